@@ -1,0 +1,1 @@
+"""Analysis: nonzeros, description lengths, generalization bounds, scaling and filters."""

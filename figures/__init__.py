@@ -1,0 +1,1 @@
+"""Figures: plot functions that take plain data and a Matplotlib axis."""

@@ -1,0 +1,70 @@
+"""The `mdl` application: checks the installation, gathers the commands, reports errors.
+
+Nothing here or in the modules of `mdl.commands` imports torch, Matplotlib, SymPy or datasets
+while it loads; `mdl --help` stays fast that way.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import typer
+
+SIBLINGS = ("training", "analysis", "figures")
+COMMANDS = ("train", "evaluate", "nonzeros", "bound", "filters", "scaling", "embed")
+
+
+def check_siblings(package_dir: Path) -> None:
+    """Stop with a clear error if a foreign package shadows one of ours.
+
+    The names `training`, `analysis` and `figures` are generic. Each must lie beside `mdl`; this
+    looks them up without importing them.
+
+    Raises:
+        SystemExit: One of them is missing or comes from somewhere else.
+    """
+    for name in SIBLINGS:
+        found = importlib.util.find_spec(name)
+        expected = package_dir.parent / name
+        places = [] if found is None else list(found.submodule_search_locations or [])
+        if str(expected) not in {str(Path(place).resolve()) for place in places}:
+            where = f"it comes from {places[0]}" if places else "it was not found"
+            sys.exit(
+                f"error: the package {name!r} must lie beside mdl in {package_dir.parent}, but "
+                f"{where}; remove or rename the other one, or install mdl in a fresh environment"
+            )
+
+
+def build_app() -> typer.Typer:
+    """The Typer application with every command of `COMMANDS`, one module each."""
+    app = typer.Typer(
+        name="mdl",
+        help="How short is the description of a network, and what does that prove about its error?",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def root() -> None:
+        """Turn a group of commands on even while only one is registered."""
+
+    for name in COMMANDS:
+        module = importlib.import_module(f"mdl.commands.{name}")
+        app.command(name)(getattr(module, name))
+    return app
+
+
+def run() -> None:
+    """Run the command line. A user's mistake prints one line and exits with 1, or 2 for usage."""
+    from training.errors import CheckpointError, DataError  # noqa: PLC0415  (light, no torch)
+
+    check_siblings(Path(__file__).resolve().parent)
+    try:
+        build_app()()
+    except (CheckpointError, DataError, ValueError, OSError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        sys.exit(f"error: {line}")
+    except KeyboardInterrupt:
+        sys.exit(130)

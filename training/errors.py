@@ -1,0 +1,9 @@
+"""The project's two errors about files from outside. Each message is one clear line."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint file that cannot be used: names the file, the rule and the way out."""
+
+
+class DataError(Exception):
+    """A data set that cannot be used: names the source, the rule and the way out."""
