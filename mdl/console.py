@@ -34,6 +34,7 @@ def print_table(
             column,
             justify="left" if index < num_text_columns else "right",
             no_wrap=not sys.stdout.isatty(),
+            overflow="fold",  # a narrow terminal breaks a long cell, never cuts it
         )
     for row in rows:
         table.add_row(*row)

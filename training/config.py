@@ -11,6 +11,15 @@ Precision = Literal["bf16", "fp16", "fp32", "fp64"]
 Normalize = Literal["fixed", "data"]
 
 
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _check(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which images, and what is done to every one of them.
@@ -172,12 +181,3 @@ class TrainConfig:
             return cls(data=data, augmentation=augmentation, **rest)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a training configuration: {error}") from error
-
-
-def _check(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    _check(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -7,3 +7,7 @@ class CheckpointError(Exception):
 
 class DataError(Exception):
     """A data set that cannot be used: names the source, the rule and the way out."""
+
+
+class TrainingError(Exception):
+    """A run that cannot go on, such as one whose loss is not finite any more."""

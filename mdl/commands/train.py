@@ -1,0 +1,357 @@
+"""`mdl train`: from images to a checkpoint."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdl import console
+from mdl.options import Device, DeviceOption, JsonOption
+
+if TYPE_CHECKING:
+    from training.checkpoint import Checkpoint
+    from training.config import TrainConfig
+    from training.data import Dataset
+    from training.runs import RunFolder
+
+
+class Recipe(StrEnum):
+    """Named defaults."""
+
+    quick = "quick"
+    paper_400 = "paper-400"
+    paper_4000 = "paper-4000"
+
+
+class Method(StrEnum):
+    """How the weights move."""
+
+    beta_lasso = "beta-lasso"
+    sgd = "sgd"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the matrix products."""
+
+    bf16 = "bf16"
+    fp16 = "fp16"
+    fp32 = "fp32"
+    fp64 = "fp64"
+
+
+class Normalize(StrEnum):
+    """Where the normalisation constants come from."""
+
+    fixed = "fixed"
+    data = "data"
+
+
+NETWORK, DATA, TRAINING, RUN = "Network", "Data", "Training", "Run"
+
+
+def train(
+    network: Annotated[
+        str | None,
+        typer.Argument(help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc or resnet18."),
+    ] = None,
+    recipe: Annotated[
+        Recipe | None, typer.Option(help="Named defaults; every flag overrides them. [quick]")
+    ] = None,
+    base_channels: Annotated[
+        int | None,
+        typer.Option(help="α, channels of the first convolution.", rich_help_panel=NETWORK),
+    ] = None,
+    hidden_units: Annotated[
+        int | None, typer.Option(help="Width of 3-fc.", rich_help_panel=NETWORK)
+    ] = None,
+    kernel_size: Annotated[
+        int | None, typer.Option(help="Kernel of resnet18, odd.", rich_help_panel=NETWORK)
+    ] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Dropout on the last two fc layers.", rich_help_panel=NETWORK),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="glyphs, a hub name such as cifar10, or a folder: parquet files, or "
+            "train/CLASS/*.png and test/CLASS/*.png. [glyphs]",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels; images are resized.", rich_help_panel=DATA)
+    ] = None,
+    num_train: Annotated[
+        int | None, typer.Option(help="Use the first so many images.", rich_help_panel=DATA)
+    ] = None,
+    num_test: Annotated[
+        int | None, typer.Option(help="Use the first so many test images.", rich_help_panel=DATA)
+    ] = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(help="Training images held out for selection.", rich_help_panel=DATA),
+    ] = None,
+    permute_pixels: Annotated[
+        int | None,
+        typer.Option(help="Seed of one permutation of all pixels.", rich_help_panel=DATA),
+    ] = None,
+    normalize: Annotated[
+        Normalize | None,
+        typer.Option(
+            help="Constants fixed before the data, or the training set's. [fixed]",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    data_seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of glyphs and of the validation split.", rich_help_panel=DATA),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip", help="Mirror images; off for digits.", rich_help_panel=DATA
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option(help="Padding of the random crop.", rich_help_panel=DATA)
+    ] = None,
+    cutout: Annotated[
+        int | None, typer.Option(help="Side of the cutout square.", rich_help_panel=DATA)
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(help="[beta-lasso for -fc networks, else sgd]", rich_help_panel=TRAINING),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images a step. [512]", rich_help_panel=TRAINING)
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="η at the start of the cosine. [0.1]", rich_help_panel=TRAINING),
+    ] = None,
+    l1_conv: Annotated[
+        float | None, typer.Option(help="λ of conv-like layers.", rich_help_panel=TRAINING)
+    ] = None,
+    l1_fc: Annotated[
+        float | None, typer.Option(help="λ of the fc layers.", rich_help_panel=TRAINING)
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Threshold is βλ. [50]", rich_help_panel=TRAINING)
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Of the matrix products. [bf16]", rich_help_panel=TRAINING),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of every random choice. [0]", rich_help_panel=TRAINING)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run folder. [the next number in runs/]", rich_help_panel=RUN),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with this run folder, as configured.", rich_help_panel=RUN),
+    ] = None,
+    save_every: Annotated[
+        int, typer.Option(min=1, help="Epochs between checkpoints.", rich_help_panel=RUN)
+    ] = 1,
+    evaluate_every: Annotated[
+        int, typer.Option(min=1, help="Epochs between evaluations.", rich_help_panel=RUN)
+    ] = 1,
+    device: DeviceOption = Device.auto,
+    json: JsonOption = False,
+) -> None:
+    """Train a network and write its checkpoint.
+
+    Ctrl-C saves and stops; --resume goes on to the same weights.
+    """
+    settings = {
+        "base_channels": base_channels, "hidden_units": hidden_units, "kernel_size": kernel_size,
+        "dropout": dropout, "flip": flip, "crop": crop, "cutout": cutout,
+        "method": _value(method), "epochs": epochs, "batch_size": batch_size, "lr": lr,
+        "l1_conv": l1_conv, "l1_fc": l1_fc, "beta": beta, "momentum": momentum,
+        "weight_decay": weight_decay, "precision": _value(precision), "seed": seed,
+    }  # fmt: skip
+    data_settings = {
+        "source": data, "image_size": image_size, "num_train": num_train, "num_test": num_test,
+        "validation": validation, "permute_pixels": permute_pixels,
+        "normalize": _value(normalize), "seed": data_seed,
+    }  # fmt: skip
+    given = {"network": network, "recipe": recipe, "out": out} | settings | data_settings
+    if resume is not None:
+        allowed = ("source",)  # the same images may lie elsewhere now; checked by fingerprint
+        extra = [name for name, value in given.items() if value is not None and name not in allowed]
+        if extra:
+            options = ", ".join(_as_typed(name) for name in extra)
+            raise typer.BadParameter(
+                f"{options} cannot change a run that goes on; use --resume alone, "
+                "with --data, --device, --save-every or --evaluate-every",
+                param_hint="--resume",
+            )
+        plan = _resumed(resume, source=data)
+    elif network is None:
+        raise typer.BadParameter("name a network, such as s-fc", param_hint="NETWORK")
+    else:
+        plan = _new(network, str(recipe or Recipe.quick), settings, data_settings, out)
+    _execute(
+        *plan, device=device, save_every=save_every, evaluate_every=evaluate_every, as_json=json
+    )
+
+
+def _as_typed(name: str) -> str:
+    return "NETWORK" if name == "network" else "--" + name.replace("_", "-")
+
+
+def _value(choice: StrEnum | None) -> str | None:
+    return None if choice is None else choice.value
+
+
+Plan = tuple["TrainConfig", "Dataset", "RunFolder", "Checkpoint | None"]
+
+
+def _new(
+    network: str,
+    recipe: str,
+    settings: dict[str, Any],
+    data_settings: dict[str, Any],
+    out: Path | None,
+) -> Plan:
+    from training.config import DataConfig
+    from training.recipes import recipe_config
+    from training.runs import create_run_folder
+
+    chosen = {name: value for name, value in data_settings.items() if value is not None}
+    config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
+    dataset = _load(config)
+    config.network_spec(
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+    )
+    return config, dataset, create_run_folder(network, out=out), None
+
+
+def _resumed(run: Path, *, source: str | None) -> Plan:
+    from dataclasses import replace
+
+    from training.checkpoint import load_checkpoint
+    from training.config import TrainConfig
+    from training.errors import CheckpointError, DataError
+    from training.runs import RunFolder
+
+    if not run.is_dir():
+        raise CheckpointError(f"{run} is not a run folder; --resume takes the folder of a run")
+    checkpoint = load_checkpoint(run)
+    if checkpoint.training is None or checkpoint.data is None:
+        raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
+    config = TrainConfig.from_dict(checkpoint.config)
+    located = (
+        config if source is None else replace(config, data=replace(config.data, source=source))
+    )
+    dataset = _load(located)
+    if dataset.fingerprint != checkpoint.data.fingerprint:
+        raise DataError(
+            f"{located.data.source}: these are not the images that {run} was trained on "
+            f"({checkpoint.data.name}); pass --data with the original data set"
+        )
+    return config, dataset, RunFolder(run), checkpoint
+
+
+def _load(config: "TrainConfig") -> "Dataset":
+    from training.data import load_dataset
+
+    console.stderr().print(f"Loading {config.data.source} ...", markup=False)
+    return load_dataset(config.data)
+
+
+def _execute(
+    config: "TrainConfig",
+    dataset: "Dataset",
+    folder: "RunFolder",
+    resume_from: "Checkpoint | None",
+    *,
+    device: Device,
+    save_every: int,
+    evaluate_every: int,
+    as_json: bool,
+) -> None:
+    from mdl.devices import choose_device
+    from mdl.progress import TrainingProgress
+    from training.loop import train as run_training
+    from training.recipes import RECIPES
+    from training.signals import StopRequest
+    from training.versions import collect_versions
+
+    log = console.stderr()
+    chosen = choose_device(device)
+    missing = RECIPES[config.recipe].missing
+    log.print(
+        f"{config.network} by {config.method} on {dataset.name}: {len(dataset.train):,} images of "
+        f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}, {config.epochs} epochs, "
+        f"{config.precision} on {chosen}, in {folder.path}",
+        markup=False,
+    )
+    if missing and resume_from is None:
+        log.print(f"Recipe {config.recipe} does not have {missing}.", markup=False)
+    if resume_from is None:
+        folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
+    with StopRequest() as stop, TrainingProgress(num_epochs=config.epochs) as progress:
+        result = run_training(
+            config=config, dataset=dataset, folder=folder, device=chosen, progress=progress,
+            stop=stop, resume_from=resume_from, save_every=save_every,
+            evaluate_every=evaluate_every,
+        )  # fmt: skip
+    if as_json:
+        console.print_json(
+            {
+                "run": str(folder.path),
+                "checkpoint": str(folder.checkpoint),
+                "status": result.status,
+                "network": config.network,
+                "metrics": result.metrics,
+            }
+        )
+    elif result.status == "finished":
+        _print_result(result.metrics, result.checkpoint, folder)
+    if result.status == "stopped":
+        log.print(f"Stopped and saved. Go on with: mdl train --resume {folder.path}", markup=False)
+        raise typer.Exit(128 + (stop.signal_number or 0))
+
+
+def _print_result(metrics: dict[str, Any], checkpoint: "Checkpoint", folder: "RunFolder") -> None:
+    sizes = {layer.name: layer.num_weights for layer in checkpoint.network.layers}
+    console.print_table(
+        f"{checkpoint.network.name}, weights by layer",
+        ("layer", "weights", "nonzeros", "density"),
+        [
+            (name, f"{sizes[name]:,}", f"{count:,}", f"{count / sizes[name]:.2%}")
+            for name, count in metrics["num_nonzeros"].items()
+        ],
+    )
+    rows = []
+    for split, count in (
+        ("train", "num_samples"), ("validation", "num_validation"), ("test", "num_test")
+    ):  # fmt: skip
+        if metrics[count]:
+            errors = metrics[f"{split}_errors"]
+            rows.append(
+                (split, f"{metrics[count]:,}", f"{errors:,}", f"{1 - errors / metrics[count]:.2%}")
+            )
+    console.print_table("Accuracy", ("split", "images", "errors", "accuracy"), rows)
+    output = console.stdout()
+    output.print(f"Trained in {metrics['seconds']:.0f} s. Checkpoint: {folder.checkpoint}")
+    console.print_next(
+        f"mdl bound {folder.checkpoint} --bits 16", f"mdl filters {folder.checkpoint}"
+    )

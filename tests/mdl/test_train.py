@@ -1,0 +1,144 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.checkpoint import load_checkpoint
+
+SMALL = (
+    "--image-size", "8", "--num-train", "256", "--num-test", "64", "--base-channels", "1",
+    "--batch-size", "32", "--device", "cpu", "--precision", "fp32",
+)  # fmt: skip
+
+
+def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"MDL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mdl", "train", *arguments],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(*arguments: str, folder: Path) -> tuple[int, str, str]:
+    process = start(*arguments, folder=folder)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():  # type: ignore[operator]
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_train_prints_tables_and_the_next_steps(tmp_path: Path) -> None:
+    code, out, err = finish("s-fc", *SMALL, "--epochs", "2", folder=tmp_path)
+    assert code == 0, err
+    run = tmp_path / "runs" / "0001-s-fc"
+    assert (run / "checkpoint.pt").exists()
+    config = json.loads((run / "config.json").read_text())
+    assert config["config"]["network"] == "s-fc"
+    assert {"torch", "python"} <= set(config["versions"])
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
+    assert "mdl bound runs/0001-s-fc/checkpoint.pt --bits 16" in out
+    assert "mdl filters runs/0001-s-fc/checkpoint.pt" in out
+    assert "epoch 2/2" in err
+    assert "does not have" in err
+
+
+def test_json_stands_alone_on_stdout(tmp_path: Path) -> None:
+    out_folder = tmp_path / "elsewhere"
+    code, out, err = finish(
+        "s-conv", *SMALL, "--epochs", "1", "--out", str(out_folder), "--json", folder=tmp_path
+    )
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["status"] == "finished"
+    assert Path(result["checkpoint"]) == out_folder / "checkpoint.pt"
+    assert result["metrics"]["num_samples"] == 256
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path: Path) -> None:
+    arguments = ("s-fc", *SMALL, "--epochs", "40", "--l1-conv", "1e-4", "--dropout", "0.1")
+    code, _, err = finish(*arguments, "--out", "whole", folder=tmp_path)
+    assert code == 0, err
+    process = start(*arguments, "--out", "cut", folder=tmp_path)
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 3, process)
+    process.kill()
+    process.communicate()
+    assert load_checkpoint(tmp_path / "cut").training is not None
+    code, _, err = finish("--resume", "cut", folder=tmp_path)
+    assert code == 0, err
+    whole, cut = (load_checkpoint(tmp_path / name) for name in ("whole", "cut"))
+    for name, value in whole.state.items():
+        assert torch.equal(value, cut.state[name]), name
+    assert whole.metrics["train_errors"] == cut.metrics["train_errors"]
+    lines = metrics.read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 41))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    process = start("s-fc", *SMALL, "--epochs", "100000", "--out", "cut", folder=tmp_path)
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 2, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    assert "mdl train --resume cut" in err
+    assert out == ""
+    saved = load_checkpoint(tmp_path / "cut").training
+    assert saved is not None
+    assert saved["step"] >= 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("s-fcc",), 1, "network must be one of d-conv"),
+        ((), 2, "name a network"),
+        (("s-fc", "--epochs", "0"), 1, "epochs must be >= 1"),
+        (("s-fc", "--momentum", "0.9"), 1, "belong to sgd"),
+        (("s-fc", "--recipe", "slow"), 2, "slow"),
+        (("s-fc", "--data", "no/such/folder"), 1, "no/such/folder"),
+        (("s-fc", "--device", "tpu"), 2, "tpu"),
+        (("s-fc", "--validation", "999999", "--num-train", "99"), 1, "validation"),
+        (("--resume", "nowhere"), 1, "not a run folder"),
+        (("s-conv", "--resume", "nowhere"), 2, "NETWORK cannot change"),
+    ],
+)
+def test_mistakes_get_one_line(
+    arguments: tuple[str, ...], code: int, words: str, tmp_path: Path
+) -> None:
+    found, out, err = finish(*arguments, folder=tmp_path)
+    assert found == code, err
+    assert "Traceback" not in err
+    assert words in " ".join(err.replace("│", " ").split())
+    assert out == ""
+    if code == 1:
+        assert sum(line.startswith("error: ") for line in err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_diverging_run_ends_with_one_line(tmp_path: Path) -> None:
+    code, _, err = finish(
+        "3-fc", "--image-size", "8", "--num-train", "256", "--num-test", "64", "--hidden-units",
+        "4", "--batch-size", "32", "--method", "sgd", "--lr", "1e38", "--out", "run",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert code == 1
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("error: ")
+    assert "not finite" in err
+    load_checkpoint(tmp_path / "run")

@@ -1,0 +1,262 @@
+"""The checkpoint: the one file that joins training and analysis. THE CONTRACT.
+
+A file is one `torch.save` dict of primitives and tensors:
+
+    format        "mdl-checkpoint"
+    version       1
+    network       the fields of `NetworkSpec`
+    state         name to tensor, dense or CSR, whichever is smaller
+    data          the fields of `DataRecord`, or None
+    normalization the fields of `Normalization`, or None
+    config        the training configuration, as `TrainConfig.to_dict` gives it
+    metrics       numbers about the run
+    num_nonzeros  layer to its number of nonzero weights
+    versions      what made it
+    training      what resuming needs, or None in a final checkpoint
+
+A change to this that old files do not satisfy raises `FORMAT_VERSION`.
+"""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from training.architectures import NetworkSpec
+from training.data_record import DataRecord
+from training.errors import CheckpointError
+from training.field_checks import check_keys, check_type
+from training.files import write_atomically
+from training.models import Network, network_from_state
+from training.network_state import check_state, count_layer_nonzeros, expected_state
+from training.normalization import Normalization
+from training.plain_values import compact_tensor, plain_copy
+from training.sparse_storage import pack_tensor, unpack_tensor
+from training.torch_files import read_torch_file
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "DataRecord",
+    "load_checkpoint",
+    "restore_network",
+    "save_checkpoint",
+]
+
+FORMAT = "mdl-checkpoint"
+FORMAT_VERSION = 1
+FILE_NAME = "checkpoint.pt"
+_DICTS = ("config", "metrics", "versions")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A network and all that is known about how it came to be.
+
+    Attributes:
+        network: The network's shape.
+        state: Its state dict, plain or folded: dense tensors, those of a loaded one on the CPU.
+        data: The data set, or None if unknown.
+        normalization: What its inputs must be put through, or None if unknown.
+        config: Training configuration as plain dicts; empty if unknown.
+        metrics: Numbers about the run.
+        num_nonzeros: Nonzero weights by layer, without biases and BatchNorm. Counted when saved
+            and again when loaded; the values of an unsaved checkpoint are not looked at.
+        versions: From `training.versions.collect_versions`.
+        training: What resuming needs: primitives, lists, dicts and dense tensors. None in a final
+            checkpoint.
+
+    Raises:
+        ValueError: The data or the normalisation do not fit the network.
+    """
+
+    network: NetworkSpec
+    state: dict[str, Tensor]
+    data: DataRecord | None = None
+    normalization: Normalization | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    num_nonzeros: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        network = self.network
+        if self.data is not None:
+            for name in ("image_size", "in_channels", "num_classes"):
+                ours, theirs = getattr(network, name), getattr(self.data, name)
+                if ours != theirs:
+                    raise ValueError(f"the network has {name} {ours} but its data {theirs}")
+        if self.normalization is not None:
+            num_channels = self.normalization.num_channels
+            if num_channels != network.in_channels:
+                raise ValueError(
+                    f"the network has {network.in_channels} input channels but its normalization "
+                    f"{num_channels}"
+                )
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
+    """Write a checkpoint: checked, counted, sparse where that is smaller, and atomically.
+
+    Equal checkpoints make equal files.
+
+    Raises:
+        ValueError: The state does not fit the network or is not finite, or a value is neither a
+            primitive nor a tensor where one may be.
+        OSError: The file cannot be written; an older one stays as it was.
+    """
+    state = {name: compact_tensor(tensor) for name, tensor in checkpoint.state.items()}
+    check_state(checkpoint.network, state)
+    contents = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "network": asdict(checkpoint.network),
+        "state": {name: pack_tensor(tensor) for name, tensor in state.items()},
+        "data": None if checkpoint.data is None else _record_dict(checkpoint.data),
+        "normalization": (
+            None if checkpoint.normalization is None else _record_dict(checkpoint.normalization)
+        ),
+        "num_nonzeros": count_layer_nonzeros(checkpoint.network, state),
+        "training": plain_copy(checkpoint.training, "training", allow_tensors=True),
+    }
+    for name in _DICTS:
+        contents[name] = plain_copy(getattr(checkpoint, name), name)
+
+    def write(file: BinaryIO) -> None:
+        torch.save(contents, file)
+
+    write_atomically(path, write)
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint, trusting nothing in it.
+
+    Code in the file is never run. Every field is checked, the state against the network, and the
+    nonzeros are counted again.
+
+    Args:
+        path: A file, or a run folder with a `checkpoint.pt` in it.
+
+    Raises:
+        CheckpointError: The file is not a checkpoint that can be used; one line says why.
+    """
+    file = _find_file(Path(path))
+    contents = read_torch_file(file)
+    try:
+        return _parse(contents)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
+        raise CheckpointError(f"{file}: {reason}{way_out}") from error
+
+
+def restore_network(checkpoint: Checkpoint) -> Network:
+    """The checkpoint's network in eval mode, with tensors of its own, in the state's type.
+
+    Raises:
+        ValueError: The state does not fit the network.
+    """
+    state = {name: tensor.detach().clone() for name, tensor in checkpoint.state.items()}
+    return network_from_state(checkpoint.network, state).eval()
+
+
+def _find_file(path: Path) -> Path:
+    try:
+        if not path.is_dir():
+            return path
+        if (path / FILE_NAME).exists():
+            return path / FILE_NAME
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    raise CheckpointError(
+        f"{path}: a folder without {FILE_NAME}; give a run folder that mdl train wrote, or a "
+        "checkpoint file"
+    )
+
+
+def _parse(contents: Any) -> Checkpoint:
+    if not isinstance(contents, dict) or str(contents.get("format")) != FORMAT:
+        raise ValueError("a torch file, but not a checkpoint of mdl")
+    version: Any = contents.get("version")
+    check_type("version", version, int)
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this mdl "
+            "reads; update mdl"
+        )
+    if version < 1:
+        raise ValueError(f"format version must be >= 1, not {version}")
+    names = {"format", "version"} | {part.name for part in fields(Checkpoint)}
+    check_keys("the file", contents, names)
+    network = _parse_record(NetworkSpec, contents["network"], "network")
+    checkpoint = Checkpoint(
+        network=network,
+        state=_parse_state(network, contents["state"]),
+        data=_parse_optional(DataRecord, contents["data"], "data"),
+        normalization=_parse_optional(Normalization, contents["normalization"], "normalization"),
+        training=_parse_training(contents["training"]),
+        **{name: _parse_dict(contents[name], name) for name in _DICTS},
+    )
+    counts = count_layer_nonzeros(network, checkpoint.state)
+    _check_counts(contents["num_nonzeros"], counts)
+    return replace(checkpoint, num_nonzeros=counts)
+
+
+def _parse_state(network: NetworkSpec, stored: Any) -> dict[str, Tensor]:
+    check_type("state", stored, dict)
+    for name, tensor in stored.items():
+        check_type("the name of a tensor", name, str)
+        check_type(f"state[{name!r}]", tensor, Tensor)
+    expected = expected_state(network, stored)
+    state = {}
+    for name, meta in expected.items():
+        try:
+            state[name] = unpack_tensor(stored[name], tuple(meta.shape))
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
+    check_state(network, state)
+    return state
+
+
+def _parse_training(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    check_type("training", value, dict)
+    plain: dict[str, Any] = plain_copy(value, "training", allow_tensors=True)
+    return plain
+
+
+def _parse_dict(value: Any, name: str) -> dict[str, Any]:
+    check_type(name, value, dict)
+    plain: dict[str, Any] = plain_copy(value, name)
+    return plain
+
+
+def _parse_optional(kind: type, value: Any, name: str) -> Any:
+    return None if value is None else _parse_record(kind, value, name)
+
+
+def _parse_record(kind: type, value: Any, name: str) -> Any:
+    check_type(name, value, dict)
+    check_keys(name, value, {part.name for part in fields(kind)})
+    return kind(**value)
+
+
+def _check_counts(stored: Any, counts: dict[str, int]) -> None:
+    check_type("num_nonzeros", stored, dict)
+    check_keys("num_nonzeros", stored, set(counts))
+    for name, count in counts.items():
+        check_type(f"num_nonzeros[{name!r}]", stored[name], int)
+        if stored[name] != count:
+            raise ValueError(
+                f"{name}.weight has {count} nonzeros, not the {stored[name]} it was saved with; "
+                "the file is damaged, copy it again"
+            )
+
+
+def _record_dict(record: DataRecord | Normalization) -> dict[str, Any]:
+    plain: dict[str, Any] = plain_copy(asdict(record), type(record).__name__)
+    return plain

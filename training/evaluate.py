@@ -1,0 +1,133 @@
+"""Counting errors: in eval mode, without augmentation, on named images."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.augment import prepare_images
+from training.checkpoint import Checkpoint, DataRecord
+from training.config import DataConfig
+from training.data import ImageSet, load_dataset, pixel_permutation, split_validation
+from training.errors import CheckpointError, DataError
+from training.normalization import Normalization
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationData:
+    """The images of a checkpoint, split as they were in training.
+
+    Attributes:
+        name: Name of the data set.
+        train: The m images that training saw.
+        validation: Images held out of training for selection; may be empty.
+        test: Images that nothing saw.
+        normalization: Constants that map pixels to the network's inputs.
+        permutation: The fixed permutation of pixels, or None.
+    """
+
+    name: str
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    normalization: Normalization
+    permutation: Tensor | None
+
+
+@torch.no_grad()
+def count_errors(
+    network: nn.Module,
+    images: ImageSet,
+    normalization: Normalization,
+    *,
+    permutation: Tensor | None = None,
+    batch_size: int = 1024,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> int:
+    """Number of images whose largest logit is not at their label.
+
+    An image with a non-finite logit counts as an error. The network is put in eval mode for the
+    count and back into its mode after it.
+
+    Args:
+        network: Takes floats (N, C, s, s), gives logits (N, c).
+        images: uint8 images and labels.
+        normalization: Applied to the images.
+        permutation: Applied to the pixels, (s·s,), or None.
+        batch_size: Images a forward pass; it does not change the count but for rounding.
+        device: Where to compute; the network must be there.
+        dtype: Floating-point type of the inputs; the network's parameters must have it.
+    """
+    was_training = network.training
+    network.eval()
+    errors = torch.zeros((), dtype=torch.int64, device=device)
+    permutation = None if permutation is None else permutation.to(device)
+    for start in range(0, len(images), batch_size):
+        batch = images.images[start : start + batch_size].to(device)
+        labels = images.labels[start : start + batch_size].to(device)
+        logits = network(prepare_images(batch, normalization, permutation=permutation, dtype=dtype))
+        right = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
+        errors += (~right).sum()
+    network.train(was_training)
+    return int(errors)
+
+
+def input_mapping(checkpoint: Checkpoint) -> tuple[Normalization, Tensor | None]:
+    """How a checkpoint's network wants its images: normalisation, and pixel permutation if any.
+
+    Raises:
+        CheckpointError: The checkpoint names no data.
+    """
+    record = _data_record(checkpoint)
+    seed = record.config["permute_pixels"]
+    permutation = None if seed is None else pixel_permutation(seed, record.image_size**2)
+    if checkpoint.normalization is None:
+        raise CheckpointError("the checkpoint does not say how its images were normalised")
+    return checkpoint.normalization, permutation
+
+
+def evaluation_data(
+    checkpoint: Checkpoint, *, source: str | None = None, cache_dir: Path | None = None
+) -> EvaluationData:
+    """Load the images that a checkpoint was trained and tested on.
+
+    Args:
+        checkpoint: Names the data set, its split, permutation and normalization.
+        source: Where the same data set lies now; None looks where it lay in training.
+        cache_dir: Folder of decoded data sets.
+
+    Raises:
+        CheckpointError: The checkpoint names no data.
+        DataError: The data cannot be loaded, or it is not what the checkpoint was trained on.
+    """
+    record = _data_record(checkpoint)
+    normalization, permutation = input_mapping(checkpoint)
+    config = DataConfig(**record.config)
+    located = config if source is None else replace(config, source=source)
+    dataset = load_dataset(located, cache_dir=cache_dir)
+    if dataset.fingerprint != record.fingerprint:
+        raise DataError(
+            f"{located.source}: these are not the images that the checkpoint was trained on "
+            f"({record.name}, fingerprint {record.fingerprint[:12]}, not "
+            f"{dataset.fingerprint[:12]}); pass --data with the original data set"
+        )
+    train, validation = split_validation(dataset.train, config.validation, seed=config.seed)
+    return EvaluationData(
+        name=record.name,
+        train=train,
+        validation=validation,
+        test=dataset.test,
+        normalization=normalization,
+        permutation=permutation,
+    )
+
+
+def _data_record(checkpoint: Checkpoint) -> DataRecord:
+    if checkpoint.data is None:
+        raise CheckpointError(
+            "the checkpoint does not say what data it was trained on, so no error can be "
+            "counted; use a checkpoint that mdl train wrote"
+        )
+    return checkpoint.data

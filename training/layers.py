@@ -1,0 +1,156 @@
+"""The two layers that torch does not have: locally connected, and a fixed scale and shift."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LocallyConnected2d(nn.Module):
+    """A convolution without weight sharing: every output position has a kernel of its own.
+
+    y[n, o, p] = Σ_k weight[p, o, k] · patch[n, p, k], where patch p holds the inputs that a
+    convolution with "same" padding sees at output position p, in (channel, row, column) order.
+    All positions are one batched matrix product. There is no bias: BatchNorm follows.
+
+    Weights that look at padding exist but never act: their gradient is zero.
+
+    Args:
+        in_channels: Channels of the input, >= 1.
+        out_channels: Channels of the output, >= 1.
+        in_size: Side of the square input in pixels, >= 1.
+        kernel_size: Side of the kernels, odd.
+        stride: Pixels from one patch to the next, >= 1.
+
+    Attributes:
+        out_size: Side of the output in pixels, ceil(in_size / stride).
+        weight: Shape (out_size², out_channels, in_channels·kernel_size²), positions row by row,
+            drawn from U(-1/√fan_in, 1/√fan_in) with fan_in = in_channels·kernel_size².
+
+    Raises:
+        ValueError: An even kernel, which has no "same" padding on both sides.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, in_size: int, kernel_size: int, stride: int = 1
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size must be odd (same padding on both sides), not {kernel_size}"
+            )
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.in_size = in_size
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.out_size = -(-in_size // stride)
+        fan_in = in_channels * kernel_size**2
+        self.weight = nn.Parameter(torch.empty(self.out_size**2, out_channels, fan_in))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew, by the rule that torch has for convolutions."""
+        bound = 1 / math.sqrt(self.weight.shape[-1])
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, in_channels, in_size, in_size) to (N, out_channels, out_size, out_size).
+
+        Raises:
+            ValueError: Images of another shape.
+        """
+        expected = (self.in_channels, self.in_size, self.in_size)
+        if tuple(images.shape[1:]) != expected:
+            shape = ", ".join(str(size) for size in expected)
+            raise ValueError(f"images must have shape (N, {shape}), not {tuple(images.shape)}")
+        patches = extract_patches(images, self.kernel_size, self.stride)
+        outputs = torch.bmm(self.weight, patches)
+        return outputs.permute(2, 1, 0).reshape(
+            len(images), self.out_channels, self.out_size, self.out_size
+        )
+
+    def extra_repr(self) -> str:
+        """The sizes, as torch's own layers print them."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, in_size={self.in_size}, "
+            f"kernel_size={self.kernel_size}, stride={self.stride}"
+        )
+
+
+def patch_index(
+    channels: int,
+    size: int,
+    kernel_size: int,
+    stride: int,
+    *,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Where each entry of each patch lies in the zero-padded image.
+
+    The padding is (kernel_size - 1) / 2 on each side, so the padded side is
+    size + kernel_size - 1 and the output's side is ceil(size / stride).
+
+    Returns:
+        int64 (out_size², channels·kernel_size²): flat indices, (channel, row, column), into the
+        padded image. Positions go row by row, entries by (channel, row, column).
+
+    Two positions of one row of three pixels, seen through 3x3 kernels two pixels apart:
+
+    >>> patch_index(1, 3, 3, 2)[:2].tolist()
+    [[0, 1, 2, 5, 6, 7, 10, 11, 12], [2, 3, 4, 7, 8, 9, 12, 13, 14]]
+    """
+    side = size + kernel_size - 1
+    pixels = torch.arange(channels * side * side, device=device).view(channels, side, side)
+    windows = pixels.unfold(1, kernel_size, stride).unfold(2, kernel_size, stride)
+    return windows.permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
+
+
+def extract_patches(images: Tensor, kernel_size: int, stride: int) -> Tensor:
+    """Unfold images (N, C, s, s) into patches (out_size², C·kernel_size², N).
+
+    The batch comes last, so that a patch entry is a contiguous row and unfolding is a gather of
+    rows; its gradient adds rows in a fixed order. Under autocast the images, which are smaller
+    than their patches, are cast before they are unfolded.
+    """
+    num_images, channels, size, _ = images.shape
+    pad = (kernel_size - 1) // 2
+    last = _cast_for_matmul(images).permute(1, 2, 3, 0)
+    pixels = F.pad(last, (0, 0, pad, pad, pad, pad)).reshape(-1, num_images)
+    index = patch_index(channels, size, kernel_size, stride, device=images.device)
+    return F.embedding(index, pixels)
+
+
+def _cast_for_matmul(values: Tensor) -> Tensor:
+    """What autocast would do to the input of a matrix product; it leaves float64 alone."""
+    device = values.device.type
+    if device == "meta" or not torch.is_autocast_enabled(device) or values.dtype == torch.float64:
+        return values
+    return values.to(torch.get_autocast_dtype(device))
+
+
+class ScaleShift(nn.Module):
+    """y = scale · x + shift, one scale and one shift a feature: BatchNorm in eval mode, folded.
+
+    Args:
+        num_features: Size of dimension 1 of the input.
+
+    Attributes:
+        scale: Shape (num_features,), starts at 1.
+        shift: Shape (num_features,), starts at 0.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(num_features))
+        self.shift = nn.Parameter(torch.zeros(num_features))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scale and shift values of shape (N, num_features) or (N, num_features, s, s)."""
+        shape = (1, -1) + (1,) * (values.dim() - 2)
+        return values * self.scale.view(shape) + self.shift.view(shape)
+
+    def extra_repr(self) -> str:
+        """The number of features."""
+        return str(len(self.scale))

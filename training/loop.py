@@ -1,0 +1,253 @@
+"""The training loop: from a configuration and images to a checkpoint in a run folder."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+
+from training.checkpoint import Checkpoint, DataRecord, save_checkpoint
+from training.config import TrainConfig
+from training.data import (
+    Dataset,
+    ImageSet,
+    measure_normalization,
+    pixel_permutation,
+    split_validation,
+)
+from training.errors import TrainingError
+from training.evaluate import count_errors
+from training.runs import RunFolder
+from training.state import TrainingState
+from training.versions import collect_versions
+
+FINITE_CHECK_EVERY = 50
+"""Steps between looks at the loss; each look waits for the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """What one epoch came to. Accuracies are fractions; None where nothing was measured.
+
+    Attributes:
+        epoch: Epochs done, from 1.
+        step: Steps done.
+        lr: Learning rate of the epoch's last step.
+        train_loss: Mean cross-entropy in nats over the epoch's augmented images, in train mode.
+        train_accuracy: Share of those images that were right.
+        validation_accuracy: On the validation split.
+        test_accuracy: On the test set.
+        seconds: Training time since the start of the run, all its pieces together.
+        images_per_second: Rate of this epoch, without evaluation.
+        num_nonzeros: Nonzero weights by layer.
+    """
+
+    epoch: int
+    step: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    test_accuracy: float | None
+    seconds: float
+    images_per_second: float
+    num_nonzeros: dict[str, int]
+
+
+class Progress(Protocol):
+    """Told of every step and epoch."""
+
+    def on_step(self, step: int, num_steps: int) -> None:
+        """After each step; must not touch the device."""
+
+    def on_epoch(self, metrics: EpochMetrics) -> None:
+        """After each epoch."""
+
+
+class Stop(Protocol):
+    """Asked after every step whether to stop."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether to save and stop now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """How a run ended: "finished", or "stopped" early with all state saved."""
+
+    status: Literal["finished", "stopped"]
+    checkpoint: Checkpoint
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    *,
+    config: TrainConfig,
+    dataset: Dataset,
+    folder: RunFolder,
+    device: torch.device,
+    progress: Progress,
+    stop: Stop,
+    resume_from: Checkpoint | None = None,
+    save_every: int = 1,
+    evaluate_every: int = 1,
+) -> TrainResult:
+    """Train one network and leave its checkpoint in `folder`.
+
+    The checkpoint is written at the start, then every `save_every` epochs and when `stop` asks;
+    those hold all that `resume_from` needs to reach bit-identical weights on the same machine.
+    The final one holds the network alone, sparse where that is smaller.
+
+    Raises:
+        TrainingError: The loss or a weight is not finite; the last good checkpoint stays.
+        DataError: The validation split or the batch does not fit the data.
+    """
+    train_set, validation_set = split_validation(
+        dataset.train, config.data.validation, seed=config.data.seed
+    )
+    normalization = (
+        resume_from.normalization if resume_from is not None else None
+    ) or measure_normalization(train_set, config.data.normalize)
+    permutation = None
+    if config.data.permute_pixels is not None:
+        permutation = pixel_permutation(config.data.permute_pixels, dataset.image_size**2)
+    record = _data_record(config, dataset, len(train_set), len(validation_set))
+    spec = config.network_spec(
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+    )
+    state = TrainingState(
+        config=config,
+        spec=spec,
+        train_set=_to_device(train_set, device),
+        normalization=normalization,
+        permutation=None if permutation is None else permutation.to(device),
+        device=device,
+    )
+    if resume_from is not None:
+        state.restore(resume_from)
+        folder.keep_metrics_until(state.epoch)
+    # Already on the device, so that the evaluation of an epoch moves nothing.
+    validation_set, test_set = (_to_device(each, device) for each in (validation_set, dataset.test))
+
+    def errors_on(images: ImageSet) -> int:
+        return count_errors(
+            state.network,
+            images,
+            normalization,
+            permutation=state.permutation,
+            device=device,
+            dtype=state.dtype,
+        )
+
+    def accuracy_on(images: ImageSet, *, due: bool) -> float | None:
+        if not due or len(images) == 0:
+            return None
+        with state.autocast():
+            return 1 - errors_on(images) / len(images)
+
+    def save(*, metrics: dict[str, Any], final: bool = False) -> Checkpoint:
+        checkpoint = Checkpoint(
+            network=spec,
+            state={name: value.detach() for name, value in state.network.state_dict().items()},
+            data=record,
+            normalization=normalization,
+            config=config.to_dict(),
+            metrics=metrics,
+            num_nonzeros=state.num_nonzeros(),
+            versions=collect_versions(),
+            training=None if final else state.resume_dict(),
+        )
+        save_checkpoint(checkpoint, folder.checkpoint)
+        return checkpoint
+
+    metrics: dict[str, Any] = {} if resume_from is None else dict(resume_from.metrics)
+    if resume_from is None:
+        save(metrics=metrics)
+    while state.step < state.num_steps:
+        finished_epoch = _run_epoch(state, progress=progress, stop=stop, folder=folder)
+        if not finished_epoch:
+            return TrainResult(status="stopped", checkpoint=save(metrics=metrics), metrics=metrics)
+        epoch = state.epoch
+        last = state.step == state.num_steps
+        due = last or epoch % evaluate_every == 0
+        epoch_metrics = EpochMetrics(
+            epoch=epoch,
+            step=state.step,
+            lr=state.last_lr,
+            train_loss=state.mean_loss(),
+            train_accuracy=state.mean_accuracy(),
+            validation_accuracy=accuracy_on(validation_set, due=due),
+            test_accuracy=accuracy_on(test_set, due=due),
+            seconds=state.seconds,
+            images_per_second=state.images_per_second,
+            num_nonzeros=state.num_nonzeros(),
+        )
+        metrics = asdict(epoch_metrics)
+        folder.append_metrics(metrics)
+        progress.on_epoch(epoch_metrics)
+        if not last and epoch % save_every == 0:
+            save(metrics=metrics)
+    metrics = metrics | {
+        "train_errors": errors_on(state.train_set),
+        "num_samples": len(train_set),
+        "validation_errors": errors_on(validation_set),
+        "num_validation": len(validation_set),
+        "test_errors": errors_on(test_set),
+        "num_test": len(test_set),
+    }
+    return TrainResult(
+        status="finished", checkpoint=save(metrics=metrics, final=True), metrics=metrics
+    )
+
+
+def _run_epoch(state: TrainingState, *, progress: Progress, stop: Stop, folder: RunFolder) -> bool:
+    """Run to the end of the current epoch; False if `stop` asked for an end before it."""
+    state.begin_epoch()
+    start, first_step = time.perf_counter(), state.step
+    while True:
+        state.take_step()
+        progress.on_step(state.step, state.num_steps)
+        ended = state.step % state.steps_per_epoch == 0
+        leaving = ended or stop.requested
+        if leaving or state.step % FINITE_CHECK_EVERY == 0:
+            _check_finite(state, folder, with_weights=leaving)
+        if leaving:
+            state.add_time(time.perf_counter() - start, num_steps=state.step - first_step)
+            return ended
+
+
+def _check_finite(state: TrainingState, folder: RunFolder, *, with_weights: bool) -> None:
+    what = None
+    if not state.loss_is_finite():
+        what = "the loss is not finite"
+    elif with_weights and not state.weights_are_finite():
+        what = "a weight is not finite"
+    if what is not None:
+        raise TrainingError(
+            f"{what} by step {state.step} of epoch {state.epoch_of_last_step}; {folder.checkpoint} "
+            f"holds the last good state; try a smaller --lr than {state.config.lr:g}"
+        )
+
+
+def _data_record(
+    config: TrainConfig, dataset: Dataset, num_samples: int, num_validation: int
+) -> DataRecord:
+    return DataRecord(
+        config=asdict(config.data),
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        num_samples=num_samples,
+        num_validation=num_validation,
+        num_test=len(dataset.test),
+        image_size=dataset.image_size,
+        in_channels=dataset.in_channels,
+        num_classes=dataset.num_classes,
+        class_names=dataset.class_names,
+    )
+
+
+def _to_device(images: ImageSet, device: torch.device) -> ImageSet:
+    return ImageSet(images=images.images.to(device), labels=images.labels.to(device))

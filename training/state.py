@@ -1,0 +1,242 @@
+"""The whole state of a training run between two steps, and how one step changes it."""
+
+import hashlib
+import math
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.architectures import NetworkSpec
+from training.augment import augment_images
+from training.beta_lasso import BetaLasso, beta_lasso_groups
+from training.checkpoint import Checkpoint
+from training.config import TrainConfig
+from training.data import ImageSet
+from training.errors import CheckpointError, DataError
+from training.models import Network, build_network
+from training.normalization import Normalization
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TrainingState:
+    """Network, optimizer, random generators and running sums of one run.
+
+    The order of the images, the augmentation and dropout of an epoch are seeded by the run's seed
+    and the epoch, so that a run can be cut at any step and go on with the same numbers. Dropout
+    draws from torch's global generator, which is therefore seeded here.
+
+    Attributes:
+        step: Steps done.
+        num_steps: Steps of the whole run.
+        steps_per_epoch: Full batches in the training set.
+        batch_size: Images a step: the configured number, or all if there are fewer.
+        seconds: Training time so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: TrainConfig,
+        spec: NetworkSpec,
+        train_set: ImageSet,
+        normalization: Normalization,
+        permutation: Tensor | None,
+        device: torch.device,
+    ) -> None:
+        if len(train_set) < 2:
+            raise DataError(f"training needs at least 2 images, not {len(train_set)}")
+        self.config, self.device = config, device
+        self.train_set, self.normalization, self.permutation = train_set, normalization, permutation
+        self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
+        self.batch_size = min(config.batch_size, len(train_set))
+        self.steps_per_epoch = len(train_set) // self.batch_size
+        self.num_steps = config.epochs * self.steps_per_epoch
+        self.network = _build(spec, config, device, self.dtype)
+        self.optimizer = build_optimizer(self.network, config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.augment_generator = torch.Generator(device)
+        self.step = 0
+        self.seconds = 0.0
+        self.images_per_second = 0.0
+        self.last_lr = config.lr
+        self._order = torch.empty(0, dtype=torch.int64, device=device)
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._num_right = torch.zeros((), dtype=torch.int64, device=device)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def epoch_of_last_step(self) -> int:
+        """The epoch, from 1, that the last step belongs to."""
+        return max(self.step - 1, 0) // self.steps_per_epoch + 1
+
+    def begin_epoch(self) -> None:
+        """Draw the order of the epoch's images; at its start also reseed and clear the sums."""
+        order = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", self.epoch))
+        self._order = torch.randperm(len(self.train_set), generator=order).to(self.device)
+        if self.step % self.steps_per_epoch == 0:
+            self.augment_generator.manual_seed(derive_seed(self.config.seed, "augment", self.epoch))
+            torch.manual_seed(derive_seed(self.config.seed, "dropout", self.epoch))
+            self._loss_sum.zero_()
+            self._num_right.zero_()
+
+    def take_step(self) -> None:
+        """One step of the optimizer on the next batch. Nothing here waits for the device."""
+        start = self.step % self.steps_per_epoch * self.batch_size
+        chosen = self._order[start : start + self.batch_size]
+        labels = self.train_set.labels[chosen]
+        inputs = augment_images(
+            self.train_set.images[chosen],
+            self.config.augmentation,
+            self.normalization,
+            permutation=self.permutation,
+            generator=self.augment_generator,
+            dtype=self.dtype,
+        )
+        self.network.train()
+        with self.autocast():
+            logits = self.network(inputs)
+        logits = logits.to(self.dtype)
+        loss = F.cross_entropy(logits, labels)
+        self.last_lr = cosine_lr(self.config.lr, self.step, self.num_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.last_lr
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self._loss_sum += loss.detach() * len(labels)
+        self._num_right += (logits.detach().argmax(dim=1) == labels).sum()
+        self.step += 1
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which forward passes run at the configured precision."""
+        low = _AUTOCAST.get(self.config.precision)
+        return torch.autocast(self.device.type, dtype=low, enabled=low is not None)
+
+    def add_time(self, seconds: float, *, num_steps: int) -> None:
+        """Count the time of some steps, which also sets the rate."""
+        self.seconds += seconds
+        self.images_per_second = num_steps * self.batch_size / max(seconds, 1e-9)
+
+    def mean_loss(self) -> float:
+        """Mean loss in nats over the images of the epoch so far."""
+        return float(self._loss_sum) / self._num_seen
+
+    def mean_accuracy(self) -> float:
+        """Share of the epoch's images so far that were right when they were seen."""
+        return int(self._num_right) / self._num_seen
+
+    @property
+    def _num_seen(self) -> int:
+        return ((self.step - 1) % self.steps_per_epoch + 1) * self.batch_size
+
+    def loss_is_finite(self) -> bool:
+        """Whether every loss of this epoch is finite."""
+        return bool(torch.isfinite(self._loss_sum))
+
+    def weights_are_finite(self) -> bool:
+        """Whether every tensor of the network is finite."""
+        tensors = self.network.state_dict().values()
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+    def num_nonzeros(self) -> dict[str, int]:
+        """Nonzero weights by layer."""
+        parameters = dict(self.network.named_parameters())
+        return {
+            layer.name: int(torch.count_nonzero(parameters[f"{layer.name}.weight"]))
+            for layer in self.network.spec.layers
+        }
+
+    def resume_dict(self) -> dict[str, Any]:
+        """All but the network's own state, as primitives and tensors."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "loss_sum": float(self._loss_sum),
+            "num_right": int(self._num_right),
+            "device": self.device.type,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "augment_generator": self.augment_generator.get_state(),
+            "cpu_generator": torch.get_rng_state(),
+            "cuda_generator": (
+                torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+            ),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to the state of a checkpoint that holds one.
+
+        A run may go on on another kind of device; its weights then differ from an uninterrupted
+        run's by rounding, and by the random draws of the epoch that was cut.
+
+        Raises:
+            CheckpointError: The checkpoint is final, or its state does not fit this run.
+        """
+        saved = checkpoint.training
+        if saved is None:
+            raise CheckpointError("the run is finished; there is nothing to resume")
+        try:
+            self.network.load_state_dict(checkpoint.state)
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.scaler.load_state_dict(saved["scaler"])
+            self.step = int(saved["step"])
+            self.seconds = float(saved["seconds"])
+            self._loss_sum.fill_(float(saved["loss_sum"]))
+            self._num_right.fill_(int(saved["num_right"]))
+            torch.set_rng_state(saved["cpu_generator"])
+            if saved["device"] == self.device.type:
+                self.augment_generator.set_state(saved["augment_generator"])
+                if self.device.type == "cuda":
+                    torch.cuda.set_rng_state(saved["cuda_generator"], self.device)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the saved training state does not fit: {error}") from error
+        if not 0 <= self.step <= self.num_steps:
+            raise CheckpointError(
+                f"the saved training state is at step {self.step} of a run of {self.num_steps}"
+            )
+
+
+def derive_seed(seed: int, purpose: str, index: int = 0) -> int:
+    """A 63-bit seed for one purpose and index, independent of the seeds of all others."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def cosine_lr(lr: float, step: int, num_steps: int) -> float:
+    """η_t = η (1 + cos(π t / T)) / 2 for step t of T, from 0; per step, not per epoch.
+
+    >>> cosine_lr(0.1, 0, 100), round(cosine_lr(0.1, 50, 100), 12)
+    (0.1, 0.05)
+    """
+    return lr * (1 + math.cos(math.pi * step / num_steps)) / 2
+
+
+def build_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+    """β-lasso or SGD; neither shrinks BatchNorm and biases, by L1 or by weight decay."""
+    groups = beta_lasso_groups(
+        network, l1_conv=config.l1_conv, l1_fc=config.l1_fc, beta=config.beta
+    )
+    if config.method == "beta-lasso":
+        return BetaLasso(groups, lr=config.lr)
+    decay = {"conv": config.weight_decay, "fc": config.weight_decay, "rest": 0.0}
+    return torch.optim.SGD(
+        [{"params": group["params"], "weight_decay": decay[group["name"]]} for group in groups],
+        lr=config.lr,
+        momentum=config.momentum,
+    )
+
+
+def _build(
+    spec: NetworkSpec, config: TrainConfig, device: torch.device, dtype: torch.dtype
+) -> Network:
+    torch.manual_seed(derive_seed(config.seed, "initialisation"))
+    return build_network(spec, dropout=config.dropout).to(device=device, dtype=dtype)
