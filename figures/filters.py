@@ -64,7 +64,7 @@ def draw_filters(panels: Sequence[FilterPanel]) -> Figure:
     height = max(mosaic.shape[0] for mosaic in mosaics)
     note_height = _NOTE_LINE * max(panel.note.count("\n") + 1 for panel in panels)
     total_width = sum(widths) + _MARGIN * (len(panels) + 1)
-    total_height = _TITLE + height + note_height + 2 * _NOTE_LINE + _MARGIN
+    total_height = _TITLE + height + note_height + 3 * _NOTE_LINE + _MARGIN
     figure = new_figure(total_width / DOTS_PER_INCH, total_height / DOTS_PER_INCH)
     figure.set_layout_engine("none")  # everything has its place in dots
     left, top = _MARGIN, _TITLE
@@ -88,7 +88,7 @@ def draw_filters(panels: Sequence[FilterPanel]) -> Figure:
         left += width + _MARGIN
     figure.text(
         _MARGIN / total_width, _MARGIN / 2 / total_height, _reading([p.filters for p in panels]),
-        va="bottom", color=MUTED, fontsize=6.5,
+        va="bottom", color=MUTED, fontsize=6.5, linespacing=1.3,
     )  # fmt: skip
     return figure
 
@@ -167,9 +167,8 @@ def _reading(all_filters: Sequence[NDArray[np.floating]]) -> str:
     channels = {filters.shape[1] for filters in all_filters}
     parts = []
     if 3 in channels:
-        parts.append("Grey is zero, positive weights lighten their channel.")
+        parts.append("In colour grey is zero, positive weights lighten their channel.")
     if channels - {3}:
         summed = " (sum over channels)" if channels - {1, 3} else ""
-        parts.append(f"Pale is zero, red positive, blue negative{summed}.")
-    parts.append(f"Each filter on its own scale, contrast |w|^{GAMMA}.")
-    return " ".join(parts)
+        parts.append(f"In red and blue{summed} pale is zero, red positive.")
+    return f"{' '.join(parts)}\nEach filter is on its own scale, contrast |w|^{GAMMA}."

@@ -58,12 +58,13 @@ def build_app() -> typer.Typer:
 
 def run() -> None:
     """Run the command line. A user's mistake prints one line and exits with 1, or 2 for usage."""
-    from training.errors import CheckpointError, DataError  # noqa: PLC0415  (light, no torch)
+    # Light: the module of errors loads no torch.
+    from training.errors import CheckpointError, DataError, TrainingError  # noqa: PLC0415
 
     check_siblings(Path(__file__).resolve().parent)
     try:
         build_app()()
-    except (CheckpointError, DataError, ValueError, OSError) as error:
+    except (CheckpointError, DataError, TrainingError, ValueError, OSError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         sys.exit(f"error: {line}")
     except KeyboardInterrupt:

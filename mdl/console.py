@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -28,16 +29,16 @@ def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, num_text_columns: int = 1
 ) -> None:
     """Print a table: the first `num_text_columns` columns to the left, numbers to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(
-            column,
+            escape(column),
             justify="left" if index < num_text_columns else "right",
             no_wrap=not sys.stdout.isatty(),
             overflow="fold",  # a narrow terminal breaks a long cell, never cuts it
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console = stdout()
     if not sys.stdout.isatty():
         console.width = 1000

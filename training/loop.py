@@ -188,6 +188,8 @@ def train(
         metrics = asdict(epoch_metrics)
         folder.append_metrics(metrics)
         progress.on_epoch(epoch_metrics)
+        if stop.requested and not last:
+            return TrainResult(status="stopped", checkpoint=save(metrics=metrics), metrics=metrics)
         if not last and epoch % save_every == 0:
             save(metrics=metrics)
     metrics = metrics | {

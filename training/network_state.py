@@ -57,7 +57,9 @@ def check_state(spec: NetworkSpec, state: dict[str, Tensor]) -> None:
         if tensor.dtype != state[weight].dtype:
             raise ValueError(f"{name} is {tensor.dtype} but {weight} is {state[weight].dtype}")
         if not is_finite(tensor):
-            raise ValueError(f"{name} has entries that are not finite, so its run diverged; use an earlier one")
+            raise ValueError(
+                f"{name} has entries that are not finite, so its run diverged; use an earlier one"
+            )
 
 
 def is_finite(tensor: Tensor) -> bool:

@@ -109,7 +109,7 @@ class TrainingState:
         for group in self.optimizer.param_groups:
             group["lr"] = self.last_lr
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self._loss_sum += loss.detach() * len(labels)

@@ -56,7 +56,7 @@ def train(
         typer.Argument(help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc or resnet18."),
     ] = None,
     recipe: Annotated[
-        Recipe | None, typer.Option(help="Named defaults; every flag overrides them. [quick]")
+        Recipe | None, typer.Option(help="Named defaults; every flag overrides them. (default: quick)")
     ] = None,
     base_channels: Annotated[
         int | None,
@@ -76,7 +76,7 @@ def train(
         str | None,
         typer.Option(
             help="glyphs, a hub name such as cifar10, or a folder: parquet files, or "
-            "train/CLASS/*.png and test/CLASS/*.png. [glyphs]",
+            "train/CLASS/*.png and test/CLASS/*.png. (default: glyphs)",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -100,7 +100,7 @@ def train(
     normalize: Annotated[
         Normalize | None,
         typer.Option(
-            help="Constants fixed before the data, or the training set's. [fixed]",
+            help="Constants fixed before the data, or the training set's. (default: fixed)",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -122,17 +122,17 @@ def train(
     ] = None,
     method: Annotated[
         Method | None,
-        typer.Option(help="[beta-lasso for -fc networks, else sgd]", rich_help_panel=TRAINING),
+        typer.Option(help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=TRAINING),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images a step. [512]", rich_help_panel=TRAINING)
+        int | None, typer.Option(help="Images a step. (default: 512)", rich_help_panel=TRAINING)
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(help="η at the start of the cosine. [0.1]", rich_help_panel=TRAINING),
+        typer.Option(help="η at the start of the cosine. (default: 0.1)", rich_help_panel=TRAINING),
     ] = None,
     l1_conv: Annotated[
         float | None, typer.Option(help="λ of conv-like layers.", rich_help_panel=TRAINING)
@@ -141,7 +141,7 @@ def train(
         float | None, typer.Option(help="λ of the fc layers.", rich_help_panel=TRAINING)
     ] = None,
     beta: Annotated[
-        float | None, typer.Option(help="Threshold is βλ. [50]", rich_help_panel=TRAINING)
+        float | None, typer.Option(help="Threshold is βλ. (default: 50)", rich_help_panel=TRAINING)
     ] = None,
     momentum: Annotated[
         float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
@@ -151,14 +151,14 @@ def train(
     ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option(help="Of the matrix products. [bf16]", rich_help_panel=TRAINING),
+        typer.Option(help="Of the matrix products. (default: bf16)", rich_help_panel=TRAINING),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of every random choice. [0]", rich_help_panel=TRAINING)
+        int | None, typer.Option(help="Of every random choice. (default: 0)", rich_help_panel=TRAINING)
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run folder. [the next number in runs/]", rich_help_panel=RUN),
+        typer.Option(help="The run folder. (default: the next number in runs/)", rich_help_panel=RUN),
     ] = None,
     resume: Annotated[
         Path | None,
@@ -229,6 +229,7 @@ def _new(
     out: Path | None,
 ) -> Plan:
     from training.config import DataConfig
+    from training.data import split_validation
     from training.recipes import recipe_config
     from training.runs import create_run_folder
 
@@ -240,6 +241,7 @@ def _new(
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
     )
+    split_validation(dataset.train, config.data.validation, seed=config.data.seed)
     return config, dataset, create_run_folder(network, out=out), None
 
 

@@ -125,14 +125,15 @@ def test_panels_side_by_side(tmp_path: Path, suffix: str) -> None:
     boxes = [axes.get_position() for axes in figure.axes]
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
     texts = " ".join(text.get_text() for text in figure.texts)
-    assert "Grey is zero" in texts
-    assert "Pale is zero, red positive, blue negative (sum over channels)" in texts
+    assert "In colour grey is zero" in texts
+    assert "In red and blue (sum over channels) pale is zero" in texts
 
 
 def test_texts_stay_inside_the_figure() -> None:
-    for number in (1, 36):
+    kinds = [some_filters(1, 3), some_filters(36, 1), some_filters(2, 5)]
+    for shown in (kinds[:1], kinds[1:2], kinds[2:], kinds[::2], kinds):
         with figure_style():
-            figure = draw_filters([panel(some_filters(number, 3)), panel(some_filters(2, 1))])
+            figure = draw_filters([panel(filters) for filters in shown])
             figure.canvas.draw()
             width, height = figure.get_size_inches() * figure.dpi
             for text in (*figure.texts, *(axes.title for axes in figure.axes)):

@@ -121,7 +121,11 @@ def test_fewer_filters_than_asked_for_are_all_drawn(
     runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     filters([runs["conv"]], num=36)
-    assert "Only 2 of the 2 filters" in capsys.readouterr().out
+    assert f"{runs['conv']} has only 2 filters; all are drawn." in capsys.readouterr().out
+    filters([runs["sparse"]], num=65)
+    printed = capsys.readouterr().out
+    assert "Only 64 of the 128 filters" in printed
+    assert "have 20 nonzeros or more; all of them are drawn." in printed
 
 
 def test_the_same_seed_draws_the_same_picture(runs: dict[str, Path], tmp_path: Path) -> None:
