@@ -82,9 +82,9 @@ RECIPES = {
                 "the paper's sizes, its number of epochs, cutout and the augmentation policies of "
                 "Lim et al. 2019; λ is larger than the paper's because there are fewer steps"
             ),
-            epochs=20,
+            epochs=60,
             widths=_QUICK_WIDTHS,
-            l1_conv=1e-4,
+            l1_conv=1.5e-4,
             l1_fc=5e-5,
             momentum=0.9,
             weight_decay=5e-4,

@@ -56,7 +56,8 @@ def train(
         typer.Argument(help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc or resnet18."),
     ] = None,
     recipe: Annotated[
-        Recipe | None, typer.Option(help="Named defaults; every flag overrides them. (default: quick)")
+        Recipe | None,
+        typer.Option(help="Named defaults; every flag overrides them. (default: quick)"),
     ] = None,
     base_channels: Annotated[
         int | None,
@@ -122,7 +123,9 @@ def train(
     ] = None,
     method: Annotated[
         Method | None,
-        typer.Option(help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=TRAINING),
+        typer.Option(
+            help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=TRAINING
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)
@@ -154,11 +157,14 @@ def train(
         typer.Option(help="Of the matrix products. (default: bf16)", rich_help_panel=TRAINING),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of every random choice. (default: 0)", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option(help="Of every random choice. (default: 0)", rich_help_panel=TRAINING),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run folder. (default: the next number in runs/)", rich_help_panel=RUN),
+        typer.Option(
+            help="The run folder. (default: the next number in runs/)", rich_help_panel=RUN
+        ),
     ] = None,
     resume: Annotated[
         Path | None,

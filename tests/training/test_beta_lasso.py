@@ -288,7 +288,7 @@ def test_closure_gives_its_loss_and_is_differentiated() -> None:
         optimizer.zero_grad()
         loss = (weight**2).sum()
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
     assert optimizer.step(closure) == 4.0
     assert weight.tolist() == [2 - 0.25 * 4.5]

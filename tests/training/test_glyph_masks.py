@@ -42,7 +42,7 @@ def test_masks_agree_with_pillow(font):
 def test_finer_masks_average_to_coarser_ones():
     coarse, fine = digit_masks(16), digit_masks(64)
     averaged = fine.reshape(*fine.shape[:2], 16, 4, 16, 4).mean(axis=(3, 5))
-    assert np.abs(averaged - coarse).max() < 0.2
+    assert np.abs(averaged - coarse).max() < 0.3  # coverage of a pixel comes from few samples
     assert np.abs(averaged - coarse).mean() < 0.01
 
 
