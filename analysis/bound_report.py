@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from analysis.bounds import Bound, binomial_tail, compare_bounds, hold_out, theorem_2
-from analysis.encoding import DescriptionLength, index_bits, plain_length, sparse_length
-from analysis.nonzeros import NetworkCounts, count_tensors, twin_weight_counts
-from analysis.quantize import NumberFormat, quantize_network
+from analysis.description import describe_network
+from analysis.encoding import DescriptionLength, index_bits
+from analysis.nonzeros import NetworkCounts, twin_weight_counts
+from analysis.quantize import NumberFormat
 from training.architectures import NetworkSpec
 from training.checkpoint import Checkpoint
 from training.errors import CheckpointError
 from training.evaluate import EvaluationData, count_errors
-from training.folding import fold_batch_norm
 from training.image_set import ImageSet
 from training.models import Network, network_from_state
 
@@ -47,23 +47,6 @@ class ErrorCount:
             "num_samples": self.num_samples,
             "error": self.error,
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class DescribedNetwork:
-    """A network as a description has it: folded, every tensor in R_b.
-
-    Attributes:
-        network: In float32, in eval mode.
-        number_format: R_b.
-        counts: Of every tensor that the function depends on.
-        lengths: Of the descriptions, by name: "plain" and "sparse".
-    """
-
-    network: Network
-    number_format: NumberFormat
-    counts: NetworkCounts
-    lengths: dict[str, DescriptionLength]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,29 +139,6 @@ class BoundReport:
             "vacuous": self.bound.is_vacuous,
             "notes": list(self.notes),
         }
-
-
-def describe_network(network: Network, number_format: NumberFormat) -> DescribedNetwork:
-    """Fold, round, count and measure a network: all of the bound but the data.
-
-    Args:
-        network: A network, folded or not.
-        number_format: R_b.
-
-    Raises:
-        ValueError: The network holds a value that is not finite.
-    """
-    described = quantize_network(fold_batch_norm(network), number_format)
-    counts = count_tensors(described.state_dict(), number_format)
-    total, bits = counts.total, number_format.bits_per_weight
-    plain = plain_length(total.num_weights, bits)
-    sparse = sparse_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits)
-    return DescribedNetwork(
-        network=described,
-        number_format=number_format,
-        counts=counts,
-        lengths={plain.name: plain, sparse.name: sparse},
-    )
 
 
 def report_bound(
@@ -275,7 +235,7 @@ def _bounds_of(
 def _hold_out_bound(validation: ErrorCount, delta: float) -> Bound:
     return Bound(
         name="hold_out",
-        title="hold-out",
+        title="hold-out, if these images chose nothing",
         formula="sup{p : P[Bin(m',p) <= e'] >= δ} on the m' validation images",
         value=hold_out(validation.num_errors, validation.num_samples, 0, delta),
     )
@@ -301,6 +261,10 @@ def _notes(checkpoint: Checkpoint, data: EvaluationData) -> tuple[str, ...]:
     if data.permutation is not None:
         fixed.append("the seed of the pixel permutation")
     notes.append(f"Taken as fixed before the data, so not in the length: {', '.join(fixed)}.")
+    notes.append(
+        "Errors were counted in float32, where rounding can turn an image whose two best logits "
+        "are all but equal; other machines may count one or two more."
+    )
     if checkpoint.training is not None:
         notes.append("This checkpoint is of an unfinished run; the bound is about it as it is.")
     return tuple(notes)

@@ -51,11 +51,13 @@ class DescriptionLength:
         name: "plain" or "sparse"; other codes have names of their own.
         formula: The whole formula.
         terms: In the order in which the bits stand.
+        map_formula: The formula of |d(g)|, the terms that are the map; empty without a map.
     """
 
     name: str
     formula: str
     terms: tuple[Term, ...]
+    map_formula: str = ""
 
     @property
     def bits(self) -> float:
@@ -90,6 +92,7 @@ class DescriptionLength:
             "log_base": LOG_BASE,
             "bits": self.bits,
             "whole_bits": self.whole_bits,
+            "map_formula": self.map_formula or None,
             "map_bits": self.map_bits,
             "map_whole_bits": self.map_whole_bits,
             "terms": [term.to_dict() for term in self.terms],
@@ -173,8 +176,10 @@ def sparse_length(
             bits=nonzeros * log_k, whole_bits=nonzeros * index_bits(k), is_map=True,
         ),
     )  # fmt: skip
-    formula = "log n + k b + ‖w‖₀ log(k n) + 2 log n"
-    return DescriptionLength(name="sparse", formula=formula, terms=terms)
+    map_formula = "‖w‖₀ log(k n) + 2 log n"
+    return DescriptionLength(
+        name="sparse", formula=f"log n + k b + {map_formula}", terms=terms, map_formula=map_formula
+    )
 
 
 def index_bits(count: int) -> int:

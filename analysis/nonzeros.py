@@ -20,6 +20,7 @@ from training.architectures import KINDS, NetworkSpec
 
 _PATTERNS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PIECE = 1 << 26  # numbers sorted at a time
+_BLOCK = 1 << 18  # numbers counted at a time, so that they stay in the caches
 _HIGH_BITS = 16
 
 
@@ -184,7 +185,9 @@ class _PatternSource:
     def read(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
         unsigned = np.dtype(f"u{self.dtype.itemsize}")
         for chunk in chunks(self.tensor):
-            yield chunk.to(self.dtype).view(self.pattern).cpu().numpy().view(unsigned)
+            codes = chunk.to(self.dtype).view(self.pattern).cpu().numpy().view(unsigned)
+            for start in range(0, len(codes), _BLOCK):
+                yield codes[start : start + _BLOCK]
 
     def read_nonzero(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
         """Patterns of the nonzeros, which are those with more than a sign bit."""

@@ -43,7 +43,7 @@ def booktabs(
     """
     lines = [
         r"\begin{table}",
-        r"  \centering",
+        r"  \centering\small",
         rf"  \caption{{{caption}}}",
         rf"  \label{{{label}}}",
         rf"  \begin{{tabular}}{{{alignment}}}",

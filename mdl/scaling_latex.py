@@ -4,19 +4,17 @@ import sympy
 
 from analysis.formula_text import to_latex
 from analysis.printed_formulas import APPROXIMATE_TOTALS
-from analysis.scaling import SLIP_REASONS, Comparison
+from analysis.scaling import SLIP_REASONS, Comparison, Slip
 from analysis.scaling_report import ScalingReport
 from mdl.latex import booktabs, escape
 from mdl.scaling_tables import (
     TABLE_NUMBERS,
     format_number,
-    slips_present,
     slips_text,
-    width_text,
 )
 
 _FAMILIES = {"d": "deep", "s": "shallow"}
-_DAGGER = r"$^{\dagger}$"
+_DAGGER = r"\textsuperscript{$\dagger$}"
 
 
 def render_latex(report: ScalingReport) -> str:
@@ -48,13 +46,14 @@ def _layers_table(report: ScalingReport, family: str) -> str:
         f"{TABLE_NUMBERS[family]}) at {_image(report)}."
     )
     if len(heads) > 1 + len(networks):
-        caption += r" \textsuperscript{$\dagger$}: differs from the exact number."
+        caption += f" {_DAGGER}: the formula or its number is not exact."
     return booktabs(
         heads, [rows], alignment="l" * len(heads), caption=caption, label=f"tab:weights-{family}"
     )
 
 
 def _totals_table(report: ScalingReport) -> str:
+    """Two rows a network, as printed and exact, with its width under its name."""
     groups = []
     for family in TABLE_NUMBERS:
         rows = []
@@ -64,27 +63,22 @@ def _totals_table(report: ScalingReport) -> str:
                 continue
             sign = r"$\approx$ " if name in APPROXIMATE_TOTALS else ""
             rows.append(
-                (escape(name), escape(width_text(report, name)), "printed",
-                 sign + _math(total.printed), format_number(total.num_printed),
-                 slips_text(total.slips))
+                (escape(name), "printed", sign + _math(total.printed),
+                 format_number(total.num_printed), escape(slips_text(total.slips)))
             )  # fmt: skip
-            rows.append(("", "", "exact", _math(total.exact), format_number(total.num_exact), ""))
+            rows.append((_width(report, name), "exact", *_exact_cells(total)))
         groups.append(rows)
     others = [
-        (escape(name), escape(width_text(report, name)), "exact", _math(network.total.exact),
-         format_number(network.total.num_exact), "")
+        (f"{escape(name)}, {_width(report, name)}", "exact", *_exact_cells(network.total))
         for name, network in report.networks.items()
         if network.total.printed is None
-    ]  # fmt: skip
-    reasons = " ".join(
-        f"{escape(slip.value.capitalize())}: {escape(SLIP_REASONS[slip])}."
-        for slip in slips_present(report)
-    )
+    ]
+    slips = {slip for network in report.networks.values() for slip in network.total.slips}
     return booktabs(
-        ("Network", "Width", "", "Weights", "Number", "Differs"),
+        ("Network", "", "Weights", "Number", "Differs"),
         [*groups, others],
-        alignment="llllrl",
-        caption=f"Weights without biases and BatchNorm at {_image(report)}. {reasons}",
+        alignment="lllrl",
+        caption=f"Weights without biases and BatchNorm at {_image(report)}.{_reasons(slips)}",
         label="tab:weights-total",
     )
 
@@ -95,13 +89,34 @@ def _published_table(report: ScalingReport) -> str:
          "" if row.slip is None else escape(row.slip.value))
         for row in report.published
     ]  # fmt: skip
+    slips = {row.slip for row in report.published if row.slip is not None}
     return booktabs(
         ("Network", "Column", "Printed (M)", "Exact (M)", "Differs"),
         [rows],
         alignment="llrrl",
-        caption="Sizes in Table 1 and exact ones, in millions of weights, at $s = 32$, $c = 10$.",
+        caption=(
+            "Sizes in the paper's Table 1 and exact ones, in millions of weights, at $s = 32$, "
+            f"$c = 10$ and 3 input channels.{_reasons(slips)}"
+        ),
         label="tab:published-sizes",
     )
+
+
+def _exact_cells(total: Comparison) -> tuple[str, str, str]:
+    return _math(total.exact), format_number(total.num_exact), ""
+
+
+def _reasons(slips: set[Slip]) -> str:
+    return "".join(
+        f" {escape(slip.value.capitalize())}: {escape(SLIP_REASONS[slip])}."
+        for slip in Slip
+        if slip in slips
+    )
+
+
+def _width(report: ScalingReport, name: str) -> str:
+    symbol = "h" if name == "3-fc" else r"\alpha"
+    return f"${symbol} = {report.width(name)}$"
 
 
 def _printed_cell(row: Comparison) -> str:

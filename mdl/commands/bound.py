@@ -18,14 +18,14 @@ _DESCRIPTIONS = {"plain": "plain, n b", "sparse": "sparse, Theorem 2's proof"}
 def bound(
     checkpoint: CheckpointArgument,
     bits: Annotated[
-        int | None, typer.Option(help="b, bits a number: 32, 16 or 8. [16]", show_default=False)
+        int | None, typer.Option(help="b, bits a number: 32, 16 or 8 (default: 16).")
     ] = None,
     number_format: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="The set of numbers: float32, bfloat16, float16, e4m3fn or e5m2. "
-            "[bfloat16 at 16 bits, e4m3fn at 8]",
+            help="The set of numbers: float32, bfloat16, float16, e4m3fn or e5m2 "
+            "(default: bfloat16 at 16 bits, e4m3fn at 8).",
         ),
     ] = None,
     delta: Annotated[
@@ -37,8 +37,8 @@ def bound(
 ) -> None:
     """Bound the true error of a network by the length of its description.
 
-    BatchNorm is folded, every number is rounded to b bits, and the errors of that network are
-    counted on exactly the images that training saw.
+    BatchNorm is folded, every number is rounded to b bits, and the errors of
+    that network are counted on exactly the images that training saw.
     """
     from analysis.bound_report import report_bound
     from analysis.quantize import find_format
@@ -116,21 +116,23 @@ def _print_lengths(report: "BoundReport") -> None:
     total, bits = report.counts.total, report.number_format.bits_per_weight
     rows = []
     for name, length in report.lengths.items():
-        label = _DESCRIPTIONS.get(name, name)
-        rows += [
-            (label, term.name, term.formula, f"{term.bits:,.1f}", f"{term.whole_bits:,}")
+        own = [
+            (term.name, term.formula, f"{term.bits:,.1f}", f"{term.whole_bits:,}")
             for term in length.terms
         ]
+        if len(own) > 1:
+            own.append(("sum", length.formula, f"{length.bits:,.1f}", f"{length.whole_bits:,}"))
         if length.has_map:
-            rows.append(
-                (label, "the map alone", "|d(g)|", f"{length.map_bits:,.1f}",
-                 f"{length.map_whole_bits:,}")
-            )  # fmt: skip
-        rows.append((label, "sum", length.formula, f"{length.bits:,.1f}", f"{length.whole_bits:,}"))
+            whole = f"{length.map_whole_bits:,}"
+            own.append(
+                ("of it the map, |d(g)|", length.map_formula, f"{length.map_bits:,.1f}", whole)
+            )
+        label = _DESCRIPTIONS.get(name, name)
+        rows += [(label if index == 0 else "", *row) for index, row in enumerate(own)]
     console.print_table(
         f"Description lengths in bits: n = {total.num_weights:,}, "
-        f"‖w‖₀ = {total.num_nonzeros:,}, k = {total.num_distinct:,} (zero counted), b = {bits}; "
-        "log is log2",
+        f"‖w‖₀ = {total.num_nonzeros:,}, k = {total.num_distinct:,} (with zero if it occurs), "
+        f"b = {bits}; log is log2",
         ("description", "term", "formula", "as printed", "whole bits"),
         rows,
         num_text_columns=3,
@@ -159,7 +161,7 @@ def _print_bounds(report: "BoundReport") -> None:
 def _cell(bound: "Bound | None") -> str:
     if bound is None:
         return ""
-    return f"{_percent_up(bound.value)} vacuous" if bound.is_vacuous else _percent_up(bound.value)
+    return f"vacuous ({_percent_up(bound.value)})" if bound.is_vacuous else _percent_up(bound.value)
 
 
 def _verdict(report: "BoundReport") -> str:

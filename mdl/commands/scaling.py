@@ -30,16 +30,19 @@ def scaling(
     num_classes: Annotated[int, typer.Option(min=2, help="c, number of classes.")] = 10,
     in_channels: Annotated[int, typer.Option(min=1, help="Channels of the images.")] = 3,
     budget: Annotated[
-        float, typer.Option(help="Weights that the widest network may have, for instance 256e6.")
+        float,
+        typer.Option(help="Weights that the widest network may have.", show_default="256e6"),
     ] = 256e6,
     v100_memory: Annotated[
-        float, typer.Option(help="Memory of the V100 in GiB; there are 16 and 32.")
+        float,
+        typer.Option(help="Memory of the V100 in GiB; there are 16 and 32.", show_default="16"),
     ] = 16.0,
     bytes_per_weight: Annotated[
         float,
         typer.Option(
             help="Bytes that training keeps for a weight: 2 for it, 2 for its gradient, 4 for a "
-            "float32 copy; momentum adds 4."
+            "float32 copy; momentum adds 4.",
+            show_default="8",
         ),
     ] = 8.0,
     latex: Annotated[

@@ -1,0 +1,49 @@
+"""A network as its descriptions have it: BatchNorm folded, every number in R_b, counted."""
+
+from dataclasses import dataclass
+
+from analysis.encoding import DescriptionLength, plain_length, sparse_length
+from analysis.nonzeros import NetworkCounts, count_tensors
+from analysis.quantize import NumberFormat, quantize_network
+from training.folding import fold_batch_norm
+from training.models import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedNetwork:
+    """A network as a description has it: folded, every tensor in R_b.
+
+    Attributes:
+        network: In float32, in eval mode.
+        number_format: R_b.
+        counts: Of every tensor that the function depends on.
+        lengths: Of the descriptions, by name: "plain" and "sparse".
+    """
+
+    network: Network
+    number_format: NumberFormat
+    counts: NetworkCounts
+    lengths: dict[str, DescriptionLength]
+
+
+def describe_network(network: Network, number_format: NumberFormat) -> DescribedNetwork:
+    """Fold, round, count and measure a network: all of the bound but the data.
+
+    Args:
+        network: A network, folded or not.
+        number_format: R_b.
+
+    Raises:
+        ValueError: The network holds a value that is not finite.
+    """
+    described = quantize_network(fold_batch_norm(network), number_format)
+    counts = count_tensors(described.state_dict(), number_format)
+    total, bits = counts.total, number_format.bits_per_weight
+    plain = plain_length(total.num_weights, bits)
+    sparse = sparse_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits)
+    return DescribedNetwork(
+        network=described,
+        number_format=number_format,
+        counts=counts,
+        lengths={plain.name: plain, sparse.name: sparse},
+    )
