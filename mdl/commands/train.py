@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,10 +10,7 @@ from mdl import console
 from mdl.options import Device, DeviceOption, JsonOption
 
 if TYPE_CHECKING:
-    from training.checkpoint import Checkpoint
-    from training.config import TrainConfig
-    from training.data import Dataset
-    from training.runs import RunFolder
+    from mdl.training_plan import TrainingPlan
 
 
 class Recipe(StrEnum):
@@ -206,13 +203,17 @@ def train(
                 "with --data, --device, --save-every or --evaluate-every",
                 param_hint="--resume",
             )
-        plan = _resumed(resume, source=data)
+        from mdl.training_plan import plan_resumed
+
+        plan = plan_resumed(resume, source=data)
     elif network is None:
         raise typer.BadParameter("name a network, such as s-fc", param_hint="NETWORK")
     else:
-        plan = _new(network, str(recipe or Recipe.quick), settings, data_settings, out)
+        from mdl.training_plan import plan_new
+
+        plan = plan_new(network, str(recipe or Recipe.quick), settings, data_settings, out=out)
     _execute(
-        *plan, device=device, save_every=save_every, evaluate_every=evaluate_every, as_json=json
+        plan, device=device, save_every=save_every, evaluate_every=evaluate_every, as_json=json
     )
 
 
@@ -224,71 +225,8 @@ def _value(choice: StrEnum | None) -> str | None:
     return None if choice is None else choice.value
 
 
-Plan = tuple["TrainConfig", "Dataset", "RunFolder", "Checkpoint | None"]
-
-
-def _new(
-    network: str,
-    recipe: str,
-    settings: dict[str, Any],
-    data_settings: dict[str, Any],
-    out: Path | None,
-) -> Plan:
-    from training.config import DataConfig
-    from training.data import split_validation
-    from training.recipes import recipe_config
-    from training.runs import create_run_folder
-
-    chosen = {name: value for name, value in data_settings.items() if value is not None}
-    config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
-    dataset = _load(config)
-    config.network_spec(
-        image_size=dataset.image_size,
-        num_classes=dataset.num_classes,
-        in_channels=dataset.in_channels,
-    )
-    split_validation(dataset.train, config.data.validation, seed=config.data.seed)
-    return config, dataset, create_run_folder(network, out=out), None
-
-
-def _resumed(run: Path, *, source: str | None) -> Plan:
-    from dataclasses import replace
-
-    from training.checkpoint import load_checkpoint
-    from training.config import TrainConfig
-    from training.errors import CheckpointError, DataError
-    from training.runs import RunFolder
-
-    if not run.is_dir():
-        raise CheckpointError(f"{run} is not a run folder; --resume takes the folder of a run")
-    checkpoint = load_checkpoint(run)
-    if checkpoint.training is None or checkpoint.data is None:
-        raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
-    config = TrainConfig.from_dict(checkpoint.config)
-    located = (
-        config if source is None else replace(config, data=replace(config.data, source=source))
-    )
-    dataset = _load(located)
-    if dataset.fingerprint != checkpoint.data.fingerprint:
-        raise DataError(
-            f"{located.data.source}: these are not the images that {run} was trained on "
-            f"({checkpoint.data.name}); pass --data with the original data set"
-        )
-    return config, dataset, RunFolder(run), checkpoint
-
-
-def _load(config: "TrainConfig") -> "Dataset":
-    from training.data import load_dataset
-
-    console.stderr().print(f"Loading {config.data.source} ...", markup=False)
-    return load_dataset(config.data)
-
-
 def _execute(
-    config: "TrainConfig",
-    dataset: "Dataset",
-    folder: "RunFolder",
-    resume_from: "Checkpoint | None",
+    plan: "TrainingPlan",
     *,
     device: Device,
     save_every: int,
@@ -297,6 +235,7 @@ def _execute(
 ) -> None:
     from mdl.devices import choose_device
     from mdl.progress import TrainingProgress
+    from mdl.training_report import print_result
     from training.loop import train as run_training
     from training.recipes import RECIPES
     from training.signals import StopRequest
@@ -304,6 +243,8 @@ def _execute(
 
     log = console.stderr()
     chosen = choose_device(device)
+    config, dataset = plan.config, plan.dataset
+    folder, resume_from = plan.folder, plan.resume_from
     missing = RECIPES[config.recipe].missing
     log.print(
         f"{config.network} by {config.method} on {dataset.name}: {len(dataset.train):,} images of "
@@ -332,34 +273,7 @@ def _execute(
             }
         )
     elif result.status == "finished":
-        _print_result(result.metrics, result.checkpoint, folder)
+        print_result(result.metrics, result.checkpoint, folder)
     if result.status == "stopped":
         log.print(f"Stopped and saved. Go on with: mdl train --resume {folder.path}", markup=False)
         raise typer.Exit(128 + (stop.signal_number or 0))
-
-
-def _print_result(metrics: dict[str, Any], checkpoint: "Checkpoint", folder: "RunFolder") -> None:
-    sizes = {layer.name: layer.num_weights for layer in checkpoint.network.layers}
-    console.print_table(
-        f"{checkpoint.network.name}, weights by layer",
-        ("layer", "weights", "nonzeros", "density"),
-        [
-            (name, f"{sizes[name]:,}", f"{count:,}", f"{count / sizes[name]:.2%}")
-            for name, count in metrics["num_nonzeros"].items()
-        ],
-    )
-    rows = []
-    for split, count in (
-        ("train", "num_samples"), ("validation", "num_validation"), ("test", "num_test")
-    ):  # fmt: skip
-        if metrics[count]:
-            errors = metrics[f"{split}_errors"]
-            rows.append(
-                (split, f"{metrics[count]:,}", f"{errors:,}", f"{1 - errors / metrics[count]:.2%}")
-            )
-    console.print_table("Accuracy", ("split", "images", "errors", "accuracy"), rows)
-    output = console.stdout()
-    output.print(f"Trained in {metrics['seconds']:.0f} s. Checkpoint: {folder.checkpoint}")
-    console.print_next(
-        f"mdl bound {folder.checkpoint} --bits 16", f"mdl filters {folder.checkpoint}"
-    )

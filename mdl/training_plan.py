@@ -1,0 +1,82 @@
+"""What `mdl train` is about to do: a new run from flags, or a stopped one that goes on."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mdl import console
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.config import DataConfig, TrainConfig
+from training.data import Dataset, load_dataset, split_validation
+from training.errors import CheckpointError, DataError
+from training.recipes import recipe_config
+from training.runs import RunFolder, create_run_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """A configuration with its images, the folder it writes to, and where it goes on from."""
+
+    config: TrainConfig
+    dataset: Dataset
+    folder: RunFolder
+    resume_from: Checkpoint | None = None
+
+
+def plan_new(
+    network: str,
+    recipe: str,
+    settings: dict[str, Any],
+    data_settings: dict[str, Any],
+    *,
+    out: Path | None,
+) -> TrainingPlan:
+    """A run from a recipe and flags. Its folder is made last, when all else has been checked.
+
+    Raises:
+        ValueError: Settings that do not fit together, or a folder that is not empty.
+        DataError: Images that cannot be loaded or split.
+    """
+    chosen = {name: value for name, value in data_settings.items() if value is not None}
+    config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
+    dataset = _load(config)
+    config.network_spec(
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+    )
+    split_validation(dataset.train, config.data.validation, seed=config.data.seed)
+    folder = create_run_folder(network, out=out)
+    return TrainingPlan(config=config, dataset=dataset, folder=folder)
+
+
+def plan_resumed(run: Path, *, source: str | None) -> TrainingPlan:
+    """A stopped run as it was configured; its images may lie at `source` now.
+
+    Raises:
+        CheckpointError: Not a run folder, or a finished run.
+        DataError: Images that are not those of the run.
+    """
+    if not run.is_dir():
+        raise CheckpointError(f"{run} is not a run folder; --resume takes the folder of a run")
+    checkpoint = load_checkpoint(run)
+    if checkpoint.training is None or checkpoint.data is None:
+        raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
+    config = TrainConfig.from_dict(checkpoint.config)
+    located = (
+        config if source is None else replace(config, data=replace(config.data, source=source))
+    )
+    dataset = _load(located)
+    if dataset.fingerprint != checkpoint.data.fingerprint:
+        raise DataError(
+            f"{located.data.source}: these are not the images that {run} was trained on "
+            f"({checkpoint.data.name}); pass --data with the original data set"
+        )
+    return TrainingPlan(
+        config=config, dataset=dataset, folder=RunFolder(run), resume_from=checkpoint
+    )
+
+
+def _load(config: TrainConfig) -> Dataset:
+    console.stderr().print(f"Loading {config.data.source} ...", markup=False)
+    return load_dataset(config.data)
