@@ -84,11 +84,18 @@ def acting_entries(layer: LayerSpec) -> Tensor:
     >>> acting_entries(layer)[0].int().tolist()
     [0, 0, 0, 0, 1, 1, 0, 1, 1]
     """
-    return _input_units(layer) >= 0
+    return input_units(layer) >= 0
 
 
-def _input_units(layer: LayerSpec) -> Tensor:
-    """The input unit, (channel, row, column), behind each entry of each patch; -1 for padding."""
+def input_units(layer: LayerSpec) -> Tensor:
+    """The input unit, (channel, row, column), behind each entry of each patch; -1 for padding.
+
+    Returns:
+        int64 (out_size², in_channels·kernel²).
+
+    Raises:
+        ValueError: A layer of the head, which has no kernel.
+    """
     if layer.kernel is None:
         raise ValueError(f"{layer.name} is a dense layer of the head; it has no kernel")
     side, size = layer.in_size + 2 * layer.padding, layer.in_size
@@ -102,7 +109,7 @@ def _input_units(layer: LayerSpec) -> Tensor:
 def _embed_weight(source: LayerSpec, target: LayerSpec, weight: Tensor) -> Tensor:
     if source.kind == target.kind:
         return weight.clone()
-    units = _input_units(source).to(weight.device)
+    units = input_units(source).to(weight.device)
     acting = units >= 0
     if source.kind == "conv":
         weight = weight.flatten(1).expand(len(units), -1, -1)

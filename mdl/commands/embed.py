@@ -1,6 +1,5 @@
 """`mdl embed`: a convolutional checkpoint as its exact local or fully-connected twin."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,6 +68,8 @@ def embed(
 
 
 def _check_twin(spec: "NetworkSpec", twin: Twin) -> None:
+    from training.memory import physical_memory
+
     family, kind = str(twin).split("-")
     if spec.family is not None and spec.family != family:
         raise ValueError(
@@ -76,20 +77,13 @@ def _check_twin(spec: "NetworkSpec", twin: Twin) -> None:
             f"{spec.family}-local and {spec.family}-fc"
         )
     target = spec.twin(kind)
-    size, memory = 4 * target.num_weights, _memory_bytes()
+    size, memory = 4 * target.num_weights, physical_memory()
     if memory is not None and size > memory:
         raise ValueError(
             f"--as {twin}: the twin has {target.num_weights:,} weights, {size / 1e9:.1f} GB at 4 "
             f"bytes each, and this machine has {memory / 1e9:.1f} GB; embed a network with fewer "
             "channels, or as the local twin"
         )
-
-
-def _memory_bytes() -> int | None:
-    """Physical memory of this machine, where the system tells."""
-    if not hasattr(os, "sysconf"):
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _report(loaded: "Checkpoint", twin: "Checkpoint") -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Descriptions that are real bit strings: prefix-free codes of whole networks, both directions."""

@@ -1,0 +1,90 @@
+"""A codeword in a file: eight bytes that name the format, a checksum, then the codeword.
+
+The frame guards the file against damage; the decoder does not need it, so it is no part of B. The
+codeword delimits itself: a file that goes on behind it is refused.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+from analysis.codes.errors import CodecError
+from analysis.codes.network_code import Codeword, decode_network
+from training.errors import CheckpointError
+from training.files import write_atomically
+
+MAGIC = b"mdl-bits"
+_CHECKSUM_BYTES = 16
+
+
+def save_codeword(codeword: Codeword, path: Path | str) -> None:
+    """Write a codeword to a file, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an older one stays as it was.
+    """
+
+    def write(file: BinaryIO) -> None:
+        file.write(MAGIC + _checksum(codeword.data) + codeword.data)
+
+    write_atomically(path, write)
+
+
+def is_bit_file(path: Path | str) -> bool:
+    """Whether a file begins as `save_codeword` begins one."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def load_codeword(path: Path | str) -> Codeword:
+    """Read a file and decode it, trusting nothing in it.
+
+    Raises:
+        CheckpointError: The file cannot be read, is damaged, is no such file, or holds anything
+            but one whole codeword; one line says which.
+    """
+    try:
+        contents = Path(path).read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); give a file that mdl encode wrote"
+        ) from error
+    start = len(MAGIC) + _CHECKSUM_BYTES
+    if not contents.startswith(MAGIC):
+        raise CheckpointError(f"{path}: not a file of bits; give one that mdl encode wrote")
+    data = contents[start:]
+    if contents[len(MAGIC) : start] != _checksum(data):
+        raise CheckpointError(
+            f"{path}: damaged: its checksum does not fit its bits; copy it again, or encode anew"
+        )
+    try:
+        return decode_whole(data)
+    except CodecError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: too large for this machine's memory") from error
+
+
+def decode_whole(data: bytes) -> Codeword:
+    """Decode bytes that hold one codeword, its last byte filled up with zeros, and nothing else.
+
+    Raises:
+        CodecError: No codeword begins them, or something follows it.
+    """
+    codeword = decode_network(data)
+    if len(codeword.data) != len(data):
+        raise CodecError(
+            f"{len(data) - len(codeword.data)} bytes follow the codeword; it ends after "
+            f"{codeword.num_bits} bits"
+        )
+    padding = -codeword.num_bits % 8
+    if data and data[-1] & ((1 << padding) - 1):
+        raise CodecError("the bits that fill up the last byte must be zeros")
+    return codeword
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:_CHECKSUM_BYTES]

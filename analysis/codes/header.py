@@ -1,0 +1,183 @@
+"""The head of a description: format version, network, inputs, R_b and the choice of the code.
+
+Everything here is counted. The numbers are δ codes; flags take one bit.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.errors import CodecError
+from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
+from analysis.quantize import FORMATS, NumberFormat
+from training.architectures import NETWORKS, NetworkSpec
+from training.normalization import FIXED_MEAN, FIXED_STD, Normalization, fixed_normalization
+
+FORMAT_VERSION = 1
+CODES = ("plain", "theorem-2", "enumerative", "context", "structured-conv", "structured-local")
+"""The codes, in the order of their numbers in the head."""
+_MAX_NAME = 4096
+_MAX_TENSORS = 1 << 20
+_MAX_DIMENSIONS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the head says.
+
+    Attributes:
+        spec: The network.
+        number_format: R_b.
+        code: One of `CODES`.
+        normalization: What pixels go through; None for foreign tensors.
+        permutation_seed: Of the pixels, or None.
+    """
+
+    spec: Spec
+    number_format: NumberFormat
+    code: str
+    normalization: Normalization | None
+    permutation_seed: int | None
+
+
+def make_header(message: NetworkMessage, code: str) -> Header:
+    """The head of a message's description."""
+    return Header(
+        spec=message.spec,
+        number_format=message.number_format,
+        code=code,
+        normalization=message.normalization,
+        permutation_seed=message.permutation_seed,
+    )
+
+
+def round_normalization(normalization: Normalization | None) -> Normalization | None:
+    """The constants as a description holds them: fixed ones as they are, others in float32."""
+    if normalization is None or _is_fixed(normalization):
+        return normalization and replace(normalization, source="fixed")
+    mean, std = (
+        tuple(float(np.float32(value)) for value in values)
+        for values in (normalization.mean, normalization.std)
+    )
+    return Normalization(mean=mean, std=std, source="data")
+
+
+def code_header(coder: ArithmeticCoder, header: Header | None) -> Header:
+    """Code the head.
+
+    Args:
+        coder: Writes or reads.
+        header: What it is to say; None when decoding.
+
+    Raises:
+        CodecError: Decoding, and it is of a version that this code does not read, or damaged.
+    """
+    version = coder.integer(FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise CodecError(f"format version {version}; this mdl reads version {FORMAT_VERSION}")
+    number_format = _code_choice(
+        coder, tuple(FORMATS), header.number_format.name if header else None
+    )
+    code = _code_choice(coder, CODES, header.code if header else None)
+    try:
+        spec = _code_spec(coder, header.spec if header else None)
+    except ValueError as error:
+        raise _as_codec_error(error) from error
+    normalization, seed = None, None
+    if isinstance(spec, NetworkSpec):
+        normalization = _code_normalization(
+            coder, header.normalization if header else None, spec.in_channels
+        )
+        seed = _code_optional(coder, header.permutation_seed if header else None)
+    return Header(
+        spec=spec, number_format=FORMATS[number_format], code=code, normalization=normalization,
+        permutation_seed=seed,
+    )  # fmt: skip
+
+
+def _code_choice(coder: ArithmeticCoder, names: tuple[str, ...], name: str | None) -> str:
+    index = coder.integer(names.index(name) + 1 if name else 1) - 1
+    if index >= len(names):
+        raise CodecError(f"damaged: a choice that is none of {', '.join(names)}")
+    return names[index]
+
+
+def _code_spec(coder: ArithmeticCoder, spec: Spec | None) -> Spec:
+    names = (*NETWORKS, "")  # the last one: a list of tensors
+    index = 1 + (names.index(spec.name) if isinstance(spec, NetworkSpec) else len(NETWORKS))
+    # Foreign tensors come first among the numbers, so that networks may be added behind.
+    number = coder.integer(1 if index > len(NETWORKS) else index + 1)
+    if number > len(NETWORKS) + 1:
+        raise CodecError("damaged, or made by a newer mdl: a network that this mdl does not have")
+    if number == 1:
+        return _code_tensor_list(coder, spec if isinstance(spec, TensorListSpec) else None)
+    own = spec if isinstance(spec, NetworkSpec) else None
+    name = NETWORKS[number - 2]
+    width = "hidden_units" if name == "3-fc" else "base_channels"
+    fields = ["image_size", "num_classes", "in_channels", width]
+    fields += ["kernel_size"] if name == "resnet18" else []
+    values = {field: coder.integer(getattr(own, field) if own else 1) for field in fields}
+    return NetworkSpec(name=name, **values)
+
+
+def _code_tensor_list(coder: ArithmeticCoder, spec: TensorListSpec | None) -> TensorListSpec:
+    num_tensors = _limited(coder, len(spec.shapes) if spec else 1, _MAX_TENSORS, "tensors")
+    shapes = []
+    for index in range(num_tensors):
+        name, shape = spec.shapes[index] if spec else ("", ())
+        text = name.encode()
+        length = _limited(coder, len(text) + 1, _MAX_NAME, "bytes of a name") - 1
+        read = bytes(coder.uniform(text[at] if spec else 0, 256) for at in range(length))
+        num_dimensions = _limited(coder, len(shape) + 1, _MAX_DIMENSIONS, "dimensions") - 1
+        sizes = tuple(coder.integer(shape[at] if spec else 1) for at in range(num_dimensions))
+        shapes.append((read.decode(), sizes))
+    return TensorListSpec(tuple(shapes))
+
+
+def _limited(coder: ArithmeticCoder, value: int, highest: int, what: str) -> int:
+    found = coder.integer(value)
+    if found > highest:
+        raise ValueError(f"{found} {what} are more than {highest}")
+    return found
+
+
+def _code_normalization(
+    coder: ArithmeticCoder, normalization: Normalization | None, num_channels: int
+) -> Normalization:
+    fixed = fixed_normalization(num_channels) if num_channels <= _MAX_NAME else None
+    is_own = normalization is not None and not _is_fixed(normalization)
+    if not coder.uniform(int(is_own), 2):
+        if fixed is None:
+            raise CodecError(f"damaged: {num_channels} input channels")
+        return fixed
+    values = []
+    for index in range(2 * num_channels):
+        own = (*normalization.mean, *normalization.std)[index] if normalization else 0.0
+        pattern = coder.bits(int(np.float32(own).view(np.uint32)), 32)
+        values.append(float(np.uint32(pattern).view(np.float32)))
+        if not math.isfinite(values[-1]):
+            raise CodecError("damaged: a normalisation constant that is not a number")
+    try:
+        return Normalization(
+            mean=tuple(values[:num_channels]), std=tuple(values[num_channels:]), source="data"
+        )
+    except ValueError as error:
+        raise _as_codec_error(error) from error
+
+
+def _code_optional(coder: ArithmeticCoder, value: int | None) -> int | None:
+    """A number >= 0 or nothing: one bit, and the number where there is one."""
+    if not coder.uniform(int(value is not None), 2):
+        return None
+    return coder.integer(1 if value is None else value + 1) - 1
+
+
+def _is_fixed(normalization: Normalization) -> bool:
+    fixed = {FIXED_MEAN}, {FIXED_STD}
+    return (set(normalization.mean), set(normalization.std)) == fixed
+
+
+def _as_codec_error(error: ValueError) -> CodecError:
+    return error if isinstance(error, CodecError) else CodecError(f"damaged: {error}")

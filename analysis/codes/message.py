@@ -1,0 +1,111 @@
+"""What a bit string stands for: a network as its classifier is defined, no more and no less."""
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from analysis.quantize import NumberFormat
+from training.architectures import NetworkSpec
+from training.models import build_network
+from training.normalization import Normalization
+
+
+@dataclass(frozen=True)
+class TensorListSpec:
+    """Names and shapes of tensors whose network's code is somebody else's.
+
+    Attributes:
+        shapes: Name to shape, in order; at least one tensor, every size >= 1.
+
+    Raises:
+        ValueError: No tensors, or one without numbers.
+    """
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __post_init__(self) -> None:
+        if not self.shapes:
+            raise ValueError("shapes must name at least one tensor")
+        if len(dict(self.shapes)) != len(self.shapes):
+            raise ValueError("shapes must name each tensor once")
+        for name, shape in self.shapes:
+            if min(shape, default=1) < 1:
+                raise ValueError(f"{name} must hold at least one number, not shape {shape}")
+
+    @property
+    def num_weights(self) -> int:
+        """n, all numbers."""
+        return sum(prod(shape) for _, shape in self.shapes)
+
+
+Spec = NetworkSpec | TensorListSpec
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkMessage:
+    """A network as a description has it.
+
+    Attributes:
+        spec: The network, or the names and shapes of a foreign one's tensors.
+        number_format: R_b.
+        state: Name to tensor in the order of `expected_shapes`: float32, every value in R_b,
+            BatchNorm folded into one scale and one shift a unit.
+        normalization: What pixels go through; None where the network's code is not ours.
+        permutation_seed: Seed of the fixed permutation of pixels, or None.
+
+    Raises:
+        ValueError: A tensor that the description has no place for, one that is missing, or one of
+            another shape.
+    """
+
+    spec: Spec
+    number_format: NumberFormat
+    state: dict[str, Tensor]
+    normalization: Normalization | None = None
+    permutation_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        expected = expected_shapes(self.spec)
+        for name in self.state:
+            if name not in expected:
+                raise ValueError(
+                    f"{name} is neither coded nor fixed: the description of {_name(self.spec)} "
+                    "has no place for it; fold BatchNorm first, or remove it if nothing uses it"
+                )
+        for name, shape in expected.items():
+            if name not in self.state:
+                raise ValueError(f"the state lacks {name}")
+            found = tuple(self.state[name].shape)
+            if found != shape:
+                raise ValueError(f"{name} must have shape {shape}, not {found}")
+
+    def same_as(self, other: "NetworkMessage") -> bool:
+        """Whether both stand for the same network, number by number."""
+        return (
+            self.spec == other.spec
+            and self.number_format.name == other.number_format.name
+            and self.permutation_seed == other.permutation_seed
+            and _constants(self.normalization) == _constants(other.normalization)
+            and all(torch.equal(self.state[name], other.state[name]) for name in self.state)
+        )
+
+
+def expected_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
+    """Every tensor that the function depends on, in the order in which they are coded."""
+    if isinstance(spec, TensorListSpec):
+        return dict(spec.shapes)
+    with torch.device("meta"):
+        state = build_network(spec, folded=True).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def _name(spec: Spec) -> str:
+    return spec.name if isinstance(spec, NetworkSpec) else "these tensors"
+
+
+def _constants(
+    normalization: Normalization | None,
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    return None if normalization is None else (normalization.mean, normalization.std)

@@ -1,0 +1,154 @@
+"""A whole network as a prefix-free string of bits, and back.
+
+The head (`analysis.codes.header`) says what follows; the body holds every tensor that the function
+depends on. One arithmetic coder runs through both, so the whole costs at most two bits more than
+the sum of its parts. The decoder needs nothing but the bits and the version that they begin with,
+and it knows where they end: B is what it consumed.
+"""
+
+from dataclasses import dataclass
+
+from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.bodies import BODIES
+from analysis.codes.errors import CodecError
+from analysis.codes.header import CODES, Header, code_header, make_header, round_normalization
+from analysis.codes.ledger import END, HEAD, Ledger
+from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
+from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
+from analysis.codes.work import State, Work
+from training.architectures import NetworkSpec
+from training.embedding import embed_state
+from training.memory import physical_memory
+
+_STRUCTURED = "structured-"
+_MAX_TENSOR = 1 << 31
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Codeword:
+    """A description: its bits and what they stand for.
+
+    Attributes:
+        data: The bits, high bits first, the last byte filled up with zeros.
+        num_bits: B, the codeword's length.
+        code: Which code it is in.
+        message: The network, exactly as the decoder builds it.
+        ledger: Where the bits go.
+    """
+
+    data: bytes
+    num_bits: int
+    code: str
+    message: NetworkMessage
+    ledger: Ledger
+
+
+def encode_network(
+    message: NetworkMessage, code: str = "auto", *, compiled: bool = True
+) -> Codeword:
+    """Describe a network in bits.
+
+    Args:
+        message: The network.
+        code: One of `CODES`, or "auto": the one that takes the fewest bits. Which one it is stands
+            in the head, so the choice is paid for.
+        compiled: Whether compiled kernels may be used; the bits are the same.
+
+    Raises:
+        ValueError: An unknown code, or a structure that the network does not have.
+    """
+    if code == "auto":
+        tried = [encode_network(message, name, compiled=compiled) for name in auto_codes(message)]
+        return min(tried, key=lambda codeword: codeword.num_bits)
+    if code not in CODES:
+        raise ValueError(f"code must be auto or one of {', '.join(CODES)}, not {code!r}")
+    message = NetworkMessage(
+        spec=message.spec, number_format=message.number_format, state=message.state,
+        normalization=round_normalization(message.normalization),
+        permutation_seed=message.permutation_seed,
+    )  # fmt: skip
+    _check_sizes(message.spec, ValueError)
+    coder, ledger = ArithmeticCoder(compiled=compiled), Ledger()
+    header = code_header(coder, make_header(message, code))
+    ledger.add(HEAD, f"network, inputs, {message.number_format.name}, code", coder.information)
+    state = message.state
+    if code.startswith(_STRUCTURED):
+        state = extract_twin(message, code.removeprefix(_STRUCTURED))
+    _code_body(coder, header, state, ledger)
+    data, num_bits = coder.finish()
+    ledger.add(END, "the codeword's end", num_bits - coder.information)
+    return Codeword(data=data, num_bits=num_bits, code=code, message=message, ledger=ledger)
+
+
+def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
+    """The network that a codeword stands for; what lies behind the codeword is not looked at.
+
+    Args:
+        data: Bytes that begin with a codeword.
+        compiled: Whether compiled kernels may be used.
+
+    Raises:
+        CodecError: No codeword begins these bytes, or it stands for a network that is too large
+            for this machine's memory.
+    """
+    coder, ledger = ArithmeticCoder(data, compiled=compiled), Ledger()
+    header = code_header(coder, None)
+    ledger.add(HEAD, f"network, inputs, {header.number_format.name}, code", coder.information)
+    if 8 * len(data) < coder.num_bits:
+        raise CodecError("cut short: its head goes on past the end of its data")
+    _check_sizes(header.spec, CodecError)
+    state = _code_body(coder, header, None, ledger)
+    codeword, num_bits = coder.finish()
+    ledger.add(END, "the codeword's end", num_bits - coder.information)
+    if header.code.startswith(_STRUCTURED) and isinstance(header.spec, NetworkSpec):
+        twin = header.spec.twin(header.code.removeprefix(_STRUCTURED))
+        state = embed_state(twin, state, header.spec.name.split("-")[1])
+    message = NetworkMessage(
+        spec=header.spec, number_format=header.number_format, state=state,
+        normalization=header.normalization, permutation_seed=header.permutation_seed,
+    )  # fmt: skip
+    return Codeword(
+        data=codeword, num_bits=num_bits, code=header.code, message=message, ledger=ledger
+    )
+
+
+def auto_codes(message: NetworkMessage) -> tuple[str, ...]:
+    """The codes worth trying: contexts, and the structures that the network has.
+
+    The plain code and Theorem 2's are longer than the contexts on all but networks of a few
+    numbers, where they are tried too.
+    """
+    small = ("plain", "theorem-2", "enumerative") if message.spec.num_weights < 1 << 12 else ()
+    return (*small, "context", *structured_codes(message))
+
+
+def _code_body(
+    coder: ArithmeticCoder, header: Header, state: State | None, ledger: Ledger
+) -> State:
+    spec = header.spec
+    if header.code.startswith(_STRUCTURED):
+        kind = header.code.removeprefix(_STRUCTURED)
+        if not isinstance(spec, NetworkSpec) or kind not in smaller_kinds(spec):
+            raise CodecError(f"damaged: a {kind} structure that this network cannot have")
+        spec = spec.twin(kind)
+    work = Work(
+        coder=coder, spec=spec, number_format=header.number_format, state=state, ledger=ledger
+    )
+    return BODIES[header.code](work)
+
+
+def _check_sizes(spec: Spec, error: type[ValueError]) -> None:
+    """Refuse networks that would not fit into this machine, or into the coder's counters."""
+    memory = physical_memory()
+    size = 4 * spec.num_weights
+    if memory is not None and size > memory:
+        raise error(
+            f"it stands for a network of {spec.num_weights:,} weights, {size / 1e9:.1f} GB at 4 "
+            f"bytes each, and this machine has {memory / 1e9:.1f} GB; use a larger machine"
+        )
+    if isinstance(spec, TensorListSpec):
+        sizes = [size for _, shape in spec.shapes for size in shape]
+    else:
+        sizes = [layer.num_weights for layer in spec.layers]
+    if max(sizes) > _MAX_TENSOR:
+        raise error(f"a tensor of {max(sizes):,} numbers is more than the code's {_MAX_TENSOR:,}")

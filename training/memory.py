@@ -1,0 +1,10 @@
+"""How much memory this machine has. No torch."""
+
+import os
+
+
+def physical_memory() -> int | None:
+    """Bytes of physical memory, where the system tells; else None."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
