@@ -117,12 +117,43 @@ def hold_out(num_errors: int, num_samples: int, description_bits: float, delta: 
         num_samples: Held-out samples, that training did not see.
         description_bits: 0 if these samples chose nothing; log2(candidates) if they chose the
             classifier among that many.
-        delta: δ, in (0, 1). To quote the better of this and another bound, give each δ/2.
+        delta: δ, in (0, 1). To quote the better of this and another: `better_of_two`.
 
     >>> round(hold_out(0, 100, 0, 0.05), 4)  # 1 - 0.05**(1/100)
     0.0295
     """
     return binomial_tail(num_errors, num_samples, description_bits, delta)
+
+
+def better_of_two(
+    num_errors: int,
+    num_samples: int,
+    description_bits: float,
+    delta: float,
+    *,
+    num_held_out_errors: int,
+    num_held_out_samples: int,
+    hold_out_bits: float = 0.0,
+) -> float:
+    """The smaller of the binomial tail and the hold-out bound, each at δ/2: both may be looked at.
+
+    Args:
+        num_errors: e, on the training samples.
+        num_samples: m, training samples.
+        description_bits: B, for the training samples.
+        delta: δ, in (0, 1), of the result.
+        num_held_out_errors: Errors on the held-out samples.
+        num_held_out_samples: Held-out samples.
+        hold_out_bits: As in `hold_out`.
+
+    >>> better_of_two(0, 100, 0, 0.1, num_held_out_errors=0, num_held_out_samples=50) == hold_out(
+    ...     0, 100, 0, 0.05)
+    True
+    """
+    return min(
+        binomial_tail(num_errors, num_samples, description_bits, delta / 2),
+        hold_out(num_held_out_errors, num_held_out_samples, hold_out_bits, delta / 2),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +195,16 @@ _FORMULAS: dict[str, tuple[Callable[[int, int, float, float], float], str, str]]
     "chernoff_kl": (chernoff_kl, "Chernoff-kl", "kl⁻¹(e/m, (B ln2 + ln(1/δ)) / m)"),
     "binomial_tail": (binomial_tail, "binomial tail", "sup{p : P[Bin(m,p) <= e] >= δ 2^-B}"),
 }  # fmt: skip
+
+
+def bound_titles() -> dict[str, str]:
+    """The names for people of all bounds that need only a length, and of Theorem 2.
+
+    >>> bound_titles()["binomial_tail"]
+    'binomial tail'
+    """
+    titles = {name: title for name, (_, title, _) in _FORMULAS.items()}
+    return titles | {"theorem_2": "Theorem 2, as printed"}
 
 
 def compare_bounds(

@@ -12,7 +12,10 @@ from pathlib import Path
 import typer
 
 SIBLINGS = ("training", "analysis", "figures")
-COMMANDS = ("train", "evaluate", "nonzeros", "bound", "filters", "scaling", "embed")
+COMMANDS = (
+    "train", "evaluate", "nonzeros", "bound", "filters", "scaling", "embed", "encode", "decode",
+    "certify", "verify",
+)  # fmt: skip
 
 
 def check_siblings(package_dir: Path) -> None:

@@ -1,0 +1,107 @@
+"""`mdl decode`: the network that a string of bits stands for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdl import console
+from mdl.options import JsonOption
+
+if TYPE_CHECKING:
+    from analysis.codes.network_code import Codeword
+
+
+def decode(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of bits that mdl encode wrote.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The checkpoint to write (default: NAME-decoded.pt)."),
+    ] = None,
+    state_dict: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-dict", help="Write the tensors alone, under their own names, as a state dict."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Rebuild a network from its bits alone.
+
+    The checkpoint holds exactly the numbers that were encoded, with BatchNorm
+    folded into one scale and one shift a unit.
+    """
+    from analysis.codes.bit_file import load_codeword
+
+    codeword = load_codeword(file)
+    written = _write(codeword, file, out, state_dict)
+    spec = codeword.message.spec
+    result: dict[str, Any] = {
+        "file": str(file),
+        "written": {kind: str(path) for kind, path in written.items()},
+        "network": getattr(spec, "name", None),
+        "code": codeword.code,
+        "format": codeword.message.number_format.name,
+        "description_bits": codeword.num_bits,
+        "num_weights": sum(tensor.numel() for tensor in codeword.message.state.values()),
+        "num_nonzeros": sum(int(each.count_nonzero()) for each in codeword.message.state.values()),
+    }
+    if json:
+        console.print_json(result)
+        return
+    output = console.stdout()
+    name = result["network"] or "tensors of a network whose code is not mdl's"
+    output.print(
+        f"{name}: {result['num_weights']:,} numbers of {result['format']}, "
+        f"{result['num_nonzeros']:,} nonzeros, from {codeword.num_bits:,} bits in the "
+        f"{codeword.code} code",
+        markup=False,
+    )
+    for path in written.values():
+        output.print(f"Wrote {path}", markup=False)
+    if "checkpoint" in written:
+        console.print_next(f"mdl nonzeros {written['checkpoint']}", f"mdl certify {file} -o cert")
+
+
+def _write(
+    codeword: "Codeword", file: Path, out: Path | None, state_dict: Path | None
+) -> dict[str, Path]:
+    from analysis.messages import message_checkpoint
+    from training.architectures import NetworkSpec
+    from training.checkpoint import save_checkpoint
+
+    is_ours = isinstance(codeword.message.spec, NetworkSpec)
+    written = {}
+    if state_dict is not None:
+        _write_state_dict(codeword, state_dict)
+        written["state_dict"] = state_dict
+    if out is not None and not is_ours:
+        raise ValueError(
+            f"--out {out}: these are tensors of a network whose code is not mdl's; "
+            "pass --state-dict FILE to have them"
+        )
+    if state_dict is None and not is_ours:
+        raise ValueError(
+            f"{file}: these are tensors of a network whose code is not mdl's; "
+            "pass --state-dict FILE to have them"
+        )
+    if out is not None or state_dict is None:
+        out = out or file.with_name(f"{file.stem}-decoded.pt")
+        save_checkpoint(message_checkpoint(codeword.message), out)
+        written["checkpoint"] = out
+    return written
+
+
+def _write_state_dict(codeword: "Codeword", path: Path) -> None:
+    from typing import BinaryIO
+
+    import torch
+
+    from training.files import write_atomically
+
+    def write(file: BinaryIO) -> None:
+        torch.save(dict(codeword.message.state), file)
+
+    write_atomically(path, write)
