@@ -9,9 +9,8 @@ the same function of real numbers:
 - powers of two move from a unit's weights to its scale, where that makes the weights' values alike;
 - hidden units are put in the order of their shifts, whose log2 H! bits the code then wins back.
 
-The result is the network that is described, evaluated and certified. In floating point it may
-round differently, which is why decisions are certified with the evaluation's rounding
-(`analysis.certified_errors`).
+The result is the network that is described, evaluated and certified: errors are counted on it, not
+on the network that it came from.
 """
 
 from dataclasses import replace

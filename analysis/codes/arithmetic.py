@@ -24,6 +24,7 @@ from analysis.codes.errors import CodecError
 from analysis.codes.kernels import load_kernels
 from analysis.codes.range_kernel import (
     CODER_SIZE,
+    DAMAGED,
     DECODING,
     LOW,
     MAX_TOTAL,
@@ -38,6 +39,8 @@ from analysis.codes.support_kernel import OVERRUN
 
 _FIRST_SIZE = 4096
 _WINDOW_BYTES = WINDOW_BITS // 8
+_CUT_SHORT = "cut short: the description goes on past the end of its data"
+_DAMAGED = "damaged: no description begins like this"
 
 Step = Callable[[NDArray[np.int64], NDArray[np.uint8], int], int]
 """One call of a kernel: coder, data, where to go on; gives where to go on next, or OVERRUN."""
@@ -90,11 +93,17 @@ class ArithmeticCoder:
         return 8 * int(self._state[NUM_BYTES]) + WINDOW_BITS - math.log2(int(self._state[RANGE]))
 
     def uniform(self, value: int, total: int) -> int:
-        """A whole number in 0..total - 1, all equally likely: log2(total) bits."""
+        """A whole number in 0..total - 1, all equally likely: log2(total) bits.
+
+        Raises:
+            CodecError: Decoding, and the data have ended, or no encoder wrote them.
+        """
         if not 1 <= total <= MAX_TOTAL:
             raise ValueError(f"total must lie in 1..{MAX_TOTAL}, not {total}")
         self._make_room()
-        return int(self.kernels.code_uniform(self._state, self._data, value, total))
+        value = int(self.kernels.code_uniform(self._state, self._data, value, total))
+        self._check()
+        return value
 
     def bits(self, value: int, num_bits: int) -> int:
         """A number of `num_bits` bits, plain, high bits first."""
@@ -120,9 +129,15 @@ class ArithmeticCoder:
             raise CodecError(f"damaged: it holds {error}") from error
 
     def counted(self, table: NDArray[np.int64], context: int, bit: int) -> int:
-        """One decision by the adaptive estimate of `table[context]`, which learns it."""
+        """One decision by the adaptive estimate of `table[context]`, which learns it.
+
+        Raises:
+            CodecError: Decoding, and the data have ended.
+        """
         self._make_room()
-        return int(self.kernels.code_counted(self._state, self._data, table, context, bit))
+        bit = int(self.kernels.code_counted(self._state, self._data, table, context, bit))
+        self._check()
+        return bit
 
     def run(self, step: Step, first: int, end: int, *, room: Callable[[int], None]) -> None:
         """Call a kernel until it has come from `first` to `end`, giving it room in between.
@@ -135,13 +150,14 @@ class ArithmeticCoder:
                 its own arrays longer.
 
         Raises:
-            CodecError: Decoding, and the data have ended.
+            CodecError: Decoding, and the data have ended, or no encoder wrote them.
         """
         while first < end:
             self._make_room()
             reached = step(self._state, self._data, first)
             if reached == OVERRUN:
-                raise CodecError("cut short: the description goes on past the end of its data")
+                raise CodecError(_CUT_SHORT)
+            self._check()
             if reached == first and not self.decoding:
                 self._grow()
             if reached < end:
@@ -152,20 +168,34 @@ class ArithmeticCoder:
         """End the codeword: its bytes, the last one filled up with zeros, and its length in bits.
 
         Raises:
-            CodecError: Decoding, and the codeword is longer than its data.
+            CodecError: Decoding, and the codeword is longer than its data, or the data begin
+                otherwise than the codeword of what was read.
         """
-        num_bits = self.num_bits
-        if self.decoding:
-            if num_bits > 8 * int(self._state[NUM_DATA]):
-                raise CodecError("cut short: the description goes on past the end of its data")
-            return self._data[: (num_bits + 7) // 8].tobytes(), num_bits
         low, width = int(self._state[LOW]), int(self._state[RANGE])
         in_window, start = _shortest(low, width)
         position = int(self._state[NUM_BYTES])
+        num_bits = 8 * position + in_window
+        padding = -num_bits % 8
+        if self.decoding:
+            if num_bits > 8 * int(self._state[NUM_DATA]):
+                raise CodecError(_CUT_SHORT)
+            if (low + int(self._state[OFFSET])) >> (WINDOW_BITS - in_window) != start:
+                raise CodecError(_DAMAGED)
+            codeword = self._data[: (num_bits + 7) // 8].copy()
+            if padding:
+                codeword[-1] &= 256 - (1 << padding)
+            return codeword.tobytes(), num_bits
         head = int.from_bytes(self._data[:position].tobytes(), "big")
         number = (head << in_window) + start
-        padding = -num_bits % 8
         return (number << padding).to_bytes((num_bits + 7) // 8, "big"), num_bits
+
+    def _check(self) -> None:
+        """Refuse to go on past the end of the data, or where no encoder goes."""
+        if self.decoding:
+            if self._state[DAMAGED]:
+                raise CodecError(_DAMAGED)
+            if self._state[NUM_BYTES] > self._state[NUM_DATA]:
+                raise CodecError(_CUT_SHORT)
 
     def _make_room(self) -> None:
         if not self.decoding and len(self._data) - int(self._state[NUM_BYTES]) < 64:

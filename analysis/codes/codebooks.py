@@ -76,8 +76,5 @@ def code_codebook(
     if num_values >> bits:
         raise CodecError(f"damaged: {num_values} values of {bits} bits")
     own = [] if codebook is None else [int(pattern) for pattern in codebook.patterns]
-    patterns = np.array(code_multiset(coder, own, num_values, bits), dtype=np.int64)
-    found = make_codebook(patterns, number_format)
-    if found.num_values != num_values:
-        raise CodecError("damaged: a codebook that lists a value twice")
-    return found
+    found = code_multiset(coder, own, num_values, bits, distinct=True)
+    return make_codebook(np.array(found, dtype=np.int64), number_format)

@@ -66,9 +66,10 @@ def read_patterns(values: Tensor, number_format: NumberFormat) -> NDArray[np.int
     for piece in chunks(values.detach().contiguous()):
         chunk = piece + 0.0  # -0 + 0 is 0: zero has one pattern
         codes = number_format.codes(chunk).cpu().numpy().view(unsigned)
-        if not torch.equal(_as_values(codes, number_format), chunk.to(torch.float32)):
+        same = torch.equal(_as_values(codes, number_format).to(chunk.dtype), chunk)
+        if not (same and bool(torch.isfinite(chunk).all())):
             raise ValueError(
-                f"values must be numbers of {number_format.name}; round them first, "
+                f"values must be finite numbers of {number_format.name}; round them first, "
                 "by quantize_network"
             )
         found[start : start + len(codes)] = codes

@@ -6,6 +6,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from analysis.codes.elias import MAX_VALUE
 from analysis.quantize import NumberFormat
 from training.architectures import NetworkSpec
 from training.models import build_network
@@ -56,8 +57,8 @@ class NetworkMessage:
         permutation_seed: Seed of the fixed permutation of pixels, or None.
 
     Raises:
-        ValueError: A tensor that the description has no place for, one that is missing, or one of
-            another shape.
+        ValueError: A tensor that the description has no place for, one that is missing, one of
+            another shape, or inputs that do not go with the network.
     """
 
     spec: Spec
@@ -80,6 +81,25 @@ class NetworkMessage:
             found = tuple(self.state[name].shape)
             if found != shape:
                 raise ValueError(f"{name} must have shape {shape}, not {found}")
+        self._check_inputs()
+
+    def _check_inputs(self) -> None:
+        """What the description says of the inputs must be all that there is to say."""
+        if isinstance(self.spec, TensorListSpec):
+            if self.normalization is not None or self.permutation_seed is not None:
+                raise ValueError(
+                    "normalization and permutation_seed must be None for tensors whose network's "
+                    "code is not ours: their description has no place for them"
+                )
+            return
+        num_channels = None if self.normalization is None else self.normalization.num_channels
+        if num_channels != self.spec.in_channels:
+            raise ValueError(
+                f"normalization must have constants for {self.spec.in_channels} channels, not "
+                f"{num_channels}"
+            )
+        if self.permutation_seed is not None and not 0 <= self.permutation_seed < MAX_VALUE:
+            raise ValueError(f"permutation_seed must be >= 0, not {self.permutation_seed}")
 
     def same_as(self, other: "NetworkMessage") -> bool:
         """Whether both stand for the same network, number by number."""

@@ -6,10 +6,16 @@ another by Laplace's rule, less the log2(N! / (n1! n2! ...)) bits of their order
 """
 
 from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.errors import CodecError
 
 
 def code_multiset(
-    coder: ArithmeticCoder, patterns: list[int], num_patterns: int, num_bits: int
+    coder: ArithmeticCoder,
+    patterns: list[int],
+    num_patterns: int,
+    num_bits: int,
+    *,
+    distinct: bool = False,
 ) -> list[int]:
     """Code numbers of `num_bits` bits as a multiset; returns them in ascending order.
 
@@ -18,6 +24,10 @@ def code_multiset(
         patterns: The numbers, in any order; ignored when decoding.
         num_patterns: How many there are; the decoder must know it.
         num_bits: Bits of each, in 1..32.
+        distinct: Whether no number may occur twice.
+
+    Raises:
+        CodecError: Decoding, and a number occurs twice although none may.
     """
     found: list[int] = []
     waiting = [(0, num_bits, num_patterns, sorted(patterns))]
@@ -25,6 +35,8 @@ def code_multiset(
         prefix, bits_left, count, members = waiting.pop()
         if count == 0:
             continue
+        if distinct and count > 1 << bits_left:
+            raise CodecError("damaged: a set that lists a number twice")
         if bits_left == 0:
             found += [prefix] * count
             continue

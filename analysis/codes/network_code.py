@@ -7,18 +7,19 @@ and it knows where they end: B is what it consumed.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 from analysis.codes.arithmetic import ArithmeticCoder
 from analysis.codes.bodies import BODIES
 from analysis.codes.errors import CodecError
 from analysis.codes.header import CODES, Header, code_header, make_header, round_normalization
 from analysis.codes.ledger import END, HEAD, Ledger
+from analysis.codes.memory import check_memory
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
 from analysis.codes.work import State, Work
 from training.architectures import NetworkSpec
 from training.embedding import embed_state
-from training.memory import physical_memory
 
 _STRUCTURED = "structured-"
 _MAX_TENSOR = 1 << 31
@@ -139,15 +140,9 @@ def _code_body(
 
 def _check_sizes(spec: Spec, error: type[ValueError]) -> None:
     """Refuse networks that would not fit into this machine, or into the coder's counters."""
-    memory = physical_memory()
-    size = 4 * spec.num_weights
-    if memory is not None and size > memory:
-        raise error(
-            f"it stands for a network of {spec.num_weights:,} weights, {size / 1e9:.1f} GB at 4 "
-            f"bytes each, and this machine has {memory / 1e9:.1f} GB; use a larger machine"
-        )
+    check_memory(4 * spec.num_weights, error)
     if isinstance(spec, TensorListSpec):
-        sizes = [size for _, shape in spec.shapes for size in shape]
+        sizes = [prod(shape) for _, shape in spec.shapes]
     else:
         sizes = [layer.num_weights for layer in spec.layers]
     if max(sizes) > _MAX_TENSOR:

@@ -5,8 +5,8 @@ them where numba is installed. A message is an interval [low, low + range) insid
 decision narrows; `analysis.codes.arithmetic` has the whole argument. All numbers are whole and stay
 below 2^63, so the same bits come out on every machine.
 
-The coder is an array of six integers. The window shows 56 bits of the interval's low end; the bytes
-before it are settled but for a carry.
+The coder is an array of seven integers. The window shows 56 bits of the interval's low end; the
+bytes before it are settled but for a carry.
 """
 
 from collections.abc import MutableSequence
@@ -29,7 +29,8 @@ OFFSET = 2  # decoding: how far the codeword lies above the low end
 NUM_BYTES = 3  # bytes that the window has moved past
 DECODING = 4  # 1 if decoding
 NUM_DATA = 5  # decoding: bytes of data; zeros follow them
-CODER_SIZE = 6
+DAMAGED = 6  # decoding: 1 once the data lie where no encoder goes
+CODER_SIZE = 7
 
 WINDOW_BITS = 56
 TOP = 1 << WINDOW_BITS
@@ -76,8 +77,10 @@ def code_uniform(
     share = coder[RANGE] // total
     if coder[DECODING]:
         value = coder[OFFSET] // share
-        if value >= total:
-            value = total - 1  # the rest of an uneven division: no encoder goes there
+        if value >= total:  # the rest of an uneven division: no encoder goes there
+            value = total - 1
+            coder[OFFSET] = share * total - 1
+            coder[DAMAGED] = 1
         coder[OFFSET] -= share * value
     coder[LOW] += share * value
     coder[RANGE] = share
@@ -174,6 +177,7 @@ def settle(
             coder[OFFSET] = (coder[OFFSET] << 8) | byte
         else:
             data[position] = coder[LOW] >> (WINDOW_BITS - 8)
+            coder[OFFSET] = 0  # `decide` counts it down without need; so it stays in 64 bits
         coder[LOW] = (coder[LOW] & (BOTTOM - 1)) << 8
         coder[RANGE] <<= 8
         coder[NUM_BYTES] = position + 1

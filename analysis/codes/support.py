@@ -10,6 +10,7 @@ from analysis.codes.arithmetic import ArithmeticCoder, counted_table
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid
 from analysis.codes.matrix import SparseMatrix
+from analysis.codes.memory import BYTES_A_VALUE, check_memory
 from analysis.codes.schemes import NUM_SCHEMES, Scheme, candidates
 from analysis.codes.support_kernel import (
     NUM_CHUNK_CONTEXTS,
@@ -63,6 +64,7 @@ def choose_scheme(grid: Grid, matrix: SparseMatrix, coder: ArithmeticCoder) -> S
 def _code_rows(
     coder: ArithmeticCoder, grid: Grid, features: int, matrix: SparseMatrix | None
 ) -> tuple[Ints, Ints]:
+    check_memory(8 * 3 * grid.num_columns)
     if matrix is None:
         starts = np.zeros(grid.num_rows + 1, dtype=np.int64)
         found = np.zeros(2 * grid.num_columns, dtype=np.int64)
@@ -89,6 +91,7 @@ def _code_rows(
     def room(first: int) -> None:
         nonlocal found
         if coder.decoding:
+            check_memory(16 * len(found) + BYTES_A_VALUE * int(starts[first]))
             longer = np.zeros(2 * len(found), dtype=np.int64)
             longer[: len(found)] = found
             found = longer
@@ -99,7 +102,9 @@ def _code_rows(
 
 def plane_marks(grid: Grid) -> Ints:
     """Zeros for one row of a tensor, with a border around each plane."""
-    return np.zeros(grid.num_planes * (grid.num_lines + 2) * (grid.width + 2), dtype=np.int64)
+    num_marks = grid.num_planes * (grid.num_lines + 2) * (grid.width + 2)
+    check_memory(8 * num_marks)
+    return np.zeros(num_marks, dtype=np.int64)
 
 
 def code_enumerative(coder: ArithmeticCoder, num_positions: int, places: Ints | None) -> Ints:
@@ -111,6 +116,7 @@ def code_enumerative(coder: ArithmeticCoder, num_positions: int, places: Ints | 
         places: Flat places, ascending; None when decoding.
     """
     num_nonzeros = coder.uniform(0 if places is None else len(places), num_positions + 1)
+    check_memory(BYTES_A_VALUE * num_nonzeros)
     found = np.zeros(num_nonzeros, dtype=np.int64) if places is None else places
     index = 0
 

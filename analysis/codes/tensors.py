@@ -10,6 +10,7 @@ from analysis.codes.arithmetic import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid, plain_grid
 from analysis.codes.matrix import SparseMatrix, make_values, read_patterns, to_matrix
+from analysis.codes.memory import BYTES_A_ROW, BYTES_A_VALUE, check_memory
 from analysis.codes.multiset import code_multiset
 from analysis.codes.support import code_support
 from analysis.codes.values import Support, ValueCoder
@@ -49,11 +50,13 @@ class TensorCoder:
         matrix = None if values is None else to_matrix(values, self.number_format, grid.num_rows)
         kind = 0 if matrix is None else _matrix_kind(matrix)
         kind = self.coder.uniform(kind, _NUM_KINDS)
+        check_memory(BYTES_A_ROW * grid.num_rows)
         if kind == _FULL:
             starts, columns = _full_support(grid)
             record("support: no zeros", self.coder.information - start)
         elif kind == _SPARSE:
             starts, columns, scheme = code_support(self.coder, grid, matrix)
+            check_memory(BYTES_A_VALUE * len(columns))
             record(f"support, contexts: {scheme}", self.coder.information - start)
         else:
             starts, columns = np.zeros(grid.num_rows + 1, np.int64), np.zeros(0, np.int64)
@@ -80,6 +83,7 @@ class TensorCoder:
             num_groups: Values i, i + num_groups, i + 2 num_groups, ... are a group, and order is
                 that within groups.
         """
+        check_memory(BYTES_A_VALUE * size)
         start = self.coder.information
         own = None if values is None else read_patterns(values, self.number_format)
         kind = self.coder.uniform(
@@ -104,9 +108,10 @@ class TensorCoder:
         found = self.values.code(support, patterns)
         codebook_bits = self.values.codebook_bits
         if codebook_bits:
-            record("codebook", codebook_bits)
+            record(f"codebook, {self.values.mode}", codebook_bits)
         if len(found):
-            record("values", self.coder.information - start - codebook_bits)
+            how = "as patterns" if self.values.mode == "patterns" else "by codebook"
+            record(f"values, {how}", self.coder.information - start - codebook_bits)
         return found
 
     def _vector_kind(self, patterns: Ints, num_groups: int) -> int:
@@ -140,5 +145,6 @@ def _matrix_kind(matrix: SparseMatrix) -> int:
 
 
 def _full_support(grid: Grid) -> tuple[Ints, Ints]:
+    check_memory(BYTES_A_VALUE * grid.num_rows * grid.num_columns)
     starts = np.arange(grid.num_rows + 1, dtype=np.int64) * grid.num_columns
     return starts, np.tile(np.arange(grid.num_columns, dtype=np.int64), grid.num_rows)

@@ -32,6 +32,8 @@ class ValueCoder:
 
     Attributes:
         codebooks: Those written so far.
+        mode: How the last tensor's values were coded: by a "new" or a "shared" codebook, or as
+            "patterns".
         codebook_bits: Bits of the last tensor's codebook, the choice of it included.
     """
 
@@ -39,6 +41,7 @@ class ValueCoder:
         self.coder = coder
         self.number_format = number_format
         self.codebooks: list[Codebook] = []
+        self.mode = ""
         self.codebook_bits = 0.0
 
     def code(self, support: Support, patterns: Ints | None) -> Ints:
@@ -55,6 +58,7 @@ class ValueCoder:
         start = self.coder.information
         choice = None if patterns is None else self._choose(support, patterns)
         mode = _MODES[self.coder.uniform(_MODES.index(choice[0]) if choice else 0, len(_MODES))]
+        self.mode = mode
         if mode == "patterns":
             found = np.zeros(len(columns), dtype=np.int64) if patterns is None else patterns
             code_patterns(self.coder, found, self.number_format.bits_per_weight)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -39,7 +40,7 @@ class Work:
     state: State | None
     ledger: Ledger
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name to shape, in the order in which tensors are coded."""
         return expected_shapes(self.spec)
