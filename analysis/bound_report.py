@@ -1,7 +1,7 @@
-"""What a checkpoint's bound is made of: the quantised network, its counts, lengths, errors, bounds.
+"""What a network's bound is made of: its bits, counts, lengths, errors and bounds.
 
-The order matters: fold BatchNorm, round every tensor into R_b, and only then count, both weights
-and errors. What is described is what is evaluated.
+The order matters: fold BatchNorm, round every tensor into R_b, make it shorter, encode it, decode
+the bits, and only then count, both weights and errors. What is described is what is evaluated.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,27 @@ from typing import Any
 
 import torch
 
-from analysis.bounds import Bound, binomial_tail, compare_bounds, hold_out, theorem_2
-from analysis.description import describe_network
-from analysis.encoding import DescriptionLength, index_bits
-from analysis.nonzeros import NetworkCounts, twin_weight_counts
+from analysis.bounds import Bound, compare_bounds, hold_out
+from analysis.certified_errors import count_certified_errors
+from analysis.codes.bit_file import decode_whole
+from analysis.codes.network_code import Codeword, encode_network
+from analysis.description import measure_lengths
+from analysis.encoding import DescriptionLength
+from analysis.length_bounds import bounds_of_length
+from analysis.messages import checkpoint_message, message_network
+from analysis.nonzeros import NetworkCounts, count_tensors, twin_weight_counts
 from analysis.quantize import NumberFormat
+from analysis.validity import Finding, check_checkpoint, check_measured
 from training.architectures import NetworkSpec
 from training.checkpoint import Checkpoint
+from training.data import pixel_permutation
 from training.errors import CheckpointError
-from training.evaluate import EvaluationData, count_errors
+from training.evaluate import EvaluationData
 from training.image_set import ImageSet
-from training.models import Network, network_from_state
+from training.normalization import fixed_normalization
+
+BITS = "bits"
+"""The description that is written and decoded, among the lengths that are formulas."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +38,7 @@ class ErrorCount:
     """Errors of one network on one set of images.
 
     Attributes:
-        num_errors: Images whose largest logit is not at their label.
+        num_errors: Images whose right logit does not exceed every other.
         num_samples: Images.
     """
 
@@ -51,26 +61,28 @@ class ErrorCount:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundReport:
-    """Everything behind the bounds of one checkpoint.
+    """Everything behind the bounds of one network.
 
     Attributes:
         spec: The network.
         number_format: R_b.
-        counts: Of the folded and quantised network's tensors.
+        codeword: The description in bits, with the network as the decoder gives it.
+        counts: Of the decoded network's tensors.
         twins: Weights by layer of the conv and local twins; {} without twins.
-        lengths: Of the descriptions, by name.
+        lengths: Of the paper's descriptions of the same tensors, by name.
         delta: δ of each bound by itself.
-        train: Of the quantised network on the m training images.
+        train: Of the decoded network on the m training images.
         validation: The same on held-out images, or None.
         test: The same on test images, or None.
         train_before: Training errors before folding and rounding, as the checkpoint says; or None.
-        bounds: By the name of the description that they rest on.
+        bounds: By the name of the description that they rest on, `BITS` first.
         hold_out: The bound from the validation images alone, if they chose nothing; or None.
-        notes: What a reader must know before believing the bounds.
+        findings: What a reader must know before believing the bounds.
     """
 
     spec: NetworkSpec
     number_format: NumberFormat
+    codeword: Codeword
     counts: NetworkCounts
     twins: dict[str, dict[str, int]]
     lengths: dict[str, DescriptionLength]
@@ -81,7 +93,12 @@ class BoundReport:
     train_before: ErrorCount | None
     bounds: dict[str, tuple[Bound, ...]]
     hold_out: Bound | None
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The findings as sentences."""
+        return tuple(finding.text for finding in self.findings)
 
     @property
     def num_samples(self) -> int:
@@ -89,23 +106,14 @@ class BoundReport:
         return self.train.num_samples
 
     @property
-    def shortest(self) -> DescriptionLength:
-        """The description of fewest whole bits."""
-        return min(self.lengths.values(), key=lambda length: length.whole_bits)
-
-    @property
     def description_bits(self) -> int:
-        """B of the shortest description, with the bits that say which of them it is."""
-        return self.shortest.whole_bits + index_bits(len(self.lengths))
+        """B: bits that the decoder consumed."""
+        return self.codeword.num_bits
 
     @property
     def bound(self) -> Bound:
         """The one bound to quote: the binomial tail at `description_bits`."""
-        value = binomial_tail(
-            self.train.num_errors, self.num_samples, self.description_bits, self.delta
-        )
-        like = self.bounds[self.shortest.name][-1]
-        return replace(like, value=value)
+        return self.bounds[BITS][-1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON. Errors and bounds are fractions, lengths are bits."""
@@ -120,6 +128,9 @@ class BoundReport:
             "counts": self.counts.to_dict(),
             "twins": self.twins or None,
             "lengths": {name: length.to_dict() for name, length in self.lengths.items()},
+            "code": self.codeword.code,
+            "description_bits": self.description_bits,
+            "ledger": [entry.to_dict() for entry in self.codeword.ledger.entries],
             "delta": self.delta,
             "num_samples": self.num_samples,
             "num_errors": self.train.num_errors,
@@ -133,11 +144,10 @@ class BoundReport:
                 for name, bounds in self.bounds.items()
             },
             "hold_out": _optional_dict(self.hold_out),
-            "description": self.shortest.name,
-            "description_bits": self.description_bits,
             "bound": self.bound.value,
             "vacuous": self.bound.is_vacuous,
             "notes": list(self.notes),
+            "findings": [finding.to_dict() for finding in self.findings],
         }
 
 
@@ -153,7 +163,7 @@ def report_bound(
 
     Args:
         checkpoint: The network.
-        data: Its images; errors are counted on exactly `data.train`, in eval mode, unaugmented.
+        data: Its images; errors are counted on exactly `data.train`, unaugmented.
         number_format: R_b.
         delta: δ in (0, 1), of each bound by itself.
         device: Where the errors are counted.
@@ -162,74 +172,97 @@ def report_bound(
         CheckpointError: The number of training images is not the one the checkpoint states.
         ValueError: δ is outside (0, 1), or the network holds a value that is not finite.
     """
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie in (0, 1), not {delta}")
+    _check_delta(delta)
     if checkpoint.data is not None and checkpoint.data.num_samples != len(data.train):
         raise CheckpointError(
             f"the checkpoint says that training saw {checkpoint.data.num_samples} images, but its "
             f"data set has {len(data.train)} left for it; its errors cannot be counted"
         )
-    stored = network_from_state(checkpoint.network, checkpoint.state)  # shares its memory
-    described = describe_network(stored, number_format)
-    network = described.network.to(device)
-    count = _counter(network, data, device)
+    codeword = decode_whole(encode_network(checkpoint_message(checkpoint, number_format)).data)
+    report = report_codeword(codeword, data, delta=delta, device=device)
+    return replace(
+        report,
+        train_before=_recorded_errors(checkpoint, report.num_samples),
+        findings=(*check_checkpoint(checkpoint), *report.findings),
+    )
+
+
+def report_codeword(
+    codeword: Codeword,
+    data: EvaluationData,
+    *,
+    delta: float = 0.05,
+    device: torch.device | str = "cpu",
+) -> BoundReport:
+    """Bound the true error of the network that a codeword stands for.
+
+    What the images are put through is what the codeword says: of `data`, only the images count.
+
+    Args:
+        codeword: As the decoder gave it.
+        data: The images; errors are counted on exactly `data.train`, unaugmented.
+        delta: δ in (0, 1), of each bound by itself.
+        device: Where the errors are counted.
+
+    Raises:
+        CheckpointError: There are no training images.
+        ValueError: δ is outside (0, 1), or the network's code is not ours.
+    """
+    _check_delta(delta)
+    message = codeword.message
+    count = _counter(codeword, device)
     train = count(data.train)
     if train is None:
-        raise CheckpointError("the checkpoint's data set has no training images to count errors on")
+        raise CheckpointError("the data set has no training images to count errors on")
+    spec = message_network(message).spec
+    counts = count_tensors(message.state, message.number_format)
+    lengths = measure_lengths(counts, message.number_format)
     validation = count(data.validation)
+    errors, samples, n = train.num_errors, train.num_samples, counts.total.num_weights
+    bounds = {BITS: compare_bounds(errors, samples, codeword.num_bits, delta)}
+    for name, length in lengths.items():
+        bounds[name] = bounds_of_length(length, errors, samples, n, delta)
     return BoundReport(
-        spec=checkpoint.network,
-        number_format=number_format,
-        counts=described.counts,
-        twins=twin_weight_counts(checkpoint.network),
-        lengths=described.lengths,
+        spec=spec,
+        number_format=message.number_format,
+        codeword=codeword,
+        counts=counts,
+        twins=twin_weight_counts(spec),
+        lengths=lengths,
         delta=delta,
         train=train,
         validation=validation,
         test=count(data.test),
-        train_before=_recorded_errors(checkpoint, train.num_samples),
-        bounds={
-            name: _bounds_of(length, train, described.counts.total.num_weights, delta)
-            for name, length in described.lengths.items()
-        },
+        train_before=None,
+        bounds=bounds,
         hold_out=None if validation is None else _hold_out_bound(validation, delta),
-        notes=_notes(checkpoint, data),
+        findings=check_measured(data),
     )
 
 
+def _check_delta(delta: float) -> None:
+    if not 0 < delta < 1:
+        raise ValueError(f"delta must lie in (0, 1), not {delta}")
+
+
 def _counter(
-    network: Network, data: EvaluationData, device: torch.device | str
+    codeword: Codeword, device: torch.device | str
 ) -> Callable[[ImageSet], ErrorCount | None]:
+    message = codeword.message
+    network = message_network(message)
+    normalization = message.normalization or fixed_normalization(network.spec.in_channels)
+    seed, size = message.permutation_seed, network.spec.image_size
+    permutation = None if seed is None else pixel_permutation(seed, size**2)
+
     def count(images: ImageSet) -> ErrorCount | None:
         if not len(images):
             return None
-        errors = count_errors(
-            network, images, data.normalization, permutation=data.permutation, device=device
+        found = count_certified_errors(
+            network, images, normalization, permutation=permutation, device=device
         )
-        return ErrorCount(num_errors=errors, num_samples=len(images))
+        return ErrorCount(num_errors=found.num_errors, num_samples=len(images))
 
     return count
-
-
-def _bounds_of(
-    length: DescriptionLength, train: ErrorCount, num_weights: int, delta: float
-) -> tuple[Bound, ...]:
-    """All bounds from the whole-bit length; Theorem 2 with its own terms where there is a map."""
-    errors, samples = train.num_errors, train.num_samples
-    bounds = compare_bounds(errors, samples, length.whole_bits, delta)
-    if not length.has_map:
-        return bounds
-    values = next(term for term in length.terms if term.name == "values")
-    second = Bound(
-        name="theorem_2",
-        title="Theorem 2, as printed",
-        formula="e/m + sqrt((k b + |d(g)| + ln(2n/δ)) / 2m)",
-        value=theorem_2(
-            errors, samples, delta,
-            value_bits=values.bits, map_bits=length.map_bits, num_weights=num_weights,
-        ),
-    )  # fmt: skip
-    return (bounds[0], second, *bounds[1:])
 
 
 def _hold_out_bound(validation: ErrorCount, delta: float) -> Bound:
@@ -246,28 +279,6 @@ def _recorded_errors(checkpoint: Checkpoint, num_samples: int) -> ErrorCount | N
     if not isinstance(errors, int) or checkpoint.metrics.get("num_samples") != num_samples:
         return None
     return ErrorCount(num_errors=errors, num_samples=num_samples)
-
-
-def _notes(checkpoint: Checkpoint, data: EvaluationData) -> tuple[str, ...]:
-    fixed = ["the network's table of layers", "the set R_b"]
-    notes = []
-    if data.normalization.source == "data":
-        notes.append(
-            "NOT STRICTLY VALID: the normalisation constants were computed from the training "
-            "images and are not in the length. Train with --normalize fixed for a bound that holds."
-        )
-    else:
-        fixed.append("the pixels' normalisation constants")
-    if data.permutation is not None:
-        fixed.append("the seed of the pixel permutation")
-    notes.append(f"Taken as fixed before the data, so not in the length: {', '.join(fixed)}.")
-    notes.append(
-        "Errors were counted in float32, where rounding can turn an image whose two best logits "
-        "are all but equal; other machines may count one or two more."
-    )
-    if checkpoint.training is not None:
-        notes.append("This checkpoint is of an unfinished run; the bound is about it as it is.")
-    return tuple(notes)
 
 
 def _optional_dict(value: ErrorCount | Bound | None) -> dict[str, Any] | None:

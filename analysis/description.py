@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from analysis.encoding import DescriptionLength, plain_length, sparse_length
+from analysis.encoding import (
+    DescriptionLength,
+    enumerative_length,
+    plain_length,
+    sparse_length,
+)
 from analysis.nonzeros import NetworkCounts, count_tensors
 from analysis.quantize import NumberFormat, quantize_network
 from training.folding import fold_batch_norm
@@ -17,7 +22,7 @@ class DescribedNetwork:
         network: In float32, in eval mode.
         number_format: R_b.
         counts: Of every tensor that the function depends on.
-        lengths: Of the descriptions, by name: "plain" and "sparse".
+        lengths: Of the descriptions, by name: "plain", "sparse" and "enumerative".
     """
 
     network: Network
@@ -30,20 +35,40 @@ def describe_network(network: Network, number_format: NumberFormat) -> Described
     """Fold, round, count and measure a network: all of the bound but the data.
 
     Args:
-        network: A network, folded or not.
+        network: A network, folded or not, on the CPU.
         number_format: R_b.
 
     Raises:
         ValueError: The network holds a value that is not finite.
     """
-    described = quantize_network(fold_batch_norm(network), number_format)
+    folded = fold_batch_norm(network)
+    described = quantize_network(folded, number_format)
     counts = count_tensors(described.state_dict(), number_format)
-    total, bits = counts.total, number_format.bits_per_weight
-    plain = plain_length(total.num_weights, bits)
-    sparse = sparse_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits)
     return DescribedNetwork(
         network=described,
         number_format=number_format,
         counts=counts,
-        lengths={plain.name: plain, sparse.name: sparse},
+        lengths=measure_lengths(counts, number_format),
     )
+
+
+def measure_lengths(
+    counts: NetworkCounts, number_format: NumberFormat
+) -> dict[str, DescriptionLength]:
+    """The lengths of all descriptions that need counts alone, by name.
+
+    Args:
+        counts: Of every tensor that the function depends on, rounded.
+        number_format: R_b.
+    """
+    total, bits = counts.total, number_format.bits_per_weight
+    lengths = (
+        plain_length(total.num_weights, bits),
+        sparse_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits),
+        enumerative_length(
+            [(each.num_weights, each.num_nonzeros) for each in counts.tensors],
+            total.num_distinct_nonzero,
+            bits,
+        ),
+    )
+    return {length.name: length for length in lengths}

@@ -1,6 +1,7 @@
 """From a checkpoint to the message that its description stands for, and back."""
 
 from analysis.codes.message import NetworkMessage
+from analysis.codes.network_code import Codeword
 from analysis.quantize import NumberFormat, quantize_network
 from analysis.shortening import shorten
 from training.architectures import NetworkSpec
@@ -40,6 +41,11 @@ def checkpoint_message(
         permutation_seed=None if record is None else record.config["permute_pixels"],
     )
     return shorten(message) if shortened else message
+
+
+def is_foreign_codeword(codeword: Codeword) -> bool:
+    """Whether a codeword holds tensors of a network whose code is somebody else's."""
+    return not isinstance(codeword.message.spec, NetworkSpec)
 
 
 def message_network(message: NetworkMessage) -> Network:

@@ -59,7 +59,7 @@ def remove_idle_weights(spec: NetworkSpec, state: State) -> State:
     changed = dict(state)
     for layer in spec.layers:
         name = f"{layer.name}.weight"
-        if layer.kernel is None or layer.kind == "dense":
+        if layer.kernel is None or layer.kind == "dense" or layer.symmetries > 1:
             continue
         acting = acting_entries(layer)
         if layer.kind == "conv":

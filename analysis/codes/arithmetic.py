@@ -125,6 +125,8 @@ class ArithmeticCoder:
             return value
         try:
             return read_delta(lambda: self.uniform(0, 2))
+        except CodecError:
+            raise
         except ValueError as error:
             raise CodecError(f"damaged: it holds {error}") from error
 

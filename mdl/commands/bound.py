@@ -1,187 +1,227 @@
 """`mdl bound`: a checkpoint's description length and what it proves about the true error."""
 
-import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mdl import console
-from mdl.options import CheckpointArgument, Device, DeviceOption, JsonOption
+from mdl.commands.encode import OTHERS
+from mdl.options import (
+    BitsOption,
+    CheckpointArgument,
+    Device,
+    DeviceOption,
+    FormatOption,
+    JsonOption,
+)
 
 if TYPE_CHECKING:
     from analysis.bound_report import BoundReport
-    from analysis.bounds import Bound
-
-_DESCRIPTIONS = {"plain": "plain, n b", "sparse": "sparse, Theorem 2's proof"}
+    from analysis.codes.network_code import Codeword
+    from analysis.quantize import NumberFormat
 
 
 def bound(
     checkpoint: CheckpointArgument,
-    bits: Annotated[
-        int | None, typer.Option(help="b, bits a number: 32, 16 or 8 (default: 16).")
-    ] = None,
-    number_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            help="The set of numbers: float32, bfloat16, float16, e4m3fn or e5m2 "
-            "(default: bfloat16 at 16 bits, e4m3fn at 8).",
-        ),
-    ] = None,
+    bits: BitsOption = None,
+    number_format: FormatOption = None,
     delta: Annotated[
         float, typer.Option(help="δ: each bound may fail with this probability.")
     ] = 0.05,
     data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
     device: DeviceOption = Device.auto,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw where the bits go, into a .png or .pdf file.")
+    ] = None,
+    lengths_only: Annotated[
+        bool,
+        typer.Option(
+            "--lengths-only", help="Counts and lengths alone, in one pass over the file; no data."
+        ),
+    ] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(help="m, training samples behind --train-errors.", rich_help_panel=OTHERS),
+    ] = None,
+    train_errors: Annotated[
+        int | None,
+        typer.Option(
+            help="Errors of the decoded network (mdl encode, mdl decode --state-dict) on them.",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
+    test_errors: Annotated[
+        int | None, typer.Option(help="Its errors on a test set.", rich_help_panel=OTHERS)
+    ] = None,
+    test_samples: Annotated[
+        int | None, typer.Option(help="Samples of the test set.", rich_help_panel=OTHERS)
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Key that the state dict lies under.", rich_help_panel=OTHERS),
+    ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name or pattern of tensors that the code sets without data; not coded.",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
+    bn_eps: Annotated[
+        float | None,
+        typer.Option(help="ε of its BatchNorms (default: 1e-5).", rich_help_panel=OTHERS),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Bound the true error of a network by the length of its description.
 
-    BatchNorm is folded, every number is rounded to b bits, and the errors of
-    that network are counted on exactly the images that training saw.
+    BatchNorm is folded, every number is rounded to b bits, and the network is
+    written as bits and decoded. The errors of the decoded network are counted
+    on exactly the images that training saw; |d(h)| is the number of bits.
+    A file of bits that mdl encode wrote is taken as it is, with --data.
+
+    Another program's network (a state dict, bare or wrapped, .safetensors,
+    shards by their index) can be described but not run here: give the errors
+    that you counted, of the decoded network.
     """
+    from analysis.codes.bit_file import is_bit_file, load_codeword
+    from analysis.messages import is_foreign_codeword
+    from mdl.described import choose_format
+    from mdl.foreign_bound import read_given_errors, show_foreign, show_foreign_bits
+    from training.tensor_files import is_foreign
+
+    if not 0 < delta < 1:
+        raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}", param_hint="--delta")
+    chosen = choose_format(bits, number_format)
+    numbers = (samples, train_errors, test_errors, test_samples)
+    _check_plot(plot, is_possible=not lengths_only and not is_foreign(checkpoint))
+    if is_bit_file(checkpoint):
+        if bits is not None or number_format is not None:
+            raise typer.BadParameter(
+                f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
+            )
+        codeword = load_codeword(checkpoint)
+        if is_foreign_codeword(codeword):
+            given = read_given_errors(checkpoint, *numbers)
+            show_foreign_bits(codeword, checkpoint, delta, given, json=json)
+        else:
+            read = _read_bits(codeword, checkpoint, delta, data, device)
+            _show(read[0], checkpoint, read[1], plot, json=json)
+        return
+    if is_foreign(checkpoint):
+        known = None if lengths_only else read_given_errors(checkpoint, *numbers)
+        show_foreign(checkpoint, chosen, delta, known, (key, fixed, bn_eps), json=json)
+        return
+    if any(each is not None for each in (key, fixed, bn_eps)):
+        raise typer.BadParameter(
+            f"{checkpoint} is not another program's network", param_hint="--key, --fixed, --bn-eps"
+        )
+    if lengths_only:
+        _describe(checkpoint, chosen, json=json)
+        return
+    if any(each is not None for each in numbers):
+        console.stderr().print(
+            "The errors and samples given are not used: this is a checkpoint of mdl train, whose "
+            "errors are measured here, on its own images.",
+            markup=False,
+        )
+    measured = _measure(checkpoint, chosen, delta, data, device)
+    _show(measured[0], checkpoint, measured[1], plot, json=json)
+
+
+def _check_plot(plot: Path | None, *, is_possible: bool) -> None:
+    if plot is None:
+        return
+    from figures.style import check_figure_path
+
+    try:
+        if not is_possible:
+            raise ValueError("only the bits of a network of ours are drawn")
+        check_figure_path(plot)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--plot") from error
+
+
+def _measure(
+    checkpoint: Path, number_format: "NumberFormat", delta: float, data: str | None, device: Device
+) -> "tuple[BoundReport, dict[str, str | None]]":
     from analysis.bound_report import report_bound
-    from analysis.quantize import find_format
     from mdl.devices import choose_device
     from training.checkpoint import load_checkpoint
     from training.evaluate import evaluation_data
 
-    if not 0 < delta < 1:
-        raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}", param_hint="--delta")
-    try:
-        chosen_format = find_format(bits, number_format)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--bits, --format") from error
     chosen_device = choose_device(device)
     loaded = load_checkpoint(checkpoint)
     images = evaluation_data(loaded, source=data)
-    report = report_bound(loaded, images, chosen_format, delta=delta, device=chosen_device)
+    report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
+    record = loaded.data
+    return report, {
+        "data": images.name,
+        "fingerprint": None if record is None else record.fingerprint,
+    }
+
+
+def _read_bits(
+    codeword: "Codeword", file: Path, delta: float, data: str | None, device: Device
+) -> "tuple[BoundReport, dict[str, str | None]]":
+    from analysis.bound_report import report_codeword
+    from mdl.bit_file_data import load_evaluation_data
+    from mdl.devices import choose_device
+
+    chosen_device = choose_device(device)
+    images, fingerprint = load_evaluation_data(codeword, file, data)
+    report = report_codeword(codeword, images, delta=delta, device=chosen_device)
+    return report, {"data": images.name, "fingerprint": fingerprint}
+
+
+def _show(
+    report: "BoundReport",
+    checkpoint: Path,
+    data: "dict[str, str | None]",
+    plot: Path | None,
+    *,
+    json: bool,
+) -> None:
+    if plot is not None:
+        _draw(report, plot)
     if json:
-        record = loaded.data
-        place = {
-            "checkpoint": str(checkpoint),
-            "data": images.name,
-            "fingerprint": None if record is None else record.fingerprint,
-        }
+        drawn = {"plot": None if plot is None else str(plot)}
+        place = {"checkpoint": str(checkpoint), "errors": "measured"} | data | drawn
         console.print_json(place | report.to_dict())
-        return
-    _print_report(report, images.name)
-    console.print_next(
-        f"mdl nonzeros {checkpoint}", f"mdl filters {checkpoint}", f"mdl evaluate {checkpoint}"
-    )
+    else:
+        from mdl.bound_tables import print_measured
 
-
-def _print_report(report: "BoundReport", data_name: str) -> None:
-    from mdl.commands.nonzeros import print_counts
-
-    spec, number_format = report.spec, report.number_format
-    output = console.stdout()
-    output.print(
-        f"{spec.name} on {data_name}: m = {report.num_samples:,} training images of "
-        f"{spec.in_channels}x{spec.image_size}x{spec.image_size}, c = {spec.num_classes} classes, "
-        f"δ = {report.delta:g}",
-        markup=False,
-    )
-    output.print(
-        "BatchNorm folded into one scale and one shift a unit, every number rounded to "
-        f"{number_format.name} (b = {number_format.bits_per_weight}: {number_format.about})",
-        markup=False,
-    )
-    print_counts("Numbers of the described network", spec.name, report.counts, report.twins)
-    _print_errors(report)
-    _print_lengths(report)
-    _print_bounds(report)
-    output.print(_verdict(report), markup=False, style="bold")
-    for note in report.notes:
-        output.print(note, markup=False)
-
-
-def _print_errors(report: "BoundReport") -> None:
-    rows = [
-        (name, f"{count.num_samples:,}", f"{count.num_errors:,}", f"{count.error:.2%}")
-        for name, count in (
-            ("training", report.train),
-            ("training, before rounding", report.train_before),
-            ("validation", report.validation),
-            ("test", report.test),
+        print_measured(report, str(data["data"]))
+        if plot is not None:
+            console.stdout().print(f"Figure: {plot}", markup=False)
+        console.print_next(
+            f"mdl certify {checkpoint} -o cert", f"mdl bound {checkpoint} --plot bits.png"
         )
-        if count is not None
-    ]
-    console.print_table(
-        "Errors of the described network", ("images", "number", "errors", "error"), rows
-    )
 
 
-def _print_lengths(report: "BoundReport") -> None:
-    total, bits = report.counts.total, report.number_format.bits_per_weight
-    rows = []
-    for name, length in report.lengths.items():
-        own = [
-            (term.name, term.formula, f"{term.bits:,.1f}", f"{term.whole_bits:,}")
-            for term in length.terms
-        ]
-        if len(own) > 1:
-            own.append(("sum", length.formula, f"{length.bits:,.1f}", f"{length.whole_bits:,}"))
-        if length.has_map:
-            whole = f"{length.map_whole_bits:,}"
-            own.append(
-                ("of it the map, |d(g)|", length.map_formula, f"{length.map_bits:,.1f}", whole)
-            )
-        label = _DESCRIPTIONS.get(name, name)
-        rows += [(label if index == 0 else "", *row) for index, row in enumerate(own)]
-    console.print_table(
-        f"Description lengths in bits: n = {total.num_weights:,}, "
-        f"‖w‖₀ = {total.num_nonzeros:,}, k = {total.num_distinct:,} (with zero if it occurs), "
-        f"b = {bits}; log is log2",
-        ("description", "term", "formula", "as printed", "whole bits"),
-        rows,
-        num_text_columns=3,
-    )
+def _draw(report: "BoundReport", path: Path) -> None:
+    from figures.ledger import draw_ledger, group_entries, new_ledger_figure
+    from figures.style import figure_style, save_figure
+
+    codeword = report.codeword
+    with figure_style():
+        rows = group_entries(codeword.ledger.entries)
+        figure = new_ledger_figure(len(rows))
+        title = f"{report.spec.name} in {codeword.num_bits:,} bits, {codeword.code} code"
+        draw_ledger(figure.subplots(), rows, title=title)
+        save_figure(figure, path)
 
 
-def _print_bounds(report: "BoundReport") -> None:
-    found = {name: {each.name: each for each in bounds} for name, bounds in report.bounds.items()}
-    rows = []
-    for like in max(report.bounds.values(), key=len):
-        cells = [_cell(bounds.get(like.name)) for bounds in found.values()]
-        rows.append((like.title, like.formula, *cells))
-    if report.hold_out is not None:
-        rows.append(
-            (report.hold_out.title, report.hold_out.formula, _cell(report.hold_out),
-             *[""] * (len(found) - 1))
-        )  # fmt: skip
-    console.print_table(
-        "Bounds on the true error, B in whole bits (Theorem 2: its terms as printed), ln natural",
-        ("bound", "formula", *(_DESCRIPTIONS.get(name, name) for name in found)),
-        rows,
-        num_text_columns=2,
-    )
+def _describe(checkpoint: Path, number_format: "NumberFormat", *, json: bool) -> None:
+    from analysis.stored_description import describe_file
+    from mdl.bound_tables import print_description
+    from mdl.reading_progress import ReadingProgress
 
-
-def _cell(bound: "Bound | None") -> str:
-    if bound is None:
-        return ""
-    return f"vacuous ({_percent_up(bound.value)})" if bound.is_vacuous else _percent_up(bound.value)
-
-
-def _verdict(report: "BoundReport") -> str:
-    quoted, classes = report.bound, report.spec.num_classes
-    guessing = 1 - 1 / classes
-    basis = (
-        f"{quoted.title}, B = {report.description_bits:,} bits: the {report.shortest.name} "
-        "description and the choice of it"
-    )
-    if quoted.is_vacuous:
-        return f"Vacuous: this length proves nothing about the true error ({basis})."
-    line = (
-        f"True error <= {_percent_up(quoted.value)} with probability {1 - report.delta:.4g} "
-        f"({basis})."
-    )
-    if not quoted.beats_guessing(classes):
-        line += f" That is no better than guessing, {guessing:.2%}."
-    return line
-
-
-def _percent_up(fraction: float) -> str:
-    """Percent with two decimals, rounded upward as a bound must be."""
-    return f"{math.ceil(fraction * 1e4 - 1e-9) / 100:,.2f}%"
+    with ReadingProgress() as progress:
+        description = describe_file(checkpoint, number_format, on_progress=progress.on_bytes)
+    if json:
+        console.print_json({"checkpoint": str(checkpoint)} | description.to_dict())
+        return
+    print_description(description)
+    console.print_next(f"mdl bound {checkpoint}")

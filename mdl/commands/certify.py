@@ -76,6 +76,7 @@ def certify(
     from analysis.certificate import make_certificate
     from analysis.certificate_folder import check_folder, write_certificate
     from analysis.codes.bit_file import is_bit_file, load_codeword
+    from mdl.bit_file_data import bit_file_config
     from mdl.devices import choose_device
 
     if not 0 < delta < 1:
@@ -91,7 +92,10 @@ def certify(
             {"--bits": bits, "--format": number_format, "--code": code}, "is a file of bits already"
         )
         codeword = load_codeword(network)
-        config = _bit_file_config(codeword, network, data, drawn)
+        config = bit_file_config(
+            codeword, network, data, num_train=num_train, num_test=num_test,
+            validation=validation or 0, seed=data_seed or 0,
+        )  # fmt: skip
         record, images = _load(config, None, count_validation)
     else:
         _refuse_options(drawn, "is a checkpoint, which says itself what data it was trained on")
@@ -126,31 +130,6 @@ def _encode(
 
     message = read_message(path, bits=bits, number_format=number_format, shortened=shorten)
     return decode_whole(encode_network(message, code.value).data)
-
-
-def _bit_file_config(
-    codeword: "Codeword", path: Path, data: str | None, drawn: dict[str, int | None]
-) -> "DataConfig":
-    from training.architectures import NetworkSpec
-    from training.config import DataConfig
-    from training.errors import CheckpointError
-
-    spec = codeword.message.spec
-    if not isinstance(spec, NetworkSpec):
-        raise CheckpointError(
-            f"{path}: tensors of a network whose code is not mdl's, so its errors cannot be "
-            "counted here; use mdl bound with --samples and --train-errors"
-        )
-    if data is None:
-        raise ValueError(f"{path} does not say what data it is about; pass --data")
-    return DataConfig(
-        source=data,
-        image_size=spec.image_size,
-        num_train=drawn["--num-train"],
-        num_test=drawn["--num-test"],
-        validation=drawn["--validation"] or 0,
-        seed=drawn["--data-seed"] or 0,
-    )
 
 
 def _load_recorded(

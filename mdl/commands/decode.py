@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdl import console
+from mdl.commands.encode import OTHERS
 from mdl.options import JsonOption
 
 if TYPE_CHECKING:
@@ -26,17 +27,25 @@ def decode(
             "--state-dict", help="Write the tensors alone, under their own names, as a state dict."
         ),
     ] = None,
+    bn_eps: Annotated[
+        float | None,
+        typer.Option(
+            help="ε of its BatchNorms, as mdl encode took it (default: 1e-5).",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Rebuild a network from its bits alone.
 
     The checkpoint holds exactly the numbers that were encoded, with BatchNorm
-    folded into one scale and one shift a unit.
+    folded into one scale and one shift a unit. Of another program's network,
+    --state-dict gives the tensors for its own code to load and evaluate.
     """
     from analysis.codes.bit_file import load_codeword
 
     codeword = load_codeword(file)
-    written = _write(codeword, file, out, state_dict)
+    written = _write(codeword, file, out, state_dict, bn_eps)
     spec = codeword.message.spec
     result: dict[str, Any] = {
         "file": str(file),
@@ -66,7 +75,11 @@ def decode(
 
 
 def _write(
-    codeword: "Codeword", file: Path, out: Path | None, state_dict: Path | None
+    codeword: "Codeword",
+    file: Path,
+    out: Path | None,
+    state_dict: Path | None,
+    bn_eps: float | None,
 ) -> dict[str, Path]:
     from analysis.messages import message_checkpoint
     from training.architectures import NetworkSpec
@@ -75,7 +88,7 @@ def _write(
     is_ours = isinstance(codeword.message.spec, NetworkSpec)
     written = {}
     if state_dict is not None:
-        _write_state_dict(codeword, state_dict)
+        _write_state_dict(codeword, state_dict, bn_eps)
         written["state_dict"] = state_dict
     if out is not None and not is_ours:
         raise ValueError(
@@ -94,14 +107,21 @@ def _write(
     return written
 
 
-def _write_state_dict(codeword: "Codeword", path: Path) -> None:
+def _write_state_dict(codeword: "Codeword", path: Path, bn_eps: float | None) -> None:
     from typing import BinaryIO
 
     import torch
 
+    from analysis.foreign_message import export_state
+    from analysis.foreign_network import BN_EPS
+    from training.architectures import NetworkSpec
     from training.files import write_atomically
 
+    state = dict(codeword.message.state)
+    if not isinstance(codeword.message.spec, NetworkSpec):
+        state = export_state(state, bn_eps=BN_EPS if bn_eps is None else bn_eps)
+
     def write(file: BinaryIO) -> None:
-        torch.save(dict(codeword.message.state), file)
+        torch.save(state, file)
 
     write_atomically(path, write)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from analysis.encoding_report import EncodingReport
 
 
+OTHERS = "Another program's network"
+
+
 class Code(StrEnum):
     """Ways to describe a network."""
 
@@ -55,6 +58,17 @@ def encode(
             "scales, order of units.",
         ),
     ] = True,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name or pattern of tensors that the code sets without data; not coded.",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
+    bn_eps: Annotated[
+        float | None,
+        typer.Option(help="ε of its BatchNorms (default: 1e-5).", rich_help_panel=OTHERS),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write a network as bits: a description that decodes to the very same network.
@@ -63,12 +77,14 @@ def encode(
     the bits is |d(h)|, what the bounds of mdl bound rest on.
     """
     from analysis.codes.bit_file import save_codeword
+    from analysis.codes.message import TensorListSpec
     from analysis.encoding_report import report_encoding
     from mdl.described import read_message
 
     message = read_message(
         checkpoint, bits=bits, number_format=number_format,
         twin=None if twin is None else twin.value, shortened=shorten,
+        bn_eps=bn_eps, fixed=fixed or (),
     )  # fmt: skip
     report = report_encoding(message, code.value)
     source = checkpoint / "checkpoint.pt" if checkpoint.is_dir() else checkpoint
@@ -84,7 +100,10 @@ def encode(
     console.stdout().print(
         f"{out}: {report.codeword.num_bits:,} bits in {out.stat().st_size:,} bytes", markup=False
     )
-    console.print_next(f"mdl decode {out}", f"mdl certify {checkpoint} -o cert")
+    if isinstance(message.spec, TensorListSpec):
+        console.print_next(f"mdl decode {out} --state-dict decoded.pt")
+    else:
+        console.print_next(f"mdl decode {out}", f"mdl certify {checkpoint} -o cert")
 
 
 def _print_report(report: "EncodingReport", message: "NetworkMessage") -> None:

@@ -9,9 +9,11 @@ import torch
 
 from analysis.bound_report import report_bound
 from analysis.bounds import binomial_tail, theorem_1, theorem_2
-from analysis.description import describe_network
+from analysis.codes.network_code import decode_network, encode_network
+from analysis.messages import checkpoint_message, message_network
 from analysis.quantize import find_format
 from training.checkpoint import Checkpoint, DataRecord
+from training.data import pixel_permutation
 from training.errors import CheckpointError
 from training.evaluate import EvaluationData
 from training.image_set import ImageSet
@@ -33,7 +35,7 @@ def make_case(name: str = "s-conv") -> tuple[Checkpoint, EvaluationData]:
     network.train()(torch.randn(16, 3, 6, 6))  # moves the running statistics
     normalization = fixed_normalization(3)
     record = DataRecord(
-        config={}, name="noise", fingerprint="0" * 64, num_samples=NUM_TRAIN,
+        config={"permute_pixels": 4}, name="noise", fingerprint="0" * 64, num_samples=NUM_TRAIN,
         num_validation=NUM_VALIDATION, num_test=NUM_TEST, image_size=6, in_channels=3,
         num_classes=4, class_names=("a", "b", "c", "d"),
     )  # fmt: skip
@@ -50,7 +52,7 @@ def make_case(name: str = "s-conv") -> tuple[Checkpoint, EvaluationData]:
         validation=make_images(NUM_VALIDATION, 2),
         test=make_images(NUM_TEST, 3),
         normalization=normalization,
-        permutation=torch.randperm(36, generator=torch.Generator().manual_seed(4)),
+        permutation=pixel_permutation(4, 36),
     )
     return checkpoint, data
 
@@ -71,7 +73,8 @@ def test_every_number_follows_from_the_quantised_network(bits: int) -> None:
     report = report_bound(checkpoint, data, find_format(bits), delta=0.1)
     assert all(torch.equal(before[name], checkpoint.state[name]) for name in before)
 
-    network = describe_network(build_with(checkpoint), find_format(bits)).network
+    message = checkpoint_message(checkpoint, find_format(bits))
+    network = message_network(message)
     state = network.state_dict()
     assert set(state) == {
         "conv1.weight", "conv1_norm.scale", "conv1_norm.shift", "fc1.weight", "fc1_norm.scale",
@@ -103,15 +106,10 @@ def test_every_number_follows_from_the_quantised_network(bits: int) -> None:
     map_bits = nonzeros * math.log2(k * n) + 2 * math.log2(n)
     assert report.lengths["sparse"].map_bits == pytest.approx(map_bits)
     assert list(sparse)[:2] == ["theorem_1", "theorem_2"]
-    shortest = min(length.whole_bits for length in report.lengths.values())
-    assert report.description_bits == shortest + 1  # one bit says which of the two
-    assert report.bound.value == binomial_tail(errors, NUM_TRAIN, shortest + 1, 0.1)
-
-
-def build_with(checkpoint: Checkpoint) -> torch.nn.Module:
-    network = build_model("s-conv", base_channels=1, image_size=6, num_classes=4)
-    network.load_state_dict(checkpoint.state)
-    return network
+    codeword = encode_network(message)
+    assert decode_network(codeword.data).num_bits == report.description_bits == codeword.num_bits
+    assert report.bound.value == binomial_tail(errors, NUM_TRAIN, codeword.num_bits, 0.1)
+    assert {bound.name for bound in report.bounds["bits"]} == plain.keys()
 
 
 def test_json_is_plain_and_complete() -> None:
@@ -136,26 +134,26 @@ def test_a_network_of_nothing_has_a_short_description() -> None:
     for name, tensor in checkpoint.state.items():
         if name.endswith(("weight", "bias")):
             tensor.zero_()
+    checkpoint.state["fc2.bias"][1] = 1.0  # no ties, which would all be errors
     report = report_bound(checkpoint, data, find_format(16))
     total = report.counts.total
-    assert (total.num_nonzeros, total.num_distinct) == (0, 1)
-    assert report.shortest.name == "sparse"
-    assert report.description_bits < 60
+    assert (total.num_nonzeros, total.num_distinct) == (1, 2)
+    assert report.description_bits < 120
     assert report.train.error < report.bound.value < 1
     assert not report.bound.beats_guessing(4)
 
 
-def test_notes_say_what_is_wrong_with_a_bound() -> None:
+def test_normalisation_from_the_data_is_paid_for() -> None:
     checkpoint, data = make_case()
     plain = report_bound(checkpoint, data, find_format(16))
-    assert not any("NOT STRICTLY VALID" in note for note in plain.notes)
-    assert any("seed of the pixel permutation" in note for note in plain.notes)
     measured = Normalization(mean=(0.4,) * 3, std=(0.2,) * 3, source="data")
-    data = replace(data, normalization=measured, permutation=None)
-    noted = report_bound(replace(checkpoint, training={}), data, find_format(16))
-    assert "NOT STRICTLY VALID" in noted.notes[0]
-    assert not any("permutation" in note for note in noted.notes)
-    assert any("unfinished run" in note for note in noted.notes)
+    paid = report_bound(
+        replace(checkpoint, normalization=measured, training={}), data, find_format(16)
+    )
+    assert paid.description_bits - plain.description_bits == 3 * 64
+    assert any("64 bits a channel" in note for note in paid.notes)
+    assert any("unfinished run" in note for note in paid.notes)
+    assert not any("normalisation constants" in note for note in plain.notes)
 
 
 def test_no_held_out_images() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.encoding import index_bits, plain_length, sparse_length
+from analysis.encoding import enumerative_length, index_bits, plain_length, sparse_length
 
 
 def write(value: int, width: int) -> str:
@@ -129,6 +129,71 @@ def test_edges() -> None:
 def test_impossible_counts_are_refused(arguments: tuple, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         sparse_length(*arguments)
+
+
+def encode_by_enumeration(tensors: tuple[tuple[int, ...], ...], bits_per_weight: int) -> str:
+    """k', the values but zero, then for each tensor its nonzeros' number, choice and values."""
+    n = sum(len(tensor) for tensor in tensors)
+    values = sorted({weight for tensor in tensors for weight in tensor if weight})
+    bits = write(len(values), index_bits(n + 1))
+    bits += "".join(write(value, bits_per_weight) for value in values)
+    for tensor in tensors:
+        chosen = tuple(index for index, weight in enumerate(tensor) if weight)
+        choices = list(itertools.combinations(range(len(tensor)), len(chosen)))
+        bits += write(len(chosen), index_bits(len(tensor) + 1))
+        bits += write(choices.index(chosen), index_bits(len(choices)))
+        bits += "".join(
+            write(values.index(tensor[index]), index_bits(len(values))) for index in chosen
+        )
+    return bits
+
+
+@pytest.mark.parametrize(
+    ("sizes", "b"), [((1,), 2), ((2,), 2), ((4,), 1), ((2, 1), 2), ((3, 2), 1)]
+)
+def test_the_enumerative_code_decodes(sizes: tuple[int, ...], b: int) -> None:
+    codewords = []
+    for weights in itertools.product(range(2**b), repeat=sum(sizes)):
+        ends = list(itertools.accumulate(sizes, initial=0))
+        tensors = tuple(weights[start:end] for start, end in itertools.pairwise(ends))
+        bits = encode_by_enumeration(tensors, b)
+        counts = [(len(tensor), sum(map(bool, tensor))) for tensor in tensors]
+        length = enumerative_length(counts, len(set(weights) - {0}), b)
+        assert len(bits) == length.whole_bits
+        assert length.bits <= length.whole_bits + 1e-6
+        codewords.append(bits)
+    assert sum(Fraction(1, 2 ** len(bits)) for bits in codewords) <= 1
+    codewords.sort()
+    assert all(not b.startswith(a) for a, b in itertools.pairwise(codewords))
+
+
+def test_the_enumerative_length_by_its_formula() -> None:
+    counts = [(1000, 20), (50, 50), (7, 0)]
+    length = enumerative_length(counts, 16, 8)
+    choices = math.log2(math.comb(1000, 20)) + 0 + 0
+    expected = math.log2(1058) + 16 * 8 + sum(math.log2(n + 1) for n, _ in counts) + choices
+    assert length.bits == pytest.approx(expected + 70 * 4)
+    assert not length.has_map
+    assert enumerative_length([(5, 0)], 0, 8).whole_bits == 3 + 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        (([], 0, 8), "num_weights must be a whole number >= 1, not 0"),
+        (([(3, 4)], 1, 8), r"num_nonzeros must be <= 3 \(its n\), not 4"),
+        (
+            ([(3, 2)], 3, 8),
+            r"num_distinct_nonzero must lie in 1\.\.2 for 2 nonzeros of 8 bits, not 3",
+        ),
+        (([(3, 2)], 0, 8), "num_distinct_nonzero must lie in"),
+        (([(9, 9)], 5, 2), "num_distinct_nonzero must lie in 1..4"),
+        (([(3, 0)], 0, 0), "bits_per_weight"),
+    ],
+)
+def test_impossible_tensors_are_refused(arguments: tuple, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        enumerative_length(*arguments)
 
 
 def test_formulas_never_load_torch() -> None:

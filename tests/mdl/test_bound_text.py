@@ -9,9 +9,12 @@ import pytest
 import torch
 import typer
 
-from mdl.commands.bound import _percent_up, bound
+from analysis.description import describe_network
+from analysis.quantize import find_format
+from mdl.bound_tables import percent_up
+from mdl.commands.bound import bound
 from mdl.commands.nonzeros import nonzeros
-from training.checkpoint import Checkpoint, DataRecord, save_checkpoint
+from training.checkpoint import Checkpoint, DataRecord, restore_network, save_checkpoint
 from training.config import DataConfig
 from training.data import load_dataset
 from training.errors import CheckpointError, DataError
@@ -66,7 +69,8 @@ def test_every_part_has_its_row(
         r"binomial tail\W+sup\{p : P\[Bin\(m,p\) <= e\] >= δ 2\^-B\}",
         r"hold-out, if these images chose nothing.*\d\d\.\d\d%",
         r"(?m)^Vacuous: this length proves nothing",
-        r"(?m)^  mdl filters ",
+        r"Where the bits go, in the context code",
+        r"(?m)^  mdl certify ",
     ):
         assert re.search(row, text), row
 
@@ -78,15 +82,53 @@ def test_a_bound_that_is_no_better_than_guessing_is_called_so(
         name: torch.zeros_like(tensor) if name.endswith(("weight", "bias")) else tensor
         for name, tensor in checkpoint.state.items()
     }
-    measured = Normalization(mean=(0.4,) * 3, std=(0.2,) * 3, source="data")
-    save_checkpoint(
-        replace(checkpoint, state=nothing, normalization=measured), tmp_path / "zero.pt"
-    )
+    nothing["fc2.bias"][3] = 1.0  # always class 3: no ties, which would all be errors
+    save_checkpoint(replace(checkpoint, state=nothing), tmp_path / "zero.pt")
     bound(tmp_path / "zero.pt", bits=8)
     text = capsys.readouterr().out
     assert re.search(r"True error <= 9\d\.\d\d% with probability 0\.95", text)
     assert "no better than guessing, 90.00%" in text
-    assert "NOT STRICTLY VALID: the normalisation constants" in text
+    assert "No certificate" not in text
+
+
+def test_normalisation_from_the_data_is_said_and_paid_for(
+    checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = Normalization(mean=(0.4,) * 3, std=(0.2,) * 3, source="data")
+    save_checkpoint(replace(checkpoint, normalization=measured), tmp_path / "c.pt")
+    bound(tmp_path / "c.pt", bits=8)
+    text = capsys.readouterr().out
+    assert "computed from the training images, so the description holds them" in text
+
+
+def test_errors_given_for_a_checkpoint_of_ours_are_not_used(
+    checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_checkpoint(checkpoint, tmp_path / "c.pt")
+    bound(tmp_path / "c.pt", samples=9, train_errors=1)
+    captured = capsys.readouterr()
+    assert "errors are measured here, on its own images" in " ".join(captured.err.split())
+    assert "m = 250" in captured.out
+    with pytest.raises(typer.BadParameter, match="not another program's network"):
+        bound(tmp_path / "c.pt", bn_eps=1e-3)
+
+
+def test_lengths_only_needs_no_data(
+    checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = describe_network(restore_network(checkpoint), find_format(16))
+    save_checkpoint(replace(checkpoint, data=None, normalization=None), tmp_path / "c.pt")
+    bound(tmp_path / "c.pt", lengths_only=True, json=True)
+    lengths = json.loads(capsys.readouterr().out)
+    assert lengths["counts"] == described.counts.to_dict()
+    assert lengths["lengths"] == {
+        name: length.to_dict() for name, length in described.lengths.items()
+    }
+    assert "bound" not in lengths
+    bound(tmp_path / "c.pt", lengths_only=True)
+    text = capsys.readouterr().out
+    assert re.search(r"enumerative, log C\(n, ‖w‖₀\)\W+number of values", text)
+    assert "Errors" not in text
 
 
 @pytest.mark.parametrize(
@@ -113,9 +155,9 @@ def test_data_that_is_unknown_or_another(checkpoint: Checkpoint, tmp_path: Path)
 
 
 def test_percent_is_rounded_upward() -> None:
-    assert _percent_up(0.123401) == "12.35%"
-    assert _percent_up(0.1234) == "12.34%"
-    assert _percent_up(18.25) == "1,825.00%"
+    assert percent_up(0.123401) == "12.35%"
+    assert percent_up(0.1234) == "12.34%"
+    assert percent_up(18.25) == "1,825.00%"
 
 
 def test_sums_stand_beside_the_twins(

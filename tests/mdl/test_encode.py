@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from analysis.bounds import binomial_tail
 from analysis.encoding import sparse_length
 from analysis.messages import checkpoint_message
 from analysis.quantize import find_format
@@ -112,3 +114,39 @@ def test_damaged_file_is_refused(mdl, encoded, tmp_path):
     assert done.returncode == 1
     assert "damaged" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def make_foreign() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)
+    )
+
+
+def test_another_programs_network_comes_back_under_its_own_names(mdl, tmp_path):
+    torch.manual_seed(0)
+    module = make_foreign()
+    module(torch.randn(64, 3, 8, 8))
+    state = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "theirs.pt")
+    bits, back = tmp_path / "theirs.mdl", tmp_path / "back.pt"
+    done = mdl("encode", str(tmp_path / "theirs.pt"), "-o", str(bits), "--bits", "32", "--json")
+    assert done.returncode == 0, done.stderr
+    length = json.loads(done.stdout)["description_bits"]
+    refused = mdl("decode", str(bits))
+    assert refused.returncode == 1
+    assert "--state-dict FILE" in refused.stderr
+    assert mdl("decode", str(bits), "--state-dict", str(back)).returncode == 0
+    decoded = make_foreign()
+    decoded.load_state_dict(torch.load(back, weights_only=True), strict=False)
+    inputs = torch.randn(5, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(decoded.eval()(inputs), module.eval()(inputs))
+    given = ("--samples", "50000", "--train-errors", "900")
+    done = mdl("bound", str(bits), *given, "--json")
+    report = json.loads(done.stdout)
+    assert report["description_bits"] == length
+    assert report["bound"] == binomial_tail(900, 50_000, length, 0.05)
+    assert report["errors"] == "given"
+    done = mdl("bound", str(bits))
+    assert done.returncode == 2
+    assert "without the network's code" in " ".join(done.stderr.split())
