@@ -4,17 +4,14 @@ The frame guards the file against damage; the decoder does not need it, so it is
 codeword delimits itself: a file that goes on behind it is refused.
 """
 
-import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
 from analysis.codes.errors import CodecError
+from analysis.codes.frame import CHECKSUM_BYTES, MAGIC, compute_checksum
 from analysis.codes.network_code import Codeword, decode_network
 from training.errors import CheckpointError
 from training.files import write_atomically
-
-MAGIC = b"mdl-bits"
-_CHECKSUM_BYTES = 16
 
 
 def save_codeword(codeword: Codeword, path: Path | str) -> None:
@@ -25,18 +22,9 @@ def save_codeword(codeword: Codeword, path: Path | str) -> None:
     """
 
     def write(file: BinaryIO) -> None:
-        file.write(MAGIC + _checksum(codeword.data) + codeword.data)
+        file.write(MAGIC + compute_checksum(codeword.data) + codeword.data)
 
     write_atomically(path, write)
-
-
-def is_bit_file(path: Path | str) -> bool:
-    """Whether a file begins as `save_codeword` begins one."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return False
 
 
 def load_codeword(path: Path | str) -> Codeword:
@@ -52,11 +40,11 @@ def load_codeword(path: Path | str) -> Codeword:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}); give a file that mdl encode wrote"
         ) from error
-    start = len(MAGIC) + _CHECKSUM_BYTES
+    start = len(MAGIC) + CHECKSUM_BYTES
     if not contents.startswith(MAGIC):
         raise CheckpointError(f"{path}: not a file of bits; give one that mdl encode wrote")
     data = contents[start:]
-    if contents[len(MAGIC) : start] != _checksum(data):
+    if contents[len(MAGIC) : start] != compute_checksum(data):
         raise CheckpointError(
             f"{path}: damaged: its checksum does not fit its bits; copy it again, or encode anew"
         )
@@ -84,7 +72,3 @@ def decode_whole(data: bytes) -> Codeword:
     if data and data[-1] & ((1 << padding) - 1):
         raise CodecError("the bits that fill up the last byte must be zeros")
     return codeword
-
-
-def _checksum(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:_CHECKSUM_BYTES]

@@ -18,7 +18,6 @@ from mdl.options import (
 
 if TYPE_CHECKING:
     from analysis.bound_report import BoundReport
-    from analysis.codes.network_code import Codeword
     from analysis.quantize import NumberFormat
 
 
@@ -85,10 +84,8 @@ def bound(
     shards by their index) can be described but not run here: give the errors
     that you counted, of the decoded network.
     """
-    from analysis.codes.bit_file import is_bit_file, load_codeword
-    from analysis.messages import is_foreign_codeword
+    from analysis.codes.frame import is_bit_file
     from mdl.described import choose_format
-    from mdl.foreign_bound import read_given_errors, show_foreign, show_foreign_bits
     from training.tensor_files import is_foreign
 
     if not 0 < delta < 1:
@@ -101,15 +98,11 @@ def bound(
             raise typer.BadParameter(
                 f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
             )
-        codeword = load_codeword(checkpoint)
-        if is_foreign_codeword(codeword):
-            given = read_given_errors(checkpoint, *numbers)
-            show_foreign_bits(codeword, checkpoint, delta, given, json=json)
-        else:
-            read = _read_bits(codeword, checkpoint, delta, data, device)
-            _show(read[0], checkpoint, read[1], plot, json=json)
+        _bound_bits(checkpoint, delta, data, device, numbers, plot, json=json)
         return
     if is_foreign(checkpoint):
+        from mdl.foreign_bound import read_given_errors, show_foreign
+
         known = None if lengths_only else read_given_errors(checkpoint, *numbers)
         show_foreign(checkpoint, chosen, delta, known, (key, fixed, bn_eps), json=json)
         return
@@ -162,17 +155,30 @@ def _measure(
     }
 
 
-def _read_bits(
-    codeword: "Codeword", file: Path, delta: float, data: str | None, device: Device
-) -> "tuple[BoundReport, dict[str, str | None]]":
+def _bound_bits(
+    file: Path,
+    delta: float,
+    data: str | None,
+    device: Device,
+    numbers: tuple[int | None, ...],
+    plot: Path | None,
+    *,
+    json: bool,
+) -> None:
     from analysis.bound_report import report_codeword
+    from analysis.codes.bit_file import load_codeword
+    from analysis.messages import is_foreign_codeword
     from mdl.bit_file_data import load_evaluation_data
     from mdl.devices import choose_device
+    from mdl.foreign_bound import read_given_errors, show_foreign_bits
 
-    chosen_device = choose_device(device)
+    codeword = load_codeword(file)
+    if is_foreign_codeword(codeword):
+        show_foreign_bits(codeword, file, delta, read_given_errors(file, *numbers), json=json)
+        return
     images, fingerprint = load_evaluation_data(codeword, file, data)
-    report = report_codeword(codeword, images, delta=delta, device=chosen_device)
-    return report, {"data": images.name, "fingerprint": fingerprint}
+    report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
+    _show(report, file, {"data": images.name, "fingerprint": fingerprint}, plot, json=json)
 
 
 def _show(

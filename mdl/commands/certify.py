@@ -75,7 +75,7 @@ def certify(
     """
     from analysis.certificate import make_certificate
     from analysis.certificate_folder import check_folder, write_certificate
-    from analysis.codes.bit_file import is_bit_file, load_codeword
+    from analysis.codes.frame import is_bit_file
     from mdl.bit_file_data import bit_file_config
     from mdl.devices import choose_device
 
@@ -91,6 +91,8 @@ def certify(
         _refuse_options(
             {"--bits": bits, "--format": number_format, "--code": code}, "is a file of bits already"
         )
+        from analysis.codes.bit_file import load_codeword
+
         codeword = load_codeword(network)
         config = bit_file_config(
             codeword, network, data, num_train=num_train, num_test=num_test,

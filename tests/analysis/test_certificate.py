@@ -15,7 +15,8 @@ from analysis.certificate import Certificate, make_certificate
 from analysis.certificate_check import verify_certificate
 from analysis.certificate_folder import BITS_FILE, JSON_FILE, compute_seal, write_certificate
 from analysis.certified_data import CertifiedData, find_images, load_images
-from analysis.codes.bit_file import MAGIC, _checksum, decode_whole, load_codeword
+from analysis.codes.bit_file import decode_whole, load_codeword
+from analysis.codes.frame import MAGIC, compute_checksum
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize import find_format, quantize_tensors
@@ -180,7 +181,7 @@ def test_flipped_bits_under_a_new_checksum_are_noticed(folder: Path, tmp_path: P
     for bit in range(4 * len(data), 8 * len(data), 5):  # behind the head
         flipped = bytearray(data)
         flipped[bit // 8] ^= 0x80 >> bit % 8
-        (place / BITS_FILE).write_bytes(MAGIC + _checksum(bytes(flipped)) + flipped)
+        (place / BITS_FILE).write_bytes(MAGIC + compute_checksum(bytes(flipped)) + flipped)
         assert not verify_certificate(place).ok
 
 

@@ -207,6 +207,15 @@ def test_every_scheme_on_one_rich_tensor(code_rows, features: int) -> None:
     assert (code_rows(reader, grid, features, None) == mask).all()
 
 
+def test_plain_python_stays_within_64_bits_over_thousands_of_decisions(code_rows) -> None:
+    """It would warn of an overflow, and a warning is an error here."""
+    mask = np.random.default_rng(0).random((300, 40)) < 0.3
+    plain, compiled = ArithmeticCoder(compiled=False), ArithmeticCoder()
+    code_rows(plain, plain_grid(300, 40), 0, mask)
+    code_rows(compiled, plain_grid(300, 40), 0, mask)
+    assert plain.finish() == compiled.finish()
+
+
 def test_dead_rows_and_empty_lines_cost_next_to_nothing(code_rows) -> None:
     grid = plain_grid(10_000, 3072)
     mask = np.zeros((10_000, 3072), dtype=bool)

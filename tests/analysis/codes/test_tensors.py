@@ -161,3 +161,5 @@ def test_tensors_too_large_for_memory_are_refused(monkeypatch: pytest.MonkeyPatc
         for shape in ((1 << 20, 1), (1 << 20,)):
             with pytest.raises(CodecError, match="too large"):
                 code(ArithmeticCoder(data), FORMATS["e4m3fn"], [shape], None)
+    with pytest.raises(CodecError, match="too large"):  # no zeros: `kind` is the last one
+        code(ArithmeticCoder(data), FORMATS["e4m3fn"], [(1 << 10, 1 << 10)], None)
