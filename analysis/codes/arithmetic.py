@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from analysis.codes.elias import delta_bits, read_delta
 from analysis.codes.errors import CodecError
+from analysis.codes.grid_fields import OVERRUN
 from analysis.codes.kernels import load_kernels
 from analysis.codes.range_kernel import (
     CODER_SIZE,
@@ -35,7 +36,6 @@ from analysis.codes.range_kernel import (
     TOP,
     WINDOW_BITS,
 )
-from analysis.codes.support_kernel import OVERRUN
 
 _FIRST_SIZE = 4096
 _WINDOW_BYTES = WINDOW_BITS // 8

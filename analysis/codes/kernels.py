@@ -13,13 +13,25 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from analysis.codes import pattern_kernel, range_kernel, support_kernel, value_kernel
+from analysis.codes import (
+    context_kernel,
+    enumerative_kernel,
+    grid_fields,
+    pattern_kernel,
+    range_kernel,
+    support_kernel,
+    value_kernel,
+)
 from training.data_cache import default_cache_dir
 
-_MODULES = (range_kernel, support_kernel, value_kernel, pattern_kernel)
+_MODULES = (
+    grid_fields, range_kernel, context_kernel, support_kernel, enumerative_kernel, value_kernel,
+    pattern_kernel,
+)  # fmt: skip
 _ENTRIES = {
     range_kernel: ("code_uniform", "code_counted", "code_tree"),
-    support_kernel: ("code_support", "code_enumerative"),
+    support_kernel: ("code_support",),
+    enumerative_kernel: ("code_enumerative",),
     value_kernel: ("code_symbols",),
     pattern_kernel: ("code_patterns", "code_fields"),
 }

@@ -1,5 +1,6 @@
 """Bit patterns: bit by bit in an adaptive tree, or in fixed fields. Plain Python for numba."""
 
+from analysis.codes.grid_fields import OVERRUN
 from analysis.codes.range_kernel import (
     DECODING,
     NUM_BYTES,
@@ -9,7 +10,6 @@ from analysis.codes.range_kernel import (
     code_tree,
     code_uniform,
 )
-from analysis.codes.support_kernel import OVERRUN
 
 
 def code_patterns(

@@ -13,7 +13,7 @@ A scheme is six flags, and six bits of the description name it:
 from dataclasses import dataclass
 
 from analysis.codes.grid import Grid
-from analysis.codes.support_kernel import COLUMNS, DENSITY, LINES, NEIGHBOURS, PLANES, ZONES
+from analysis.codes.grid_fields import COLUMNS, DENSITY, LINES, NEIGHBOURS, PLANES, ZONES
 
 NAMES = {
     LINES: "lines", DENSITY: "density", NEIGHBOURS: "neighbours", PLANES: "planes",
@@ -32,7 +32,7 @@ _MIXES = (
 
 @dataclass(frozen=True)
 class Scheme:
-    """A sum of the features of `analysis.codes.support_kernel`, 0..63."""
+    """A sum of the features of `analysis.codes.grid_fields`, 0..63."""
 
     features: int
 

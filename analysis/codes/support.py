@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from analysis.codes.arithmetic import ArithmeticCoder, counted_table
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid
-from analysis.codes.matrix import SparseMatrix
-from analysis.codes.memory import BYTES_A_VALUE, check_memory
-from analysis.codes.schemes import NUM_SCHEMES, Scheme, candidates
-from analysis.codes.support_kernel import (
+from analysis.codes.grid_fields import (
     NUM_CHUNK_CONTEXTS,
     NUM_LINE_CONTEXTS,
     NUM_POSITION_CONTEXTS,
     NUM_ROW_CONTEXTS,
 )
+from analysis.codes.matrix import SparseMatrix
+from analysis.codes.memory import BYTES_A_VALUE, check_memory
+from analysis.codes.schemes import NUM_SCHEMES, Scheme, candidates
 
 Ints = NDArray[np.int64]
 _SAMPLE_POSITIONS = 1 << 20

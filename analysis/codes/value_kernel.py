@@ -5,6 +5,7 @@ the left, above and in the plane before; the index among the values of that sign
 of adaptive decisions. Plain Python that numba compiles.
 """
 
+from analysis.codes.grid_fields import NUM_LINES, NUM_ROWS, OVERRUN, WIDTH
 from analysis.codes.range_kernel import (
     DECODING,
     NUM_BYTES,
@@ -14,7 +15,6 @@ from analysis.codes.range_kernel import (
     code_counted,
     code_tree,
 )
-from analysis.codes.support_kernel import NUM_LINES, NUM_ROWS, OVERRUN, WIDTH
 
 NUM_SIGN_CONTEXTS = 27
 

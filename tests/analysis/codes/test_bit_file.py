@@ -4,6 +4,7 @@ import hashlib
 import random
 import tracemalloc
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,8 +14,7 @@ from analysis.codes.arithmetic import ArithmeticCoder
 from analysis.codes.bit_file import decode_whole, load_codeword, save_codeword
 from analysis.codes.errors import CodecError
 from analysis.codes.frame import MAGIC, is_bit_file
-from analysis.codes.message import NetworkMessage, TensorListSpec
-from analysis.codes.message import expected_shapes as shapes
+from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize import FORMATS
 from training.architectures import NETWORKS
@@ -200,12 +200,12 @@ def test_the_work_grows_with_the_tensors_not_with_their_square(
     path = tmp_path / "net.mdl"
     for code in ("plain", "theorem-2", "enumerative", "context"):
         save_codeword(encode_network(message, code), path)
-        listed = []
         with monkeypatch.context() as patch:
-            patch.setattr(work, "expected_shapes", lambda spec: listed.append(1) or shapes(spec))
+            listing = Mock(side_effect=expected_shapes)
+            patch.setattr(work, "expected_shapes", listing)
             found = load_codeword(path)
         assert found.message.same_as(message)
-        assert len(listed) == 1  # the list of all shapes is made once, not once a tensor
+        assert listing.call_count == 1  # not once a tensor
 
 
 def test_fuzzed_files_give_one_line(

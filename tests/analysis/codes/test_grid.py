@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analysis.codes.grid import Grid, layer_grid, plain_grid, shape_grid
-from analysis.codes.support_kernel import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
+from analysis.codes.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
 from training.architectures import NETWORKS, LayerSpec, NetworkSpec
 from training.embedding import input_units
 

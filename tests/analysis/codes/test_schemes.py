@@ -3,8 +3,7 @@
 import pytest
 
 from analysis.codes.grid import Grid, plain_grid, shape_grid
-from analysis.codes.schemes import NUM_SCHEMES, Scheme, candidates
-from analysis.codes.support_kernel import (
+from analysis.codes.grid_fields import (
     COLUMNS,
     DENSITY,
     LINES,
@@ -13,6 +12,7 @@ from analysis.codes.support_kernel import (
     UNIT_CENTRE,
     ZONES,
 )
+from analysis.codes.schemes import NUM_SCHEMES, Scheme, candidates
 
 IMAGE = NEIGHBOURS | PLANES | ZONES
 
