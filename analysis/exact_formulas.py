@@ -111,7 +111,7 @@ def _layer_formula(
     if has_kernel:
         factors.append(sympy.Integer(layer.kernel) ** 2)
     if not is_last:
-        coefficient *= layer.out_channels
+        coefficient *= layer.out_channels // layer.symmetries
     sides = _sides(layer)
     bases: Counter[sympy.Expr] = Counter()
     for side in sides:

@@ -14,7 +14,7 @@ import typer
 SIBLINGS = ("training", "analysis", "figures")
 COMMANDS = (
     "train", "evaluate", "nonzeros", "bound", "filters", "scaling", "embed", "encode", "decode",
-    "certify", "verify",
+    "certify", "verify", "compress", "budget",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The paper's networks as tables of layers (Tables 3 and 4), without torch.
+"""The networks as tables of layers (the paper's Tables 3 and 4, and tiny-conv), without torch.
 
 Every other module reads the shape of a network from here: models are built from these layers,
 weight counts and scaling formulas are summed over them, and nonzeros are reported by them.
@@ -13,7 +13,13 @@ LayerGroup = Literal["conv", "fc"]
 
 CONV_FAMILIES = ("d", "s")
 KINDS: dict[str, LayerKind] = {"conv": "conv", "local": "local", "fc": "dense"}
-NETWORKS = ("d-conv", "d-local", "d-fc", "s-conv", "s-local", "s-fc", "3-fc", "resnet18")
+NETWORKS = (
+    "d-conv", "d-local", "d-fc", "s-conv", "s-local", "s-fc", "3-fc", "resnet18", "tiny-conv",
+)  # fmt: skip
+"""The codes number networks by their place here: new ones come last."""
+PAPER_NETWORKS = NETWORKS[:8]
+NUM_SYMMETRIES = 8
+"""Symmetries of a square: each kernel of tiny-conv is used in all of its positions."""
 
 # (kernel, channels as a multiple of α, stride) of each convolution, and the head's fc(multiple·α).
 _CONVOLUTIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -26,6 +32,8 @@ _HEAD_MULTIPLE = {"d": 64, "s": 24}
 # (channels as a multiple of α, stride of its first convolution) of ResNet18's four stages.
 _RESNET_STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))
 _RESNET_BLOCKS_PER_STAGE = 2
+# (kernel, stride, side of the max-pooling behind it) of tiny-conv's convolutions.
+_TINY_CONVOLUTIONS = ((5, 2, 1), (3, 2, 1), (3, 1, 2), (3, 1, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,10 @@ class LayerSpec:
         kernel: Side of the (corresponding) convolution's kernel; None in the head.
         stride: Stride of the (corresponding) convolution.
         normalized: Whether BatchNorm follows (ReLU or a residual sum comes after it).
+        symmetries: Channels of the output that share one kernel, each with it turned or mirrored
+            in another way, and one scale and one shift: 1, or 8 in a "conv" layer of tiny-conv.
+        input_symmetries: The same of the layer that the input comes from.
+        edge_padding: Whether the border is padded with its own pixels, not with zeros.
     """
 
     name: str
@@ -56,6 +68,9 @@ class LayerSpec:
     kernel: int | None = None
     stride: int = 1
     normalized: bool = True
+    symmetries: int = 1
+    input_symmetries: int = 1
+    edge_padding: bool = False
 
     @property
     def in_features(self) -> int:
@@ -83,7 +98,7 @@ class LayerSpec:
     def weight_shape(self) -> tuple[int, ...]:
         """Shape of the weight tensor.
 
-        conv: (out_channels, in_channels, kernel, kernel), as torch has it.
+        conv: (out_channels / symmetries, in_channels, kernel, kernel), as torch has it.
         local: (positions, out_channels, in_channels·kernel²), positions row by row.
         dense: (out_features, in_features), units in (channel, row, column) order.
         """
@@ -91,7 +106,8 @@ class LayerSpec:
             return (self.out_features, self.in_features)
         if self.kind == "local":
             return (self.out_size**2, self.out_channels, self.fan_in)
-        return (self.out_channels, self.in_channels, self.kernel, self.kernel)
+        num_kernels = self.out_channels // self.symmetries
+        return (num_kernels, self.in_channels, self.kernel, self.kernel)
 
     @property
     def num_weights(self) -> int:
@@ -100,25 +116,28 @@ class LayerSpec:
 
     @property
     def num_norm_features(self) -> int:
-        """Units that BatchNorm treats apart: channels behind "conv", every unit otherwise.
+        """Units that BatchNorm treats apart: kernels of "conv", every unit otherwise.
 
         Per unit in "local" and "dense" layers keeps conv ⊂ local ⊂ fc; the paper leaves it open.
         """
         if not self.normalized:
             return 0
-        return self.out_channels if self.kind == "conv" else self.out_features
+        if self.kind == "conv":
+            return self.out_channels // self.symmetries
+        return self.out_features
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
-    """A network of the paper: all that `training.models.build_network` needs.
+    """A network: all that `training.models.build_network` needs.
 
     Attributes:
         name: One of `NETWORKS`.
         image_size: s, side of the square input in pixels, >= 1.
         num_classes: c, >= 2.
         in_channels: Channels of the input, >= 1 (the paper's formulas assume 3).
-        base_channels: α, channels of the first convolution, >= 1; every network but 3-fc needs it.
+        base_channels: α, channels of the first convolution (tiny-conv: kernels of each), >= 1;
+            every network but 3-fc needs it.
         hidden_units: Units of each hidden layer of 3-fc, >= 1; only 3-fc takes it.
         kernel_size: Side of ResNet18's kernels (all but its 1x1 shortcuts), odd; only ResNet18
             takes it (3 if not given).
@@ -177,6 +196,8 @@ class NetworkSpec:
             return _fully_connected_layers(self)
         if self.name == "resnet18":
             return _resnet_layers(self)
+        if self.name == "tiny-conv":
+            return _tiny_layers(self)
         return _family_layers(self)
 
     @property
@@ -271,4 +292,21 @@ def _resnet_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
                 )
             channels, size = width, first.out_size
     layers.append(_head_layer("fc", channels, 1, spec.num_classes, last=True))
+    return tuple(layers)
+
+
+def _tiny_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
+    channels, size, symmetries = spec.in_channels, spec.image_size, 1
+    width = (spec.base_channels or 0) * NUM_SYMMETRIES
+    layers = []
+    for index, (kernel, stride, pool) in enumerate(_TINY_CONVOLUTIONS, start=1):
+        layers.append(
+            LayerSpec(
+                name=f"conv{index}", kind="conv", group="conv", in_channels=channels, in_size=size,
+                out_channels=width, out_size=_ceil_div(size, stride), kernel=kernel, stride=stride,
+                symmetries=NUM_SYMMETRIES, input_symmetries=symmetries, edge_padding=index == 1,
+            )
+        )  # fmt: skip
+        channels, size, symmetries = width, _ceil_div(layers[-1].out_size, pool), NUM_SYMMETRIES
+    layers.append(_head_layer("fc", channels, size, spec.num_classes, last=True))
     return tuple(layers)

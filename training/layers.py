@@ -134,7 +134,8 @@ class ScaleShift(nn.Module):
     """y = scale · x + shift, one scale and one shift a feature: BatchNorm in eval mode, folded.
 
     Args:
-        num_features: Size of dimension 1 of the input.
+        num_features: Size of dimension 1 of the input, or a part of it: then the same number of
+            channels in a row share each feature.
 
     Attributes:
         scale: Shape (num_features,), starts at 1.
@@ -147,9 +148,14 @@ class ScaleShift(nn.Module):
         self.shift = nn.Parameter(torch.zeros(num_features))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Scale and shift values of shape (N, num_features) or (N, num_features, s, s)."""
+        """Scale and shift values of shape (N, channels) or (N, channels, s, s)."""
         shape = (1, -1) + (1,) * (values.dim() - 2)
-        return values * self.scale.view(shape) + self.shift.view(shape)
+        scale: Tensor = self.scale
+        shift: Tensor = self.shift
+        if len(scale) != values.shape[1]:
+            repeats = values.shape[1] // len(scale)
+            scale, shift = scale.repeat_interleave(repeats), shift.repeat_interleave(repeats)
+        return values * scale.view(shape) + shift.view(shape)
 
     def extra_repr(self) -> str:
         """The number of features."""

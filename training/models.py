@@ -7,6 +7,7 @@ from torch import Tensor
 from training.architectures import NetworkSpec
 from training.network import Network, is_folded
 from training.resnet import ResNet18
+from training.tiny_conv import TinyConv
 
 __all__ = ["LayeredNetwork", "Network", "build_model", "build_network", "network_from_state"]
 
@@ -35,7 +36,8 @@ def build_network(spec: NetworkSpec, *, dropout: float = 0.0, folded: bool = Fal
     >>> [name for name, _ in build_network(spec).named_parameters()][:3]
     ['conv1.weight', 'conv1_norm.weight', 'conv1_norm.bias']
     """
-    kind = ResNet18 if spec.name == "resnet18" else LayeredNetwork
+    kinds: dict[str, type[Network]] = {"resnet18": ResNet18, "tiny-conv": TinyConv}
+    kind = kinds.get(spec.name, LayeredNetwork)
     return kind(spec, dropout=dropout, folded=folded)
 
 
@@ -57,7 +59,8 @@ def build_model(
         image_size: s, side of the square images in pixels.
         num_classes: c, >= 2.
         in_channels: Channels of the images.
-        base_channels: α, channels of the first convolution; every network but 3-fc needs it.
+        base_channels: α, channels of the first convolution (tiny-conv: kernels of each); every
+            network but 3-fc needs it.
         hidden_units: Units of each hidden layer of 3-fc, which alone takes it.
         kernel_size: Side of ResNet18's kernels, odd; ResNet18 alone takes it (3 if not given).
         dropout: Probability of dropping an input of the last two fc layers, in [0, 1).

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from training.architectures import LayerSpec, NetworkSpec
 from training.layers import LocallyConnected2d, ScaleShift
+from training.symmetric import SymmetricBatchNorm2d, SymmetricConv2d
 
 BATCH_NORM_EPS = 1e-5
 NUM_DROPPED_LAYERS = 2
@@ -19,7 +20,8 @@ class Network(nn.Module):
     `<layer>.bias` for the last one. Behind every other layer stands `<layer>_norm`: BatchNorm, or
     in the folded form a `ScaleShift` that holds one scale and one shift a unit.
 
-    BatchNorm goes per channel behind "conv" layers and per unit behind "local" and "dense" ones.
+    BatchNorm goes per channel behind "conv" layers (per kernel in tiny-conv) and per unit behind
+    "local" and "dense" ones.
     It computes in the type of its own parameters, so under autocast it stays in float32.
     Weights and the last bias start from U(-1/√fan_in, 1/√fan_in), BatchNorm from 1 and 0.
 
@@ -102,6 +104,8 @@ def _make_layer(layer: LayerSpec) -> nn.Module:
         return LocallyConnected2d(
             layer.in_channels, layer.out_channels, layer.in_size, layer.kernel, layer.stride
         )
+    if layer.symmetries > 1:
+        return SymmetricConv2d(layer)
     return nn.Conv2d(
         layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding, bias=False
     )
@@ -110,6 +114,8 @@ def _make_layer(layer: LayerSpec) -> nn.Module:
 def _make_norm(layer: LayerSpec, *, folded: bool) -> nn.Module:
     if folded:
         return ScaleShift(layer.num_norm_features)
+    if layer.symmetries > 1:
+        return SymmetricBatchNorm2d(layer.num_norm_features, eps=BATCH_NORM_EPS)
     norm = nn.BatchNorm2d if layer.kind == "conv" else nn.BatchNorm1d
     return norm(layer.num_norm_features, eps=BATCH_NORM_EPS)
 

@@ -59,6 +59,29 @@ def round_values(values: np.ndarray, total: int) -> np.ndarray:
     return np.array([round_half_even(v, unit) for v in flat], dtype=object).reshape(values.shape)
 
 
+def turn(plane: np.ndarray, element: int) -> np.ndarray:
+    """A symmetry of the square: r + 4f mirrors if f = 1, then turns r times."""
+    return np.rot90(plane[..., ::-1] if element >= 4 else plane, element % 4, (-2, -1))
+
+
+def turned_kernel(layer: LayerSpec, weight: np.ndarray, channel: int) -> np.ndarray:
+    """The kernel of an output channel; input channels are found by what turning does to a plane."""
+    kernel, element = weight[channel // layer.symmetries], channel % layer.symmetries
+    probe = np.arange(9).reshape(3, 3)
+    planes = []
+    for plane in range(layer.in_channels):
+        group, wanted = divmod(plane, layer.input_symmetries)
+        source = plane
+        if layer.input_symmetries > 1:
+            source = layer.input_symmetries * group + next(
+                other
+                for other in range(layer.input_symmetries)
+                if (turn(turn(probe, other), element) == turn(probe, wanted)).all()
+            )
+        planes.append(turn(kernel[source], element))
+    return np.stack(planes)
+
+
 def unit_weights(layer: LayerSpec, weight: np.ndarray, channel: int, row: int, col: int):
     """One unit's weights by (input channel, row, column), or None for a weight on padding."""
     if layer.kind == "dense" or layer.kernel is None:
@@ -69,13 +92,18 @@ def unit_weights(layer: LayerSpec, weight: np.ndarray, channel: int, row: int, c
             yield (index // size**2, index // size % size, index % size), value
         return
     kernel, position = layer.kernel, row * layer.out_size + col
-    own = weight[channel] if layer.kind == "conv" else weight[position, channel]
+    if layer.symmetries > 1:
+        own = turned_kernel(layer, weight, channel)
+    else:
+        own = weight[channel] if layer.kind == "conv" else weight[position, channel]
     for index, value in enumerate(own.ravel()):
         place = (
             index // kernel**2,
             row * layer.stride + index // kernel % kernel - layer.padding,
             col * layer.stride + index % kernel - layer.padding,
         )
+        if layer.edge_padding:
+            place = (place[0], *(min(max(p, 0), layer.in_size - 1) for p in place[1:]))
         inside = all(0 <= p < layer.in_size for p in place[1:])
         yield (place if inside else None), value
 
@@ -102,13 +130,25 @@ def reference_layer(layer: LayerSpec, state: dict, values: np.ndarray) -> np.nda
     scale, shift = (
         state[f"{layer.name}_norm.{field}"].double().numpy() for field in ("scale", "shift")
     )
+    scale, shift = np.repeat(scale, layer.symmetries), np.repeat(shift, layer.symmetries)
     shape = (-1, 1, 1) if layer.kind == "conv" else out.shape
     return out * scale.reshape(shape) + shift.reshape(shape)
+
+
+def pool(values: np.ndarray, size: int) -> np.ndarray:
+    """The largest value of each 2x2 block, where the next layer has fewer pixels."""
+    if values.shape[-1] == size:
+        return values
+    out = np.zeros((len(values), size, size))
+    for channel, row, col in np.ndindex(out.shape):
+        out[channel, row, col] = values[channel, 2 * row : 2 * row + 2, 2 * col : 2 * col + 2].max()
+    return out
 
 
 def reference_logits(network: Network, image: np.ndarray) -> list[float]:
     state, values = network.state_dict(), image
     *hidden, last = network.spec.layers
+    following = dict(zip([layer.name for layer in hidden], network.spec.layers[1:], strict=True))
     block_input = values
     for layer in hidden:
         if layer.name.endswith("_shortcut"):
@@ -122,6 +162,8 @@ def reference_logits(network: Network, image: np.ndarray) -> list[float]:
                 continue  # its sum comes with the shortcut, which is next
             values = values + block_input
         values = np.maximum(values, 0)
+        if layer.symmetries > 1:
+            values = pool(values, following[layer.name].in_size)
     if network.spec.name == "resnet18":
         count = values.shape[1] * values.shape[2]
         sums = round_values(values, count).reshape(len(values), -1).sum(axis=1)

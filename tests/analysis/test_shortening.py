@@ -74,7 +74,7 @@ def test_shortened_network_decides_the_same_in_fewer_bits(name, density):
     assert encode_network(short, "context").num_bits < encode_network(message, "context").num_bits
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "tiny-conv"])
 @pytest.mark.parametrize("step", ["idle", "dead", "signs", "scales", "order", "spatial order"])
 def test_each_step_keeps_every_decision(name, step):
     message = make_message(name, density=0.3, seed=3)
