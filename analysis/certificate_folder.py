@@ -40,9 +40,9 @@ def check_folder(folder: Path) -> None:
     """
     target = folder.resolve()
     if target.is_dir() and any(target.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; a certificate goes into a new folder")
+        raise FileExistsError(f"{folder} is not empty; give a new folder")
     if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{folder} is a file; a certificate goes into a new folder")
+        raise FileExistsError(f"{folder} is a file; give a new folder")
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"{target.parent} is not a folder, so {target.name} cannot go there"

@@ -50,8 +50,8 @@ class BoundPrice:
     Args:
         num_samples: m.
         delta: δ.
-        factor: On the price, > 0. The loss falls more slowly than the errors where they are few, and
-            the steps are too few to bring every latent to rest: 3 gave the best bounds.
+        factor: On the price, > 0. The loss falls more slowly than the errors where they are few,
+            and the steps are too few to bring every latent to rest: 3 gave the best bounds.
     """
 
     def __init__(self, num_samples: int, delta: float, factor: float = 3.0) -> None:

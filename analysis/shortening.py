@@ -28,7 +28,7 @@ from training.embedding import acting_entries
 
 State = dict[str, Tensor]
 _TRIED = 1 << 23
-"""Networks of more numbers are not encoded twice to find the better order of spatial units."""
+"""Larger networks are not encoded several times to find which of their forms is the shortest."""
 
 
 def shorten(message: NetworkMessage) -> NetworkMessage:
@@ -45,13 +45,13 @@ def shorten(message: NetworkMessage) -> NetworkMessage:
     ordered = replace(
         message, state=order_units(message.spec, state, message.number_format, spatial=False)
     )
-    has_spatial = any(link.is_spatial for link in list_links(message.spec))
-    if not has_spatial or message.spec.num_weights > _TRIED:
+    if message.spec.num_weights > _TRIED:
         return ordered
-    other = replace(
-        message, state=order_units(message.spec, state, message.number_format, spatial=True)
-    )
-    return min((ordered, other), key=lambda each: encode_network(each, "context").num_bits)
+    candidates = [ordered, message]
+    if any(link.is_spatial for link in list_links(message.spec)):
+        spatial = order_units(message.spec, state, message.number_format, spatial=True)
+        candidates.append(replace(message, state=spatial))
+    return min(candidates, key=lambda each: encode_network(each, "context").num_bits)
 
 
 def remove_idle_weights(spec: NetworkSpec, state: State) -> State:

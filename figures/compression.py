@@ -70,7 +70,8 @@ def _draw_path(axes: Axes, figure: CompressionFigure) -> None:
         label="start", zorder=4,
     )  # fmt: skip
     axes.plot(figure.bits[-1], percents[-1], "s", color=_BOUND_COLOR, label="end", zorder=4)
-    axes.margins(x=0.12, y=0.12)
+    axes.margins(x=0.12)
+    _set_view(axes, percents)
     if figure.num_samples is not None and figure.delta is not None:
         _draw_equal_bounds(axes, figure.num_samples, figure.delta)
     _format_percents(axes)
@@ -134,7 +135,7 @@ def _draw_steps(axes: Axes, figure: CompressionFigure) -> None:
             f"{shown:.4g} %", (steps[-1], values[-1]), xytext=(4, 0), color=color,
             textcoords="offset points", fontsize=7, va="center", annotation_clip=False,
         )  # fmt: skip
-    axes.margins(y=0.12)
+    _set_view(axes, [*bounds, *errors])
     _format_percents(axes)
     axes.set_xlim(0, len(figure.bits) * 1.15 + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -149,6 +150,13 @@ def _percents(figure: CompressionFigure) -> list[float]:
     """Training errors for a logarithmic axis: where there are none, half of one."""
     smallest = 0.01 if figure.num_samples is None else 50 / figure.num_samples
     return [max(100 * error, smallest) for error in figure.errors]
+
+
+def _set_view(axes: Axes, percents: Sequence[float]) -> None:
+    """Show all values, between two of the numbers that stand at the axis."""
+    low = max((each for each in _PERCENTS if each <= min(percents)), default=min(percents))
+    high = min((each for each in _PERCENTS if each >= max(percents)), default=max(percents))
+    axes.set_ylim(low / 1.1, high * 1.1)
 
 
 def _format_percents(axes: Axes) -> None:

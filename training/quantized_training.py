@@ -127,6 +127,7 @@ def train_levels(
             for group in optimizer.param_groups:
                 group["lr"] = _lr(settings.lr, step, num_steps)
             if step % _LENGTHS_EVERY == 0:
+                _check_loss(float(loss_sum), epoch, settings.lr)
                 network.update_lengths()
             ramp = min(1.0, step / max(settings.ramp * num_steps, 1))
             labels = images.labels[chosen]
@@ -140,10 +141,7 @@ def train_levels(
             num_wrong += (logits.detach().argmax(dim=1) != labels).sum()
             step += 1
         loss_mean = float(loss_sum) / steps_per_epoch
-        if not math.isfinite(loss_mean):
-            raise TrainingError(
-                f"the loss is not finite in epoch {epoch}; lower the learning rate of {settings.lr}"
-            )
+        _check_loss(loss_mean, epoch, settings.lr)
         metrics = LevelEpoch(
             epoch=epoch,
             error=int(num_wrong) / (steps_per_epoch * batch_size),
@@ -156,6 +154,13 @@ def train_levels(
         if on_epoch is not None:
             on_epoch(metrics)
     return history
+
+
+def _check_loss(loss: float, epoch: int, lr: float) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss is not finite in epoch {epoch}; lower the learning rate of {lr}"
+        )
 
 
 @torch.no_grad()

@@ -94,14 +94,6 @@ def compress(
     The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
     compression.json (the curve of bits, training errors and bound; where bits go).
     """
-    import torch
-
-    from analysis.certificate_folder import check_folder
-    from mdl.compression_output import compression_report, print_compression, write_compression
-    from mdl.compression_progress import CompressionProgress
-    from mdl.compression_run import Wishes, plan_checkpoint, plan_recipe
-    from mdl.described import choose_format
-
     if (checkpoint is None) == (recipe is None):
         raise typer.BadParameter("give one of the two", param_hint="CHECKPOINT, --recipe")
     if recipe is not None and data is None:
@@ -117,6 +109,15 @@ def compress(
         raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}", param_hint="--delta")
     if lr is not None and not 0 < lr < float("inf"):
         raise typer.BadParameter(f"must be > 0, not {lr}", param_hint="--lr")
+
+    import torch
+
+    from analysis.certificate_folder import check_folder
+    from mdl.compression_output import compression_report, print_compression, write_compression
+    from mdl.compression_progress import CompressionProgress
+    from mdl.compression_run import Wishes, plan_checkpoint, plan_recipe
+    from mdl.described import choose_format
+
     check_folder(out)
     if bits is None and number_format is None:
         bits = _DEFAULT_BITS

@@ -83,7 +83,7 @@ def folder_of_images(tmp_path_factory) -> Path:
             place = folder / split / str(label)
             place.mkdir(parents=True)
             for index, image in enumerate(pixels[labels == label][:count]):
-                Image.fromarray(image.transpose(1, 2, 0)).save(place / f"{index}.png")
+                Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{index}.png")
     return folder
 
 
