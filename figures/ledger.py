@@ -32,7 +32,7 @@ def group_entries(entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
     codebook, and its vectors (scale, shift, bias) as one part.
 
     >>> group_entries([Entry("head", "network", 40.0), Entry("fc.weight", "values, patterns", 9)])
-    {'head and end': {'head and end': 40.0}, 'fc': {'values': 9}}
+    {'head and end': {'head and end': 40.0}, 'fc': {'values': 9.0}}
     """
     rows: dict[str, dict[str, float]] = {}
     for entry in entries:
