@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from training.fused_step import LearningRate, beta_lasso_pass
 from training.parameter_groups import beta_lasso_groups, check_nonnegative
+from training.shadow import ShadowedOptimizer, flatten_together
 
 __all__ = ["BetaLasso", "beta_lasso_groups", "beta_lasso_reference_step"]
 
@@ -25,21 +27,24 @@ _CPU_BUFFER_BYTES = 4 * 2**20
 _DEVICE_BUFFER_BYTES = 64 * 2**20
 
 
-class BetaLasso(torch.optim.Optimizer):
+class BetaLasso(ShadowedOptimizer):
     """Gradient descent with an L1 penalty and a hard threshold β times as high.
 
     Takes every floating-point parameter, each group with its own `lr`, `l1_coef` and `beta`. A
     group with l1_coef = 0 gets plain gradient descent: use that for biases and normalisation, as
     `beta_lasso_groups` does. There is no momentum and no state a parameter. Parameters
-    without a gradient stay untouched: they are neither shrunk nor thresholded.
+    without a gradient stay untouched: they are neither shrunk nor thresholded. Those with a shadow
+    (`attach_shadows`) step by its bfloat16 gradient, and the shadow follows.
 
-    Every operation rounds on its own, to the parameter's type: nothing is fused. So the result is
-    the same bit for bit as `beta_lasso_reference_step`, on any layout and device. A weight that is
-    cut becomes +0; NaN stays NaN, so that a diverged run can be seen.
+    A step is one pass over memory (`training.fused_step`) where a kernel takes the type. Every
+    operation rounds on its own, to the parameter's type: none is contracted with another. So the
+    result is the same bit for bit as `beta_lasso_reference_step`, on any layout and device. A
+    weight that is cut becomes +0; NaN stays NaN, so that a diverged run can be seen.
 
     Args:
         params: Parameters, or groups of them.
-        lr: η, finite and >= 0. The paper starts a cosine schedule at 0.1.
+        lr: η, finite and >= 0, or a tensor () on the parameters' device, for CUDA graphs. The paper
+            starts a cosine schedule at 0.1.
         l1_coef: λ, finite and >= 0. The paper tries 1e-6 to 2e-5, higher on layers that correspond
             to convolutions than on the fully-connected head.
         beta: β, finite and >= 0. The paper takes 50; 0 never cuts a weight, 1 cuts at λ.
@@ -103,14 +108,28 @@ class BetaLasso(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for param in group["params"]:
-                if param.grad is not None:
-                    _check_tensors(param, param.grad)
+                _check_tensors(param, self.gradient_of(param))
         for group in self.param_groups:
-            threshold = group["beta"] * group["l1_coef"]
             for param in group["params"]:
-                if param.grad is not None:
-                    _step_(param, param.grad, group["lr"], group["l1_coef"], threshold)
+                gradient = self.gradient_of(param)
+                if gradient is not None:
+                    self._step_parameter(param, gradient, group)
         return loss
+
+    def _step_parameter(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        shadow = self.shadows.get(param)
+        params, grads = flatten_together(param, grad)
+        threshold = group["beta"] * group["l1_coef"]
+        count = beta_lasso_pass(
+            params, grads, None if shadow is None else flatten_together(param, shadow)[1],
+            lr=group["lr"], l1_coef=group["l1_coef"], threshold=threshold,
+        )  # fmt: skip
+        if count is None:
+            _step_in_chunks(params, grads, group["lr"], group["l1_coef"], threshold)
+            if shadow is not None:
+                shadow.copy_(param)
+            count = torch.count_nonzero(params)
+        self.set_num_nonzeros(param, count)
 
 
 @torch.no_grad()
@@ -138,23 +157,24 @@ def beta_lasso_reference_step(
     return moved * (moved.abs() >= threshold) + 0.0
 
 
-def _step_(param: Tensor, grad: Tensor, lr: float, l1_coef: float, threshold: float) -> None:
-    """Take the step in place, in chunks that stay in the cache between its passes.
+def _step_in_chunks(
+    params: Tensor, grads: Tensor, lr: LearningRate, l1_coef: float, threshold: float
+) -> None:
+    """Take the step in place in plain torch, in chunks that stay in the cache between its passes.
 
     Args:
-        param: θ, floating point, any layout that a strided tensor may have.
-        grad: ∇f(θ), the same shape.
+        params: θ, floating point, flat or of any shape, of any layout.
+        grads: ∇f(θ), the same shape.
         lr: η.
         l1_coef: λ.
         threshold: βλ.
     """
-    grad = grad.to(param.dtype)
+    grads = grads.to(params.dtype)
     # λ sign(θ) is exact once λ is rounded, so that add(alpha=) has nothing to fuse.
-    l1_coef = _round(l1_coef, param.dtype)
-    cut = _largest_below(threshold, param.dtype)
-    num_bytes = _CPU_BUFFER_BYTES if param.device.type == "cpu" else _DEVICE_BUFFER_BYTES
-    chunk_size = num_bytes // param.element_size()
-    params, grads = _flatten(param, grad)
+    l1_coef = _round(l1_coef, params.dtype)
+    cut = _largest_below(threshold, params.dtype)
+    num_bytes = _CPU_BUFFER_BYTES if params.device.type == "cpu" else _DEVICE_BUFFER_BYTES
+    chunk_size = num_bytes // params.element_size()
     buffer = torch.empty_like(params.narrow(0, 0, min(chunk_size, len(params))))
     chunks = zip(torch.split(params, chunk_size), torch.split(grads, chunk_size), strict=True)
     for theta, gradient in chunks:
@@ -164,19 +184,6 @@ def _step_(param: Tensor, grad: Tensor, lr: float, l1_coef: float, threshold: fl
         step.mul_(lr)
         theta.sub_(step)
         torch.hardshrink(theta, cut, out=theta)
-
-
-def _flatten(param: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Views of both with one order of elements: flat in memory order if the parameter is dense.
-
-    A parameter with gaps between its elements keeps its shape, and is cut along its first
-    dimension.
-    """
-    order = sorted(range(param.dim()), key=param.stride, reverse=True)
-    params, grads = param.permute(order), grad.permute(order)
-    if params.is_contiguous():
-        return params.view(-1), grads.reshape(-1)
-    return params, grads
 
 
 @lru_cache(maxsize=256)
@@ -203,10 +210,14 @@ def _check_group(group: dict[str, Any]) -> None:
     for name in ("lr", "l1_coef", "beta"):
         if name not in group:
             raise ValueError(f"a parameter group lacks {name}; it is not one of BetaLasso's")
-        check_nonnegative(name, group[name])
+        on_device = name == "lr" and isinstance(group[name], Tensor) and group[name].dim() == 0
+        if not on_device:  # its value is not waited for
+            check_nonnegative(name, group[name])
 
 
-def _check_tensors(param: Tensor, grad: Tensor) -> None:
+def _check_tensors(param: Tensor, grad: Tensor | None) -> None:
+    if grad is None:
+        return
     if grad.layout != torch.strided:
         raise ValueError(
             f"BetaLasso takes dense gradients, not {grad.layout}; it must move every weight "

@@ -1,7 +1,6 @@
 """Builds the networks of the paper by name, from their tables of layers."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from training.architectures import NetworkSpec
@@ -20,7 +19,7 @@ class LayeredNetwork(Network):
         *hidden, last = self.table
         values = images
         for name in hidden:
-            values = F.relu(self.apply_layer(name, values), inplace=True)
+            values = self.apply_layer(name, values, relu=True)
         return self.apply_layer(last, values)
 
 

@@ -2,10 +2,12 @@
 
 from abc import abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.architectures import LayerSpec, NetworkSpec
+from training.fused_norm import normalize
 from training.layers import LocallyConnected2d, ScaleShift
 from training.symmetric import SymmetricBatchNorm2d, SymmetricConv2d
 
@@ -63,26 +65,28 @@ class Network(nn.Module):
     def compute_logits(self, images: Tensor) -> Tensor:
         """The forward pass on images that `forward` has checked."""
 
-    def apply_layer(self, name: str, values: Tensor) -> Tensor:
-        """One layer of the table and its normalisation, without the ReLU.
+    def apply_layer(
+        self, name: str, values: Tensor, *, residual: Tensor | None = None, relu: bool = False
+    ) -> Tensor:
+        """One layer of the table, its normalisation, a residual sum and ReLU, as asked for.
 
         Takes values in the form that the layer before gave, (N, channels, s, s) or (N, units);
-        gives (N, channels, s, s) behind "conv" and (N, units) behind "local" and "dense".
+        gives (N, channels, s, s) behind "conv" and "local" layers and (N, units) behind "dense".
+        Convolutions work with the channels last in memory, local layers with the batch last.
         """
         layer = self.table[name]
         if layer.kind == "dense":
             values = values.flatten(1)
         elif values.dim() == 2:
             values = values.view(-1, layer.in_channels, layer.in_size, layer.in_size)
+        if layer.kind == "conv":
+            values = values.contiguous(memory_format=torch.channels_last)
         if name in self._dropped:
             values = F.dropout(values, self.dropout, self.training)
         values = self.get_submodule(name)(values)
-        if layer.kind != "conv":
-            values = values.flatten(1)
-        if layer.normalized:
-            norm = self.get_submodule(f"{name}_norm")
-            values = norm(values.to(next(norm.parameters()).dtype))
-        return values
+        if not layer.normalized:
+            return values
+        return normalize(values, self.get_submodule(f"{name}_norm"), residual=residual, relu=relu)
 
     def _check_images(self, images: Tensor) -> None:
         spec = self.spec

@@ -1,6 +1,5 @@
 """ResNet18 for small images: the original basic blocks behind a 3x3 first convolution."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from training.network import Network
@@ -17,7 +16,7 @@ class ResNet18(Network):
     def compute_logits(self, images: Tensor) -> Tensor:
         """The forward pass on images that `forward` has checked."""
         first, *block_layers, last = self.table
-        values = F.relu(self.apply_layer(first, images), inplace=True)
+        values = self.apply_layer(first, images, relu=True)
         blocks = dict.fromkeys(name.rpartition("_")[0] for name in block_layers)
         for block in blocks:
             values = self._apply_block(block, values)
@@ -27,6 +26,5 @@ class ResNet18(Network):
         shortcut = values
         if f"{block}_shortcut" in self.table:
             shortcut = self.apply_layer(f"{block}_shortcut", values)
-        values = F.relu(self.apply_layer(f"{block}_conv1", values), inplace=True)
-        values = self.apply_layer(f"{block}_conv2", values)
-        return F.relu(values + shortcut, inplace=True)
+        values = self.apply_layer(f"{block}_conv1", values, relu=True)
+        return self.apply_layer(f"{block}_conv2", values, residual=shortcut, relu=True)

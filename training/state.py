@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from training.architectures import NetworkSpec
@@ -18,6 +19,9 @@ from training.data import ImageSet
 from training.errors import CheckpointError, DataError
 from training.models import Network, build_network
 from training.normalization import Normalization
+from training.sgd import MomentumSgd
+from training.shadow import ShadowedOptimizer
+from training.step_graph import StepGraph
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -28,6 +32,10 @@ class TrainingState:
     The order of the images, the augmentation and dropout of an epoch are seeded by the run's seed
     and the epoch, so that a run can be cut at any step and go on with the same numbers. Dropout
     draws from torch's global generator, which is therefore seeded here.
+
+    At precision bf16 the layers compute with shadows of their weights (`training.shadow`). On CUDA
+    a step is recorded once as a graph and then replayed, but for fp16, whose loss scaling looks at
+    every step.
 
     Attributes:
         step: Steps done.
@@ -57,6 +65,8 @@ class TrainingState:
         self.num_steps = config.epochs * self.steps_per_epoch
         self.network = _build(spec, config, device, self.dtype)
         self.optimizer = build_optimizer(self.network, config)
+        if config.precision == "bf16":
+            self.optimizer.attach_shadows(self._layer_weights().values())
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.augment_generator = torch.Generator(device)
         self.step = 0
@@ -64,6 +74,11 @@ class TrainingState:
         self.images_per_second = 0.0
         self.last_lr = config.lr
         self._order = torch.empty(0, dtype=torch.int64, device=device)
+        self._chosen = torch.zeros(self.batch_size, dtype=torch.int64, device=device)
+        self._lr = torch.zeros((), dtype=self.dtype, device=device)
+        self._graph: StepGraph | None = None
+        if device.type == "cuda" and config.precision != "fp16":
+            self._graph = StepGraph(self._compute_step, generator=self.augment_generator)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._num_right = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -90,31 +105,56 @@ class TrainingState:
     def take_step(self) -> None:
         """One step of the optimizer on the next batch. Nothing here waits for the device."""
         start = self.step % self.steps_per_epoch * self.batch_size
-        chosen = self._order[start : start + self.batch_size]
-        labels = self.train_set.labels[chosen]
+        self._chosen.copy_(self._order[start : start + self.batch_size])
+        self._set_lr(cosine_lr(self.config.lr, self.step, self.num_steps))
+        self.network.train()
+        if self._graph is not None:
+            self._graph.run()
+        else:
+            self._compute_step()
+        self.step += 1
+
+    def _compute_step(self) -> None:
+        """From the chosen images to the moved weights: the part of a step that a device does."""
+        labels = self.train_set.labels[self._chosen]
         inputs = augment_images(
-            self.train_set.images[chosen],
+            self.train_set.images[self._chosen],
             self.config.augmentation,
             self.normalization,
             permutation=self.permutation,
             generator=self.augment_generator,
-            dtype=self.dtype,
+            dtype=torch.bfloat16 if self.optimizer.shadows else self.dtype,
         )
-        self.network.train()
-        with self.autocast():
-            logits = self.network(inputs)
-        logits = logits.to(self.dtype)
-        loss = F.cross_entropy(logits, labels)
-        self.last_lr = cosine_lr(self.config.lr, self.step, self.num_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.last_lr
         self.optimizer.zero_grad(set_to_none=True)
+        logits = self.forward(inputs).to(self.dtype)
+        loss = F.cross_entropy(logits, labels)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self._loss_sum += loss.detach() * len(labels)
+        self._loss_sum += loss.detach() * self.batch_size
         self._num_right += (logits.detach().argmax(dim=1) == labels).sum()
-        self.step += 1
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's logits at the configured precision, through the shadows if it has them."""
+        shadows = {
+            name: self.optimizer.shadows[weight]
+            for name, weight in self._layer_weights().items()
+            if weight in self.optimizer.shadows
+        }
+        with self.autocast():
+            logits: Tensor = functional_call(self.network, shadows, (inputs,))
+        return logits
+
+    def _layer_weights(self) -> dict[str, torch.nn.Parameter]:
+        names = [f"{layer.name}.weight" for layer in self.network.spec.layers]
+        return {name: self.network.get_parameter(name) for name in names}
+
+    def _set_lr(self, lr: float) -> None:
+        """Tell the optimizer; a graph reads the number from the device's memory."""
+        self.last_lr = lr
+        self._lr.fill_(lr)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr if self._graph is None else self._lr
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run at the configured precision."""
@@ -144,16 +184,23 @@ class TrainingState:
 
     def weights_are_finite(self) -> bool:
         """Whether every tensor of the network is finite."""
-        tensors = self.network.state_dict().values()
-        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+        extremes = [
+            bound
+            for tensor in self.network.state_dict().values()
+            if tensor.is_floating_point() and tensor.numel() > 0
+            for bound in tensor.aminmax()  # NaN is both
+        ]
+        return bool(torch.isfinite(torch.stack(extremes)).all())
 
     def num_nonzeros(self) -> dict[str, int]:
         """Nonzero weights by layer."""
-        parameters = dict(self.network.named_parameters())
-        return {
-            layer.name: int(torch.count_nonzero(parameters[f"{layer.name}.weight"]))
-            for layer in self.network.spec.layers
-        }
+        counts = {}
+        for layer, weight in zip(
+            self.network.spec.layers, self._layer_weights().values(), strict=True
+        ):
+            count = self.optimizer.num_nonzeros(weight)
+            counts[layer.name] = int(torch.count_nonzero(weight) if count is None else count)
+        return counts
 
     def resume_dict(self) -> dict[str, Any]:
         """All but the network's own state, as primitives and tensors."""
@@ -163,7 +210,7 @@ class TrainingState:
             "loss_sum": float(self._loss_sum),
             "num_right": int(self._num_right),
             "device": self.device.type,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._optimizer_dict(),
             "scaler": self.scaler.state_dict(),
             "augment_generator": self.augment_generator.get_state(),
             "cpu_generator": torch.get_rng_state(),
@@ -171,6 +218,11 @@ class TrainingState:
                 torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
             ),
         }
+
+    def _optimizer_dict(self) -> dict[str, Any]:
+        saved = self.optimizer.state_dict()
+        groups = [group | {"lr": self.last_lr} for group in saved["param_groups"]]
+        return saved | {"param_groups": groups}
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to the state of a checkpoint that holds one.
@@ -187,6 +239,7 @@ class TrainingState:
         try:
             self.network.load_state_dict(checkpoint.state)
             self.optimizer.load_state_dict(saved["optimizer"])
+            self.optimizer.refresh_shadows()
             self.scaler.load_state_dict(saved["scaler"])
             self.step = int(saved["step"])
             self.seconds = float(saved["seconds"])
@@ -220,7 +273,7 @@ def cosine_lr(lr: float, step: int, num_steps: int) -> float:
     return lr * (1 + math.cos(math.pi * step / num_steps)) / 2
 
 
-def build_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(network: Network, config: TrainConfig) -> ShadowedOptimizer:
     """β-lasso or SGD; neither shrinks BatchNorm and biases, by L1 or by weight decay."""
     groups = beta_lasso_groups(
         network, l1_conv=config.l1_conv, l1_fc=config.l1_fc, beta=config.beta
@@ -228,7 +281,7 @@ def build_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimi
     if config.method == "beta-lasso":
         return BetaLasso(groups, lr=config.lr)
     decay = {"conv": config.weight_decay, "fc": config.weight_decay, "rest": 0.0}
-    return torch.optim.SGD(
+    return MomentumSgd(
         [{"params": group["params"], "weight_decay": decay[group["name"]]} for group in groups],
         lr=config.lr,
         momentum=config.momentum,

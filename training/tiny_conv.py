@@ -19,7 +19,7 @@ class TinyConv(Network):
         *hidden, last = self.table
         values = images
         for name, follower in zip(hidden, (*hidden[1:], last), strict=True):
-            values = F.relu(self.apply_layer(name, values), inplace=True)
+            values = self.apply_layer(name, values, relu=True)
             if self.table[follower].in_size < values.shape[-1]:
                 values = halve(values)
         return self.apply_layer(last, values)

@@ -1,3 +1,4 @@
+import copy
 import itertools
 import math
 from dataclasses import replace
@@ -5,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+from training.augment import prepare_images
 from training.checkpoint import load_checkpoint, restore_network
 from training.config import Augmentation, DataConfig, TrainConfig
 from training.data import Dataset, ImageSet, pixel_permutation
@@ -53,6 +56,7 @@ class Watch:
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.epochs: list[EpochMetrics] = []
+        self.notes: list[str] = []
         self.stop_after = stop_after
         self.requested = False
 
@@ -61,6 +65,9 @@ class Watch:
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         self.epochs.append(metrics)
+
+    def on_note(self, line: str) -> None:
+        self.notes.append(line)
 
 
 def run(
@@ -232,6 +239,47 @@ def test_training_is_equivariant_to_a_permutation_of_the_pixels() -> None:
     assert torch.equal(trained == 0, found == 0)
     assert 0 < int((found == 0).sum()) < found.numel()
     torch.testing.assert_close(trained, found, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["beta-lasso", "sgd"])
+def test_shadows_change_no_bit_of_a_step_under_autocast(method: str) -> None:
+    """The same step from float32 weights that autocast rounds, and an optimizer without shadows."""
+    extra = {} if method == "beta-lasso" else {"l1_conv": 0.0, "l1_fc": 0.0, "momentum": 0.9}
+    config = make_config(
+        precision="bf16", method=method, dropout=0.0, augmentation=Augmentation(), **extra
+    )
+    state = make_state(config)
+    assert len(state.optimizer.shadows) == 3
+    state.begin_epoch()
+    for _ in range(3):
+        twin = copy.deepcopy(state.network)
+        plain = build_optimizer(twin, config)
+        if state.step:
+            plain.load_state_dict(copy.deepcopy(state.optimizer.state_dict()))
+        batch = state.step % state.steps_per_epoch * state.batch_size
+        chosen = state._order[batch : batch + state.batch_size]
+        inputs = prepare_images(state.train_set.images[chosen], state.normalization)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = twin(inputs)
+        F.cross_entropy(logits.float(), state.train_set.labels[chosen]).backward()
+        state.take_step()
+        for group in plain.param_groups:
+            group["lr"] = state.last_lr
+        plain.step()
+        for name, weight in twin.named_parameters():
+            assert torch.equal(weight, state.network.get_parameter(name)), name
+
+
+def test_counts_of_nonzeros_come_with_the_step() -> None:
+    state = make_state(make_config())
+    state.begin_epoch()
+    state.take_step()
+    counted = {
+        layer.name: int(torch.count_nonzero(state.network.get_parameter(f"{layer.name}.weight")))
+        for layer in state.network.spec.layers
+    }
+    assert state.num_nonzeros() == counted
+    assert min(counted.values()) > 0
 
 
 def test_too_few_images_are_refused() -> None:

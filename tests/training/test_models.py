@@ -179,6 +179,8 @@ def test_bf16_autocast_with_normalisation_in_float32(name, folded):
             )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = network(images)
+        network.eval()(images)  # in training the norms may be fused: tests of fused_norm
+        network.train()
     assert logits.dtype == torch.bfloat16
     assert set(seen) == {(torch.float32, torch.float32)}
     logits.float().logsumexp(1).sum().backward()

@@ -1,0 +1,76 @@
+"""One pass over memory for a step of the optimizers, as kernels for `training.kernels.compiled`.
+
+Weights are float32 or float64, and the settings have their type. Gradients are of that type, or
+bfloat16 as uint16 beside a shadow: the weights rounded to bfloat16, which the step writes too.
+Every operation rounds on its own.
+"""
+
+from training.kernels.bf16 import Cells, Real, round_bf16, widen_bf16
+
+
+def move_weight(weight: Real, gradient: Real, lr: Real, l1_coef: Real, threshold: Real) -> Real:
+    """θ - η (g + λ sign θ), or +0 where that is below the threshold; NaN stays NaN."""
+    zero = l1_coef - l1_coef  # of the weights' type
+    shrinkage = l1_coef if weight > zero else (-l1_coef if weight < zero else zero)
+    moved = weight - lr * (gradient + shrinkage)
+    return zero if abs(moved) < threshold else moved + zero
+
+
+def beta_lasso_step(
+    weights: Cells, gradients: Cells, lr: Real, l1_coef: Real, threshold: Real
+) -> int:
+    """Algorithm 1 in place; the number of nonzeros after it."""
+    count = 0
+    for i in range(weights.size):
+        moved = move_weight(weights[i], gradients[i], lr, l1_coef, threshold)
+        weights[i] = moved
+        count += 1 if moved != 0 else 0
+    return count
+
+
+def beta_lasso_shadow_step(
+    weights: Cells, gradients: Cells, shadow: Cells, lr: Real, l1_coef: Real, threshold: Real
+) -> int:
+    """Algorithm 1 in place on float32, from bfloat16 gradients; the number of nonzeros after it."""
+    count = 0
+    for i in range(weights.size):
+        moved = move_weight(weights[i], widen_bf16(gradients[i]), lr, l1_coef, threshold)
+        weights[i] = moved
+        shadow[i] = round_bf16(moved)
+        count += 1 if moved != 0 else 0
+    return count
+
+
+def sgd_step(
+    weights: Cells, gradients: Cells, velocity: Cells, lr: Real, momentum: Real, weight_decay: Real
+) -> int:
+    """Velocity v ← μ v + (g + w θ), θ ← θ - η v, in place; the number of nonzeros after it."""
+    count = 0
+    for i in range(weights.size):
+        push = gradients[i] + weight_decay * weights[i]
+        velocity[i] = momentum * velocity[i] + push
+        moved = weights[i] - lr * velocity[i]
+        weights[i] = moved
+        count += 1 if moved != 0 else 0
+    return count
+
+
+def sgd_shadow_step(
+    weights: Cells,
+    gradients: Cells,
+    shadow: Cells,
+    velocity: Cells,
+    lr: Real,
+    momentum: Real,
+    weight_decay: Real,
+) -> int:
+    """`sgd_step` on float32, from bfloat16 gradients."""
+    count = 0
+    for i in range(weights.size):
+        push = widen_bf16(gradients[i]) + weight_decay * weights[i]
+        velocity[i] = momentum * velocity[i] + push
+        moved = weights[i] - lr * velocity[i]
+        weights[i] = moved
+        shadow[i] = round_bf16(moved)
+        count += 1 if moved != 0 else 0
+    return count
