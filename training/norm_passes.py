@@ -22,7 +22,7 @@ Doubles = NDArray[np.float64]
 
 _BLOCK = 128  # Rows summed in float32 before float64 takes over.
 _WIDTH = 512  # Narrow matrices are read as if several rows were one.
-_GRAIN = 2**15  # Entries that are worth a thread.
+_GRAIN = 2**18  # Entries that are worth a thread.
 
 
 @dataclass(frozen=True)
