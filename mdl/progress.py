@@ -63,6 +63,10 @@ class TrainingProgress:
         ]
         self._console.print("  ".join(parts), markup=False)
 
+    def on_note(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(line, markup=False)
+
 
 def _short(counts: dict[str, int], limit: int = 4) -> dict[str, int]:
     """At most `limit` layers; deep networks show their first and last and the sum of the rest."""

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from mdl import console
+from training.built_in_policies import BUILT_IN_POLICIES
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import DataConfig, TrainConfig
 from training.data import Dataset, load_dataset, split_validation
 from training.errors import CheckpointError, DataError
-from training.recipes import recipe_config
+from training.policy_table import read_policy_table
+from training.recipes import NO_POLICY, recipe_config
 from training.runs import RunFolder, create_run_folder
 
 
@@ -34,10 +36,12 @@ def plan_new(
     """A run from a recipe and flags. Its folder is made last, when all else has been checked.
 
     Raises:
-        ValueError: Settings that do not fit together, or a folder that is not empty.
+        ValueError: Settings that do not fit together, a policy file that is none, or a folder
+            that is not empty.
         DataError: Images that cannot be loaded or split.
     """
     chosen = {name: value for name, value in data_settings.items() if value is not None}
+    settings = settings | _read_policy(settings["policy"])
     config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
     dataset = _load(config)
     config.network_spec(
@@ -75,6 +79,17 @@ def plan_resumed(run: Path, *, source: str | None) -> TrainingPlan:
     return TrainingPlan(
         config=config, dataset=dataset, folder=RunFolder(run), resume_from=checkpoint
     )
+
+
+def _read_policy(policy: str | None) -> dict[str, Any]:
+    """What `--policy` gives to `recipe_config`: a name, or a file's name and its contents."""
+    if policy is None or policy in (NO_POLICY, *BUILT_IN_POLICIES):
+        return {"policy": policy}
+    path = Path(policy)
+    if not path.is_file():
+        names = ", ".join((NO_POLICY, *BUILT_IN_POLICIES))
+        raise ValueError(f"--policy {policy} is not a file; give a JSON table, or one of {names}")
+    return {"policy": path.name, "policy_table": read_policy_table(path)}
 
 
 def _load(config: TrainConfig) -> Dataset:

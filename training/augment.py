@@ -1,14 +1,23 @@
 """From uint8 images to a network's inputs, in batches on the images' own device.
 
 `prepare_images` is for evaluation and bounds: it normalises and permutes, nothing random.
-`augment_images` is for training: a random flip and a random crop, both in one gather of bytes,
-then normalisation and cutout. There is no loop over images and no wait for the device.
+`augment_images` is for training. It works in the order of Fast AutoAugment (Lim et al. 2019): the
+policy, crop and flip, normalisation, cutout. There is no wait for the device.
 """
 
+from functools import lru_cache
+
 import torch
-import torch.nn.functional as F
 
 from training.config import Augmentation
+from training.image_policy import apply_policy, is_compiled
+from training.image_views import (
+    cut_holes,
+    draw_views,
+    gather_views,
+    permute_pixels,
+    write_views,
+)
 from training.normalization import Normalization
 
 
@@ -40,8 +49,7 @@ def prepare_images(
     """
     _check_images(images, normalization, permutation)
     if permutation is not None:
-        order = permutation.to(images.device)
-        images = images.flatten(2)[:, :, order].reshape(images.shape)
+        images = permute_pixels(images, permutation.to(images.device))
     return _normalize(images, normalization, dtype)
 
 
@@ -56,13 +64,14 @@ def augment_images(
 ) -> torch.Tensor:
     """Randomly changed inputs for training; the permutation comes last.
 
-    Flip: each image is mirrored left to right with probability 1/2. Crop: black pixels (value 0)
-    are put around it, p = `augmentation.crop` on each side, and a window of its own size is cut
-    out at one of (2p + 1)² places. Cutout: after normalisation, a square of side k =
-    `augmentation.cutout` becomes 0, which is the mean pixel; its centre is uniform over the
-    pixels (rows r - k//2 to r - k//2 + k - 1 around row r), so it may stick out of the image. The
-    permutation only relabels the positions of the result: it equals permuting the result of a
-    call without it. The same images and the same state of the generator give the same result.
+    Policy: see `training.image_policy`; what it uncovers is black. Flip: each image is mirrored
+    left to right with probability 1/2. Crop: black pixels (value 0) are put around it,
+    p = `augmentation.crop` on each side, and a window of its own size is cut out at one of
+    (2p + 1)² places. Cutout: after normalisation, a square of side k = `augmentation.cutout`
+    becomes 0, which is the mean pixel; its centre is uniform over the pixels (rows r - k//2 to
+    r - k//2 + k - 1 around row r), so it may stick out of the image. The permutation only relabels
+    the positions of the result: it equals permuting the result of a call without it. The same
+    images and the same state of the generator give the same result.
 
     Args:
         images: uint8 (N, C, s, s).
@@ -79,23 +88,25 @@ def augment_images(
         ValueError: As `prepare_images`, or a crop or cutout larger than the images allow.
     """
     _check_images(images, normalization, permutation)
-    size, device = images.shape[-1], images.device
+    size = images.shape[-1]
     _check_augmentation(augmentation, size)
-    order = None if permutation is None else permutation.to(device)
-    if augmentation.flip or augmentation.crop:
-        source = _source_positions(len(images), size, augmentation, generator)
-        source = source if order is None else source.index_select(1, order)
-        padded = F.pad(images, (augmentation.crop,) * 4) if augmentation.crop else images
-        index = source[:, None].expand(-1, images.shape[1], -1)
-        images = padded.flatten(2).gather(2, index).view(images.shape)
-    elif order is not None:
-        images = images.flatten(2)[:, :, order].reshape(images.shape)
-    inputs = _normalize(images, normalization, dtype)
-    if augmentation.cutout:
-        hole = _cutout_holes(len(images), size, augmentation.cutout, generator)
-        hole = hole if order is None else hole[:, order]
-        inputs.flatten(2).masked_fill_(hole[:, None], 0)
+    order = None if permutation is None else permutation.to(images.device)
+    if augmentation.chosen_policy is not None:
+        images = apply_policy(images, augmentation.chosen_policy, generator=generator)
+    views = draw_views(len(images), size, augmentation, generator=generator)
+    if is_compiled(images):
+        return write_views(images, views, _input_values(normalization, dtype), order=order)
+    inputs = _normalize(gather_views(images, views, order=order), normalization, dtype)
+    cut_holes(inputs, views, order=order)
     return inputs
+
+
+@lru_cache(maxsize=8)
+def _input_values(normalization: Normalization, dtype: torch.dtype) -> torch.Tensor:
+    """The input that each value of each channel becomes, (C, 256)."""
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    images = images.expand(1, normalization.num_channels, 16, 16)
+    return _normalize(images, normalization, dtype).view(-1, 256)
 
 
 def _check_images(
@@ -141,28 +152,3 @@ def _normalize(
         for channel, (shift, scale) in enumerate(zip(shifts, scales, strict=True)):
             inputs[:, channel].sub_(shift).div_(scale)
     return inputs.to(dtype)
-
-
-def _source_positions(
-    num: int, size: int, augmentation: Augmentation, generator: torch.Generator
-) -> torch.Tensor:
-    """Which position of the padded image each place of the result shows, int64 (num, s²)."""
-    device, pad = generator.device, augmentation.crop
-    rows = columns = torch.arange(size, device=device).expand(num, -1)
-    if augmentation.flip:
-        flip = torch.rand(num, 1, generator=generator, device=device) < 0.5
-        columns = torch.where(flip, size - 1 - columns, columns)
-    if pad:
-        offset = torch.randint(2 * pad + 1, (2, num, 1), generator=generator, device=device)
-        rows, columns = rows + offset[0], columns + offset[1]
-    return (rows[:, :, None] * (size + 2 * pad) + columns[:, None, :]).flatten(1)
-
-
-def _cutout_holes(num: int, size: int, side: int, generator: torch.Generator) -> torch.Tensor:
-    """Which places of each image fall into its square, bool (num, s²)."""
-    axis = torch.arange(size, device=generator.device)
-    centre = torch.randint(size, (2, num, 1), generator=generator, device=generator.device)
-    first = centre - side // 2
-    inside = (axis >= first) & (axis < first + side)
-    holes: torch.Tensor = inside[0][:, :, None] & inside[1][:, None, :]
-    return holes.flatten(1)

@@ -17,7 +17,7 @@ A file is one `torch.save` dict of primitives and tensors:
 A change to this that old files do not satisfy raises `FORMAT_VERSION`.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,10 +30,11 @@ from training.errors import CheckpointError
 from training.field_checks import check_keys, check_type
 from training.files import write_atomically
 from training.models import Network, network_from_state
-from training.network_state import check_state, count_layer_nonzeros, expected_state
+from training.network_state import check_state, expected_state
 from training.normalization import Normalization
 from training.plain_values import compact_tensor, plain_copy
 from training.sparse_storage import pack_tensor, unpack_tensor
+from training.tensor_census import Census
 from training.torch_files import read_torch_file
 
 __all__ = [
@@ -109,17 +110,21 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
         OSError: The file cannot be written; an older one stays as it was.
     """
     state = {name: compact_tensor(tensor) for name, tensor in checkpoint.state.items()}
-    check_state(checkpoint.network, state)
+    census = check_state(checkpoint.network, state)
+    packed = {
+        name: pack_tensor(tensor, num_stored=census[name].num_stored) if name in census else tensor
+        for name, tensor in state.items()
+    }
     contents = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "network": asdict(checkpoint.network),
-        "state": {name: pack_tensor(tensor) for name, tensor in state.items()},
+        "state": packed,
         "data": None if checkpoint.data is None else _record_dict(checkpoint.data),
         "normalization": (
             None if checkpoint.normalization is None else _record_dict(checkpoint.normalization)
         ),
-        "num_nonzeros": count_layer_nonzeros(checkpoint.network, state),
+        "num_nonzeros": _count_nonzeros(checkpoint.network, census),
         "training": plain_copy(checkpoint.training, "training", allow_tensors=True),
     }
     for name in _DICTS:
@@ -192,20 +197,21 @@ def _parse(contents: Any) -> Checkpoint:
     names = {"format", "version"} | {part.name for part in fields(Checkpoint)}
     check_keys("the file", contents, names)
     network = _parse_record(NetworkSpec, contents["network"], "network")
-    checkpoint = Checkpoint(
+    state, census = _parse_state(network, contents["state"])
+    counts = _count_nonzeros(network, census)
+    _check_counts(contents["num_nonzeros"], counts)
+    return Checkpoint(
         network=network,
-        state=_parse_state(network, contents["state"]),
+        state=state,
         data=_parse_optional(DataRecord, contents["data"], "data"),
         normalization=_parse_optional(Normalization, contents["normalization"], "normalization"),
         training=_parse_training(contents["training"]),
+        num_nonzeros=counts,
         **{name: _parse_dict(contents[name], name) for name in _DICTS},
     )
-    counts = count_layer_nonzeros(network, checkpoint.state)
-    _check_counts(contents["num_nonzeros"], counts)
-    return replace(checkpoint, num_nonzeros=counts)
 
 
-def _parse_state(network: NetworkSpec, stored: Any) -> dict[str, Tensor]:
+def _parse_state(network: NetworkSpec, stored: Any) -> tuple[dict[str, Tensor], dict[str, Census]]:
     check_type("state", stored, dict)
     for name, tensor in stored.items():
         check_type("the name of a tensor", name, str)
@@ -217,8 +223,7 @@ def _parse_state(network: NetworkSpec, stored: Any) -> dict[str, Tensor]:
             state[name] = unpack_tensor(stored[name], tuple(meta.shape))
         except ValueError as error:
             raise ValueError(f"{name} {error}") from error
-    check_state(network, state)
-    return state
+    return state, check_state(network, state)
 
 
 def _parse_training(value: Any) -> dict[str, Any] | None:
@@ -243,6 +248,10 @@ def _parse_record(kind: type, value: Any, name: str) -> Any:
     check_type(name, value, dict)
     check_keys(name, value, {part.name for part in fields(kind)})
     return kind(**value)
+
+
+def _count_nonzeros(network: NetworkSpec, census: dict[str, Census]) -> dict[str, int]:
+    return {layer.name: census[f"{layer.name}.weight"].num_nonzeros for layer in network.layers}
 
 
 def _check_counts(stored: Any, counts: dict[str, int]) -> None:

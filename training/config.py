@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from training.architectures import NETWORKS, NetworkSpec
+from training.built_in_policies import BUILT_IN_POLICIES, built_in_policy
+from training.policy import Policy
+from training.policy_table import PolicyTable, check_policy_table, table_policy
 
 Method = Literal["beta-lasso", "sgd"]
 Precision = Literal["bf16", "fp16", "fp32", "fp64"]
@@ -68,15 +72,37 @@ class Augmentation:
         flip: Mirror left to right with probability 1/2.
         crop: Zero padding in pixels on each side, from which a window of the image's size is cut.
         cutout: Side in pixels of a square set to the mid value; its centre may lie on the border.
+        policy: One of `training.built_in_policies`, or the name of the file that `policy_table`
+            is from; None for none.
+        policy_table: A table in the form of `training.policy_table`, so that the configuration
+            says all; None for a built-in policy.
     """
 
     flip: bool = False
     crop: int = 0
     cutout: int = 0
+    policy: str | None = None
+    policy_table: PolicyTable | None = None
 
     def __post_init__(self) -> None:
         _check(self.crop >= 0, f"crop must be >= 0 pixels, not {self.crop}")
         _check(self.cutout >= 0, f"cutout must be >= 0 pixels, not {self.cutout}")
+        if self.policy_table is not None:
+            is_named = isinstance(self.policy, str) and self.policy != ""
+            _check(is_named, "policy must name the file that policy_table is from")
+            # JSON has lists where the table has tuples.
+            object.__setattr__(self, "policy_table", check_policy_table(self.policy_table))
+        elif self.policy is not None:
+            _check_choice("policy", self.policy, BUILT_IN_POLICIES)
+
+    @cached_property
+    def chosen_policy(self) -> Policy | None:
+        """The policy in full, one object for the life of this one."""
+        if self.policy is None:
+            return None
+        if self.policy_table is None:
+            return built_in_policy(self.policy)
+        return table_policy(self.policy, self.policy_table)
 
 
 @dataclass(frozen=True, kw_only=True)

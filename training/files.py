@@ -1,6 +1,7 @@
 """Files that are either the old one or the new one, whole, whatever happens in between."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,18 @@ def write_text_atomically(path: Path | str, text: str) -> None:
         file.write(data)
 
     write_atomically(path, write)
+
+
+def remove_leftovers(path: Path | str) -> None:
+    """Delete what killed processes left of `write_atomically` to `path`; others' files stay.
+
+    No other process may be writing to `path`.
+    """
+    target = Path(os.path.realpath(path))
+    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{12}}\.tmp")
+    for entry in target.parent.iterdir():
+        if name.fullmatch(entry.name):
+            entry.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

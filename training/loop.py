@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 
-from training.checkpoint import Checkpoint, DataRecord, save_checkpoint
+from training.checkpoint import Checkpoint, DataRecord
 from training.config import TrainConfig
 from training.data import (
     Dataset,
@@ -17,9 +18,10 @@ from training.data import (
 )
 from training.errors import TrainingError
 from training.evaluate import count_errors
+from training.run_checkpoints import RunCheckpoints
 from training.runs import RunFolder
+from training.save_schedule import SaveInterval
 from training.state import TrainingState
-from training.versions import collect_versions
 
 FINITE_CHECK_EVERY = 50
 """Steps between looks at the loss; each look waits for the device."""
@@ -38,7 +40,7 @@ class EpochMetrics:
         validation_accuracy: On the validation split.
         test_accuracy: On the test set.
         seconds: Training time since the start of the run, all its pieces together.
-        images_per_second: Rate of this epoch, without evaluation.
+        images_per_second: Rate since the epoch began or was last saved, without evaluation.
         num_nonzeros: Nonzero weights by layer.
     """
 
@@ -62,6 +64,9 @@ class Progress(Protocol):
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """After each epoch."""
+
+    def on_note(self, line: str) -> None:
+        """Something that the user should know, said once."""
 
 
 class Stop(Protocol):
@@ -90,17 +95,19 @@ def train(
     progress: Progress,
     stop: Stop,
     resume_from: Checkpoint | None = None,
-    save_every: int = 1,
+    save_every: SaveInterval = SaveInterval(),  # noqa: B008  # frozen
     evaluate_every: int = 1,
 ) -> TrainResult:
     """Train one network and leave its checkpoint in `folder`.
 
-    The checkpoint is written at the start, then every `save_every` epochs and when `stop` asks;
-    those hold all that `resume_from` needs to reach bit-identical weights on the same machine.
-    The final one holds the network alone, sparse where that is smaller.
+    The checkpoint is written at the start, then as often as `save_every` asks beside the training
+    (see `training.run_checkpoints`), and when `stop` asks. Those hold all that `resume_from` needs
+    to reach bit-identical weights on the same machine. The final one holds the network alone,
+    sparse where that is smaller.
 
     Raises:
-        TrainingError: The loss or a weight is not finite; the last good checkpoint stays.
+        TrainingError: The loss or a weight is not finite, or a checkpoint could not be written;
+            the last good one stays.
         DataError: The validation split or the batch does not fit the data.
     """
     train_set, validation_set = split_validation(
@@ -148,80 +155,88 @@ def train(
         with state.autocast():
             return 1 - errors_on(images) / len(images)
 
-    def save(*, metrics: dict[str, Any], final: bool = False) -> Checkpoint:
-        checkpoint = Checkpoint(
-            network=spec,
-            state={name: value.detach() for name, value in state.network.state_dict().items()},
-            data=record,
-            normalization=normalization,
-            config=config.to_dict(),
-            metrics=metrics,
-            num_nonzeros=state.num_nonzeros(),
-            versions=collect_versions(),
-            training=None if final else state.resume_dict(),
-        )
-        save_checkpoint(checkpoint, folder.checkpoint)
-        return checkpoint
-
     metrics: dict[str, Any] = {} if resume_from is None else dict(resume_from.metrics)
-    if resume_from is None:
-        save(metrics=metrics)
-    while state.step < state.num_steps:
-        finished_epoch = _run_epoch(state, progress=progress, stop=stop, folder=folder)
-        if not finished_epoch:
-            return TrainResult(status="stopped", checkpoint=save(metrics=metrics), metrics=metrics)
-        epoch = state.epoch
-        last = state.step == state.num_steps
-        due = last or epoch % evaluate_every == 0
-        epoch_metrics = EpochMetrics(
-            epoch=epoch,
-            step=state.step,
-            lr=state.last_lr,
-            train_loss=state.mean_loss(),
-            train_accuracy=state.mean_accuracy(),
-            validation_accuracy=accuracy_on(validation_set, due=due),
-            test_accuracy=accuracy_on(test_set, due=due),
-            seconds=state.seconds,
-            images_per_second=state.images_per_second,
-            num_nonzeros=state.num_nonzeros(),
+    with RunCheckpoints(
+        state=state,
+        folder=folder,
+        data=record,
+        normalization=normalization,
+        interval=save_every,
+        tell=progress.on_note,
+    ) as checkpoints:
+        if resume_from is None:
+            checkpoints.save_now(metrics)
+        while state.step < state.num_steps:
+            _run_epoch(state, checkpoints, metrics, progress=progress, stop=stop)
+            if state.step % state.steps_per_epoch != 0:
+                return TrainResult(
+                    status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
+                )
+            epoch = state.epoch
+            last = state.step == state.num_steps
+            due = last or epoch % evaluate_every == 0
+            epoch_metrics = EpochMetrics(
+                epoch=epoch,
+                step=state.step,
+                lr=state.last_lr,
+                train_loss=state.mean_loss(),
+                train_accuracy=state.mean_accuracy(),
+                validation_accuracy=accuracy_on(validation_set, due=due),
+                test_accuracy=accuracy_on(test_set, due=due),
+                seconds=state.seconds,
+                images_per_second=state.images_per_second,
+                num_nonzeros=state.num_nonzeros(),
+            )
+            metrics = asdict(epoch_metrics)
+            folder.append_metrics(metrics)
+            progress.on_epoch(epoch_metrics)
+            if stop.requested and not last:
+                return TrainResult(
+                    status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
+                )
+            if not last and checkpoints.is_due():
+                checkpoints.save(metrics)
+        metrics = metrics | {
+            "train_errors": errors_on(state.train_set),
+            "num_samples": len(train_set),
+            "validation_errors": errors_on(validation_set),
+            "num_validation": len(validation_set),
+            "test_errors": errors_on(test_set),
+            "num_test": len(test_set),
+        }
+        return TrainResult(
+            status="finished", checkpoint=checkpoints.save_now(metrics, final=True), metrics=metrics
         )
-        metrics = asdict(epoch_metrics)
-        folder.append_metrics(metrics)
-        progress.on_epoch(epoch_metrics)
-        if stop.requested and not last:
-            return TrainResult(status="stopped", checkpoint=save(metrics=metrics), metrics=metrics)
-        if not last and epoch % save_every == 0:
-            save(metrics=metrics)
-    metrics = metrics | {
-        "train_errors": errors_on(state.train_set),
-        "num_samples": len(train_set),
-        "validation_errors": errors_on(validation_set),
-        "num_validation": len(validation_set),
-        "test_errors": errors_on(test_set),
-        "num_test": len(test_set),
-    }
-    return TrainResult(
-        status="finished", checkpoint=save(metrics=metrics, final=True), metrics=metrics
-    )
 
 
-def _run_epoch(state: TrainingState, *, progress: Progress, stop: Stop, folder: RunFolder) -> bool:
-    """Run to the end of the current epoch; False if `stop` asked for an end before it."""
+def _run_epoch(
+    state: TrainingState,
+    checkpoints: RunCheckpoints,
+    metrics: dict[str, Any],
+    *,
+    progress: Progress,
+    stop: Stop,
+) -> None:
+    """Run to the end of the current epoch, or until `stop` asks, saving on the way when due."""
     state.begin_epoch()
     start, first_step = time.perf_counter(), state.step
     while True:
         state.take_step()
         progress.on_step(state.step, state.num_steps)
-        ended = state.step % state.steps_per_epoch == 0
-        leaving = ended or stop.requested
-        if leaving or state.step % FINITE_CHECK_EVERY == 0:
-            _check_finite(state, folder, with_weights=leaving)
-        if leaving:
+        leaving = state.step % state.steps_per_epoch == 0 or stop.requested
+        saving = not leaving and checkpoints.is_due()
+        if leaving or saving or state.step % FINITE_CHECK_EVERY == 0:
+            _check_finite(state, checkpoints.path, with_weights=leaving or saving)
+        if leaving or saving:
             state.add_time(time.perf_counter() - start, num_steps=state.step - first_step)
-            return ended
+        if leaving:
+            return
+        if saving:
+            checkpoints.save(metrics)
+            start, first_step = time.perf_counter(), state.step
 
 
-def _check_finite(state: TrainingState, folder: RunFolder, *, with_weights: bool) -> None:
+def _check_finite(state: TrainingState, last_good: Path, *, with_weights: bool) -> None:
     what = None
     if not state.loss_is_finite():
         what = "the loss is not finite"
@@ -229,7 +244,7 @@ def _check_finite(state: TrainingState, folder: RunFolder, *, with_weights: bool
         what = "a weight is not finite"
     if what is not None:
         raise TrainingError(
-            f"{what} by step {state.step} of epoch {state.epoch_of_last_step}; {folder.checkpoint} "
+            f"{what} by step {state.step} of epoch {state.epoch_of_last_step}; {last_good} "
             f"holds the last good state; try a smaller --lr than {state.config.lr:g}"
         )
 

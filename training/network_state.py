@@ -9,6 +9,7 @@ from torch import Tensor
 from training.architectures import NetworkSpec
 from training.models import build_network
 from training.network import is_folded
+from training.tensor_census import Census, take_census
 
 _FLOATING = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _COUNT_CHUNK = 2**20  # Entries whose comparison with zero stays in the cache.
@@ -34,16 +35,20 @@ def expected_state(spec: NetworkSpec, state: dict[str, Tensor]) -> dict[str, Ten
     return expected
 
 
-def check_state(spec: NetworkSpec, state: dict[str, Tensor]) -> None:
+def check_state(spec: NetworkSpec, state: dict[str, Tensor]) -> dict[str, Census]:
     """Check a state dict of dense tensors against its network.
 
     All floating-point tensors must have one type: float64, float32, float16 or bfloat16.
+
+    Returns:
+        What the entries of each of them are like.
 
     Raises:
         ValueError: A tensor missing, left over, of the wrong shape or type, or not finite.
     """
     expected = expected_state(spec, state)
     weight = f"{spec.layers[0].name}.weight"
+    found = {}
     for name, meta in expected.items():
         tensor = state[name]
         if tensor.shape != meta.shape:
@@ -56,10 +61,12 @@ def check_state(spec: NetworkSpec, state: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} is {tensor.dtype}, not a floating-point type")
         if tensor.dtype != state[weight].dtype:
             raise ValueError(f"{name} is {tensor.dtype} but {weight} is {state[weight].dtype}")
-        if not is_finite(tensor):
+        found[name] = take_census(tensor)
+        if not found[name].is_finite:
             raise ValueError(
                 f"{name} has entries that are not finite, so its run diverged; use an earlier one"
             )
+    return found
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -81,7 +88,9 @@ def count_nonzeros(tensor: Tensor) -> int:
 
 def count_layer_nonzeros(spec: NetworkSpec, state: dict[str, Tensor]) -> dict[str, int]:
     """Nonzero weights by layer, without biases and BatchNorm."""
-    return {layer.name: count_nonzeros(state[f"{layer.name}.weight"]) for layer in spec.layers}
+    return {
+        layer.name: take_census(state[f"{layer.name}.weight"]).num_nonzeros for layer in spec.layers
+    }
 
 
 def _check_names(relation: str, names: Iterable[str], others: Iterable[str]) -> None:

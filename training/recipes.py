@@ -6,9 +6,18 @@ from typing import Any
 
 from training.architectures import NETWORKS
 from training.config import Augmentation, DataConfig, TrainConfig
+from training.policy_table import PolicyTable
 
 DIGIT_SETS = ("glyphs", "mnist", "svhn")
 """Data sets whose labels a mirror image would change: never flipped unless asked."""
+NO_POLICY = "none"
+"""In place of a policy's name: no policy, whatever the recipe has."""
+POLICIES = {
+    "cifar10": "autoaugment-cifar10",
+    "cifar100": "autoaugment-cifar10",
+    "svhn": "autoaugment-svhn",
+}
+"""Data set to the built-in policy that was found on it, or on its like."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +27,7 @@ class Recipe:
     Attributes:
         name: What `--recipe` takes.
         about: One sentence for people.
-        missing: What of the paper's training it does not have; empty if nothing.
+        missing: What of the paper's training it does not have, apart from the policy table.
         epochs: Passes over the training images.
         widths: base_channels by network (hidden_units for 3-fc).
         l1_conv: λ of the conv-like layers under β-lasso.
@@ -27,6 +36,7 @@ class Recipe:
         weight_decay: Weight decay of SGD.
         crop: Padding in pixels of the random crop.
         cutout: Side in pixels of the cutout square.
+        has_policy: Whether the data set's built-in policy runs; see `POLICIES`.
     """
 
     name: str
@@ -40,6 +50,7 @@ class Recipe:
     weight_decay: float
     crop: int
     cutout: int
+    has_policy: bool
 
 
 _QUICK_WIDTHS = {
@@ -50,9 +61,9 @@ _PAPER_WIDTHS = {
     "d-conv": 15, "d-local": 15, "d-fc": 15, "s-conv": 150, "s-local": 150, "s-fc": 150,
     "3-fc": 14_533, "resnet18": 64, "tiny-conv": 2,
 }  # fmt: skip
-_PAPER_MISSING = (
-    "the augmentation policies of Lim et al. 2019 (it has their flip, crop and cutout) and the "
-    "search over λ, momentum, weight decay and dropout"
+_PAPER_TABLE = (
+    "the policy table that the paper used (Lim et al. 2019, Fast AutoAugment; --policy FILE "
+    "reads it)"
 )
 
 
@@ -60,7 +71,7 @@ def _paper(epochs: int) -> Recipe:
     return Recipe(
         name=f"paper-{epochs}",
         about=f"The paper's sizes and settings (Appendix A), {epochs} epochs.",
-        missing=_PAPER_MISSING,
+        missing="the search over λ, momentum, weight decay and dropout",
         epochs=epochs,
         widths=_PAPER_WIDTHS,
         l1_conv=1e-5,
@@ -69,6 +80,7 @@ def _paper(epochs: int) -> Recipe:
         weight_decay=5e-4,
         crop=4,
         cutout=16,
+        has_policy=True,
     )
 
 
@@ -79,8 +91,8 @@ RECIPES = {
             name="quick",
             about="Small networks, minutes on two cores.",
             missing=(
-                "the paper's sizes, its number of epochs, cutout and the augmentation policies of "
-                "Lim et al. 2019; λ is larger than the paper's because there are fewer steps"
+                "the paper's sizes, its number of epochs and cutout; λ is larger than the paper's "
+                "because there are fewer steps"
             ),
             epochs=60,
             widths=_QUICK_WIDTHS,
@@ -90,11 +102,23 @@ RECIPES = {
             weight_decay=5e-4,
             crop=4,
             cutout=0,
+            has_policy=False,
         ),
         _paper(400),
         _paper(4000),
     )
 }
+
+
+def missing_parts(config: TrainConfig) -> str:
+    """What of the paper's training a configuration of a recipe does not have.
+
+    >>> missing_parts(recipe_config("paper-400", "s-fc"))
+    'the policy table that the paper used (Lim et al. 2019, Fast AutoAugment; --policy FILE reads \
+it) or the search over λ, momentum, weight decay and dropout'
+    """
+    missing = RECIPES[config.recipe].missing
+    return missing if config.augmentation.policy_table else f"{_PAPER_TABLE} or {missing}"
 
 
 def default_method(network: str) -> str:
@@ -108,8 +132,22 @@ def may_flip(source: str) -> bool:
     >>> may_flip("cifar10"), may_flip("../shared/data/mnist")
     (True, False)
     """
+    return not any(_is_set(source, digits) for digits in DIGIT_SETS)
+
+
+def default_policy(source: str) -> str | None:
+    """The built-in policy of a data set, or None if it has none.
+
+    >>> default_policy("uoft-cs/cifar100"), default_policy("ufldl-stanford/svhn")
+    ('autoaugment-cifar10', 'autoaugment-svhn')
+    """
+    found = [policy for name, policy in POLICIES.items() if _is_set(source, name)]
+    return found[0] if found else None
+
+
+def _is_set(source: str, data_set: str) -> bool:
     name = PurePath(source).name.lower().replace("_", "-")
-    return not any(name == digits or name.startswith(f"{digits}-") for digits in DIGIT_SETS)
+    return name == data_set or name.startswith(f"{data_set}-")
 
 
 def recipe_config(
@@ -120,6 +158,8 @@ def recipe_config(
     flip: bool | None = None,
     crop: int | None = None,
     cutout: int | None = None,
+    policy: str | None = None,
+    policy_table: PolicyTable | None = None,
     **settings: Any,
 ) -> TrainConfig:
     """The configuration of a recipe for one network, with `settings` over it.
@@ -131,6 +171,8 @@ def recipe_config(
         flip: Mirror images; None decides by the data set (not for digits).
         crop: Padding of the random crop; None takes the recipe's.
         cutout: Side of the cutout square; None takes the recipe's.
+        policy: Name of a policy, `NO_POLICY` for none; None takes the recipe's for the data set.
+        policy_table: Contents of the policy file that `policy` names.
         **settings: Fields of `TrainConfig`; None leaves the recipe's value.
 
     Raises:
@@ -154,10 +196,14 @@ def recipe_config(
         defaults |= {"momentum": chosen.momentum, "weight_decay": chosen.weight_decay}
     else:
         defaults |= {"l1_conv": chosen.l1_conv, "l1_fc": chosen.l1_fc}
+    if policy is None and chosen.has_policy:
+        policy = default_policy(data.source)
     augmentation = Augmentation(
         flip=may_flip(data.source) if flip is None else flip,
         crop=chosen.crop if crop is None else crop,
         cutout=chosen.cutout if cutout is None else cutout,
+        policy=None if policy == NO_POLICY else policy,
+        policy_table=policy_table,
     )
     config = TrainConfig(
         network=network,

@@ -11,6 +11,7 @@ from mdl.options import Device, DeviceOption, JsonOption
 
 if TYPE_CHECKING:
     from mdl.training_plan import TrainingPlan
+    from training.save_schedule import SaveInterval
 
 
 class Recipe(StrEnum):
@@ -118,6 +119,14 @@ def train(
     cutout: Annotated[
         int | None, typer.Option(help="Side of the cutout square.", rich_help_panel=DATA)
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="none, trivial, rand, autoaugment-cifar10, autoaugment-svhn, or a Fast "
+            "AutoAugment table, JSON. (default: none; paper recipes: that of the data)",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     method: Annotated[
         Method | None,
         typer.Option(
@@ -151,7 +160,10 @@ def train(
     ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option(help="Of the matrix products. (default: bf16)", rich_help_panel=TRAINING),
+        typer.Option(
+            help="Of the matrix products. (default: bf16 where the device has it)",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
@@ -168,8 +180,13 @@ def train(
         typer.Option(help="Go on with this run folder, as configured.", rich_help_panel=RUN),
     ] = None,
     save_every: Annotated[
-        int, typer.Option(min=1, help="Epochs between checkpoints.", rich_help_panel=RUN)
-    ] = 1,
+        str,
+        typer.Option(
+            help="Between checkpoints: epochs (5), steps (500steps) or time (90s, 10m, 2h). Saving "
+            "keeps to 2 % of the time, so short intervals are stretched.",
+            rich_help_panel=RUN,
+        ),
+    ] = "1",
     evaluate_every: Annotated[
         int, typer.Option(min=1, help="Epochs between evaluations.", rich_help_panel=RUN)
     ] = 1,
@@ -182,7 +199,7 @@ def train(
     """
     settings = {
         "base_channels": base_channels, "hidden_units": hidden_units, "kernel_size": kernel_size,
-        "dropout": dropout, "flip": flip, "crop": crop, "cutout": cutout,
+        "dropout": dropout, "flip": flip, "crop": crop, "cutout": cutout, "policy": policy,
         "method": _value(method), "epochs": epochs, "batch_size": batch_size, "lr": lr,
         "l1_conv": l1_conv, "l1_fc": l1_fc, "beta": beta, "momentum": momentum,
         "weight_decay": weight_decay, "precision": _value(precision), "seed": seed,
@@ -192,6 +209,7 @@ def train(
         "validation": validation, "permute_pixels": permute_pixels,
         "normalize": _value(normalize), "seed": data_seed,
     }  # fmt: skip
+    interval = _parse_interval(save_every)
     given = {"network": network, "recipe": recipe, "out": out} | settings | data_settings
     if resume is not None:
         allowed = ("source",)  # the same images may lie elsewhere now; checked by fingerprint
@@ -211,14 +229,32 @@ def train(
     else:
         from mdl.training_plan import plan_new
 
+        if precision is None:
+            settings["precision"] = _choose_precision(device)
         plan = plan_new(network, str(recipe or Recipe.quick), settings, data_settings, out=out)
-    _execute(
-        plan, device=device, save_every=save_every, evaluate_every=evaluate_every, as_json=json
-    )
+    _execute(plan, device=device, save_every=interval, evaluate_every=evaluate_every, as_json=json)
 
 
 def _as_typed(name: str) -> str:
     return "NETWORK" if name == "network" else "--" + name.replace("_", "-")
+
+
+def _choose_precision(device: Device) -> str:
+    from mdl.devices import choose_device
+    from training.arithmetic import choose_precision
+
+    precision, reason = choose_precision(choose_device(device))
+    console.stderr().print(f"Arithmetic: {precision}, {reason}.", markup=False)
+    return precision
+
+
+def _parse_interval(text: str) -> "SaveInterval":
+    from training.save_schedule import SaveInterval
+
+    try:
+        return SaveInterval.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--save-every") from error
 
 
 def _value(choice: StrEnum | None) -> str | None:
@@ -229,7 +265,7 @@ def _execute(
     plan: "TrainingPlan",
     *,
     device: Device,
-    save_every: int,
+    save_every: "SaveInterval",
     evaluate_every: int,
     as_json: bool,
 ) -> None:
@@ -237,7 +273,7 @@ def _execute(
     from mdl.progress import TrainingProgress
     from mdl.training_report import print_result
     from training.loop import train as run_training
-    from training.recipes import RECIPES
+    from training.recipes import missing_parts
     from training.signals import StopRequest
     from training.versions import collect_versions
 
@@ -245,16 +281,15 @@ def _execute(
     chosen = choose_device(device)
     config, dataset = plan.config, plan.dataset
     folder, resume_from = plan.folder, plan.resume_from
-    missing = RECIPES[config.recipe].missing
     log.print(
         f"{config.network} by {config.method} on {dataset.name}: {len(dataset.train):,} images of "
         f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}, {config.epochs} epochs, "
         f"{config.precision} on {chosen}, in {folder.path}",
         markup=False,
     )
-    if missing and resume_from is None:
-        log.print(f"Recipe {config.recipe} does not have {missing}.", markup=False)
+    log.print(f"Augmentation policy: {config.augmentation.policy or 'none'}.", markup=False)
     if resume_from is None:
+        log.print(f"Recipe {config.recipe} does not have {missing_parts(config)}.", markup=False)
         folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
     with StopRequest() as stop, TrainingProgress(num_epochs=config.epochs) as progress:
         result = run_training(

@@ -71,7 +71,7 @@ def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path: Path) -> None:
     arguments = ("s-fc", *SMALL, "--epochs", "40", "--l1-conv", "1e-4", "--dropout", "0.1")
     code, _, err = finish(*arguments, "--out", "whole", folder=tmp_path)
     assert code == 0, err
-    process = start(*arguments, "--out", "cut", folder=tmp_path)
+    process = start(*arguments, "--out", "cut", "--save-every", "3steps", folder=tmp_path)
     metrics = tmp_path / "cut" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 3, process)
     process.kill()
@@ -114,6 +114,7 @@ def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path)
         (("s-fc", "--data", "no/such/folder"), 1, "no/such/folder"),
         (("s-fc", "--device", "tpu"), 2, "tpu"),
         (("s-fc", "--validation", "999999", "--num-train", "99"), 1, "validation"),
+        (("s-fc", "--save-every", "often"), 2, "500steps, or a time such as 90s, 10m or 2h"),
         (("--resume", "nowhere"), 1, "not a run folder"),
         (("s-conv", "--resume", "nowhere"), 2, "NETWORK cannot change"),
     ],

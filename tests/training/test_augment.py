@@ -138,7 +138,8 @@ def test_cutout_is_a_square_around_a_uniform_pixel(side):
 @settings(deadline=None, max_examples=25)
 def test_permutation_only_relabels_the_result(flip, crop, cutout, seed):
     images = random_images(5, seed=seed)
-    augmentation = Augmentation(flip=flip, crop=crop, cutout=cutout)
+    policy = "rand" if seed % 2 else None
+    augmentation = Augmentation(flip=flip, crop=crop, cutout=cutout, policy=policy)
     permutation = pixel_permutation(seed, 49)
     plain, permuted = (
         augment_images(images, augmentation, COLOUR, permutation=order, generator=seeded(seed))
@@ -149,9 +150,28 @@ def test_permutation_only_relabels_the_result(flip, crop, cutout, seed):
     assert torch.equal(prepared, prepare_images(images, COLOUR, permutation=permutation).flatten(2))
 
 
+def test_the_policy_comes_first_and_what_it_uncovers_is_black():
+    images = torch.full((40, 3, 8, 8), 100, dtype=torch.uint8)
+    table = ((("TranslateX", 1.0, 1.0),),)  # by 0.45 of 8: 4 pixels one way or the other
+    policy = {"policy": "test", "policy_table": table}
+    results = augment_images(
+        images, Augmentation(cutout=3, **policy), COLOUR, generator=seeded(0), dtype=torch.float64
+    )
+    values = torch.tensor([(value / 255 - 0.2) / 0.6 for value in (0, 100)], dtype=torch.float64)
+    halves = {tuple(one[1, :, column].unique().tolist()) for one in results for column in (0, 7)}
+    seen = {round(value, 6) for half in halves for value in half}
+    assert seen == {0.0, *(round(value, 6) for value in values.tolist())}  # 0 from cutout alone
+    both = augment_images(
+        images, Augmentation(crop=2, **policy), COLOUR, generator=seeded(0), dtype=torch.float64
+    )
+    bright = (both[:, 0] > 0).sum(dim=(1, 2))
+    assert bright.max() <= 4 * 8  # half of the image at most is left to crop from
+    assert len(bright.unique()) > 3
+
+
 def test_same_generator_same_result():
     images = random_images(16)
-    augmentation = Augmentation(flip=True, crop=2, cutout=3)
+    augmentation = Augmentation(flip=True, crop=2, cutout=3, policy="trivial")
     first, again, other = (
         augment_images(images, augmentation, COLOUR, generator=seeded(seed)) for seed in (3, 3, 4)
     )
@@ -201,23 +221,19 @@ def test_wrong_arguments_are_named():
 
 
 @pytest.mark.cuda
-def test_cuda_prepares_the_same_inputs_without_waiting():
+@pytest.mark.parametrize("normalization", [fixed_normalization(3), COLOUR])
+def test_cuda_prepares_the_same_inputs_without_waiting(normalization):
     images = random_images(64, size=32)
     permutation = pixel_permutation(0, 1024)
-    for normalization in (fixed_normalization(3), COLOUR):
-        expected = prepare_images(images, normalization, permutation=permutation)
-        on_device, order = images.cuda(), permutation.cuda()
-        generator = torch.Generator("cuda").manual_seed(0)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            result = prepare_images(on_device, normalization, permutation=order)
-            augment_images(
-                on_device,
-                Augmentation(flip=True, crop=4, cutout=8),
-                normalization,
-                permutation=order,
-                generator=generator,
-            )
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        assert torch.equal(result.cpu(), expected)
+    expected = prepare_images(images, normalization, permutation=permutation)
+    on_device, order = images.cuda(), permutation.cuda()
+    settings = {"permutation": order, "generator": torch.Generator("cuda").manual_seed(0)}
+    augmentation = Augmentation(flip=True, crop=4, cutout=8, policy="trivial")
+    augment_images(on_device, augmentation, normalization, **settings)  # the policy goes there
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        result = prepare_images(on_device, normalization, permutation=order)
+        augment_images(on_device, augmentation, normalization, **settings)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(result.cpu(), expected)

@@ -175,14 +175,48 @@ print("same")
 """
 
 
-def test_the_kernels_for_cuda_in_triton_interpreter():
+COMPILE_SCRIPT = """
+import itertools
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from training.kernels import triton_step
+
+for name, (wide, low) in itertools.product(
+    ("beta_lasso", "sgd"), (("fp32", False), ("fp64", False), ("fp32", True))
+):
+    narrow = "bf16" if low else wide
+    signature = {"weights": f"*{wide}", "gradients": f"*{narrow}", "shadow": f"*{narrow}"}
+    signature |= {"velocity": f"*{wide}"} if name == "sgd" else {}
+    signature |= {"lr": f"*{wide}", "settings": f"*{wide}", "count": "*i64", "num_weights": "i64"}
+    signature |= {"HAS_SHADOW": "constexpr", "BLOCK": "constexpr"}
+    constants = {"HAS_SHADOW": low, "BLOCK": 1024}
+    kernel = getattr(triton_step, name)
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    target = GPUTarget("cuda", 90, 32)
+    code = triton.compile(source, target=target, options={"enable_fp_fusion": False}).asm["ptx"]
+    assert "fma.rn" not in code
+    assert ("cvt.rn.bf16" in code) == low
+print("compiled")
+"""
+
+
+def run_script(script: str, **environment: str) -> str:
     pytest.importorskip("triton", reason="Triton is not installed")
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", TRITON_SCRIPT], env=environment, text=True, capture_output=True,
-        timeout=100, check=False,
+        [sys.executable, "-c", script], env=os.environ | environment, text=True,
+        capture_output=True, timeout=100, check=False,
     )  # fmt: skip
-    assert done.stdout == "same\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_kernels_for_cuda_in_triton_interpreter():
+    assert run_script(TRITON_SCRIPT, TRITON_INTERPRET="1") == "same\n"
+
+
+def test_the_kernels_compile_for_a_device_without_fused_products(tmp_path):
+    assert run_script(COMPILE_SCRIPT, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"
 
 
 @pytest.mark.cuda

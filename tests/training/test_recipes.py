@@ -5,8 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.architectures import NETWORKS
+from training.built_in_policies import BUILT_IN_POLICIES
 from training.config import Augmentation, DataConfig, TrainConfig
-from training.recipes import RECIPES, may_flip, recipe_config
+from training.recipes import (
+    NO_POLICY,
+    RECIPES,
+    default_policy,
+    may_flip,
+    missing_parts,
+    recipe_config,
+)
+
+TABLE = ((("Rotate", 0.5, 0.25), ("Invert", 0.5, 0.0)), (("Color", 1.0, 1.0),))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -28,7 +38,7 @@ def test_paper_recipes_hold_the_papers_settings() -> None:
         assert config.network_spec(
             image_size=32, num_classes=10, in_channels=3
         ).num_weights == pytest.approx(256e6, rel=2e-3)
-        assert "policies" in RECIPES[f"paper-{epochs}"].missing
+        assert config.augmentation.policy == "autoaugment-cifar10"
 
 
 def test_settings_override_the_recipe() -> None:
@@ -92,8 +102,70 @@ def test_unknown_names_are_refused() -> None:
         permute_pixels=st.none() | st.integers(0, 9),
         normalize=st.sampled_from(["fixed", "data"]),
     ),
-    st.builds(Augmentation, flip=st.booleans(), crop=st.integers(0, 9), cutout=st.integers(0, 9)),
+    st.builds(
+        Augmentation,
+        flip=st.booleans(),
+        crop=st.integers(0, 9),
+        cutout=st.integers(0, 9),
+        policy=st.none() | st.sampled_from(BUILT_IN_POLICIES),
+    )
+    | st.just(Augmentation(policy="table.json", policy_table=TABLE)),
 )
 def test_configurations_survive_json(data: DataConfig, augmentation: Augmentation) -> None:
     config = TrainConfig(network="s-fc", base_channels=2, data=data, augmentation=augmentation)
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("source", "policy"),
+    [
+        ("cifar10", "autoaugment-cifar10"),
+        ("uoft-cs/cifar100", "autoaugment-cifar10"),
+        ("../shared/data/cifar10", "autoaugment-cifar10"),
+        ("ufldl-stanford/svhn", "autoaugment-svhn"),
+        ("mnist", None),
+        ("glyphs", None),
+    ],
+)
+def test_paper_recipes_have_the_policy_of_their_data(source: str, policy: str | None) -> None:
+    assert default_policy(source) == policy
+    data = DataConfig(source=source)
+    assert recipe_config("paper-400", "s-fc", data=data).augmentation.policy == policy
+    assert recipe_config("quick", "s-fc", data=data).augmentation.policy is None
+    other = recipe_config("paper-400", "s-fc", data=data, policy=NO_POLICY)
+    assert other.augmentation.policy is None
+    other = recipe_config("paper-400", "s-fc", data=data, policy="rand")
+    assert other.augmentation.policy == "rand"
+    assert other.augmentation.chosen_policy is not None
+    assert other.augmentation.chosen_policy.name == "rand"
+
+
+def test_what_a_recipe_lacks_depends_on_the_table() -> None:
+    for recipe in RECIPES:
+        built_in = recipe_config(recipe, "s-fc", data=DataConfig(source="cifar10"))
+        assert "policy table that the paper used" in missing_parts(built_in)
+        given = recipe_config(recipe, "s-fc", policy="table.json", policy_table=TABLE)
+        assert "policy" not in missing_parts(given)
+        assert given.augmentation.chosen_policy is given.augmentation.chosen_policy
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"policy": "auto"}, "policy must be one of trivial, rand"),
+        ({"policy": "none"}, "policy must be one of trivial, rand"),
+        ({"policy_table": TABLE}, "policy must name the file"),
+        ({"policy": 3, "policy_table": TABLE}, "policy must name the file"),
+        ({"policy": "t", "policy_table": ()}, "a policy table must be"),
+        ({"policy": "t", "policy_table": [[["Spin", 1, 1]]]}, "name must be one of ShearX"),
+    ],
+)
+def test_bad_policies_are_refused(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Augmentation(**settings)  # type: ignore[arg-type]
+
+
+def test_configurations_from_before_policies_still_load() -> None:
+    values = recipe_config("quick", "s-fc").to_dict()
+    del values["augmentation"]["policy"], values["augmentation"]["policy_table"]
+    assert TrainConfig.from_dict(values).augmentation.policy is None

@@ -3,6 +3,8 @@
 Loaded only where Triton is installed. One program is one image, and its operation is a branch. The
 arithmetic is that of `training.kernels.image_operations`, but each pixel is worked out by itself:
 nothing is looked up in a table that would have to be made first.
+
+Parameters are annotated with types of Triton's own: its compiler looks up what stands there.
 """
 
 from typing import Any
@@ -26,16 +28,16 @@ GREY = tl.constexpr(plain.CUTOUT_GREY)
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def apply_step(
-    images: Any,
-    outputs: Any,
-    found: Any,
-    boxes: Any,
-    kinds: Any,
-    maps: Any,
-    tables: Any,
-    factors: Any,
-    num_images: Any,
-    size: Any,
+    images: tl.tensor,
+    outputs: tl.tensor,
+    found: tl.tensor,
+    boxes: tl.tensor,
+    kinds: tl.tensor,
+    maps: tl.tensor,
+    tables: tl.tensor,
+    factors: tl.tensor,
+    num_images: tl.tensor,
+    size: tl.tensor,
     CHANNELS: tl.constexpr,  # noqa: N803  # Triton's own custom
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
@@ -50,7 +52,7 @@ def apply_step(
     y, x = place // size, place % size
     first = image.to(tl.int64) * CHANNELS * num
     grey = _grey(images + first, place, inside, num, CHANNELS)
-    for channel in tl.static_range(CHANNELS):
+    for channel in range(CHANNELS):
         source = images + first + channel * num
         value = tl.load(source + place, mask=inside, other=0).to(tl.int32)
         result = value
@@ -73,14 +75,26 @@ def apply_step(
             left, top = tl.load(boxes + image), tl.load(boxes + num_images + image)
             right = tl.load(boxes + 2 * num_images + image)
             bottom = tl.load(boxes + 3 * num_images + image)
-            colour = GREY if CHANNELS == 1 else (RED, GREEN, BLUE)[channel]
             hole = (x >= left) & (x < right) & (y >= top) & (y < bottom)
-            result = tl.where(hole, colour, value)
+            result = tl.where(hole, _colour(channel, CHANNELS), value)
         tl.store(outputs + first + channel * num + place, result.to(tl.uint8), mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
-def _grey(source: Any, place: Any, inside: Any, num: Any, CHANNELS: tl.constexpr) -> Any:  # noqa: N803
+def _colour(channel: tl.tensor, CHANNELS: tl.constexpr) -> Any:  # noqa: N803
+    if CHANNELS == 1:
+        return channel + GREY
+    return tl.where(channel == 0, RED, tl.where(channel == 1, GREEN, BLUE))
+
+
+@triton.jit  # type: ignore[untyped-decorator, unused-ignore]
+def _grey(
+    source: tl.tensor,
+    place: tl.tensor,
+    inside: tl.tensor,
+    num: tl.tensor,
+    CHANNELS: tl.constexpr,  # noqa: N803
+) -> Any:
     first = tl.load(source + place, mask=inside, other=0).to(tl.int32)
     if CHANNELS == 1:
         return first
@@ -90,7 +104,7 @@ def _grey(source: Any, place: Any, inside: Any, num: Any, CHANNELS: tl.constexpr
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
-def _move(source: Any, a: Any, x: Any, y: Any, size: Any) -> Any:
+def _move(source: tl.tensor, a: tl.tensor, x: tl.tensor, y: tl.tensor, size: tl.tensor) -> Any:
     column = (tl.load(a) * x + tl.load(a + 1) * y + tl.load(a + 2)) >> 16
     line = (tl.load(a + 3) * x + tl.load(a + 4) * y + tl.load(a + 5)) >> 16
     seen = (column >= 0) & (column < size) & (line >= 0) & (line < size) & (y < size)
@@ -98,7 +112,7 @@ def _move(source: Any, a: Any, x: Any, y: Any, size: Any) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
-def _stretch(value: Any, inside: Any) -> Any:
+def _stretch(value: tl.tensor, inside: tl.tensor) -> Any:
     low = tl.min(tl.where(inside, value, 255), 0)
     high = tl.max(tl.where(inside, value, 0), 0)
     scale = 255.0 / tl.maximum(high - low, 1).to(tl.float64)
@@ -109,7 +123,7 @@ def _stretch(value: Any, inside: Any) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
-def _equalize(value: Any, inside: Any, num: Any, BLOCK: tl.constexpr) -> Any:  # noqa: N803
+def _equalize(value: tl.tensor, inside: tl.tensor, num: tl.tensor, BLOCK: tl.constexpr) -> Any:  # noqa: N803
     bins = tl.arange(0, 256)
     # Lanes beyond the image count as 255 and are taken away again.
     counts = tl.histogram(tl.where(inside, value, 255), 256)
@@ -122,7 +136,9 @@ def _equalize(value: Any, inside: Any, num: Any, BLOCK: tl.constexpr) -> Any:  #
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
-def _smooth(source: Any, value: Any, x: Any, y: Any, size: Any) -> Any:
+def _smooth(
+    source: tl.tensor, value: tl.tensor, x: tl.tensor, y: tl.tensor, size: tl.tensor
+) -> Any:
     inner = (x > 0) & (x < size - 1) & (y > 0) & (y < size - 1)
     total = 4 * value
     for below in tl.static_range(-1, 2):
@@ -133,7 +149,7 @@ def _smooth(source: Any, value: Any, x: Any, y: Any, size: Any) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
-def _mix(degenerate: Any, value: Any, factor: Any) -> Any:
+def _mix(degenerate: tl.tensor, value: tl.tensor, factor: tl.tensor) -> Any:
     base = degenerate.to(tl.float32)
     mixed = base + factor * (value.to(tl.float32) - base)
     return tl.minimum(tl.maximum(mixed, 0.0), 255.0).to(tl.int32)

@@ -4,21 +4,19 @@ Loaded only where Triton is installed. Pointers come first, then the number of w
 settings are read from memory in the weights' type.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def beta_lasso(
-    weights: Any,
-    gradients: Any,
-    shadow: Any,
-    lr: Any,
-    settings: Any,
-    count: Any,
-    num_weights: Any,
+    weights: tl.tensor,
+    gradients: tl.tensor,
+    shadow: tl.tensor,
+    lr: tl.tensor,
+    settings: tl.tensor,
+    count: tl.tensor,
+    num_weights: tl.tensor,
     HAS_SHADOW: tl.constexpr,  # noqa: N803  # Triton's own custom
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
@@ -42,14 +40,14 @@ def beta_lasso(
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def sgd(
-    weights: Any,
-    gradients: Any,
-    shadow: Any,
-    velocity: Any,
-    lr: Any,
-    settings: Any,
-    count: Any,
-    num_weights: Any,
+    weights: tl.tensor,
+    gradients: tl.tensor,
+    shadow: tl.tensor,
+    velocity: tl.tensor,
+    lr: tl.tensor,
+    settings: tl.tensor,
+    count: tl.tensor,
+    num_weights: tl.tensor,
     HAS_SHADOW: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
