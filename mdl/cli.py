@@ -14,7 +14,7 @@ import typer
 SIBLINGS = ("training", "analysis", "figures")
 COMMANDS = (
     "train", "evaluate", "nonzeros", "bound", "filters", "scaling", "embed", "encode", "decode",
-    "certify", "verify", "compress", "budget",
+    "certify", "verify", "compress", "budget", "bench",
 )  # fmt: skip
 
 

@@ -150,9 +150,9 @@ def _like(tensor: Tensor, values: Tensor) -> Tensor:
     return torch.empty_like(values).copy_(tensor)
 
 
-def _vector(tensor: Tensor, values: Tensor, layout: Layout) -> NDArray[np.float64]:
+def _vector(tensor: Tensor, values: Tensor, layout: Layout) -> NDArray[np.float32]:
     """One number a feature, in the order that `_matrix` has them in."""
-    tensor = tensor.detach().double()
+    tensor = tensor.detach()
     if layout == "batch last":
         tensor = tensor.view(values.shape[1:]).permute(1, 2, 0).flatten()
     return tensor.numpy()
@@ -173,6 +173,6 @@ def _move_statistics(norm: BatchNorm, mean: Tensor, variance: Tensor, count: int
     unbiased = variance * (count / (count - 1))
     for running, fresh in ((norm.running_mean, mean), (norm.running_var, unbiased)):
         if running is not None and norm.momentum is not None:
-            running.lerp_(fresh.to(running.dtype), norm.momentum)
+            running.add_(fresh.sub_(running), alpha=norm.momentum)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)

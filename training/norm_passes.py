@@ -35,7 +35,7 @@ class Moments:
 
 
 def normalize_rows(
-    values: Bits, weight: Doubles, bias: Doubles, residual: Bits | None, *, eps: float, relu: bool
+    values: Bits, weight: Floats, bias: Floats, residual: Bits | None, *, eps: float, relu: bool
 ) -> tuple[Bits, Moments]:
     """max(0, w (x - μ) / √(σ² + ε) + b + residual), a column for each feature.
 
@@ -50,14 +50,14 @@ def normalize_rows(
     num_rows = len(values)
     wide, repeats = _widen(values)
     origin = _widen_bits(values[0])
-    sums, squares = _sum_blocks("sum_blocks", wide, repeats, (wide, np.tile(origin, repeats)), ())
+    sums, squares = _sum_blocks("sum_blocks", wide, repeats, (wide, _repeat(origin, repeats)), ())
     shift = sums / num_rows
     moments = Moments(origin + shift, np.maximum(squares / num_rows - shift**2, 0), num_rows)
     scale = weight / np.sqrt(moments.variance + eps)
     scale32 = scale.astype(np.float32)
     shift32 = (bias - moments.mean * scale32).astype(np.float32)
     outputs = np.empty_like(wide)
-    vectors = (np.tile(scale32, repeats), np.tile(shift32, repeats))
+    vectors = (_repeat(scale32, repeats), _repeat(shift32, repeats))
     other = wide if residual is None else residual.reshape(wide.shape)
 
     def apply(start: int, stop: int) -> None:
@@ -70,14 +70,14 @@ def normalize_rows(
 
 
 def differentiate_rows(
-    values: Bits, gradients: Bits, outputs: Bits, weight: Doubles, moments: Moments,
+    values: Bits, gradients: Bits, outputs: Bits, weight: Floats, moments: Moments,
     *, eps: float, relu: bool, with_residual: bool,
 ) -> tuple[Bits, Doubles, Doubles, Bits | None]:  # fmt: skip
     """Gradients of values, weight, bias and residual, from that of the outputs."""
     wide, repeats = _widen(values)
     gradients, outputs = gradients.reshape(wide.shape), outputs.reshape(wide.shape)
     mean32 = moments.mean.astype(np.float32)
-    mean = np.tile(mean32, repeats)
+    mean = _repeat(mean32, repeats)
     sums, products = _sum_blocks(
         "sum_gradient_blocks", wide, repeats, (wide, gradients, outputs, mean), (relu,)
     )
@@ -85,7 +85,7 @@ def differentiate_rows(
     slope = weight / deviation
     lean = -slope * products / (moments.count * deviation**2)
     level = -slope * sums / moments.count
-    vectors = [np.tile(each.astype(np.float32), repeats) for each in (slope, lean, level)]
+    vectors = [_repeat(each.astype(np.float32), repeats) for each in (slope, lean, level)]
     back = np.empty_like(wide)
     through = np.empty_like(wide) if with_residual else back
 
@@ -101,7 +101,7 @@ def differentiate_rows(
 
 
 def normalize_batch_last(
-    values: Bits, weight: Doubles, bias: Doubles, *, eps: float, relu: bool
+    values: Bits, weight: Floats, bias: Floats, *, eps: float, relu: bool
 ) -> tuple[Bits, Moments]:
     """As `normalize_rows`, from (features, batch)."""
     outputs = np.empty_like(values)
@@ -117,7 +117,7 @@ def normalize_batch_last(
 
 
 def differentiate_batch_last(
-    values: Bits, gradients: Bits, outputs: Bits, weight: Doubles, moments: Moments,
+    values: Bits, gradients: Bits, outputs: Bits, weight: Floats, moments: Moments,
     *, eps: float, relu: bool,
 ) -> tuple[Bits, Doubles, Doubles]:  # fmt: skip
     """As `differentiate_rows`, from (features, batch), without a residual."""
@@ -163,6 +163,10 @@ def _sum_blocks(
         first.reshape(shape).sum(axis=0, dtype=np.float64),
         second.reshape(shape).sum(axis=0, dtype=np.float64),
     )
+
+
+def _repeat(vector: Floats, repeats: int) -> Floats:
+    return vector if repeats == 1 else np.tile(vector, repeats)
 
 
 def _rows_a_thread(values: Bits) -> int:

@@ -1,0 +1,54 @@
+"""Random changes of a batch of images, against moving its bytes and against a Pillow loader."""
+
+import random
+from dataclasses import replace
+
+from mdl.bench.floors import make_copy
+from mdl.bench.lines import Baseline, Line
+from mdl.bench.pillow_loader import load_batch
+from mdl.bench.rounds import Piece, time_rounds
+from mdl.bench.settings import BenchSettings
+from mdl.bench.step_lines import AUGMENTATION, NORMALIZATION, make_augmentation, random_images
+from training.config import Augmentation
+from training.policy import Policy
+
+_POLICIES = (None, "autoaugment-cifar10", "rand", "trivial")
+_INPUT_BYTES = 3
+"""Bytes a value: one read, a bfloat16 written."""
+_PIECE, _COPY, _PILLOW = "piece", "copy", "Pillow, one core"
+
+
+def measure_augmentation(settings: BenchSettings) -> list[Line]:
+    """Flip, crop, normalisation and cutout: alone, and behind a built-in policy."""
+    return [_measure(settings, replace(AUGMENTATION, policy=policy)) for policy in _POLICIES]
+
+
+def _measure(settings: BenchSettings, augmentation: Augmentation) -> Line:
+    batch = random_images(settings.batch_size, settings.device).images
+    pixels = batch.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    rng = random.Random(0)
+    timings = time_rounds(
+        {
+            _PIECE: make_augmentation(batch, augmentation),
+            _COPY: make_copy(_INPUT_BYTES * batch.numel(), settings.device),
+            _PILLOW: Piece(
+                run=lambda: load_batch(pixels, augmentation, NORMALIZATION, rng=rng), is_naive=True
+            ),
+        },
+        settings.pace,
+    )
+    pillow = timings[_PILLOW]
+    return Line(
+        piece=f"flip, crop, cutout{_describe(augmentation.chosen_policy)}",
+        amount=len(batch),
+        unit="images",
+        timing=timings[_PIECE],
+        floor="copy that moves a byte in and a bfloat16 out for each value",
+        floor_s=timings[_COPY].median,
+        baselines=(Baseline(name=_PILLOW, timing=pillow),),
+        facts={"pillow_images_per_second": len(batch) / pillow.median},
+    )
+
+
+def _describe(policy: Policy | None) -> str:
+    return "" if policy is None else f", {policy.name}"

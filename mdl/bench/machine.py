@@ -1,0 +1,53 @@
+"""What the bench ran on: processor, instructions, threads, versions."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.versions import collect_versions
+
+_INSTRUCTIONS = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16",
+    "asimd", "sve", "bf16",
+)  # fmt: skip
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """The machine as plain values: what a figure of the bench must be quoted with."""
+    versions = collect_versions()
+    return {
+        "cpu": versions["cpu"],
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": _instructions(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "device": device.type,
+        "gpu": versions["gpu"] if device.type == "cuda" else None,
+        "platform": versions["platform"],
+        "python": platform.python_version(),
+        "torch": versions["torch"],
+        "commit": versions["commit"],
+        "compiler": shutil.which("c++") is not None,
+        "numba": importlib.util.find_spec("numba") is not None,
+        "folder": tempfile.gettempdir(),
+    }
+
+
+def _instructions() -> list[str]:
+    """Those of the processor's vector and matrix instructions that matter here."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        key, _, values = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            found = set(values.split())
+            return [name for name in _INSTRUCTIONS if name in found]
+    return []

@@ -1,0 +1,121 @@
+"""How large the pieces of the bench are, on a CPU and on CUDA, at length and quick."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from mdl.bench.rounds import Pace
+
+GROUPS = ("optimizer", "step", "augmentation", "checkpoint", "bound", "encode")
+NETWORKS = (
+    "s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18",
+)  # fmt: skip
+BATCH_SIZE = 512
+IMAGE_SIZE = 32
+_CUDA_CALLS = 10  # A step is a millisecond there, so the clock needs some of them.
+_CUDA_WARMUPS = 12  # Captured graphs and kernels that are tuned as they run.
+
+# (base_channels, or hidden_units of 3-fc; images a step) of each network.
+_QUICK_STEPS = {
+    "s-fc": (16, 512), "s-local": (16, 128), "s-conv": (16, 256), "d-fc": (2, 128),
+    "d-local": (4, 64), "d-conv": (8, 64), "3-fc": (1024, 512), "resnet18": (8, 32),
+}  # fmt: skip
+_CPU_STEPS = {
+    "s-fc": (16, 512), "s-local": (16, 512), "s-conv": (16, 512), "d-fc": (2, 512),
+    "d-local": (4, 512), "d-conv": (8, 512), "3-fc": (2048, 512), "resnet18": (16, 128),
+}  # fmt: skip
+_PAPER_STEPS = {
+    "s-fc": (150, 512), "s-local": (150, 512), "s-conv": (150, 512), "d-fc": (15, 512),
+    "d-local": (15, 512), "d-conv": (15, 512), "3-fc": (14_533, 512), "resnet18": (64, 512),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSettings:
+    """Sizes of all pieces.
+
+    Attributes:
+        pace: Where, and how often.
+        num_weights: Weights of the optimizer's lines: far more than a cache holds.
+        steps: Network to its width and images a step.
+        batch_size: Images of the augmentation's lines.
+        stored_channels: α of the s-fc that is written, read and bounded.
+        coded_channels: α of the s-fc that is encoded.
+        matmul_sides: Sides of the square products among which the peak is sought.
+    """
+
+    pace: Pace
+    num_weights: int
+    steps: dict[str, tuple[int, int]]
+    batch_size: int
+    stored_channels: int
+    coded_channels: int
+    matmul_sides: tuple[int, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pieces of training run; files and descriptions are the CPU's."""
+        return self.pace.device
+
+    @property
+    def cpu_pace(self) -> Pace:
+        """The pace of what runs on the CPU on every machine."""
+        return replace(self.pace, device=torch.device("cpu"), num_warmups=1, num_calls=1)
+
+
+def choose_settings(
+    device: torch.device,
+    *,
+    quick: bool,
+    rounds: int | None = None,
+    networks: tuple[str, ...] = (),
+    num_weights: int | None = None,
+    width: int | None = None,
+    batch_size: int | None = None,
+) -> BenchSettings:
+    """The sizes for a device, with those that were asked for over them.
+
+    Args:
+        device: The CPU, or CUDA: the paper's sizes.
+        quick: Sizes and rounds for less than 40 seconds on two cores.
+        rounds: Most rounds of each measurement.
+        networks: Networks whose step is timed; all of `NETWORKS` if there are none.
+        num_weights: Weights of the optimizer's lines.
+        width: base_channels (hidden_units of 3-fc) of every network.
+        batch_size: Images a step and of the augmentation's lines.
+
+    Raises:
+        ValueError: A network that is not one of `NETWORKS`.
+
+    >>> settings = choose_settings(torch.device("cpu"), quick=True, networks=("s-fc",), width=2)
+    >>> settings.steps, settings.coded_channels
+    ({'s-fc': (2, 512)}, 2)
+    """
+    for name in networks:
+        if name not in NETWORKS:
+            raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {name!r}")
+    is_cuda = device.type == "cuda"
+    pace = Pace(
+        device=device,
+        rounds=rounds or (15 if quick else 31),
+        budget_s=1.0 if quick else 10.0,
+        naive_rounds=3 if quick else 9,
+        num_warmups=_CUDA_WARMUPS if is_cuda else 1,
+        num_calls=_CUDA_CALLS if is_cuda else 1,
+    )
+    steps = _PAPER_STEPS if is_cuda else _QUICK_STEPS if quick else _CPU_STEPS
+    stored, coded = (8, 4) if quick else (150, 16) if is_cuda else (32, 16)
+    default_weights = 256_000_000 if is_cuda else 16_000_000 if quick else 40_000_000
+    sides = (4096, 8192) if is_cuda else (1024, 2048) if quick else (1024, 2048, 4096)
+    return BenchSettings(
+        pace=pace,
+        num_weights=num_weights or default_weights,
+        steps={
+            name: (width or steps[name][0], batch_size or steps[name][1])
+            for name in networks or NETWORKS
+        },
+        batch_size=batch_size or BATCH_SIZE,
+        stored_channels=width or stored,
+        coded_channels=width or coded,
+        matmul_sides=sides,
+    )

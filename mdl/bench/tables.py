@@ -1,0 +1,137 @@
+"""The bench as tables: a header with the machine, then a table for each group."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mdl import console
+from mdl.bench.lines import Line
+from mdl.bench.report import BenchReport
+
+_TITLES = {
+    "optimizer": "Optimizer step",
+    "step": "Training step",
+    "augmentation": "Augmentation",
+    "checkpoint": "Checkpoint",
+    "bound": "Bound, counts and lengths alone",
+    "encode": "Encode",
+}
+_COLUMNS = (
+    "piece", "rate", "median ms", "floor ms", "x floor", "naive form", "naive ms", "speed-up",
+)  # fmt: skip
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def print_bench(report: BenchReport) -> None:
+    """Print a report on stdout."""
+    _print_machine(report)
+    for group, lines in report.groups.items():
+        rows = [row for line in lines for row in _rows(line)]
+        console.print_table(_TITLES[group], _COLUMNS, rows)
+        _print_floors(lines)
+        _print_facts(group, lines)
+    unsteady = [line for lines in report.groups.values() for line in lines if not line.is_steady]
+    if unsteady:
+        console.stdout().print(
+            f"Rounds differ widely in {len(unsteady)} pieces ({unsteady[0].piece}, ...): something "
+            "else may be running here; run again when it is done.",
+            markup=False,
+        )
+
+
+def _print_machine(report: BenchReport) -> None:
+    machine = report.machine
+    place = machine["gpu"] or machine["device"]
+    instructions = ", ".join(machine["instructions"]) or "unknown"
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; {instructions}",
+        f"Device {place}; torch {machine['torch']}, Python {machine['python']}; "
+        f"copy {_scale(report.copy_bytes_per_second)}B/s read and written",
+    ]
+    lines += [
+        f"{peak.dtype} matmul peak {_scale(peak.flop_per_second)}FLOP/s at "
+        + " x ".join(map(str, peak.shape))
+        for peak in report.peaks
+    ]
+    for line in lines:
+        console.stdout().print(line, markup=False)
+
+
+def _rows(line: Line) -> Iterator[tuple[str, ...]]:
+    """The line with its first naive form, then a row for each other one."""
+    cells = (
+        line.piece,
+        f"{_scale(line.rate)}{'B' if line.unit == 'bytes' else ' ' + line.unit}/s",
+        _milliseconds(line.timing.median),
+        _milliseconds(line.floor_s),
+        f"{line.ratio:.2f}",
+    )
+    if not line.baselines:
+        yield (*cells, "", "", "")
+    for index, baseline in enumerate(line.baselines):
+        yield (
+            *(cells if index == 0 else ("",) * len(cells)),
+            baseline.name,
+            _milliseconds(baseline.timing.median),
+            f"{line.speedup(baseline):.1f}x",
+        )
+
+
+def _print_floors(lines: Sequence[Line]) -> None:
+    floors: dict[str, list[str]] = {}
+    for line in lines:
+        floors.setdefault(line.floor, []).append(line.piece.split(",")[0])
+    for floor, pieces in floors.items():
+        of = "" if len(floors) == 1 else f" of {', '.join(dict.fromkeys(pieces))}"
+        console.stdout().print(f"Floor{of}: {floor}.", markup=False)
+
+
+def _print_facts(group: str, lines: Sequence[Line]) -> None:
+    if group == "step":
+        columns = (
+            "network", "augmentation ms", "forward, backward ms", "optimizer ms", "augmentation",
+            "of the matmul peak",
+        )  # fmt: skip
+        console.print_table("Where the step goes", columns, [_parts(line.facts) for line in lines])
+        text = "Of the matmul peak: the products' FLOPs over the step without its augmentation."
+        console.stdout().print(text, markup=False)
+    if group == "encode":
+        facts = lines[-1].facts
+        console.stdout().print(
+            f"{facts['bits']:,} bits; lzma takes {facts['lzma_bits']:,}.", markup=False
+        )
+    if group == "optimizer":
+        checked = [line for line in lines if "support_is_the_reference's" in line.facts]
+        same = all(line.facts["support_is_the_reference's"] for line in checked)
+        backends = ", ".join(dict.fromkeys(str(line.facts["backend"]) for line in lines))
+        left = "is as in the reference" if same else "DIFFERS from the reference"
+        console.stdout().print(
+            f"Ran by {backends}. Which weights are left after a step of β-lasso {left}.",
+            markup=False,
+        )
+
+
+def _parts(facts: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        facts["network"],
+        _milliseconds(facts["augmentation_seconds"]),
+        _milliseconds(facts["rest_seconds"]),
+        _milliseconds(facts["optimizer_seconds"]),
+        f"{facts['augmentation_share']:.0%}",
+        f"{facts['peak_share']:.0%}",
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:,.3g}" if seconds < 1 else f"{1e3 * seconds:,.0f}"
+
+
+def _scale(value: float) -> str:
+    """A number with its prefix.
+
+    >>> _scale(4.3e12), _scale(12.0)
+    ('4.3 T', '12 ')
+    """
+    for size, prefix in _PREFIXES:
+        if value >= size:
+            return f"{value / size:.3g} {prefix}"
+    return f"{value:.3g} "

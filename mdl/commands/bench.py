@@ -1,0 +1,89 @@
+"""`mdl bench`: every piece of training and analysis against what this machine can do at best."""
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from mdl import console
+from mdl.options import Device, DeviceOption, JsonOption
+
+SIZES = "Sizes"
+
+
+class Group(Enum):
+    """Pieces that are measured together."""
+
+    optimizer = "optimizer"
+    step = "step"
+    augmentation = "augmentation"
+    checkpoint = "checkpoint"
+    bound = "bound"
+    encode = "encode"
+
+
+def bench(
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Smaller pieces, fewer rounds: under 40 s on 2 cores."),
+    ] = False,
+    only: Annotated[
+        list[Group] | None, typer.Option(help="Measure this group alone; may be given again.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Most rounds of each measurement.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads on the CPU. [default: torch's choice]")
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Time this network's step alone; may be given again.", rich_help_panel=SIZES
+        ),
+    ] = None,
+    weights: Annotated[
+        int | None,
+        typer.Option(min=1, help="Weights of the optimizer's pieces.", rich_help_panel=SIZES),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="α of every network (hidden units of 3-fc).", rich_help_panel=SIZES
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Images a step.", rich_help_panel=SIZES)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Time each piece against its floor on this machine, and against its naive form.
+
+    Floors are measured in the same rounds: memory copies, matrix products, raw
+    files. A ratio of 1 is as fast as it can be. Times are medians.
+    """
+    import torch
+
+    from mdl.bench.report import run_bench
+    from mdl.bench.settings import choose_settings
+    from mdl.devices import choose_device
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = choose_settings(
+        choose_device(device), quick=quick, rounds=rounds, networks=tuple(network or ()),
+        num_weights=weights, width=width, batch_size=batch_size,
+    )  # fmt: skip
+    groups = tuple(dict.fromkeys(each.value for each in only or list(Group)))
+    log = console.stderr()
+    report = run_bench(
+        settings, groups, on_piece=lambda piece: log.print(f"measuring: {piece}", markup=False)
+    )
+    if json:
+        console.print_json(report.to_dict() | {"quick": quick})
+        return
+    from mdl.bench.tables import print_bench
+
+    print_bench(report)
+    console.print_next("mdl bench" if quick else "mdl bench --json > bench.json", "mdl train s-fc")
