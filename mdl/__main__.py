@@ -7,9 +7,10 @@ from mdl.cli import run
 
 def main() -> None:
     """Run the command line."""
-    # OpenMP reads this when torch is loaded: threads that wait asleep leave their cores to the
-    # compiled kernels between torch's operations, where spinning ones slow them down.
+    # OpenMP reads these when torch is loaded: threads that soon sleep while they wait leave their
+    # cores to the compiled kernels between torch's operations, where spinning ones slow them down.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # GNU's; it goes before the policy
     run()
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training import norm_passes
+from training.batch_last import put_batch_last
 from training.kernels.compiled import can_compile
 
 Layout = Literal["rows", "batch last"]
@@ -67,7 +68,7 @@ class _FusedNorm(torch.autograd.Function):
         matrix = _matrix(values, layout)
         w, b = _vector(weight, values, layout), _vector(bias, values, layout)
         if layout == "rows":
-            other = None if residual is None else _matrix(_like(residual, values), layout)
+            other = None if residual is None else _matrix(_like(residual, values, layout), layout)
             bits, moments = norm_passes.normalize_rows(matrix, w, b, other, eps=eps, relu=relu)
         else:
             bits, moments = norm_passes.normalize_batch_last(matrix, w, b, eps=eps, relu=relu)
@@ -85,7 +86,7 @@ class _FusedNorm(torch.autograd.Function):
         eps, relu, layout = ctx.settings
         w = _vector(weight, values, layout)
         x, y = _matrix(values, layout), _matrix(outputs, layout)
-        gradient = _matrix(_like(gradients[0], values), layout)
+        gradient = _matrix(_like(gradients[0], values, layout), layout)
         through = None
         if layout == "rows":
             back, of_weight, of_bias, through = norm_passes.differentiate_rows(
@@ -143,10 +144,12 @@ def _tensor(bits: NDArray[np.uint16], values: Tensor, layout: Layout) -> Tensor:
     return tensor.view(num, rows, columns, channels).permute(0, 3, 1, 2)
 
 
-def _like(tensor: Tensor, values: Tensor) -> Tensor:
+def _like(tensor: Tensor, values: Tensor, layout: Layout) -> Tensor:
     """The tensor in the memory layout of `values`."""
     if tensor.stride() == values.stride():
         return tensor
+    if layout == "batch last":
+        return put_batch_last(tensor).permute(3, 2, 0, 1)
     return torch.empty_like(values).copy_(tensor)
 
 

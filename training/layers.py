@@ -6,13 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.local_product import LocalShape, local_product, takes_product
+
 
 class LocallyConnected2d(nn.Module):
     """A convolution without weight sharing: every output position has a kernel of its own.
 
     y[n, o, p] = Σ_k weight[p, o, k] · patch[n, p, k], where patch p holds the inputs that a
     convolution with "same" padding sees at output position p, in (channel, row, column) order.
-    All positions are one batched matrix product. There is no bias: BatchNorm follows.
+    All positions are one batched matrix product, which for bfloat16 on a CPU is taken without the
+    patches (`training.local_product`). The output has the batch last in memory. There is no bias:
+    BatchNorm follows.
 
     Weights that look at padding exist but never act: their gradient is zero.
 
@@ -46,6 +50,7 @@ class LocallyConnected2d(nn.Module):
         self.kernel_size = kernel_size
         self.stride = stride
         self.out_size = -(-in_size // stride)
+        self._shape = LocalShape(in_channels, out_channels, in_size, kernel_size, stride)
         fan_in = in_channels * kernel_size**2
         self.weight = nn.Parameter(torch.empty(self.out_size**2, out_channels, fan_in))
         self.reset_parameters()
@@ -65,8 +70,10 @@ class LocallyConnected2d(nn.Module):
         if tuple(images.shape[1:]) != expected:
             shape = ", ".join(str(size) for size in expected)
             raise ValueError(f"images must have shape (N, {shape}), not {tuple(images.shape)}")
-        patches = extract_patches(images, self.kernel_size, self.stride)
-        outputs = torch.bmm(self.weight, patches)
+        images, weight = _cast_for_matmul(images), _cast_for_matmul(self.weight)
+        if takes_product(images, weight):
+            return local_product(images, weight, self._shape)
+        outputs = torch.bmm(weight, extract_patches(images, self.kernel_size, self.stride))
         return outputs.permute(2, 1, 0).reshape(
             len(images), self.out_channels, self.out_size, self.out_size
         )
@@ -111,13 +118,12 @@ def extract_patches(images: Tensor, kernel_size: int, stride: int) -> Tensor:
     """Unfold images (N, C, s, s) into patches (out_size², C·kernel_size², N).
 
     The batch comes last, so that a patch entry is a contiguous row and unfolding is a gather of
-    rows; its gradient adds rows in a fixed order. Under autocast the images, which are smaller
-    than their patches, are cast before they are unfolded.
+    rows; its gradient adds rows in a fixed order.
     """
-    num_images, channels, size, _ = images.shape
+    _, channels, size, _ = images.shape
     pad = (kernel_size - 1) // 2
-    last = _cast_for_matmul(images).permute(1, 2, 3, 0)
-    pixels = F.pad(last, (0, 0, pad, pad, pad, pad)).reshape(-1, num_images)
+    last = images.permute(1, 2, 3, 0)
+    pixels = F.pad(last, (0, 0, pad, pad, pad, pad)).flatten(0, 2)
     index = patch_index(channels, size, kernel_size, stride, device=images.device)
     return F.embedding(index, pixels)
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.architectures import LayerSpec, NetworkSpec
+from training.batch_last import flatten_units
 from training.fused_norm import normalize
 from training.layers import LocallyConnected2d, ScaleShift
 from training.symmetric import SymmetricBatchNorm2d, SymmetricConv2d
@@ -76,7 +77,7 @@ class Network(nn.Module):
         """
         layer = self.table[name]
         if layer.kind == "dense":
-            values = values.flatten(1)
+            values = flatten_units(values)
         elif values.dim() == 2:
             values = values.view(-1, layer.in_channels, layer.in_size, layer.in_size)
         if layer.kind == "conv":

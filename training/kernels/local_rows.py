@@ -11,7 +11,8 @@ numba; import it only where that is installed.
 import numpy as np
 
 from training.kernels.bf16 import Cells
-from training.kernels.dot_tiles import COLUMNS, SIDE, sum_tile, tall_tile, wide_tile
+from training.kernels.dot_tiles import SIDE, sum_tile, tall_tile, wide_tile
+from training.kernels.vector_code import COLUMNS
 
 _TALL, _WIDE = 8, 4  # Rows of the two tiles of products; the second has twice the columns.
 
