@@ -59,16 +59,24 @@ def build_app() -> typer.Typer:
     return app
 
 
+def error_line(error: BaseException) -> str:
+    """What the user reads of an error.
+
+    >>> error_line(ValueError("b must be  32"))
+    'error: b must be 32'
+    """
+    return f"error: {' '.join(str(error).split()) or type(error).__name__}"
+
+
 def run() -> None:
     """Run the command line. A user's mistake prints one line and exits with 1, or 2 for usage."""
     # Light: the module of errors loads no torch.
-    from training.errors import CheckpointError, DataError, TrainingError  # noqa: PLC0415
+    from training.errors import USER_ERRORS  # noqa: PLC0415
 
     check_siblings(Path(__file__).resolve().parent)
     try:
         build_app()()
-    except (CheckpointError, DataError, TrainingError, ValueError, OSError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
-        sys.exit(f"error: {line}")
+    except USER_ERRORS as error:
+        sys.exit(error_line(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,8 +11,10 @@ from training.config import DataConfig, TrainConfig
 from training.data import Dataset, load_dataset, split_validation
 from training.errors import CheckpointError, DataError
 from training.policy_table import read_policy_table
+from training.ranks import Ranks
 from training.recipes import NO_POLICY, recipe_config
 from training.runs import RunFolder, create_run_folder
+from training.sharding import Sharding, check_ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ def plan_new(
     data_settings: dict[str, Any],
     *,
     out: Path | None,
+    ranks: Ranks,
+    sharding: Sharding,
 ) -> TrainingPlan:
     """A run from a recipe and flags. Its folder is made last, when all else has been checked.
 
@@ -43,6 +47,7 @@ def plan_new(
     chosen = {name: value for name, value in data_settings.items() if value is not None}
     settings = settings | _read_policy(settings["policy"])
     config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
+    check_ranks(config, ranks, sharding)
     dataset = _load(config)
     config.network_spec(
         image_size=dataset.image_size,
@@ -54,7 +59,9 @@ def plan_new(
     return TrainingPlan(config=config, dataset=dataset, folder=folder)
 
 
-def plan_resumed(run: Path, *, source: str | None) -> TrainingPlan:
+def plan_resumed(
+    run: Path, *, source: str | None, ranks: Ranks, sharding: Sharding
+) -> TrainingPlan:
     """A stopped run as it was configured; its images may lie at `source` now.
 
     Raises:
@@ -67,6 +74,7 @@ def plan_resumed(run: Path, *, source: str | None) -> TrainingPlan:
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
     config = TrainConfig.from_dict(checkpoint.config)
+    check_ranks(config, ranks, sharding)
     located = (
         config if source is None else replace(config, data=replace(config.data, source=source))
     )

@@ -19,6 +19,7 @@ from training.image_views import (
     write_views,
 )
 from training.normalization import Normalization
+from training.ranks import BatchPart
 
 
 def prepare_images(
@@ -61,6 +62,7 @@ def augment_images(
     permutation: torch.Tensor | None = None,
     generator: torch.Generator,
     dtype: torch.dtype = torch.float32,
+    part: BatchPart | None = None,
 ) -> torch.Tensor:
     """Randomly changed inputs for training; the permutation comes last.
 
@@ -80,6 +82,8 @@ def augment_images(
         permutation: int64 (s²,) or None.
         generator: Source of all randomness, on the device of the images.
         dtype: Floating type of the result.
+        part: Which part of a batch these images are; None for the whole. Numbers are drawn for the
+            whole batch, so that every part gets what it would get there.
 
     Returns:
         Shape (N, C, s, s), on the device of the images.
@@ -92,8 +96,10 @@ def augment_images(
     _check_augmentation(augmentation, size)
     order = None if permutation is None else permutation.to(images.device)
     if augmentation.chosen_policy is not None:
-        images = apply_policy(images, augmentation.chosen_policy, generator=generator)
-    views = draw_views(len(images), size, augmentation, generator=generator)
+        images = apply_policy(images, augmentation.chosen_policy, generator=generator, part=part)
+    num_drawn = len(images) if part is None else part.num_images
+    views = draw_views(num_drawn, size, augmentation, generator=generator)
+    views = views if part is None else views.of(part.rows)
     if is_compiled(images):
         return write_views(images, views, _input_values(normalization, dtype), order=order)
     inputs = _normalize(gather_views(images, views, order=order), normalization, dtype)

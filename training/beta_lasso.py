@@ -120,15 +120,10 @@ class BetaLasso(ShadowedOptimizer):
         shadow = self.shadows.get(param)
         params, grads = flatten_together(param, grad)
         threshold = group["beta"] * group["l1_coef"]
-        count = beta_lasso_pass(
+        count = beta_lasso_step_(
             params, grads, None if shadow is None else flatten_together(param, shadow)[1],
             lr=group["lr"], l1_coef=group["l1_coef"], threshold=threshold,
         )  # fmt: skip
-        if count is None:
-            _step_in_chunks(params, grads, group["lr"], group["l1_coef"], threshold)
-            if shadow is not None:
-                shadow.copy_(param)
-            count = torch.count_nonzero(params)
         self.set_num_nonzeros(param, count)
 
 
@@ -155,6 +150,37 @@ def beta_lasso_reference_step(
     step = grad.to(param.dtype) + l1_coef * torch.sign(param)
     moved = param - lr * step
     return moved * (moved.abs() >= threshold) + 0.0
+
+
+def beta_lasso_step_(
+    weights: Tensor,
+    gradients: Tensor,
+    shadow: Tensor | None,
+    *,
+    lr: LearningRate,
+    l1_coef: float,
+    threshold: float,
+) -> Tensor | int:
+    """Take one step of Algorithm 1 in place, in one pass where a kernel takes these tensors.
+
+    Args:
+        weights: θ, floating point.
+        gradients: ∇f(θ), the same shape.
+        shadow: bfloat16 of the same shape, which becomes the new θ rounded; or None.
+        lr: η.
+        l1_coef: λ.
+        threshold: βλ.
+
+    Returns:
+        The number of nonzeros after the step.
+    """
+    count = beta_lasso_pass(weights, gradients, shadow, lr=lr, l1_coef=l1_coef, threshold=threshold)
+    if count is not None:
+        return count
+    _step_in_chunks(weights, gradients, lr, l1_coef, threshold)
+    if shadow is not None:
+        shadow.copy_(weights)
+    return torch.count_nonzero(weights)
 
 
 def _step_in_chunks(

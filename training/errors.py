@@ -11,3 +11,7 @@ class DataError(Exception):
 
 class TrainingError(Exception):
     """A run that cannot go on, such as one whose loss is not finite any more."""
+
+
+USER_ERRORS = (CheckpointError, DataError, TrainingError, ValueError, OSError)
+"""What the command line reports in one line, without a traceback."""

@@ -12,6 +12,7 @@ from training.config import DataConfig
 from training.data import ImageSet, load_dataset, pixel_permutation, split_validation
 from training.errors import CheckpointError, DataError
 from training.normalization import Normalization
+from training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ def count_errors(
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    ranks: Ranks = ALONE,
 ) -> int:
     """Number of images whose largest logit is not at their label.
 
@@ -56,22 +58,25 @@ def count_errors(
         images: uint8 images and labels.
         normalization: Applied to the images.
         permutation: Applied to the pixels, (s·s,), or None.
-        batch_size: Images a forward pass; it does not change the count but for rounding.
+        batch_size: Images a forward pass of one rank; it does not change the count but for
+            rounding.
         device: Where to compute; the network must be there.
         dtype: Floating-point type of the inputs; the network's parameters must have it.
+        ranks: Each counts on its rows of every batch, and all return the sum.
     """
     was_training = network.training
     network.eval()
     errors = torch.zeros((), dtype=torch.int64, device=device)
     permutation = None if permutation is None else permutation.to(device)
-    for start in range(0, len(images), batch_size):
-        batch = images.images[start : start + batch_size].to(device)
-        labels = images.labels[start : start + batch_size].to(device)
+    for start in range(0, len(images), batch_size * ranks.size):
+        end = min(start + batch_size * ranks.size, len(images))
+        rows = ranks.rows(end - start, start=start)
+        batch, labels = images.images[rows].to(device), images.labels[rows].to(device)
         logits = network(prepare_images(batch, normalization, permutation=permutation, dtype=dtype))
         right = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
         errors += (~right).sum()
     network.train(was_training)
-    return int(errors)
+    return ranks.sum(int(errors))
 
 
 def input_mapping(checkpoint: Checkpoint) -> tuple[Normalization, Tensor | None]:

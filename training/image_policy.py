@@ -31,6 +31,7 @@ from training.kernels.image_operations import (
 from training.kernels.threads import run_split
 from training.policy import Policy
 from training.policy_rows import prepare_policy
+from training.ranks import BatchPart
 
 SMALLEST_COMPILED = 1 << 17
 """Pixels from which a batch is worth compiled code, which takes seconds to compile once."""
@@ -66,14 +67,27 @@ class Draws:
     rows: Tensor
     boxes: Tensor
 
+    def of(self, images: slice) -> "Draws":
+        """What happens to some of the images."""
+        return Draws(
+            rows=self.rows[:, images].contiguous(), boxes=self.boxes[..., images].contiguous()
+        )
 
-def apply_policy(images: Tensor, policy: Policy, *, generator: torch.Generator) -> Tensor:
+
+def apply_policy(
+    images: Tensor,
+    policy: Policy,
+    *,
+    generator: torch.Generator,
+    part: BatchPart | None = None,
+) -> Tensor:
     """Images changed by a policy, each by draws of its own.
 
     Args:
         images: uint8 (N, C, s, s) with one channel or three; left as they are.
         policy: What may happen.
         generator: Source of all randomness, on the device of the images.
+        part: Which part of a batch these images are; None for the whole.
 
     Raises:
         ValueError: Images of another number of channels.
@@ -83,7 +97,9 @@ def apply_policy(images: Tensor, policy: Policy, *, generator: torch.Generator) 
             f"a policy needs images of 1 or 3 channels, not {images.shape[1]}; use --policy none"
         )
     rows = rows_on(policy, images.shape[-1], images.device)
-    draws = draw_steps(rows, len(images), images.shape[-1], generator=generator)
+    num_drawn = len(images) if part is None else part.num_images
+    draws = draw_steps(rows, num_drawn, images.shape[-1], generator=generator)
+    draws = draws if part is None else draws.of(part.rows)
     if is_compiled(images):
         return apply_compiled(images, rows, draws)
     if triton_images.can_launch(images):

@@ -4,7 +4,7 @@ The draws come first, the same on every path. Then one pass of compiled code on 
 on any device, make the inputs of a network; both give the same bits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -41,6 +41,19 @@ class Views:
     flips: Tensor | None
     offsets: Tensor | None
     centres: Tensor | None
+
+    def of(self, images: slice) -> "Views":
+        """How some of the images are seen."""
+
+        def take(drawn: Tensor | None) -> Tensor | None:
+            return None if drawn is None else drawn[..., images, :].contiguous()
+
+        return replace(
+            self,
+            flips=take(self.flips),
+            offsets=take(self.offsets),
+            centres=take(self.centres),
+        )
 
 
 def draw_views(

@@ -18,10 +18,15 @@ from training.data import (
 )
 from training.errors import TrainingError
 from training.evaluate import count_errors
+from training.lost_ranks import naming_lost_ranks
+from training.network import Network
+from training.ranks import ALONE, Ranks
 from training.run_checkpoints import RunCheckpoints
 from training.runs import RunFolder
 from training.save_schedule import SaveInterval
+from training.sharding import Sharding
 from training.state import TrainingState
+from training.votes import Vote
 
 FINITE_CHECK_EVERY = 50
 """Steps between looks at the loss; each look waits for the device."""
@@ -97,6 +102,8 @@ def train(
     resume_from: Checkpoint | None = None,
     save_every: SaveInterval = SaveInterval(),  # noqa: B008  # frozen
     evaluate_every: int = 1,
+    ranks: Ranks = ALONE,
+    sharding: Sharding = "auto",
 ) -> TrainResult:
     """Train one network and leave its checkpoint in `folder`.
 
@@ -105,9 +112,13 @@ def train(
     to reach bit-identical weights on the same machine. The final one holds the network alone,
     sparse where that is smaller.
 
+    With several ranks each calls this with the same arguments but for the device, the progress and
+    `stop`, which any of them may ask by. Rank 0 alone writes. The weights are those of one rank but
+    for the order of sums, and a run may go on with another number of ranks.
+
     Raises:
-        TrainingError: The loss or a weight is not finite, or a checkpoint could not be written;
-            the last good one stays.
+        TrainingError: The loss or a weight is not finite, a checkpoint could not be written, or
+            another rank is gone; the last good checkpoint stays.
         DataError: The validation split or the batch does not fit the data.
     """
     train_set, validation_set = split_validation(
@@ -132,42 +143,57 @@ def train(
         normalization=normalization,
         permutation=None if permutation is None else permutation.to(device),
         device=device,
+        ranks=ranks,
+        sharding=sharding,
     )
     if resume_from is not None:
         state.restore(resume_from)
+    if resume_from is not None and ranks.is_first:
         folder.keep_metrics_until(state.epoch)
     # Already on the device, so that the evaluation of an epoch moves nothing.
     validation_set, test_set = (_to_device(each, device) for each in (validation_set, dataset.test))
 
-    def errors_on(images: ImageSet) -> int:
+    def errors_on(images: ImageSet, network: Network) -> int:
         return count_errors(
-            state.network,
+            network,
             images,
             normalization,
             permutation=state.permutation,
             device=device,
             dtype=state.dtype,
+            ranks=ranks,
         )
 
     def accuracy_on(images: ImageSet, *, due: bool) -> float | None:
         if not due or len(images) == 0:
             return None
         with state.autocast():
-            return 1 - errors_on(images) / len(images)
+            return 1 - errors_on(images, state.network) / len(images)
 
     metrics: dict[str, Any] = {} if resume_from is None else dict(resume_from.metrics)
-    with RunCheckpoints(
-        state=state,
-        folder=folder,
-        data=record,
-        normalization=normalization,
-        interval=save_every,
-        tell=progress.on_note,
-    ) as checkpoints:
+    way_out = (
+        f"{folder.checkpoint} holds the last good state; go on with "
+        f"torchrun ... -m mdl train --resume {folder.path}"
+    )
+    with (
+        naming_lost_ranks(ranks, way_out),
+        RunCheckpoints(
+            state=state,
+            folder=folder,
+            data=record,
+            normalization=normalization,
+            interval=save_every,
+            tell=progress.on_note,
+        ) as checkpoints,
+        Vote(lambda: stop.requested, ranks) as stopping,
+        Vote(checkpoints.is_due, ranks) as saving,
+    ):
         if resume_from is None:
             checkpoints.save_now(metrics)
         while state.step < state.num_steps:
-            _run_epoch(state, checkpoints, metrics, progress=progress, stop=stop)
+            _run_epoch(
+                state, checkpoints, metrics, progress=progress, stopping=stopping, saving=saving
+            )
             if state.step % state.steps_per_epoch != 0:
                 return TrainResult(
                     status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
@@ -188,20 +214,22 @@ def train(
                 num_nonzeros=state.num_nonzeros(),
             )
             metrics = asdict(epoch_metrics)
-            folder.append_metrics(metrics)
+            if ranks.is_first:
+                folder.append_metrics(metrics)
             progress.on_epoch(epoch_metrics)
-            if stop.requested and not last:
+            if not last and stopping.ask_now():
                 return TrainResult(
                     status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
                 )
-            if not last and checkpoints.is_due():
+            if not last and saving.ask_now():
                 checkpoints.save(metrics)
+        network = state.weights.exact_network()
         metrics = metrics | {
-            "train_errors": errors_on(state.train_set),
+            "train_errors": errors_on(state.train_set, network),
             "num_samples": len(train_set),
-            "validation_errors": errors_on(validation_set),
+            "validation_errors": errors_on(validation_set, network),
             "num_validation": len(validation_set),
-            "test_errors": errors_on(test_set),
+            "test_errors": errors_on(test_set, network),
             "num_test": len(test_set),
         }
         return TrainResult(
@@ -215,23 +243,24 @@ def _run_epoch(
     metrics: dict[str, Any],
     *,
     progress: Progress,
-    stop: Stop,
+    stopping: Vote,
+    saving: Vote,
 ) -> None:
-    """Run to the end of the current epoch, or until `stop` asks, saving on the way when due."""
+    """Run to the end of the current epoch, or until asked to stop, saving on the way when due."""
     state.begin_epoch()
     start, first_step = time.perf_counter(), state.step
     while True:
         state.take_step()
         progress.on_step(state.step, state.num_steps)
-        leaving = state.step % state.steps_per_epoch == 0 or stop.requested
-        saving = not leaving and checkpoints.is_due()
-        if leaving or saving or state.step % FINITE_CHECK_EVERY == 0:
-            _check_finite(state, checkpoints.path, with_weights=leaving or saving)
-        if leaving or saving:
+        leaving = state.step % state.steps_per_epoch == 0 or stopping.ask()
+        due = not leaving and saving.ask()
+        if leaving or due or state.step % FINITE_CHECK_EVERY == 0:
+            _check_finite(state, checkpoints.path, with_weights=leaving or due)
+        if leaving or due:
             state.add_time(time.perf_counter() - start, num_steps=state.step - first_step)
         if leaving:
             return
-        if saving:
+        if due:
             checkpoints.save(metrics)
             start, first_step = time.perf_counter(), state.step
 

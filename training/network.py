@@ -3,7 +3,6 @@
 from abc import abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.architectures import LayerSpec, NetworkSpec
@@ -44,6 +43,7 @@ class Network(nn.Module):
             raise ValueError(f"dropout must lie in [0, 1), not {dropout}")
         self.spec = spec
         self.dropout = dropout
+        self.drop = nn.Dropout(dropout)
         self.folded = folded
         self.table = {layer.name: layer for layer in spec.layers}
         head = [layer.name for layer in spec.layers if layer.group == "fc"]
@@ -83,7 +83,7 @@ class Network(nn.Module):
         if layer.kind == "conv":
             values = values.contiguous(memory_format=torch.channels_last)
         if name in self._dropped:
-            values = F.dropout(values, self.dropout, self.training)
+            values = self.drop(values)
         values = self.get_submodule(name)(values)
         if not layer.normalized:
             return values

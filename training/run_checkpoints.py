@@ -19,6 +19,8 @@ from training.versions import collect_versions
 class RunCheckpoints:
     """Saves a run's state to its folder; a context manager, which ends no write halfway.
 
+    Of several ranks the first one writes, and says when a save is due; all must take part in it.
+
     Args:
         state: The run.
         folder: Where `checkpoint.pt` goes. What killed processes have left there is removed.
@@ -50,7 +52,8 @@ class RunCheckpoints:
         self._writer = CheckpointWriter(self.path)
         self._loop_seconds = 0.0
         self._was_left_out = self._was_told = False
-        remove_leftovers(self.path)
+        if state.ranks.is_first:
+            remove_leftovers(self.path)
 
     def __enter__(self) -> "RunCheckpoints":
         return self
@@ -73,7 +76,7 @@ class RunCheckpoints:
             TrainingError: The last write failed.
         """
         is_busy = self._writer.is_busy()  # after every step, so that a failure is told at once
-        if not self._schedule.is_due(self._state.step):
+        if not (self._state.ranks.is_first and self._schedule.is_due(self._state.step)):
             return False
         allowed = not is_busy and self._schedule.begin_save(self._cost)
         self._was_left_out |= not allowed
@@ -89,7 +92,9 @@ class RunCheckpoints:
             TrainingError: The last write failed.
         """
         start = time.perf_counter()
-        self._writer.submit(self._collect(metrics, final=False))
+        checkpoint = self._collect(metrics, final=False)
+        if self._state.ranks.is_first:
+            self._writer.submit(checkpoint)
         self._loop_seconds += time.perf_counter() - start
 
     def save_now(self, metrics: dict[str, Any], *, final: bool = False) -> Checkpoint:
@@ -99,7 +104,8 @@ class RunCheckpoints:
             OSError: The file cannot be written; the one before it is still there.
         """
         checkpoint = self._collect(metrics, final=final)
-        self._writer.write_now(checkpoint)
+        if self._state.ranks.is_first:
+            self._writer.write_now(checkpoint)
         return checkpoint
 
     @property
@@ -108,10 +114,9 @@ class RunCheckpoints:
 
     def _collect(self, metrics: dict[str, Any], *, final: bool) -> Checkpoint:
         """The state as it is now; its tensors are the run's own and change with the next step."""
-        network = self._state.network
         return Checkpoint(
-            network=network.spec,
-            state={name: value.detach() for name, value in network.state_dict().items()},
+            network=self._state.network.spec,
+            state=self._state.weights.whole_state(),
             data=self._data,
             normalization=self._normalization,
             config=self._state.config.to_dict(),

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 
 class ShadowedOptimizer(torch.optim.Optimizer):
@@ -20,7 +21,7 @@ class ShadowedOptimizer(torch.optim.Optimizer):
         shadows: Parameter to its shadow, a bfloat16 leaf of the same shape on the same device.
     """
 
-    shadows: dict[Tensor, Tensor]
+    shadows: dict[Tensor, nn.Parameter]
     _counts: dict[Tensor, Tensor]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -31,8 +32,8 @@ class ShadowedOptimizer(torch.optim.Optimizer):
     def attach_shadows(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give float32 parameters shadows, equal to them rounded to bfloat16."""
         for parameter in parameters:
-            shadow = parameter.detach().to(torch.bfloat16, copy=True)
-            self.shadows[parameter] = shadow.requires_grad_()
+            shadow = nn.Parameter(parameter.detach().to(torch.bfloat16, copy=True))
+            self.shadows[parameter] = shadow
 
     @torch.no_grad()
     def refresh_shadows(self) -> None:
@@ -65,6 +66,26 @@ class ShadowedOptimizer(torch.optim.Optimizer):
         if isinstance(count, int):
             count = torch.tensor(count)
         self._counts[parameter] = count
+
+
+class ShadowedNetwork(nn.Module):
+    """A network that computes with shadows; its parameters are the tensors that get gradients.
+
+    Args:
+        network: Keeps its own parameters, modules and mode.
+        shadows: Name of a parameter to the shadow that takes its place; may be empty.
+    """
+
+    def __init__(self, network: nn.Module, shadows: dict[str, nn.Parameter]) -> None:
+        super().__init__()
+        self._network = (network,)  # in a tuple, so that its own parameters are not registered
+        self._shadows: dict[str, Tensor] = {**shadows}
+        self.leaves = nn.ParameterList((dict(network.named_parameters()) | shadows).values())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's outputs."""
+        outputs: Tensor = functional_call(self._network[0], self._shadows, (inputs,))
+        return outputs
 
 
 def flatten_together(param: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:

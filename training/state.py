@@ -1,26 +1,26 @@
 """The whole state of a training run between two steps, and how one step changes it."""
 
 import hashlib
-import math
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from training.architectures import NetworkSpec
 from training.augment import augment_images
-from training.beta_lasso import BetaLasso, beta_lasso_groups
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.data import ImageSet
 from training.errors import CheckpointError, DataError
 from training.models import Network, build_network
 from training.normalization import Normalization
-from training.sgd import MomentumSgd
-from training.shadow import ShadowedOptimizer
+from training.optimizers import cosine_lr
+from training.ranks import ALONE, Ranks
+from training.replicas import Replicas, span_ranks
+from training.sharding import Sharding, chooses_shards
+from training.shards import Shards, local_part
 from training.step_graph import StepGraph
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -36,6 +36,9 @@ class TrainingState:
     At precision bf16 the layers compute with shadows of their weights (`training.shadow`). On CUDA
     a step is recorded once as a graph and then replayed, but for fp16, whose loss scaling looks at
     every step.
+
+    Several ranks share out the images of every step. They then take their steps without a graph,
+    and whatever sums over them must be asked for on each.
 
     Attributes:
         step: Steps done.
@@ -54,19 +57,23 @@ class TrainingState:
         normalization: Normalization,
         permutation: Tensor | None,
         device: torch.device,
+        ranks: Ranks = ALONE,
+        sharding: Sharding = "never",
     ) -> None:
         if len(train_set) < 2:
             raise DataError(f"training needs at least 2 images, not {len(train_set)}")
-        self.config, self.device = config, device
+        self.config, self.device, self.ranks = config, device, ranks
         self.train_set, self.normalization, self.permutation = train_set, normalization, permutation
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
         self.batch_size = min(config.batch_size, len(train_set))
         self.steps_per_epoch = len(train_set) // self.batch_size
         self.num_steps = config.epochs * self.steps_per_epoch
-        self.network = _build(spec, config, device, self.dtype)
-        self.optimizer = build_optimizer(self.network, config)
-        if config.precision == "bf16":
-            self.optimizer.attach_shadows(self._layer_weights().values())
+        self.network = _build(spec, config, self.dtype)
+        span_ranks(self.network, ranks, num_images=self.batch_size)
+        sharded = chooses_shards(sharding, spec=spec, config=config, ranks=ranks, device=device)
+        kind = Shards if sharded else Replicas
+        self.weights: Shards | Replicas = kind(self.network, config, ranks=ranks, device=device)
+        self.optimizer = self.weights.optimizer
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.augment_generator = torch.Generator(device)
         self.step = 0
@@ -74,10 +81,11 @@ class TrainingState:
         self.images_per_second = 0.0
         self.last_lr = config.lr
         self._order = torch.empty(0, dtype=torch.int64, device=device)
-        self._chosen = torch.zeros(self.batch_size, dtype=torch.int64, device=device)
+        self._part = ranks.part(self.batch_size)
+        self._chosen = torch.zeros(len(self._part), dtype=torch.int64, device=device)
         self._lr = torch.zeros((), dtype=self.dtype, device=device)
         self._graph: StepGraph | None = None
-        if device.type == "cuda" and config.precision != "fp16":
+        if device.type == "cuda" and config.precision != "fp16" and ranks.size == 1:
             self._graph = StepGraph(self._compute_step, generator=self.augment_generator)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._num_right = torch.zeros((), dtype=torch.int64, device=device)
@@ -105,7 +113,7 @@ class TrainingState:
     def take_step(self) -> None:
         """One step of the optimizer on the next batch. Nothing here waits for the device."""
         start = self.step % self.steps_per_epoch * self.batch_size
-        self._chosen.copy_(self._order[start : start + self.batch_size])
+        self._chosen.copy_(self._order[self.ranks.rows(self.batch_size, start=start)])
         self._set_lr(cosine_lr(self.config.lr, self.step, self.num_steps))
         self.network.train()
         if self._graph is not None:
@@ -124,30 +132,26 @@ class TrainingState:
             permutation=self.permutation,
             generator=self.augment_generator,
             dtype=torch.bfloat16 if self.optimizer.shadows else self.dtype,
+            part=self._part,
         )
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.forward(inputs).to(self.dtype)
         loss = F.cross_entropy(logits, labels)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        # Gradients are averaged over ranks, whose parts of the batch may differ by one image.
+        share = len(self._part) * self.ranks.size / self.batch_size
+        objective = loss if share == 1 else loss * share
+        self.scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
+        self.weights.take_gradients()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self._loss_sum += loss.detach() * self.batch_size
+        self._loss_sum += loss.detach() * len(labels)
         self._num_right += (logits.detach().argmax(dim=1) == labels).sum()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The network's logits at the configured precision, through the shadows if it has them."""
-        shadows = {
-            name: self.optimizer.shadows[weight]
-            for name, weight in self._layer_weights().items()
-            if weight in self.optimizer.shadows
-        }
         with self.autocast():
-            logits: Tensor = functional_call(self.network, shadows, (inputs,))
+            logits: Tensor = self.weights.model(inputs)
         return logits
-
-    def _layer_weights(self) -> dict[str, torch.nn.Parameter]:
-        names = [f"{layer.name}.weight" for layer in self.network.spec.layers]
-        return {name: self.network.get_parameter(name) for name in names}
 
     def _set_lr(self, lr: float) -> None:
         """Tell the optimizer; a graph reads the number from the device's memory."""
@@ -168,11 +172,11 @@ class TrainingState:
 
     def mean_loss(self) -> float:
         """Mean loss in nats over the images of the epoch so far."""
-        return float(self._loss_sum) / self._num_seen
+        return self.ranks.sum_real(float(self._loss_sum)) / self._num_seen
 
     def mean_accuracy(self) -> float:
         """Share of the epoch's images so far that were right when they were seen."""
-        return int(self._num_right) / self._num_seen
+        return self.ranks.sum(int(self._num_right)) / self._num_seen
 
     @property
     def _num_seen(self) -> int:
@@ -180,35 +184,29 @@ class TrainingState:
 
     def loss_is_finite(self) -> bool:
         """Whether every loss of this epoch is finite."""
-        return bool(torch.isfinite(self._loss_sum))
+        return self.ranks.all_hold(bool(torch.isfinite(self._loss_sum)))
 
     def weights_are_finite(self) -> bool:
         """Whether every tensor of the network is finite."""
         extremes = [
             bound
-            for tensor in self.network.state_dict().values()
+            for tensor in map(local_part, self.network.state_dict().values())
             if tensor.is_floating_point() and tensor.numel() > 0
             for bound in tensor.aminmax()  # NaN is both
         ]
-        return bool(torch.isfinite(torch.stack(extremes)).all())
+        return self.ranks.all_hold(bool(torch.isfinite(torch.stack(extremes)).all()))
 
     def num_nonzeros(self) -> dict[str, int]:
         """Nonzero weights by layer."""
-        counts = {}
-        for layer, weight in zip(
-            self.network.spec.layers, self._layer_weights().values(), strict=True
-        ):
-            count = self.optimizer.num_nonzeros(weight)
-            counts[layer.name] = int(torch.count_nonzero(weight) if count is None else count)
-        return counts
+        return self.weights.num_nonzeros()
 
     def resume_dict(self) -> dict[str, Any]:
         """All but the network's own state, as primitives and tensors."""
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "loss_sum": float(self._loss_sum),
-            "num_right": int(self._num_right),
+            "loss_sum": self.ranks.sum_real(float(self._loss_sum)),
+            "num_right": self.ranks.sum(int(self._num_right)),
             "device": self.device.type,
             "optimizer": self._optimizer_dict(),
             "scaler": self.scaler.state_dict(),
@@ -220,7 +218,7 @@ class TrainingState:
         }
 
     def _optimizer_dict(self) -> dict[str, Any]:
-        saved = self.optimizer.state_dict()
+        saved = self.weights.whole_optimizer_state()
         groups = [group | {"lr": self.last_lr} for group in saved["param_groups"]]
         return saved | {"param_groups": groups}
 
@@ -237,14 +235,12 @@ class TrainingState:
         if saved is None:
             raise CheckpointError("the run is finished; there is nothing to resume")
         try:
-            self.network.load_state_dict(checkpoint.state)
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.optimizer.refresh_shadows()
+            self.weights.load(checkpoint.state, saved["optimizer"])
             self.scaler.load_state_dict(saved["scaler"])
             self.step = int(saved["step"])
             self.seconds = float(saved["seconds"])
-            self._loss_sum.fill_(float(saved["loss_sum"]))
-            self._num_right.fill_(int(saved["num_right"]))
+            self._loss_sum.fill_(float(saved["loss_sum"]) if self.ranks.is_first else 0.0)
+            self._num_right.fill_(int(saved["num_right"]) if self.ranks.is_first else 0)
             torch.set_rng_state(saved["cpu_generator"])
             if saved["device"] == self.device.type:
                 self.augment_generator.set_state(saved["augment_generator"])
@@ -264,32 +260,6 @@ def derive_seed(seed: int, purpose: str, index: int = 0) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def cosine_lr(lr: float, step: int, num_steps: int) -> float:
-    """η_t = η (1 + cos(π t / T)) / 2 for step t of T, from 0; per step, not per epoch.
-
-    >>> cosine_lr(0.1, 0, 100), round(cosine_lr(0.1, 50, 100), 12)
-    (0.1, 0.05)
-    """
-    return lr * (1 + math.cos(math.pi * step / num_steps)) / 2
-
-
-def build_optimizer(network: Network, config: TrainConfig) -> ShadowedOptimizer:
-    """β-lasso or SGD; neither shrinks BatchNorm and biases, by L1 or by weight decay."""
-    groups = beta_lasso_groups(
-        network, l1_conv=config.l1_conv, l1_fc=config.l1_fc, beta=config.beta
-    )
-    if config.method == "beta-lasso":
-        return BetaLasso(groups, lr=config.lr)
-    decay = {"conv": config.weight_decay, "fc": config.weight_decay, "rest": 0.0}
-    return MomentumSgd(
-        [{"params": group["params"], "weight_decay": decay[group["name"]]} for group in groups],
-        lr=config.lr,
-        momentum=config.momentum,
-    )
-
-
-def _build(
-    spec: NetworkSpec, config: TrainConfig, device: torch.device, dtype: torch.dtype
-) -> Network:
+def _build(spec: NetworkSpec, config: TrainConfig, dtype: torch.dtype) -> Network:
     torch.manual_seed(derive_seed(config.seed, "initialisation"))
-    return build_network(spec, dropout=config.dropout).to(device=device, dtype=dtype)
+    return build_network(spec, dropout=config.dropout).to(dtype)

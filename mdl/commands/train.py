@@ -38,6 +38,14 @@ class Precision(StrEnum):
     fp64 = "fp64"
 
 
+class Shard(StrEnum):
+    """When the ranks share the weights out instead of having a copy each."""
+
+    auto = "auto"
+    never = "never"
+    always = "always"
+
+
 class Normalize(StrEnum):
     """Where the normalisation constants come from."""
 
@@ -190,12 +198,20 @@ def train(
     evaluate_every: Annotated[
         int, typer.Option(min=1, help="Epochs between evaluations.", rich_help_panel=RUN)
     ] = 1,
+    shard: Annotated[
+        Shard,
+        typer.Option(
+            help="Share the weights out among ranks (FSDP2); auto: where a copy outgrows a card.",
+            rich_help_panel=RUN,
+        ),
+    ] = Shard.auto,
     device: DeviceOption = Device.auto,
     json: JsonOption = False,
 ) -> None:
     """Train a network and write its checkpoint.
 
-    Ctrl-C saves and stops; --resume goes on to the same weights.
+    Ctrl-C saves and stops; --resume goes on to the same weights. On many GPUs and machines:
+    torchrun --nproc-per-node GPUS -m mdl train ..., with the same options and results.
     """
     settings = {
         "base_channels": base_channels, "hidden_units": hidden_units, "kernel_size": kernel_size,
@@ -218,21 +234,33 @@ def train(
             options = ", ".join(_as_typed(name) for name in extra)
             raise typer.BadParameter(
                 f"{options} cannot change a run that goes on; use --resume alone, "
-                "with --data, --device, --save-every or --evaluate-every",
+                "with --data, --device, --shard, --save-every or --evaluate-every",
                 param_hint="--resume",
             )
-        from mdl.training_plan import plan_resumed
-
-        plan = plan_resumed(resume, source=data)
     elif network is None:
         raise typer.BadParameter("name a network, such as s-fc", param_hint="NETWORK")
-    else:
-        from mdl.training_plan import plan_new
 
-        if precision is None:
-            settings["precision"] = _choose_precision(device)
-        plan = plan_new(network, str(recipe or Recipe.quick), settings, data_settings, out=out)
-    _execute(plan, device=device, save_every=interval, evaluate_every=evaluate_every, as_json=json)
+    from mdl.launch import launched_ranks
+    from mdl.training_plan import plan_new, plan_resumed
+    from mdl.training_run import carry_out
+
+    with launched_ranks(device) as (ranks, chosen):
+
+        def make_plan() -> "TrainingPlan":
+            if resume is not None:
+                return plan_resumed(resume, source=data, ranks=ranks, sharding=shard.value)
+            if precision is None:
+                settings["precision"] = _choose_precision(device)
+            return plan_new(
+                network or "", str(recipe or Recipe.quick), settings, data_settings, out=out,
+                ranks=ranks, sharding=shard.value,
+            )  # fmt: skip
+
+        code = carry_out(
+            ranks.from_first(make_plan), ranks=ranks, device=chosen, sharding=shard.value,
+            save_every=interval, evaluate_every=evaluate_every, as_json=json,
+        )  # fmt: skip
+    raise typer.Exit(code)
 
 
 def _as_typed(name: str) -> str:
@@ -259,56 +287,3 @@ def _parse_interval(text: str) -> "SaveInterval":
 
 def _value(choice: StrEnum | None) -> str | None:
     return None if choice is None else choice.value
-
-
-def _execute(
-    plan: "TrainingPlan",
-    *,
-    device: Device,
-    save_every: "SaveInterval",
-    evaluate_every: int,
-    as_json: bool,
-) -> None:
-    from mdl.devices import choose_device
-    from mdl.progress import TrainingProgress
-    from mdl.training_report import print_result
-    from training.loop import train as run_training
-    from training.recipes import missing_parts
-    from training.signals import StopRequest
-    from training.versions import collect_versions
-
-    log = console.stderr()
-    chosen = choose_device(device)
-    config, dataset = plan.config, plan.dataset
-    folder, resume_from = plan.folder, plan.resume_from
-    log.print(
-        f"{config.network} by {config.method} on {dataset.name}: {len(dataset.train):,} images of "
-        f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}, {config.epochs} epochs, "
-        f"{config.precision} on {chosen}, in {folder.path}",
-        markup=False,
-    )
-    log.print(f"Augmentation policy: {config.augmentation.policy or 'none'}.", markup=False)
-    if resume_from is None:
-        log.print(f"Recipe {config.recipe} does not have {missing_parts(config)}.", markup=False)
-        folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
-    with StopRequest() as stop, TrainingProgress(num_epochs=config.epochs) as progress:
-        result = run_training(
-            config=config, dataset=dataset, folder=folder, device=chosen, progress=progress,
-            stop=stop, resume_from=resume_from, save_every=save_every,
-            evaluate_every=evaluate_every,
-        )  # fmt: skip
-    if as_json:
-        console.print_json(
-            {
-                "run": str(folder.path),
-                "checkpoint": str(folder.checkpoint),
-                "status": result.status,
-                "network": config.network,
-                "metrics": result.metrics,
-            }
-        )
-    elif result.status == "finished":
-        print_result(result.metrics, result.checkpoint, folder)
-    if result.status == "stopped":
-        log.print(f"Stopped and saved. Go on with: mdl train --resume {folder.path}", markup=False)
-        raise typer.Exit(128 + (stop.signal_number or 0))

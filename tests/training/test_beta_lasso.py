@@ -105,7 +105,7 @@ def test_not_made_biases_and_normalisation_shrunk_or_cut() -> None:
 
 
 def test_not_made_schedule_by_batches_with_its_period_in_epochs() -> None:
-    from training.state import cosine_lr
+    from training.optimizers import cosine_lr
 
     num_epochs, steps_per_epoch = 5, 7
     num_steps = num_epochs * steps_per_epoch

@@ -16,8 +16,9 @@ from training.errors import CheckpointError, TrainingError
 from training.evaluate import count_errors
 from training.loop import EpochMetrics, TrainResult, train
 from training.normalization import Normalization
+from training.optimizers import build_optimizer, cosine_lr
 from training.runs import RunFolder
-from training.state import TrainingState, build_optimizer, cosine_lr, derive_seed
+from training.state import TrainingState, derive_seed
 
 CPU = torch.device("cpu")
 

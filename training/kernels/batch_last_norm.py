@@ -68,6 +68,13 @@ def measure_row(row: Cells, lanes: Cells, squares: Cells) -> tuple[float, float]
     return origin + shift, max(0.0, join(squares) / len(row) - shift * shift)
 
 
+def measure_rows(values: Cells, mean: Cells, variance: Cells, start: int, stop: int) -> None:
+    """Means and variances of rows start, ..., stop - 1."""
+    lanes, squares = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
+    for i in range(start, stop):
+        mean[i], variance[i] = measure_row(values[i], lanes, squares)
+
+
 def normalize_features(
     values: Cells,
     weight: Cells,

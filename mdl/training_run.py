@@ -1,0 +1,73 @@
+"""Carries out what `mdl train` plans: trains, and tells how it ended."""
+
+import signal
+
+import torch
+
+from mdl import console
+from mdl.launch import resume_command
+from mdl.progress import TrainingProgress
+from mdl.training_plan import TrainingPlan
+from mdl.training_report import print_result
+from training.loop import train
+from training.ranks import Ranks
+from training.recipes import missing_parts
+from training.save_schedule import SaveInterval
+from training.sharding import Sharding
+from training.signals import StopRequest
+from training.versions import collect_versions
+
+
+def carry_out(
+    plan: TrainingPlan,
+    *,
+    ranks: Ranks,
+    device: torch.device,
+    sharding: Sharding,
+    save_every: SaveInterval,
+    evaluate_every: int,
+    as_json: bool,
+) -> int:
+    """Train on this rank and print the result.
+
+    Returns:
+        The exit code: 0, or 128 and the number of the signal that stopped the run.
+    """
+    log = console.stderr()
+    place = str(device) if ranks.size == 1 else f"{ranks.size} ranks of {device.type}"
+    config, dataset = plan.config, plan.dataset
+    folder, resume_from = plan.folder, plan.resume_from
+    log.print(
+        f"{config.network} by {config.method} on {dataset.name}: {len(dataset.train):,} images of "
+        f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}, {config.epochs} epochs, "
+        f"{config.precision} on {place}, in {folder.path}",
+        markup=False,
+    )
+    log.print(f"Augmentation policy: {config.augmentation.policy or 'none'}.", markup=False)
+    if resume_from is None:
+        log.print(f"Recipe {config.recipe} does not have {missing_parts(config)}.", markup=False)
+        if ranks.is_first:
+            folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
+    with StopRequest() as stop, TrainingProgress(num_epochs=config.epochs) as progress:
+        result = train(
+            config=config, dataset=dataset, folder=folder, device=device, progress=progress,
+            stop=stop, resume_from=resume_from, save_every=save_every,
+            evaluate_every=evaluate_every, ranks=ranks, sharding=sharding,
+        )  # fmt: skip
+    if as_json:
+        console.print_json(
+            {
+                "run": str(folder.path),
+                "checkpoint": str(folder.checkpoint),
+                "status": result.status,
+                "network": config.network,
+                "metrics": result.metrics,
+            }
+        )
+    elif result.status == "finished":
+        print_result(result.metrics, result.checkpoint, folder)
+    if result.status == "finished":
+        return 0
+    command = resume_command(ranks, folder.path)
+    log.print(f"Stopped and saved. Go on with: {command}", markup=False)
+    return 128 + (stop.signal_number or signal.SIGTERM)  # Another rank's, if not this one's.
