@@ -73,7 +73,7 @@ def exact_network(network: Network, device: torch.device | str = "cpu") -> Netwo
     for name, module in list(exact.named_children()):
         if isinstance(module, _Linear):
             setattr(exact, name, _ExactLayer(module))
-        elif not isinstance(module, ScaleShift):
+        elif not isinstance(module, ScaleShift | nn.Dropout):  # dropout passes all on
             raise ValueError(f"{name} is a {type(module).__name__}, which has no exact evaluation")
     return exact
 

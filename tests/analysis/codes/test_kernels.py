@@ -7,6 +7,7 @@ import pytest
 
 from analysis.codes import kernels, range_kernel, support_kernel
 from analysis.codes.kernels import load_kernels
+from training.kernels import compiled
 
 
 def test_plain_python_is_the_modules_own_functions() -> None:
@@ -29,11 +30,11 @@ def test_without_numba_plain_python_does(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_cache_goes_by_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = kernels._source_hash()
+    before = compiled._source_hash(kernels._MODULES)
     changed = tmp_path / "range_kernel.py"
     changed.write_bytes(Path(str(range_kernel.__file__)).read_bytes() + b"\n# changed\n")
     monkeypatch.setattr(range_kernel, "__file__", str(changed))
-    assert kernels._source_hash() != before
+    assert compiled._source_hash(kernels._MODULES) != before
 
 
 def test_a_folder_that_cannot_be_made_is_no_obstacle(tmp_path: Path) -> None:
@@ -41,8 +42,8 @@ def test_a_folder_that_cannot_be_made_is_no_obstacle(tmp_path: Path) -> None:
         CACHE_DIR = "before"
 
     (tmp_path / "file").touch()
-    with kernels._cache_in(Config, tmp_path / "file" / "below"):
+    with compiled._cache_in(Config, tmp_path / "file" / "below"):
         assert Config.CACHE_DIR == "before"
-    with kernels._cache_in(Config, tmp_path / "folder"):
+    with compiled._cache_in(Config, tmp_path / "folder"):
         assert str(tmp_path / "folder") == Config.CACHE_DIR
     assert Config.CACHE_DIR == "before"
