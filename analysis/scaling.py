@@ -212,7 +212,8 @@ def num_padding_weights(layer: LayerSpec) -> int:
         num_acting = sum(map(sum, meets))
     else:
         num_acting = sum(map(any, zip(*meets, strict=True)))
-    return layer.num_weights - num_acting**2 * layer.in_channels * layer.out_channels
+    num_kernels = layer.out_channels // layer.symmetries
+    return layer.num_weights - num_acting**2 * layer.in_channels * num_kernels
 
 
 def _compare_totals(spec: NetworkSpec, rows: list[Comparison]) -> Comparison:

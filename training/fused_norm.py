@@ -176,6 +176,6 @@ def _move_statistics(norm: BatchNorm, mean: Tensor, variance: Tensor, count: int
     unbiased = variance * (count / (count - 1))
     for running, fresh in ((norm.running_mean, mean), (norm.running_var, unbiased)):
         if running is not None and norm.momentum is not None:
-            running.add_(fresh.sub_(running), alpha=norm.momentum)
+            running.add_(fresh - running, alpha=norm.momentum)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)

@@ -59,7 +59,9 @@ NETWORK, DATA, TRAINING, RUN = "Network", "Data", "Training", "Run"
 def train(
     network: Annotated[
         str | None,
-        typer.Argument(help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc or resnet18."),
+        typer.Argument(
+            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18 or tiny-conv."
+        ),
     ] = None,
     recipe: Annotated[
         Recipe | None,
@@ -149,7 +151,10 @@ def train(
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(help="η at the start of the cosine. (default: 0.1)", rich_help_panel=TRAINING),
+        typer.Option(
+            help="Learning rate η at the start of its cosine schedule. (default: 0.1)",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     l1_conv: Annotated[
         float | None, typer.Option(help="λ of conv-like layers.", rich_help_panel=TRAINING)
@@ -175,7 +180,7 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of every random choice. (default: 0)", rich_help_panel=TRAINING),
+        typer.Option(help="Seed of all random choices. (default: 0)", rich_help_panel=TRAINING),
     ] = None,
     out: Annotated[
         Path | None,

@@ -303,3 +303,11 @@ def test_blocks_are_the_papers_layers():
     ]  # fmt: skip
     sides = [block.side for block in describe_blocks("d-conv", image_size=28, num_classes=10)]
     assert sides == [28, 28, 14, 14, 7, 7, 4, 4, 2, 1, 1]
+
+
+def test_no_layer_has_a_negative_number_of_padding_weights() -> None:
+    for name in NETWORKS:
+        width = {"hidden_units": 8} if name == "3-fc" else {"base_channels": 2}
+        spec = NetworkSpec(name=name, image_size=32, num_classes=10, **width)
+        for layer in spec.layers:
+            assert 0 <= num_padding_weights(layer) < layer.num_weights

@@ -23,10 +23,11 @@ def test_put_batch_last_permutes(layout, shape):
     assert torch.equal(last, images.permute(2, 3, 1, 0))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_flatten_units_flattens(layout, shape):
-    images = LAYOUTS[layout](torch.randn(shape, dtype=torch.float64)).requires_grad_()
+@pytest.mark.parametrize("shape", [*SHAPES, (600, 3, 9, 9)])
+def test_flatten_units_flattens(layout, shape, dtype):
+    images = LAYOUTS[layout](torch.randn(shape).to(dtype)).requires_grad_()
     rows = flatten_units(images)
     assert torch.equal(rows, images.flatten(1))
     upstream = torch.randn_like(rows)

@@ -29,8 +29,8 @@ def make_norm(values: Tensor, layout: str) -> nn.BatchNorm1d | nn.BatchNorm2d:
         if layout == "channels last"
         else nn.BatchNorm1d(values[0].numel())
     )
-    nn.init.normal_(norm.weight)
-    nn.init.normal_(norm.bias)
+    for tensor in (norm.weight, norm.bias, norm.running_mean):  # as after many steps
+        nn.init.normal_(tensor)
     return norm
 
 

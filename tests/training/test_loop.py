@@ -271,6 +271,26 @@ def test_shadows_change_no_bit_of_a_step_under_autocast(method: str) -> None:
             assert torch.equal(weight, state.network.get_parameter(name)), name
 
 
+@pytest.mark.parametrize("network", ["s-conv", "s-local", "s-fc", "d-conv", "d-local", "resnet18"])
+def test_bf16_learns_as_fp32_does(network: str) -> None:
+    """Many steps, so that a fault that grows with the running statistics shows."""
+    losses = []
+    for precision in ("fp32", "bf16"):
+        config = make_config(
+            network=network, base_channels=4, method="sgd", l1_conv=0.0, l1_fc=0.0, momentum=0.9,
+            epochs=10, batch_size=32, dropout=0.0, precision=precision,
+        )  # fmt: skip
+        config = replace(config, kernel_size=3 if network == "resnet18" else None)
+        state = make_state(config)
+        while state.step < state.num_steps:
+            if state.step % state.steps_per_epoch == 0:
+                state.begin_epoch()
+            state.take_step()
+        losses.append(state.mean_loss())
+    assert losses[0] < 0.9
+    assert losses[1] == pytest.approx(losses[0], abs=0.1)
+
+
 def test_counts_of_nonzeros_come_with_the_step() -> None:
     state = make_state(make_config())
     state.begin_epoch()

@@ -1,0 +1,123 @@
+"""Which zero weights cannot come back in this step: certified by a bound on their gradients.
+
+The gradient of weight (i, j) of a linear layer is ∂_ij = Σ_n Δ_in X_jn over the batch. β-lasso
+leaves a zero weight at zero unless |η ∂_ij| >= βλ. With means over the batch taken out,
+
+    ∂_ij = Σ_n (Δ_in - Δ̄_i) (X_jn - X̄_j) + N Δ̄_i X̄_j,
+    |∂_ij| <= ‖Δ_i - Δ̄_i‖ ‖X_j - X̄_j‖ + N |Δ̄_i X̄_j|                    (Cauchy-Schwarz)
+
+which holds for all numbers. Behind BatchNorm in training Δ̄_i is 0 but for rounding, so taking the
+means out costs nothing there and shortens X_j.
+
+**Rounding.** The gradient that a dense step computes is not ∂_ij. A sum of N products in any order
+in arithmetic of unit roundoff u is off by at most γ_N ‖Δ_i‖ ‖X_j‖, γ_N = N u / (1 - N u). Rounding
+it to bfloat16 then multiplies it by at most 1 + 2⁻⁸, and the product with η by 1 + u. The norms
+here are measured with a relative error below 2⁻¹⁰ in low precision and 2⁻⁴⁰ in float64.
+`inflation` takes all of these in. NaN certifies nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.norm_passes import measure_batch_last
+from training.sparse.backend import backend_name
+
+_UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-24, torch.float32: 2.0**-24, torch.float64: 2.0**-53}
+_MEASURED = {torch.bfloat16: 2.0**-10, torch.float32: 2.0**-10, torch.float64: 2.0**-40}
+_BF16_ROUNDING = 2.0**-8
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Norms of the lines of a matrix (lines, N) over the batch.
+
+    Attributes:
+        spreads: ‖x - x̄‖ of each line, float64.
+        means: √N |x̄| of each line, float64.
+        batch: N.
+        dtype: Of the matrix.
+    """
+
+    spreads: Tensor
+    means: Tensor
+    batch: int
+    dtype: torch.dtype
+
+    @property
+    def norms(self) -> Tensor:
+        """‖x‖ of each line."""
+        return torch.hypot(self.spreads, self.means)
+
+    def select(self, lines: Tensor) -> "Lines":
+        """Some of the lines, by their numbers."""
+        return Lines(self.spreads[lines], self.means[lines], self.batch, self.dtype)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a step must look at: every weight outside rows x columns is certified if it is zero.
+
+    Attributes:
+        rows: int64, the open rows, ascending.
+        columns: int64, the open columns, ascending; empty if no row is open.
+        num_rows: Rows in all.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    num_rows: int
+
+    @property
+    def certified_share(self) -> float:
+        """Share of the rows in which no zero weight can come back."""
+        return 1 - len(self.rows) / max(1, self.num_rows)
+
+
+def measure_lines(matrix: Tensor) -> Lines:
+    """Norms of each line of a bfloat16, float32 or float64 matrix (lines, N), N >= 1."""
+    batch = matrix.shape[1]
+    if matrix.dtype == torch.bfloat16 and backend_name(matrix.device) == "numba":
+        moments = measure_batch_last(matrix.detach().contiguous().view(torch.uint16).numpy())
+        mean, variance = torch.from_numpy(moments.mean), torch.from_numpy(moments.variance)
+    else:
+        variance, mean = torch.var_mean(matrix.double(), dim=1, correction=0)
+    return Lines((variance * batch).sqrt(), mean.abs() * batch**0.5, batch, matrix.dtype)
+
+
+def screen(deltas: Lines, inputs: Lines, *, lr: float, threshold: float) -> Screen:
+    """The rows and columns in which a zero weight may come back.
+
+    Args:
+        deltas: Lines of Δ (rows, N), the gradient at the layer's output.
+        inputs: Lines of X (columns, N), the layer's input.
+        lr: η >= 0.
+        threshold: βλ, as the step rounds it, > 0.
+
+    Raises:
+        ValueError: A threshold that is not > 0: without one every weight comes back.
+    """
+    if not threshold > 0:
+        raise ValueError(
+            f"threshold must be > 0, not {threshold}; nothing is certified without one"
+        )
+    drift, scale = inflation(inputs.dtype, inputs.batch)
+    limit = threshold / scale
+
+    def find_open(lines: Lines, others: Lines) -> Tensor:
+        bounds = lines.spreads * others.spreads.max() + lines.means * others.means.max()
+        bounds += drift * lines.norms * others.norms.max()
+        return (~(lr * bounds < limit)).nonzero()[:, 0]  # NaN is open
+
+    rows = find_open(deltas, inputs)
+    columns = find_open(inputs, deltas.select(rows)) if len(rows) else rows
+    return Screen(rows, columns, len(deltas.spreads))
+
+
+def inflation(dtype: torch.dtype, batch: int) -> tuple[float, float]:
+    """What rounding adds to the bound: a share of ‖Δ_i‖ ‖X_j‖, and a factor on the whole."""
+    roundoff, measured = _UNIT_ROUNDOFF[dtype], _MEASURED[dtype]
+    drift = batch * roundoff / (1 - batch * roundoff)
+    stored = _BF16_ROUNDING if dtype == torch.bfloat16 else roundoff
+    return drift, (1 + measured) ** 2 * (1 + stored) * (1 + roundoff) ** 2
