@@ -32,8 +32,8 @@ def print_bench(report: BenchReport) -> None:
     unsteady = [line for lines in report.groups.values() for line in lines if not line.is_steady]
     if unsteady:
         console.stdout().print(
-            f"Rounds differ widely in {len(unsteady)} pieces ({unsteady[0].piece}, ...): something "
-            "else may be running here; run again when it is done.",
+            "Something else may be running here: run again when it is done. Rounds differ widely in "
+            + "; ".join(line.piece for line in unsteady),
             markup=False,
         )
 

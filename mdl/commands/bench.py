@@ -39,9 +39,7 @@ def bench(
     ] = None,
     network: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Time this network's step alone; may be given again.", rich_help_panel=SIZES
-        ),
+        typer.Option(help="Networks of the group step; may be given again.", rich_help_panel=SIZES),
     ] = None,
     weights: Annotated[
         int | None,
@@ -61,7 +59,7 @@ def bench(
     """Time each piece against its floor on this machine, and against its naive form.
 
     Floors are measured in the same rounds: memory copies, matrix products, raw
-    files. A ratio of 1 is as fast as it can be. Times are medians.
+    files. Below 1, part of the work stayed in the cache. Times are medians.
     """
     import torch
 
