@@ -32,7 +32,7 @@ def print_bench(report: BenchReport) -> None:
     unsteady = [line for lines in report.groups.values() for line in lines if not line.is_steady]
     if unsteady:
         console.stdout().print(
-            "Something else may be running here: run again when it is done. Rounds differ widely in "
+            "Something else may run here: run again when it is done. Rounds differ widely in "
             + "; ".join(line.piece for line in unsteady),
             markup=False,
         )
