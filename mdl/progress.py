@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from mdl.console import stderr
 
 if TYPE_CHECKING:
-    from training.loop import EpochMetrics
+    from training.progress import EpochMetrics
 
 
 class TrainingProgress:
@@ -58,6 +58,7 @@ class TrainingProgress:
             parts.append(f"test {metrics.test_accuracy:.2%}")
         parts += [
             "nonzeros " + " ".join(f"{k} {v:,}" for k, v in _short(metrics.num_nonzeros).items()),
+            *(f"sparse {k} ({v:.0%} certified)" for k, v in metrics.certified.items()),
             f"{metrics.images_per_second:,.0f} img/s",
             f"{metrics.seconds:.0f} s",
         ]

@@ -15,6 +15,7 @@ from training.recipes import missing_parts
 from training.save_schedule import SaveInterval
 from training.sharding import Sharding
 from training.signals import StopRequest
+from training.sparse.choice import Sparsity
 from training.versions import collect_versions
 
 
@@ -24,6 +25,7 @@ def carry_out(
     ranks: Ranks,
     device: torch.device,
     sharding: Sharding,
+    sparsity: Sparsity,
     save_every: SaveInterval,
     evaluate_every: int,
     as_json: bool,
@@ -52,7 +54,7 @@ def carry_out(
         result = train(
             config=config, dataset=dataset, folder=folder, device=device, progress=progress,
             stop=stop, resume_from=resume_from, save_every=save_every,
-            evaluate_every=evaluate_every, ranks=ranks, sharding=sharding,
+            evaluate_every=evaluate_every, ranks=ranks, sharding=sharding, sparsity=sparsity,
         )  # fmt: skip
     if as_json:
         console.print_json(

@@ -115,7 +115,10 @@ def _find_layout(values: Tensor, norm: BatchNorm, residual: Tensor | None) -> La
         return None
     channels_last = torch.channels_last
     if values.dim() == 2:
-        layout = "rows" if values.is_contiguous() else None
+        if values.is_contiguous():
+            layout = "rows"
+        elif residual is None and values.t().is_contiguous():
+            layout = "batch last"
     elif norm.num_features == values.shape[1] and values.is_contiguous(memory_format=channels_last):
         layout = "rows"
     elif residual is None and norm.num_features == values.shape[1:].numel():
@@ -126,6 +129,8 @@ def _find_layout(values: Tensor, norm: BatchNorm, residual: Tensor | None) -> La
 def _matrix(values: Tensor, layout: Layout) -> NDArray[np.uint16]:
     """The bits as (rows, features), or (features, batch), without a copy."""
     values = values.detach().view(torch.uint16)
+    if layout == "batch last" and values.dim() == 2:
+        return values.t().numpy()
     if layout == "batch last":
         return values.permute(2, 3, 1, 0).flatten(0, 2).numpy()
     if values.dim() == 4:
@@ -137,7 +142,7 @@ def _tensor(bits: NDArray[np.uint16], values: Tensor, layout: Layout) -> Tensor:
     """The inverse of `_matrix`: the shape of `values`, and its layout."""
     tensor = torch.from_numpy(bits).view(torch.bfloat16)
     if values.dim() == 2:
-        return tensor
+        return tensor.t() if layout == "batch last" else tensor
     num, channels, rows, columns = values.shape
     if layout == "batch last":
         return tensor.view(rows, columns, channels, num).permute(3, 2, 0, 1)
@@ -148,6 +153,8 @@ def _like(tensor: Tensor, values: Tensor, layout: Layout) -> Tensor:
     """The tensor in the memory layout of `values`."""
     if tensor.stride() == values.stride():
         return tensor
+    if layout == "batch last" and values.dim() == 2:
+        return tensor.t().contiguous().t()
     if layout == "batch last":
         return put_batch_last(tensor).permute(3, 2, 0, 1)
     return torch.empty_like(values).copy_(tensor)
@@ -156,7 +163,7 @@ def _like(tensor: Tensor, values: Tensor, layout: Layout) -> Tensor:
 def _vector(tensor: Tensor, values: Tensor, layout: Layout) -> NDArray[np.float32]:
     """One number a feature, in the order that `_matrix` has them in."""
     tensor = tensor.detach()
-    if layout == "batch last":
+    if layout == "batch last" and values.dim() == 4:
         tensor = tensor.view(values.shape[1:]).permute(1, 2, 0).flatten()
     return tensor.numpy()
 
@@ -164,7 +171,7 @@ def _vector(tensor: Tensor, values: Tensor, layout: Layout) -> NDArray[np.float3
 def _feature_order(numbers: NDArray[np.float64], values: Tensor, layout: Layout) -> Tensor:
     """The inverse of `_vector`."""
     tensor = torch.from_numpy(numbers)
-    if layout == "batch last":
+    if layout == "batch last" and values.dim() == 4:
         _, channels, rows, columns = values.shape
         tensor = tensor.view(rows, columns, channels).permute(2, 0, 1).flatten()
     return tensor

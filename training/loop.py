@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 
@@ -20,66 +20,18 @@ from training.errors import TrainingError
 from training.evaluate import count_errors
 from training.lost_ranks import naming_lost_ranks
 from training.network import Network
+from training.progress import EpochMetrics, Progress, Stop
 from training.ranks import ALONE, Ranks
 from training.run_checkpoints import RunCheckpoints
 from training.runs import RunFolder
 from training.save_schedule import SaveInterval
 from training.sharding import Sharding
+from training.sparse.choice import Sparsity
 from training.state import TrainingState
 from training.votes import Vote
 
 FINITE_CHECK_EVERY = 50
 """Steps between looks at the loss; each look waits for the device."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochMetrics:
-    """What one epoch came to. Accuracies are fractions; None where nothing was measured.
-
-    Attributes:
-        epoch: Epochs done, from 1.
-        step: Steps done.
-        lr: Learning rate of the epoch's last step.
-        train_loss: Mean cross-entropy in nats over the epoch's augmented images, in train mode.
-        train_accuracy: Share of those images that were right.
-        validation_accuracy: On the validation split.
-        test_accuracy: On the test set.
-        seconds: Training time since the start of the run, all its pieces together.
-        images_per_second: Rate since the epoch began or was last saved, without evaluation.
-        num_nonzeros: Nonzero weights by layer.
-    """
-
-    epoch: int
-    step: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    validation_accuracy: float | None
-    test_accuracy: float | None
-    seconds: float
-    images_per_second: float
-    num_nonzeros: dict[str, int]
-
-
-class Progress(Protocol):
-    """Told of every step and epoch."""
-
-    def on_step(self, step: int, num_steps: int) -> None:
-        """After each step; must not touch the device."""
-
-    def on_epoch(self, metrics: EpochMetrics) -> None:
-        """After each epoch."""
-
-    def on_note(self, line: str) -> None:
-        """Something that the user should know, said once."""
-
-
-class Stop(Protocol):
-    """Asked after every step whether to stop."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether to save and stop now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +56,7 @@ def train(
     evaluate_every: int = 1,
     ranks: Ranks = ALONE,
     sharding: Sharding = "auto",
+    sparsity: Sparsity = "never",
 ) -> TrainResult:
     """Train one network and leave its checkpoint in `folder`.
 
@@ -145,6 +98,7 @@ def train(
         device=device,
         ranks=ranks,
         sharding=sharding,
+        sparsity=sparsity,
     )
     if resume_from is not None:
         state.restore(resume_from)
@@ -212,6 +166,7 @@ def train(
                 seconds=state.seconds,
                 images_per_second=state.images_per_second,
                 num_nonzeros=state.num_nonzeros(),
+                certified=state.weights.certified,
             )
             metrics = asdict(epoch_metrics)
             if ranks.is_first:

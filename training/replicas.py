@@ -41,15 +41,10 @@ class Replicas:
     ) -> None:
         self._network = network.to(device)
         self.optimizer = build_optimizer(network, config)
-        weights = layer_weights(network)
+        self._weights = layer_weights(network)
         if config.precision == "bf16":
-            self.optimizer.attach_shadows(weights.values())
-        shadows = {
-            f"{name}.weight": self.optimizer.shadows[weight]
-            for name, weight in weights.items()
-            if weight in self.optimizer.shadows
-        }
-        self.model: nn.Module = ShadowedNetwork(network, shadows)
+            self.optimizer.attach_shadows(self._weights.values())
+        self.model: nn.Module = self._make_model()
         if ranks.size > 1:
             self.model = DistributedDataParallel(
                 self.model,
@@ -57,16 +52,39 @@ class Replicas:
                 gradient_as_bucket_view=True,
             )
 
+    def _make_model(self) -> nn.Module:
+        shadows = {
+            f"{name}.weight": self.optimizer.shadows[weight]
+            for name, weight in self._weights.items()
+            if weight in self.optimizer.shadows
+        }
+        return ShadowedNetwork(self._network, shadows)
+
+    @property
+    def certified(self) -> dict[str, float]:
+        """Sparse layer to its share of certified rows: there is none (`training.sparse`)."""
+        return {}
+
+    def begin_epoch(self, *, batch_size: int) -> None:
+        """Choose the layers that are sparse from now on: none."""
+
+    def step_sparse_layers(self) -> None:
+        """Move the weights that the optimizer does not hold: there are none."""
+
     def take_gradients(self) -> None:
         """Bring gradients to where the optimizer looks for them: they are there already."""
 
     def num_nonzeros(self) -> dict[str, int]:
         """Nonzero weights by layer."""
         counts = {}
-        for name, weight in layer_weights(self._network).items():
+        for name, weight in self._weights.items():
             counted = self.optimizer.num_nonzeros(weight)
             counts[name] = int(torch.count_nonzero(weight) if counted is None else counted)
         return counts
+
+    def local_tensors(self) -> list[Tensor]:
+        """Every tensor of the network, as it is stored."""
+        return list(self._network.state_dict().values())
 
     def exact_network(self) -> Network:
         """The network, computing in the type of its weights."""

@@ -35,6 +35,12 @@ class ShadowedOptimizer(torch.optim.Optimizer):
             shadow = nn.Parameter(parameter.detach().to(torch.bfloat16, copy=True))
             self.shadows[parameter] = shadow
 
+    def forget(self, parameter: Tensor) -> bool:
+        """Let go of a parameter's shadow, gradient and count; whether it had a shadow."""
+        parameter.grad = None
+        self._counts.pop(parameter, None)
+        return self.shadows.pop(parameter, None) is not None
+
     @torch.no_grad()
     def refresh_shadows(self) -> None:
         """Round the parameters to their shadows anew, after they were changed from outside."""

@@ -58,6 +58,17 @@ class Shards:
         for group in self.optimizer.param_groups:
             group["params"] = [self._shards[parameter] for parameter in group["params"]]
 
+    @property
+    def certified(self) -> dict[str, float]:
+        """Sparse layer to its share of certified rows: there is none (`training.sparse`)."""
+        return {}
+
+    def begin_epoch(self, *, batch_size: int) -> None:
+        """Choose the layers that are sparse from now on: none."""
+
+    def step_sparse_layers(self) -> None:
+        """Move the weights that the optimizer does not hold: there are none."""
+
     def take_gradients(self) -> None:
         """Give every shard the gradient that the backward pass left for it."""
         for parameter, shard in self._shards.items():
@@ -74,6 +85,10 @@ class Shards:
             count = int(torch.count_nonzero(shard) if counted is None else counted)
             counts[name] = self._ranks.sum(count)
         return counts
+
+    def local_tensors(self) -> list[Tensor]:
+        """This rank's part of every tensor of the network."""
+        return [local_part(tensor) for tensor in self._network.state_dict().values()]
 
     def exact_network(self) -> Network:
         """A network of equal shards that computes in the type of its weights, in eval mode."""

@@ -20,7 +20,9 @@ from training.optimizers import cosine_lr
 from training.ranks import ALONE, Ranks
 from training.replicas import Replicas, span_ranks
 from training.sharding import Sharding, chooses_shards
-from training.shards import Shards, local_part
+from training.shards import Shards
+from training.sparse.choice import Sparsity, chooses_sparse
+from training.sparse.replicas import SparseReplicas
 from training.step_graph import StepGraph
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -36,6 +38,9 @@ class TrainingState:
     At precision bf16 the layers compute with shadows of their weights (`training.shadow`). On CUDA
     a step is recorded once as a graph and then replayed, but for fp16, whose loss scaling looks at
     every step.
+
+    Layers of a network under β-lasso may become sparse (`training.sparse`); the weights move as
+    they do in dense layers, but for rounding.
 
     Several ranks share out the images of every step. They then take their steps without a graph,
     and whatever sums over them must be asked for on each.
@@ -59,6 +64,7 @@ class TrainingState:
         device: torch.device,
         ranks: Ranks = ALONE,
         sharding: Sharding = "never",
+        sparsity: Sparsity = "never",
     ) -> None:
         if len(train_set) < 2:
             raise DataError(f"training needs at least 2 images, not {len(train_set)}")
@@ -70,8 +76,11 @@ class TrainingState:
         self.num_steps = config.epochs * self.steps_per_epoch
         self.network = _build(spec, config, self.dtype)
         span_ranks(self.network, ranks, num_images=self.batch_size)
-        sharded = chooses_shards(sharding, spec=spec, config=config, ranks=ranks, device=device)
-        kind = Shards if sharded else Replicas
+        kind: type[Shards | Replicas] = Replicas
+        if chooses_shards(sharding, spec=spec, config=config, ranks=ranks, device=device):
+            kind = Shards
+        elif chooses_sparse(sparsity, config=config, ranks=ranks, device=device):
+            kind = SparseReplicas
         self.weights: Shards | Replicas = kind(self.network, config, ranks=ranks, device=device)
         self.optimizer = self.weights.optimizer
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
@@ -101,7 +110,10 @@ class TrainingState:
         return max(self.step - 1, 0) // self.steps_per_epoch + 1
 
     def begin_epoch(self) -> None:
-        """Draw the order of the epoch's images; at its start also reseed and clear the sums."""
+        """Draw the order of the epoch's images.
+
+        At its start also reseed, clear the sums and choose the sparse layers.
+        """
         order = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", self.epoch))
         self._order = torch.randperm(len(self.train_set), generator=order).to(self.device)
         if self.step % self.steps_per_epoch == 0:
@@ -109,6 +121,7 @@ class TrainingState:
             torch.manual_seed(derive_seed(self.config.seed, "dropout", self.epoch))
             self._loss_sum.zero_()
             self._num_right.zero_()
+            self.weights.begin_epoch(batch_size=self.batch_size)
 
     def take_step(self) -> None:
         """One step of the optimizer on the next batch. Nothing here waits for the device."""
@@ -143,6 +156,7 @@ class TrainingState:
         self.scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
         self.weights.take_gradients()
         self.scaler.step(self.optimizer)
+        self.weights.step_sparse_layers()
         self.scaler.update()
         self._loss_sum += loss.detach() * len(labels)
         self._num_right += (logits.detach().argmax(dim=1) == labels).sum()
@@ -190,7 +204,7 @@ class TrainingState:
         """Whether every tensor of the network is finite."""
         extremes = [
             bound
-            for tensor in map(local_part, self.network.state_dict().values())
+            for tensor in self.weights.local_tensors()
             if tensor.is_floating_point() and tensor.numel() > 0
             for bound in tensor.aminmax()  # NaN is both
         ]
@@ -246,7 +260,7 @@ class TrainingState:
                 self.augment_generator.set_state(saved["augment_generator"])
                 if self.device.type == "cuda":
                     torch.cuda.set_rng_state(saved["cuda_generator"], self.device)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the saved training state does not fit: {error}") from error
         if not 0 <= self.step <= self.num_steps:
             raise CheckpointError(

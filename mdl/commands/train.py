@@ -46,6 +46,13 @@ class Shard(StrEnum):
     always = "always"
 
 
+class Sparse(StrEnum):
+    """When the weights of dense layers are kept without their zeros."""
+
+    auto = "auto"
+    never = "never"
+
+
 class Normalize(StrEnum):
     """Where the normalisation constants come from."""
 
@@ -210,6 +217,14 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = Shard.auto,
+    sparse: Annotated[
+        Sparse,
+        typer.Option(
+            help="Compute with nonzeros alone under beta-lasso; auto: in layers where that is "
+            "faster. The weights are the same but for rounding.",
+            rich_help_panel=RUN,
+        ),
+    ] = Sparse.never,
     device: DeviceOption = Device.auto,
     json: JsonOption = False,
 ) -> None:
@@ -239,7 +254,7 @@ def train(
             options = ", ".join(_as_typed(name) for name in extra)
             raise typer.BadParameter(
                 f"{options} cannot change a run that goes on; use --resume alone, "
-                "with --data, --device, --shard, --save-every or --evaluate-every",
+                "with --data, --device, --shard, --sparse, --save-every or --evaluate-every",
                 param_hint="--resume",
             )
     elif network is None:
@@ -263,7 +278,7 @@ def train(
 
         code = carry_out(
             ranks.from_first(make_plan), ranks=ranks, device=chosen, sharding=shard.value,
-            save_every=interval, evaluate_every=evaluate_every, as_json=json,
+            sparsity=sparse.value, save_every=interval, evaluate_every=evaluate_every, as_json=json,
         )  # fmt: skip
     raise typer.Exit(code)
 

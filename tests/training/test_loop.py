@@ -14,9 +14,10 @@ from training.config import Augmentation, DataConfig, TrainConfig
 from training.data import Dataset, ImageSet, pixel_permutation
 from training.errors import CheckpointError, TrainingError
 from training.evaluate import count_errors
-from training.loop import EpochMetrics, TrainResult, train
+from training.loop import TrainResult, train
 from training.normalization import Normalization
 from training.optimizers import build_optimizer, cosine_lr
+from training.progress import EpochMetrics
 from training.runs import RunFolder
 from training.state import TrainingState, derive_seed
 

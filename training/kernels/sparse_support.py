@@ -27,6 +27,8 @@ def collect_kept(
     kept = np.empty(num_columns + 1, dtype=np.int64)
     for row in range(start, stop):
         count, first = 0, row_starts[row]
+        if first == row_starts[row + 1]:
+            continue
         for column in range(num_columns):
             kept[count] = column
             count += not (np.abs(weights[row, column]) <= threshold)

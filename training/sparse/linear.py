@@ -26,10 +26,11 @@ class SparseLinear(nn.Module):
         self._deltas: Tensor | None = None
 
     def forward(self, values: Tensor) -> Tensor:
-        """Map (N, in_features) to (N, out_features)."""
-        shadow = self.sparse_weight.shadow
-        dtype = self.sparse_weight.values.dtype if shadow is None else shadow.dtype
-        outputs: Tensor = _Product.apply(values.to(dtype), self._anchor, self)  # type: ignore[no-untyped-call]
+        """Map (N, in_features) to (N, out_features), in bfloat16 in training and under autocast."""
+        weight = self.sparse_weight
+        low = weight.shadow is not None and (self.training or torch.is_autocast_enabled("cpu"))
+        values = values.to(torch.bfloat16 if low else weight.values.dtype)
+        outputs: Tensor = _Product.apply(values, self._anchor, self)  # type: ignore[no-untyped-call]
         return outputs
 
     def take_step(self, *, lr: float, l1_coef: float, beta: float) -> StepReport:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from training.beta_lasso import beta_lasso_step_
 from training.sparse.products import multiply, multiply_transposed, sum_products
+from training.sparse.revival import find_revived
 from training.sparse.screening import Screen, measure_lines, screen
 from training.sparse.support import Support, TransposedSupport, collect, compact, merge, spread
 from training.sparse.support import transpose as transpose_support
-from training.sparse.torch_support import take
+from training.sparse.torch_support import find_rows
 
-_BLOCK_ENTRIES = 2**22  # Dense gradients that are looked at together.
 _DEAD_SHARE = 0.25  # Zeros among the entries from which on they are dropped.
 
 
@@ -54,15 +54,40 @@ class SparseWeight:
         """The weight as a matrix."""
         return spread(self.support, self.values)
 
+    def drop_zeros(self) -> None:
+        """Keep the nonzeros alone in the support."""
+        self._change(*compact(self.support, self.values))
+
+    def stored_zeros(self) -> Tensor:
+        """The entries that are zero by now, int64: row times the number of columns plus column."""
+        rows = find_rows(self.support.row_starts)
+        places = rows * self.support.num_columns + self.support.columns.to(torch.int64)
+        return places[self.values == 0]
+
+    def store_zeros(self, places: Tensor) -> None:
+        """Take zeros into the support, given as `stored_zeros` gives them.
+
+        Where an entry is stored decides in which order its gradient is added up, so that a weight
+        goes on bit for bit only with the same support.
+
+        Raises:
+            ValueError: One is outside, out of order, or in the support.
+        """
+        num_columns = self.support.num_columns
+        rows = places.div(num_columns, rounding_mode="floor")
+        born = self.values.new_zeros(len(places))
+        shadow = None if self.shadow is None else self.shadow.new_zeros(len(places))
+        self._grow(rows, places - rows * num_columns, born, shadow)
+
     def multiply(self, inputs: Tensor) -> Tensor:
-        """W X for X (columns, N), in the layer's arithmetic."""
-        return multiply(self.support, self._numbers(), inputs)
+        """W X for X (columns, N), by the shadow if X is bfloat16."""
+        return multiply(self.support, self._numbers(inputs.dtype), inputs)
 
     def multiply_transposed(self, gradients: Tensor) -> Tensor:
         """Wᵀ ∂Y for ∂Y (rows, N)."""
         if self._transposed is None:
             self._transposed = transpose_support(self.support)
-        return multiply_transposed(self._transposed, self._numbers(), gradients)
+        return multiply_transposed(self._transposed, self._numbers(gradients.dtype), gradients)
 
     def take_step(
         self, deltas: Tensor, inputs: Tensor, *, lr: float, l1_coef: float, beta: float
@@ -81,50 +106,30 @@ class SparseWeight:
         """
         threshold = float(torch.tensor(beta * l1_coef, dtype=self.values.dtype))
         found = screen(measure_lines(deltas), measure_lines(inputs), lr=lr, threshold=threshold)
-        rows, columns, gradients = self._find_revived(deltas, inputs, found, lr, threshold)
+        revived = find_revived(
+            self.support, deltas, inputs, found,
+            lr=lr, threshold=threshold, dtype=self.values.dtype,
+        )  # fmt: skip
         settings = {"lr": lr, "l1_coef": l1_coef, "threshold": threshold}
         own = sum_products(self.support, deltas, inputs).to(self._gradient_type())
-        count = int(beta_lasso_step_(self.values, own, self.shadow, **settings))
-        if len(rows):
-            born = torch.zeros(len(rows), dtype=self.values.dtype)
-            shadow = None if self.shadow is None else torch.zeros(len(rows), dtype=torch.bfloat16)
-            count += int(beta_lasso_step_(born, gradients, shadow, **settings))
-            self._grow(rows, columns, born, shadow)
+        count = self.move(own, **settings)
+        num_revived = len(revived.rows)
+        if num_revived:
+            born = self.values.new_zeros(num_revived)
+            shadow = None if self.shadow is None else self.shadow.new_zeros(num_revived)
+            count += int(beta_lasso_step_(born, revived.gradients, shadow, **settings))
+            self._grow(revived.rows, revived.columns, born, shadow)
         elif count < (1 - _DEAD_SHARE) * self.support.num_entries:
-            self._change(*compact(self.support, self.values))
-        return StepReport(found, len(rows), count)
+            self.drop_zeros()
+        return StepReport(found, num_revived, count)
 
-    def _find_revived(
-        self, deltas: Tensor, inputs: Tensor, found: Screen, lr: float, threshold: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows, columns and gradients of the weights outside the support that come back."""
-        some = inputs[found.columns]
-        places, numbers = [], []
-        block = max(1, _BLOCK_ENTRIES // max(1, len(some)))
-        for rows in torch.split(found.rows, block):
-            gradients = (deltas[rows] @ some.t()).to(self._gradient_type())
-            moved = (lr * gradients.to(self.values.dtype)).abs()
-            reach = ~(moved < threshold)  # NaN comes back, so that it is seen
-            reach &= ~self._is_stored(rows, found.columns)
-            hits = reach.nonzero()
-            places.append(torch.stack([rows[hits[:, 0]], found.columns[hits[:, 1]]]))
-            numbers.append(gradients[reach])
-        if not places:
-            empty = torch.empty(0, dtype=torch.int64)
-            return empty, empty, torch.empty(0, dtype=self._gradient_type())
-        joined = torch.cat(places, dim=1)
-        return joined[0], joined[1], torch.cat(numbers)
-
-    def _is_stored(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Which of rows x columns lie in the support, bool."""
-        starts, stops = self.support.row_starts[rows], self.support.row_starts[rows + 1]
-        sizes = stops - starts
-        owners = torch.repeat_interleave(sizes)
-        firsts = sizes.cumsum(0) - sizes
-        entries = torch.arange(len(owners)) - (firsts - starts)[owners]
-        stored = torch.zeros(len(rows), self.support.num_columns, dtype=torch.bool)
-        stored[owners, take(self.support.columns, entries).to(torch.int64)] = True
-        return stored[:, columns]
+    def move(self, gradients: Tensor, *, lr: float, l1_coef: float, threshold: float) -> int:
+        """Algorithm 1 on the entries alone; the number of nonzeros after it."""
+        return int(
+            beta_lasso_step_(
+                self.values, gradients, self.shadow, lr=lr, l1_coef=l1_coef, threshold=threshold
+            )
+        )
 
     def _grow(self, rows: Tensor, columns: Tensor, born: Tensor, shadow: Tensor | None) -> None:
         support, sources = merge(self.support, rows, columns)
@@ -138,8 +143,8 @@ class SparseWeight:
         if self.shadow is not None:
             self.shadow = self.shadow[sources]
 
-    def _numbers(self) -> Tensor:
-        return self.values if self.shadow is None else self.shadow
+    def _numbers(self, dtype: torch.dtype) -> Tensor:
+        return self.shadow if self.shadow is not None and dtype == torch.bfloat16 else self.values
 
     def _gradient_type(self) -> torch.dtype:
         """As a dense step has its gradients, so that they round alike."""

@@ -1,0 +1,38 @@
+"""When a sparse step pays, by numbers worked out by hand; and that the measurement runs."""
+
+import math
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from training.sparse.costs import LayerCosts, measure_costs
+
+COSTS = LayerCosts(dense=1.0, open_rows=0.4, fixed=0.1, entry=0.001)
+
+
+def test_seconds_of_a_sparse_step() -> None:
+    """0.1 + 0.001 · 200 + (1 - 0.75) · 0.4 = 0.4."""
+    assert COSTS.sparse(200, 0.75) == pytest.approx(0.4)
+
+
+def test_a_hand_over_must_pay_although_nothing_is_certified() -> None:
+    """0.1 + 0.4 + 0.001 n < 0.95 up to n = 449."""
+    assert COSTS.pays(449)
+    assert not COSTS.pays(451)
+
+
+def test_a_layer_goes_back_only_once_it_is_slower_than_dense() -> None:
+    """0.1 + 0.2 + 0.001 n > 1.02 from n = 721 on, if half of the rows are certified."""
+    assert not COSTS.loses(719, 0.5)
+    assert COSTS.loses(721, 0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("with_input_gradient", [True, False])
+def test_every_part_is_measured(dtype: torch.dtype, with_input_gradient: bool) -> None:
+    before = torch.get_rng_state()
+    costs = measure_costs((40, 30), batch=16, dtype=dtype, with_input_gradient=with_input_gradient)
+    assert all(math.isfinite(each) and each >= 0 for each in asdict(costs).values())
+    assert costs.dense > 0
+    assert torch.equal(torch.get_rng_state(), before)

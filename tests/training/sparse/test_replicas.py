@@ -1,0 +1,209 @@
+"""Runs whose layers become sparse and dense again, against dense runs and uninterrupted ones."""
+
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.test_loop import CPU, Watch, make_config, make_dataset, without_times
+from training.checkpoint import load_checkpoint
+from training.errors import CheckpointError
+from training.loop import TrainResult, train
+from training.normalization import Normalization
+from training.runs import RunFolder
+from training.sparse import choice, replicas
+from training.sparse.choice import Sparsity, chooses_sparse
+from training.sparse.costs import LayerCosts
+from training.sparse.linear import SparseLinear
+from training.sparse.replicas import SparseReplicas
+from training.state import TrainingState
+
+ALWAYS = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
+NEVER = LayerCosts(dense=1.0, fixed=2.0, open_rows=0.0, entry=0.0)
+STEPS_PER_EPOCH = 4
+DENSE_AGAIN = range(24, 32)
+
+
+@pytest.fixture(autouse=True)
+def small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of a few hundred weights count, whatever their density, and sparse ones cost 0."""
+    monkeypatch.setattr(choice, "SMALLEST_LAYER", 1)
+    monkeypatch.setattr(replicas, "LARGEST_DENSITY", 1.0)
+    monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: ALWAYS)
+
+
+def make_state(sparsity: Sparsity, **settings: object) -> TrainingState:
+    config = make_config(**settings)
+    return TrainingState(
+        config=config,
+        spec=config.network_spec(image_size=8, num_classes=3, in_channels=3),
+        train_set=make_dataset().train,
+        normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
+        permutation=None,
+        device=CPU,
+        sparsity=sparsity,
+    )
+
+
+def run(
+    folder: Path,
+    *,
+    sparsity: Sparsity = "auto",
+    stop_after: int | None = None,
+    resume: bool = False,
+    **settings: object,
+) -> tuple[TrainResult, Watch]:
+    folder.mkdir(exist_ok=True)
+    watch = Watch(stop_after)
+    result = train(
+        config=make_config(**settings), dataset=make_dataset(), folder=RunFolder(folder),
+        device=CPU, progress=watch, stop=watch, sparsity=sparsity,
+        resume_from=load_checkpoint(folder) if resume else None,
+    )  # fmt: skip
+    return result, watch
+
+
+def sparse_weights(state: TrainingState) -> SparseReplicas:
+    assert isinstance(state.weights, SparseReplicas)
+    return state.weights
+
+
+def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
+    settings = {
+        "precision": "fp64", "epochs": 12, "l1_conv": 2e-3, "beta": 8.0, "lr": 0.3,
+        "dropout": 0.0,  # both would draw from torch's one generator
+    }  # fmt: skip
+    dense, mixed = make_state("never", **settings), make_state("auto", **settings)
+    weights = sparse_weights(mixed)
+    num_sparse = []
+    while dense.step < dense.num_steps:
+        for state in (dense, mixed):
+            if state.step % STEPS_PER_EPOCH == 0:
+                costs = NEVER if state.step in DENSE_AGAIN else ALWAYS
+                weights._costs = dict.fromkeys(("conv1", "fc1"), costs)
+                state.begin_epoch()
+            state.take_step()
+        num_sparse.append(len(weights.certified))
+        exact, found = dense.weights.whole_state(), weights.whole_state()
+        assert list(exact) == list(found)
+        for name, value in exact.items():
+            assert torch.equal(value != 0, found[name] != 0), (name, dense.step)
+            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-9)
+        assert dense.num_nonzeros() == mixed.num_nonzeros()
+    assert num_sparse == [0 if step in DENSE_AGAIN else 2 for step in range(48)]
+    assert all(count > 0 for count in dense.num_nonzeros().values())
+    assert dense.num_nonzeros()["conv1"] < 0.7 * exact["conv1.weight"].numel()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("stop_after", [3, 4, 6, 11])
+def test_a_stopped_sparse_run_goes_on_to_bit_identical_weights(
+    precision: str, stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the costs, measured anew, would decide otherwise."""
+    settings = {"precision": precision, "l1_conv": 2e-3, "beta": 12.0}
+    whole, watch = run(tmp_path / "whole", **settings)
+    assert all(set(epoch.certified) == {"conv1", "fc1"} for epoch in watch.epochs)
+    assert all(0 <= share <= 1 for epoch in watch.epochs for share in epoch.certified.values())
+    run(tmp_path / "cut", stop_after=stop_after, **settings)
+    monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: NEVER)
+    resumed, _ = run(tmp_path / "cut", resume=True, **settings)
+    for name, value in whole.checkpoint.state.items():
+        assert torch.equal(value, resumed.checkpoint.state[name]), name
+    first, second = (RunFolder(tmp_path / name).read_metrics() for name in ("whole", "cut"))
+    assert without_times(first) == without_times(second)
+    stored = load_checkpoint(tmp_path / "whole")
+    assert stored.num_nonzeros == watch.epochs[-1].num_nonzeros
+    assert not any(value.layout == torch.sparse_csr for value in stored.state.values())
+
+
+@pytest.mark.parametrize("first", ["auto", "never"])
+def test_a_run_goes_on_the_other_way(first: Sparsity, tmp_path: Path) -> None:
+    """In float64, where the two ways agree but for rounding."""
+    settings = {"precision": "fp64", "l1_conv": 2e-3, "beta": 12.0}
+    whole, _ = run(tmp_path / "whole", sparsity="never", **settings)
+    run(tmp_path / "cut", sparsity=first, stop_after=6, **settings)
+    other: Sparsity = "never" if first == "auto" else "auto"
+    resumed, watch = run(tmp_path / "cut", sparsity=other, resume=True, **settings)
+    assert bool(watch.epochs[-1].certified) == (other == "auto")
+    for name, value in whole.checkpoint.state.items():
+        found = resumed.checkpoint.state[name]
+        torch.testing.assert_close(found, value, rtol=0, atol=1e-9)
+
+
+def test_saved_layers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, stop_after=2)
+    for change in ({"fc2": {}}, {"conv1": {"zeros": torch.tensor([-1])}}, ["conv1"]):
+        checkpoint = load_checkpoint(tmp_path)
+        assert checkpoint.training is not None
+        checkpoint.training["optimizer"]["sparse"]["layers"] = change
+        with pytest.raises(CheckpointError, match="the saved training state does not fit"):
+            make_state("auto").restore(checkpoint)
+
+
+def tensors_of(shape: torch.Size) -> list[object]:
+    """Whatever tensors of a shape there are in this process."""
+    kinds = (torch.Tensor, torch.nn.Parameter)
+    return [each for each in gc.get_objects() if type(each) in kinds and each.shape == shape]
+
+
+def test_nothing_dense_is_left_after_a_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: NEVER)
+    state = make_state("auto", precision="bf16", base_channels=8, l1_conv=4e-3)
+    weights = sparse_weights(state)
+    state.begin_epoch()
+    for _ in range(2):
+        state.take_step()
+    weight = state.network.get_parameter("conv1.weight")
+    shape, shadow = weight.shape, weakref.ref(state.optimizer.shadows[weight])
+    del weight
+    assert len(tensors_of(shape)) >= 2
+    weights.hand_over("conv1")
+    weights._costs["conv1"] = ALWAYS
+    gc.collect()
+    assert shadow() is None
+    assert tensors_of(shape) == []
+    assert isinstance(state.network.get_submodule("conv1"), SparseLinear)
+    state.take_step()
+    assert tensors_of(shape) == []
+    weights.hand_back("conv1")
+    assert state.network.get_parameter("conv1.weight").shape == shape
+    assert len(state.optimizer.shadows) == 3
+
+
+def test_a_layer_that_fills_up_goes_back_at_once() -> None:
+    """Not only at the next epoch, once its entries alone cost more."""
+    state = make_state("auto", l1_conv=1e-6, l1_fc=1e-6)
+    weights = sparse_weights(state)
+    state.begin_epoch()
+    state.take_step()
+    assert set(weights.certified) == {"conv1", "fc1"}
+    num_weights = state.network.spec.layers[0].num_weights
+    weights._costs["conv1"] = LayerCosts(
+        dense=1.0, fixed=0.0, open_rows=0.0, entry=1.5 / num_weights
+    )
+    state.take_step()
+    assert set(weights.certified) == {"fc1"}
+    assert state.network.get_parameter("conv1.weight").numel() == num_weights
+
+
+def test_only_layers_with_a_threshold_may_be_sparse() -> None:
+    assert list(sparse_weights(make_state("auto"))._candidates) == ["conv1", "fc1"]
+    assert list(sparse_weights(make_state("auto", l1_conv=0.0))._candidates) == ["fc1"]
+    assert list(sparse_weights(make_state("auto", beta=0.0))._candidates) == []
+
+
+def test_only_beta_lasso_on_one_cpu_chooses_sparse() -> None:
+    from training.ranks import ALONE
+
+    sgd = {"method": "sgd", "l1_conv": 0.0, "l1_fc": 0.0}
+    for expected, device, settings in (
+        (True, "cpu", {}), (False, "cuda", {}), (False, "cpu", sgd),
+        (False, "cpu", {"precision": "fp16"}),
+    ):  # fmt: skip
+        config = make_config(**settings)
+        found = chooses_sparse("auto", config=config, ranks=ALONE, device=torch.device(device))
+        assert found == expected
+        assert not chooses_sparse("never", config=config, ranks=ALONE, device=torch.device(device))

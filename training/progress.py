@@ -1,0 +1,57 @@
+"""What a run tells whoever watches it, and what it asks them."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """What one epoch came to. Accuracies are fractions; None where nothing was measured.
+
+    Attributes:
+        epoch: Epochs done, from 1.
+        step: Steps done.
+        lr: Learning rate of the epoch's last step.
+        train_loss: Mean cross-entropy in nats over the epoch's augmented images, in train mode.
+        train_accuracy: Share of those images that were right.
+        validation_accuracy: On the validation split.
+        test_accuracy: On the test set.
+        seconds: Training time since the start of the run, all its pieces together.
+        images_per_second: Rate since the epoch began or was last saved, without evaluation.
+        num_nonzeros: Nonzero weights by layer.
+        certified: Sparse layer to the mean share of its rows, over the epoch's steps, in which no
+            zero weight could come back (`training.sparse.screening`); empty where all are dense.
+    """
+
+    epoch: int
+    step: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    test_accuracy: float | None
+    seconds: float
+    images_per_second: float
+    num_nonzeros: dict[str, int]
+    certified: dict[str, float] = field(default_factory=dict)
+
+
+class Progress(Protocol):
+    """Told of every step and epoch."""
+
+    def on_step(self, step: int, num_steps: int) -> None:
+        """After each step; must not touch the device."""
+
+    def on_epoch(self, metrics: EpochMetrics) -> None:
+        """After each epoch."""
+
+    def on_note(self, line: str) -> None:
+        """Something that the user should know, said once."""
+
+
+class Stop(Protocol):
+    """Asked after every step whether to stop."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether to save and stop now."""

@@ -1,0 +1,201 @@
+"""A network on one rank whose layers become sparse when that pays, and dense again if it must.
+
+The iterates are those of dense β-lasso. A layer is handed over at the start of an epoch, by its
+costs on this machine, which are measured once a run and saved with it.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.architectures import LayerSpec
+from training.config import TrainConfig
+from training.models import network_from_state
+from training.network import Network
+from training.ranks import Ranks
+from training.replicas import Replicas
+from training.sparse.choice import may_be_sparse
+from training.sparse.costs import LayerCosts, measure_costs
+from training.sparse.linear import SparseLinear
+from training.sparse.weight import SparseWeight
+
+LARGEST_DENSITY = 0.5
+"""Share of nonzeros above which a layer stays dense and nothing is measured."""
+
+
+@dataclass
+class _SparseLayer:
+    """A layer that has been handed over.
+
+    Attributes:
+        sparse: What computes now.
+        dense: What it took the place of; its weight is empty.
+        num_nonzeros: After the last step.
+        share_sum: Sum of the shares of certified rows, over the epoch's steps.
+        num_steps: How many these are.
+    """
+
+    sparse: SparseLinear
+    dense: nn.Module
+    num_nonzeros: int
+    share_sum: float = 0.0
+    num_steps: int = 0
+
+
+class SparseReplicas(Replicas):
+    """`training.replicas.Replicas` for β-lasso on the CPU of one rank, with sparse layers.
+
+    A parameter whose layer is sparse stays where it is, in the optimizer's groups too, but has no
+    entries. What is saved are dense tensors, so that any other run may go on from them; beside them
+    stands what a sparse run needs to go on bit for bit.
+    """
+
+    def __init__(
+        self, network: Network, config: TrainConfig, *, ranks: Ranks, device: torch.device
+    ) -> None:
+        super().__init__(network, config, ranks=ranks, device=device)
+        self._config = config
+        self._names = list(network.state_dict())
+        self._candidates = {
+            layer.name: layer for layer in network.spec.layers if may_be_sparse(layer, config)
+        }
+        self._sparse: dict[str, _SparseLayer] = {}
+        self._costs: dict[str, LayerCosts] = {}
+
+    @property
+    def certified(self) -> dict[str, float]:
+        """Sparse layer to the mean share of its rows in which no zero weight could come back.
+
+        The mean is over the steps since the epoch began.
+        """
+        return {
+            name: layer.share_sum / layer.num_steps
+            for name, layer in self._sparse.items()
+            if layer.num_steps
+        }
+
+    def begin_epoch(self, *, batch_size: int) -> None:
+        """Hand over the layers that pay by now, and hand back those that do not any more.
+
+        Args:
+            batch_size: Images a step.
+        """
+        shares, counts = self.certified, self.num_nonzeros()
+        for name, layer in self._candidates.items():
+            if name not in self._sparse:
+                if counts[name] <= LARGEST_DENSITY * layer.num_weights:
+                    costs = self._costs_of(layer, batch_size)
+                    if costs.pays(counts[name]):
+                        self.hand_over(name)
+            elif name in shares:
+                entries = self._sparse[name].sparse.sparse_weight.support.num_entries
+                if self._costs_of(layer, batch_size).loses(entries, shares[name]):
+                    self.hand_back(name)
+        for sparse in self._sparse.values():
+            sparse.share_sum, sparse.num_steps = 0.0, 0
+
+    def hand_over(self, name: str) -> None:
+        """Make a layer sparse; its dense weight, shadow and gradient are let go."""
+        weight = self._weights[name]
+        has_shadow = self.optimizer.forget(weight)
+        sparse = SparseLinear(SparseWeight(weight.detach(), low_precision=has_shadow))
+        weight.data = weight.data.new_empty(0)
+        count = sparse.sparse_weight.support.num_entries
+        self._sparse[name] = _SparseLayer(sparse, self._network.get_submodule(name), count)
+        self._network.set_submodule(name, sparse)
+        self.model = self._make_model()
+
+    def hand_back(self, name: str) -> None:
+        """Make a sparse layer dense again."""
+        layer, weight = self._sparse.pop(name), self._weights[name]
+        weight.data = layer.sparse.sparse_weight.dense()
+        if layer.sparse.sparse_weight.shadow is not None:
+            self.optimizer.attach_shadows([weight])
+        self._network.set_submodule(name, layer.dense)
+        self.model = self._make_model()
+
+    def step_sparse_layers(self) -> None:
+        """Move the sparse weights by the gradients of the last backward pass.
+
+        A layer in which so many weights come back that no certificate helps is dense from then on.
+        """
+        groups = {group["name"]: group for group in self.optimizer.param_groups}
+        for name, layer in list(self._sparse.items()):
+            group = groups[self._candidates[name].group]
+            report = layer.sparse.take_step(
+                lr=group["lr"], l1_coef=group["l1_coef"], beta=group["beta"]
+            )
+            layer.num_nonzeros = report.num_nonzeros
+            layer.share_sum += report.screen.certified_share
+            layer.num_steps += 1
+            entries = layer.sparse.sparse_weight.support.num_entries
+            if name in self._costs and self._costs[name].loses(entries, certified=1.0):
+                self.hand_back(name)
+
+    def num_nonzeros(self) -> dict[str, int]:
+        """Nonzero weights by layer."""
+        counts = {name: layer.num_nonzeros for name, layer in self._sparse.items()}
+        return super().num_nonzeros() | counts
+
+    def local_tensors(self) -> list[Tensor]:
+        """Every tensor of the network, as it is stored."""
+        sparse = [layer.sparse.sparse_weight.values for layer in self._sparse.values()]
+        return super().local_tensors() + sparse
+
+    def exact_network(self) -> Network:
+        """A dense network, computing in the type of its weights: what a checkpoint gives."""
+        if not self._sparse:
+            return self._network
+        return network_from_state(self._network.spec, self.whole_state())
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """The state dict of the dense network; the weights of sparse layers are copies."""
+        state = super().whole_state()
+        for name, layer in self._sparse.items():
+            state[f"{name}.weight"] = layer.sparse.sparse_weight.dense()
+        return {name: state[name] for name in self._names}
+
+    def whole_optimizer_state(self) -> dict[str, Any]:
+        """The optimizer's state dict, and in "sparse" what this class has beside it."""
+        layers = {
+            name: {
+                "zeros": layer.sparse.sparse_weight.stored_zeros(),
+                "share_sum": layer.share_sum,
+                "num_steps": layer.num_steps,
+            }
+            for name, layer in self._sparse.items()
+        }
+        costs = {name: asdict(each) for name, each in self._costs.items()}
+        return super().whole_optimizer_state() | {"sparse": {"layers": layers, "costs": costs}}
+
+    def load(self, state: dict[str, Tensor], optimizer_state: dict[str, Any]) -> None:
+        """Take over what `whole_state` and `whole_optimizer_state` of any run gave.
+
+        Raises:
+            AttributeError, KeyError, TypeError, RuntimeError, ValueError: They do not fit.
+        """
+        for name in list(self._sparse):
+            self.hand_back(name)
+        super().load(state, optimizer_state)
+        saved = optimizer_state.get("sparse", {"layers": {}, "costs": {}})
+        self._costs = {name: LayerCosts(**saved["costs"][name]) for name in saved["costs"]}
+        for name in saved["layers"]:
+            if name not in self._candidates:
+                raise ValueError(f"layer {name} cannot be sparse in this run")
+            self.hand_over(name)
+            layer, own = self._sparse[name], saved["layers"][name]
+            layer.sparse.sparse_weight.store_zeros(own["zeros"])
+            layer.share_sum, layer.num_steps = float(own["share_sum"]), int(own["num_steps"])
+
+    def _costs_of(self, layer: LayerSpec, batch_size: int) -> LayerCosts:
+        if layer.name not in self._costs:
+            low = self._config.precision == "bf16"
+            self._costs[layer.name] = measure_costs(
+                (layer.out_features, layer.in_features),
+                batch=batch_size,
+                dtype=torch.bfloat16 if low else self._weights[layer.name].dtype,
+                with_input_gradient=layer.name != self._network.spec.layers[0].name,
+            )
+        return self._costs[layer.name]
