@@ -1,9 +1,5 @@
 """The one pass of the optimizers, with and without shadow: the paper's form, and torch's SGD."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -201,22 +197,12 @@ print("compiled")
 """
 
 
-def run_script(script: str, **environment: str) -> str:
-    pytest.importorskip("triton", reason="Triton is not installed")
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | environment, text=True,
-        capture_output=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_the_kernels_for_cuda_in_triton_interpreter(run_triton_script):
+    assert run_triton_script(TRITON_SCRIPT, TRITON_INTERPRET="1") == "same\n"
 
 
-def test_the_kernels_for_cuda_in_triton_interpreter():
-    assert run_script(TRITON_SCRIPT, TRITON_INTERPRET="1") == "same\n"
-
-
-def test_the_kernels_compile_for_a_device_without_fused_products(tmp_path):
-    assert run_script(COMPILE_SCRIPT, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"
+def test_the_kernels_compile_for_a_device_without_fused_products(run_triton_script, tmp_path):
+    assert run_triton_script(COMPILE_SCRIPT, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"
 
 
 @pytest.mark.cuda

@@ -1,9 +1,5 @@
 """The kernel for CUDA: its results in Triton's interpreter, and that it compiles for a device."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -63,22 +59,12 @@ print("compiled")
 """
 
 
-def run(script: str, **environment: str) -> str:
-    pytest.importorskip("triton", reason="Triton is not installed")
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | environment, text=True,
-        capture_output=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_the_kernel_gives_the_bytes_of_the_batched_form(run_triton_script):
+    assert run_triton_script(INTERPRETED, TRITON_INTERPRET="1") == "same\n"
 
 
-def test_the_kernel_gives_the_bytes_of_the_batched_form():
-    assert run(INTERPRETED, TRITON_INTERPRET="1") == "same\n"
-
-
-def test_the_kernel_compiles_for_a_device_without_fused_products(tmp_path):
-    assert run(COMPILED, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"
+def test_the_kernel_compiles_for_a_device_without_fused_products(run_triton_script, tmp_path):
+    assert run_triton_script(COMPILED, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"
 
 
 @pytest.mark.cuda
