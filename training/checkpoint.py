@@ -58,7 +58,8 @@ class Checkpoint:
 
     Attributes:
         network: The network's shape.
-        state: Its state dict, plain or folded: dense tensors, those of a loaded one on the CPU.
+        state: Its state dict, plain or folded. That of a loaded one has dense tensors on the CPU;
+            one to be saved may have matrices as `training.sparse_storage.pack_rows` makes them.
         data: The data set, or None if unknown.
         normalization: What its inputs must be put through, or None if unknown.
         config: Training configuration as plain dicts; empty if unknown.
@@ -109,7 +110,10 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
             primitive nor a tensor where one may be.
         OSError: The file cannot be written; an older one stays as it was.
     """
-    state = {name: compact_tensor(tensor) for name, tensor in checkpoint.state.items()}
+    state = {
+        name: tensor if tensor.layout == torch.sparse_csr else compact_tensor(tensor)
+        for name, tensor in checkpoint.state.items()
+    }
     census = check_state(checkpoint.network, state)
     packed = {
         name: pack_tensor(tensor, num_stored=census[name].num_stored) if name in census else tensor

@@ -19,6 +19,7 @@ from training.data import (
 from training.errors import TrainingError
 from training.evaluate import count_errors
 from training.lost_ranks import naming_lost_ranks
+from training.memory_use import used_memory
 from training.network import Network
 from training.progress import EpochMetrics, Progress, Stop
 from training.ranks import ALONE, Ranks
@@ -167,6 +168,9 @@ def train(
                 images_per_second=state.images_per_second,
                 num_nonzeros=state.num_nonzeros(),
                 certified=state.weights.certified,
+                sparse_layers=state.weights.sparse_layers,
+                weight_bytes=state.weights.weight_bytes,
+                memory_bytes=used_memory(device),
             )
             metrics = asdict(epoch_metrics)
             if ranks.is_first:

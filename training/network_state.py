@@ -36,7 +36,7 @@ def expected_state(spec: NetworkSpec, state: dict[str, Tensor]) -> dict[str, Ten
 
 
 def check_state(spec: NetworkSpec, state: dict[str, Tensor]) -> dict[str, Census]:
-    """Check a state dict of dense tensors against its network.
+    """Check a state dict of dense tensors, or weights in CSR, against its network.
 
     All floating-point tensors must have one type: float64, float32, float16 or bfloat16.
 
@@ -61,7 +61,7 @@ def check_state(spec: NetworkSpec, state: dict[str, Tensor]) -> dict[str, Census
             raise ValueError(f"{name} is {tensor.dtype}, not a floating-point type")
         if tensor.dtype != state[weight].dtype:
             raise ValueError(f"{name} is {tensor.dtype} but {weight} is {state[weight].dtype}")
-        found[name] = take_census(tensor)
+        found[name] = take_census(tensor.values() if tensor.layout == torch.sparse_csr else tensor)
         if not found[name].is_finite:
             raise ValueError(
                 f"{name} has entries that are not finite, so its run diverged; use an earlier one"

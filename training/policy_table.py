@@ -35,7 +35,10 @@ LEVEL_RANGES: dict[str, tuple[float, float]] = {
 A level of 1/2 of a shear, translation or rotation is thus none, and its sign is drawn all the same.
 """
 
-_FORM = 'a list of sub-policies such as [["Rotate", 0.7, 0.2], ["Invert", 0.1, 0.5]]'
+_FORM = (
+    "a list of sub-policies, each a list of [name, probability, level], such as "
+    '[[["Rotate", 0.7, 0.2], ["Invert", 0.1, 0.5]]]'
+)
 
 
 def read_policy_table(path: Path) -> PolicyTable:
@@ -51,7 +54,7 @@ def read_policy_table(path: Path) -> PolicyTable:
         raise ValueError(f"{path} is not JSON ({error}); a policy table is {_FORM}") from error
     if isinstance(contents, dict):
         if "subpolicies" not in contents:
-            raise ValueError(f'{path} lacks "subpolicies"; a policy table is {_FORM}')
+            raise ValueError(f'{path}: an object must have "subpolicies", {_FORM}')
         contents = contents["subpolicies"]
     try:
         return check_policy_table(contents)
@@ -73,7 +76,8 @@ def check_policy_table(table: Any) -> PolicyTable:
     ValueError: sub-policy 2, operation 1: level must lie in [0, 1], not 1.5
     """
     if not _is_list(table) or not table:
-        raise ValueError(f"a policy table must be {_FORM}")
+        found = "an empty list" if _is_list(table) else f"{table!r:.60}"
+        raise ValueError(f"a policy table must be {_FORM}, not {found}")
     return tuple(
         _check_subpolicy(subpolicy, f"sub-policy {number}")
         for number, subpolicy in enumerate(table, start=1)

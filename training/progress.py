@@ -19,8 +19,13 @@ class EpochMetrics:
         seconds: Training time since the start of the run, all its pieces together.
         images_per_second: Rate since the epoch began or was last saved, without evaluation.
         num_nonzeros: Nonzero weights by layer.
-        certified: Sparse layer to the mean share of its rows, over the epoch's steps, in which no
-            zero weight could come back (`training.sparse.screening`); empty where all are dense.
+        certified: Layer to the share of its rows in which no zero weight could come back
+            (`training.sparse.screening`): of a sparse layer the mean over the epoch's steps, of a
+            dense one that of the first step; empty where nothing may become sparse.
+        sparse_layers: Layers that computed with their nonzeros alone.
+        weight_bytes: Bytes of the layers' weights, copies and supports on one rank.
+        memory_bytes: Memory of this process: resident on a CPU, allocated by torch on CUDA; None
+            where the system does not tell.
     """
 
     epoch: int
@@ -34,6 +39,9 @@ class EpochMetrics:
     images_per_second: float
     num_nonzeros: dict[str, int]
     certified: dict[str, float] = field(default_factory=dict)
+    sparse_layers: list[str] = field(default_factory=list)
+    weight_bytes: int = 0
+    memory_bytes: int | None = None
 
 
 class Progress(Protocol):

@@ -60,6 +60,19 @@ class RunFolder:
         write_text_atomically(self.metrics, text)
 
 
+def check_run_folder(out: Path) -> None:
+    """See that a new run may go to `out`: a folder that is empty or not there yet.
+
+    Raises:
+        ValueError: It holds files already, or is one.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(
+            f"--out {out} is not an empty folder; choose a new one, or go on with it by "
+            f"--resume {out}"
+        )
+
+
 def create_run_folder(
     name: str, *, out: Path | None = None, root: Path = Path("runs")
 ) -> RunFolder:
@@ -74,11 +87,7 @@ def create_run_folder(
         ValueError: `out` holds files already.
     """
     if out is not None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(
-                f"--out {out} is not an empty folder; choose a new one, "
-                f"or go on with it by --resume {out}"
-            )
+        check_run_folder(out)
         out.mkdir(parents=True, exist_ok=True)
         return RunFolder(out)
     root.mkdir(parents=True, exist_ok=True)

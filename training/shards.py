@@ -60,8 +60,24 @@ class Shards:
 
     @property
     def certified(self) -> dict[str, float]:
-        """Sparse layer to its share of certified rows: there is none (`training.sparse`)."""
+        """Layer to its share of certified rows: none is looked at (`training.sparse`)."""
         return {}
+
+    @property
+    def sparse_layers(self) -> list[str]:
+        """Layers that compute with their nonzeros alone: none (`training.sparse`)."""
+        return []
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a step is the same work on the same tensors as the one before: always."""
+        return True
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of this rank's parts of the layers' weights."""
+        weights = layer_weights(self._network).values()
+        return sum(self._shards[weight].nbytes for weight in weights)
 
     def begin_epoch(self, *, batch_size: int) -> None:
         """Choose the layers that are sparse from now on: none."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.encoded_images import EncodedDataset
 from training.errors import DataError
-from training.folder_source import HELD_OUT, has_own_split, read_image_folder
+from training.folder_source import HELD_OUT, find_images
 from training.hub_source import SHORT_NAMES, parse_hub_name, read_hub
 from training.parquet_source import find_parquet, read_parquet, split_files
 
@@ -69,18 +69,18 @@ def find_source(source: str) -> Source:
 def _folder_source(folder: Path) -> Source:
     """A folder of parquet files if there are any, else one of images.
 
-    Its state is the name, size and time of change of every file.
+    Its state is the name, size and time of change of every file that is read.
     """
     try:
+        read: Callable[[], EncodedDataset]
         parquet = find_parquet(folder)
         if parquet is not None:
             paths = [path for files in split_files(parquet).values() for path in files]
             remark, read = "", partial(read_parquet, parquet)
         else:
-            paths = sorted(path for path in folder.rglob("*") if path.is_file())
-            held_out = f"1 in {HELD_OUT} held out as test set"
-            remark = "" if has_own_split(folder) else held_out
-            read = partial(read_image_folder, folder)
+            images = find_images(folder)
+            paths, read = images.paths, images.read
+            remark = "" if images.has_own_split else f"1 in {HELD_OUT} held out as test set"
         state = "\n".join(_file_state(path, folder) for path in paths)
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error}") from error

@@ -22,29 +22,63 @@ def pack_tensor(tensor: Tensor, *, num_stored: int | None = None) -> Tensor:
     With e bytes an entry and i an index, CSR takes stored·(e + i) + (rows + 1)·i bytes.
 
     Args:
-        tensor: Dense and contiguous, on the CPU.
+        tensor: Dense and contiguous, on the CPU, or what `pack_rows` made.
         num_stored: How many entries are not +0, where that is known.
     """
-    if tensor.dim() < 2 or tensor.numel() == 0:
+    if tensor.layout == torch.sparse_csr or tensor.dim() < 2 or tensor.numel() == 0:
         return tensor
     num_rows, num_columns = len(tensor), tensor.numel() // len(tensor)
     bits = view_bits(tensor).reshape(num_rows, num_columns)
     if num_stored is None:
         num_stored = int(np.count_nonzero(bits))
-    index = np.dtype(np.int32 if max(num_stored, num_columns) < 2**31 else np.int64)
-    num_bytes = num_stored * (bits.itemsize + index.itemsize) + (num_rows + 1) * index.itemsize
-    if num_bytes >= bits.nbytes:
+    index = _index_type(num_stored, num_columns)
+    if not _is_smaller(num_stored, (num_rows, num_columns), bits.dtype):
         return tensor
     row_ends = np.zeros(num_rows + 1, index)
     # NumPy's memory lies on huge pages where torch's does not, which halves the time of this.
     columns, values = np.empty(num_stored, index), np.empty(num_stored, bits.dtype)
     _compress_rows(bits, row_ends, columns, values)
+    values_as_stored = _as_tensor(values).view(tensor.dtype)
+    return _make_csr(row_ends, columns, values_as_stored, (num_rows, num_columns))
+
+
+def pack_rows(
+    row_ends: NDArray[Any], columns: NDArray[Any], values: Tensor, shape: tuple[int, int]
+) -> Tensor | None:
+    """What `pack_tensor` makes of the dense tensor with these entries; None if dense is smaller.
+
+    Args:
+        row_ends: Whole numbers (rows + 1): row i has entries row_ends[i], ..., row_ends[i + 1] - 1.
+        columns: Whole numbers (entries), ascending within a row.
+        values: (entries), none of them +0, on the CPU; the result holds them, not a copy.
+        shape: (rows, columns).
+    """
+    if not _is_smaller(len(columns), shape, np.dtype(f"V{values.element_size()}")):
+        return None
+    index = _index_type(len(columns), shape[1])
+    return _make_csr(row_ends.astype(index), columns.astype(index), values, shape)
+
+
+def _index_type(num_stored: int, num_columns: int) -> np.dtype[Any]:
+    return np.dtype(np.int32 if max(num_stored, num_columns) < 2**31 else np.int64)
+
+
+def _is_smaller(num_stored: int, shape: tuple[int, int], kind: np.dtype[Any]) -> bool:
+    """Whether CSR takes less than dense rows and columns of numbers of a type."""
+    size = _index_type(num_stored, shape[1]).itemsize
+    num_bytes = num_stored * (kind.itemsize + size) + (shape[0] + 1) * size
+    return num_bytes < shape[0] * shape[1] * kind.itemsize
+
+
+def _make_csr(
+    row_ends: NDArray[Any], columns: NDArray[Any], values: Tensor, shape: tuple[int, int]
+) -> Tensor:
     _pass_over_beta()
     return torch.sparse_csr_tensor(
         torch.from_numpy(row_ends),
         _as_tensor(columns),
-        _as_tensor(values).view(tensor.dtype),
-        size=(num_rows, num_columns),
+        values,
+        size=shape,
         check_invariants=False,  # they hold by the way the indices were made
     )
 

@@ -37,7 +37,7 @@ class TrainingState:
 
     At precision bf16 the layers compute with shadows of their weights (`training.shadow`). On CUDA
     a step is recorded once as a graph and then replayed, but for fp16, whose loss scaling looks at
-    every step.
+    every step, and for sparse layers, whose work changes from step to step.
 
     Layers of a network under β-lasso may become sparse (`training.sparse`); the weights move as
     they do in dense layers, but for rounding.
@@ -76,12 +76,15 @@ class TrainingState:
         self.num_steps = config.epochs * self.steps_per_epoch
         self.network = _build(spec, config, self.dtype)
         span_ranks(self.network, ranks, num_images=self.batch_size)
-        kind: type[Shards | Replicas] = Replicas
-        if chooses_shards(sharding, spec=spec, config=config, ranks=ranks, device=device):
-            kind = Shards
-        elif chooses_sparse(sparsity, config=config, ranks=ranks, device=device):
-            kind = SparseReplicas
-        self.weights: Shards | Replicas = kind(self.network, config, ranks=ranks, device=device)
+        self.weights: Shards | Replicas
+        place: dict[str, Any] = {"ranks": ranks, "device": device}
+        if chooses_shards(sharding, spec=spec, config=config, **place):
+            self.weights = Shards(self.network, config, **place)
+        elif chooses_sparse(sparsity, config=config, **place):
+            by_memory = sparsity == "always"
+            self.weights = SparseReplicas(self.network, config, **place, by_memory=by_memory)
+        else:
+            self.weights = Replicas(self.network, config, **place)
         self.optimizer = self.weights.optimizer
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.augment_generator = torch.Generator(device)
@@ -93,9 +96,8 @@ class TrainingState:
         self._part = ranks.part(self.batch_size)
         self._chosen = torch.zeros(len(self._part), dtype=torch.int64, device=device)
         self._lr = torch.zeros((), dtype=self.dtype, device=device)
+        self._has_graph = device.type == "cuda" and config.precision != "fp16" and ranks.size == 1
         self._graph: StepGraph | None = None
-        if device.type == "cuda" and config.precision != "fp16" and ranks.size == 1:
-            self._graph = StepGraph(self._compute_step, generator=self.augment_generator)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._num_right = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -129,9 +131,13 @@ class TrainingState:
         self._chosen.copy_(self._order[self.ranks.rows(self.batch_size, start=start)])
         self._set_lr(cosine_lr(self.config.lr, self.step, self.num_steps))
         self.network.train()
-        if self._graph is not None:
+        if self._has_graph and self.weights.is_settled:
+            if self._graph is None:
+                self._graph = StepGraph(self._compute_step, generator=self.augment_generator)
             self._graph.run()
         else:
+            if self.weights.sparse_layers:
+                self._graph = None  # it would step weights that are gone
             self._compute_step()
         self.step += 1
 
@@ -172,7 +178,7 @@ class TrainingState:
         self.last_lr = lr
         self._lr.fill_(lr)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr if self._graph is None else self._lr
+            group["lr"] = self._lr if self._has_graph else lr
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run at the configured precision."""

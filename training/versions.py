@@ -1,5 +1,6 @@
 """What a result was made with: versions, commit and machine, as plain text."""
 
+import json
 import platform
 import subprocess
 import tomllib
@@ -18,7 +19,7 @@ def collect_versions() -> dict[str, str | None]:
     Returns:
         mdl, python, torch, numpy: Version numbers.
         commit: The commit that the code was checked out at, with "-dirty" behind it if tracked
-            files have changed since; None outside a checkout.
+            files have changed since; that which pip installed it from; None where neither is known.
         platform: Operating system and architecture.
         cpu: The processor's name.
         gpu: The first CUDA device's name, or None.
@@ -50,7 +51,7 @@ def _own_version() -> str | None:
 
 def _commit() -> str | None:
     if not (ROOT / ".git").exists():  # Else git would name a repository that merely surrounds us.
-        return None
+        return _installed_commit()
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40"]
     command += ["--exclude=*"]
     try:
@@ -58,6 +59,15 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
+
+
+def _installed_commit() -> str | None:
+    """The commit that pip notes where it installs from a repository (PEP 610)."""
+    try:
+        noted = metadata.distribution("mdl").read_text("direct_url.json") or "{}"
+        return str(json.loads(noted)["vcs_info"]["commit_id"])
+    except (metadata.PackageNotFoundError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _cpu_name() -> str:

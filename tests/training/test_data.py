@@ -1,7 +1,9 @@
 """Every source of images, its cache, and one clear line for each thing that can be wrong."""
 
 import io
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +184,45 @@ def test_folders_without_a_data_set_are_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "set", [0, 1], split="test")
     with pytest.raises(DataError, match="--num-train 9 is too many"):
         load(tmp_path / "set", tmp_path / "cache", num_train=9)
+
+
+def test_a_folder_that_is_no_data_set_is_not_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "home"
+    deep = root / "documents" / "a" / "b" / "c" / "d"
+    deep.mkdir(parents=True)
+    picture(0).save(deep / "0.png")
+    (root / "pictures").mkdir()
+    picture(0).save(root / "pictures" / "0.png")
+    seen: list[Path] = []
+    for name in ("scandir", "listdir"):
+        whole = getattr(os, name)
+
+        def note(place: str = ".", whole: Callable[[str], object] = whole) -> object:
+            seen.append(Path(os.fspath(place)))
+            return whole(place)
+
+        monkeypatch.setattr(os, name, note)
+    with pytest.raises(DataError) as caught:
+        load(root, tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{root} is no data set: it has no parquet files, and no images lie in {root}/documents or "
+        "one folder deeper; expected FOLDER/train/<class>/*.png and FOLDER/test/<class>/*.png, or "
+        "FOLDER/<class>/*.png"
+    )
+    assert root in seen
+    assert not any(root / "documents" / "a" / "b" in (place, *place.parents) for place in seen)
+
+
+def test_images_may_lie_deeper_in_the_folder_of_their_class(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            place = tmp_path / "pets" / split / name / "images"
+            (place / "more").mkdir(parents=True)
+            picture(1).save(place / "0.png")
+            picture(2).save(place / "more" / "1.png")
+    assert len(load(tmp_path / "pets", tmp_path / "cache").train) == 4
 
 
 def test_the_hub_is_asked_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def run(
 
 
 def without_times(lines: list[dict[str, object]]) -> list[dict[str, object]]:
-    timed = {"seconds", "images_per_second"}
+    timed = {"seconds", "images_per_second", "memory_bytes", "weight_bytes"}  # or by rank
     return [{k: v for k, v in line.items() if k not in timed} for line in lines]
 
 

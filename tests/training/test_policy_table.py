@@ -67,9 +67,9 @@ def test_the_published_tables_are_read(name, num):
     [
         ("", "is not JSON"),
         ("[[", "is not JSON"),
-        ("{}", 'lacks "subpolicies"'),
-        ("[]", "a policy table must be a list of sub-policies such as"),
-        ('"Rotate"', "a policy table must be a list of sub-policies such as"),
+        ("{}", 'an object must have "subpolicies", a list of sub-policies, each'),
+        ("[]", "a policy table must be a list of sub-policies, .* not an empty list"),
+        ('"Rotate"', "a policy table must be a list of sub-policies, .* not 'Rotate'"),
         ("[[]]", "sub-policy 1 must be a list of one operation or more"),
         ("[3]", "sub-policy 1 must be a list of one operation or more, not 3"),
         ('[["Rotate", 0.5, 1]]', r"sub-policy 1, operation 1 must be \[name, probability, level\]"),
@@ -97,6 +97,17 @@ def test_bad_files_get_one_line(contents, words, tmp_path):
     assert message.startswith(str(path))
     assert "\n" not in message
     assert len(message) < 500
+
+
+def test_the_example_in_the_message_is_a_table(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="such as") as caught:
+        read_policy_table(path)
+    text = str(caught.value)
+    example = text[text.index("such as ") + len("such as ") : text.rindex("]") + 1]
+    path.write_text(example)
+    assert read_policy_table(path) == ((("Rotate", 0.7, 0.2), ("Invert", 0.1, 0.5)),)
 
 
 def test_a_file_that_is_not_text_gets_one_line(tmp_path):

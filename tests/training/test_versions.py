@@ -2,27 +2,50 @@
 
 import json
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 import torch
 
-from training.versions import ROOT, collect_versions
+from training import versions
+from training.versions import collect_versions
 
 
 def test_versions_are_plain_and_complete() -> None:
-    versions = collect_versions()
-    assert json.loads(json.dumps(versions)) == versions
-    assert set(versions) == {
+    found = collect_versions()
+    assert json.loads(json.dumps(found)) == found
+    assert set(found) == {
         "mdl", "python", "torch", "numpy", "commit", "platform", "cpu", "gpu",
     }  # fmt: skip
-    assert versions["torch"] == torch.__version__
-    assert type(versions["torch"]) is str
-    assert versions["mdl"] is not None and re.match(r"\d+\.\d+", versions["mdl"])
-    assert (versions["gpu"] is None) != torch.cuda.is_available()
+    assert found["torch"] == torch.__version__
+    assert type(found["torch"]) is str
+    assert found["mdl"] is not None and re.match(r"\d+\.\d+", found["mdl"])
+    assert (found["gpu"] is None) != torch.cuda.is_available()
 
 
 def test_commit_is_that_of_this_checkout() -> None:
     commit = collect_versions()["commit"]
-    if (ROOT / ".git").exists():
-        assert commit is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit)
-    else:
-        assert commit is None
+    assert commit is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit)
+
+
+@pytest.mark.parametrize(
+    ("noted", "expected"),
+    [
+        (
+            '{"url": "https://host/mdl.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}}',
+            "ab12",
+        ),
+        ('{"url": "file:///home/me/mdl", "dir_info": {}}', None),
+        ("[]", None),
+        ("damaged", None),
+        (None, None),
+    ],
+)
+def test_an_installed_copy_knows_the_commit_that_pip_noted(
+    noted: str | None, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "ROOT", tmp_path)
+    installed = SimpleNamespace(version="0.1.0", read_text=lambda name: noted)
+    monkeypatch.setattr(versions.metadata, "distribution", lambda name: installed)
+    assert collect_versions()["commit"] == expected

@@ -101,15 +101,25 @@ def count_columns(row_starts: Cells, columns: Cells, counts: Cells, start: int, 
 
 
 def sort_by_columns(
-    row_starts: Cells, columns: Cells, places: Cells, rows: Cells, positions: Cells,
+    row_starts: Cells, columns: Cells, places: Cells, rows: Cells, offsets: Cells,
     start: int, stop: int,
 ) -> None:  # fmt: skip
     """Put the entries of these rows where their columns go, from places[j] on in column j.
 
-    rows[p] and positions[p] are the row and the place before of the entry that comes to p.
+    rows[p] and offsets[p] are the row of the entry that comes to p, and its place in that row.
     """
     for row in range(start, stop):
-        for entry in range(row_starts[row], row_starts[row + 1]):
+        first = row_starts[row]
+        for entry in range(first, row_starts[row + 1]):
             place = places[columns[entry]]
-            rows[place], positions[place] = row, entry
+            rows[place], offsets[place] = row, entry - first
             places[columns[entry]] = place + 1
+
+
+def gather_entries(
+    row_starts: Cells, rows: Cells, offsets: Cells, values: Cells, gathered: Cells,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    """gathered[k] = the value at place offsets[k] of row rows[k], for start <= k < stop."""
+    for k in range(start, stop):
+        gathered[k] = values[row_starts[rows[k]] + np.int64(offsets[k])]

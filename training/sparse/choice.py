@@ -1,4 +1,4 @@
-"""Where layers may become sparse: under β-lasso with a threshold, on the CPU of one rank."""
+"""Where layers may become sparse: under β-lasso with a threshold, on one rank."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from training.architectures import LayerSpec
 from training.config import TrainConfig
 from training.ranks import Ranks
 
-Sparsity = Literal["auto", "never"]
+Sparsity = Literal["auto", "always", "never"]
 
 SMALLEST_LAYER = 2**20
 """Weights from which on a layer is worth the question."""
@@ -21,10 +21,11 @@ def chooses_sparse(
 ) -> bool:
     """Whether layers of this run may become sparse.
 
-    fp16 is left out: its gradients are scaled, and steps are skipped.
+    fp16 is left out: its gradients are scaled, and steps are skipped. So are several ranks, and
+    device types that no product has been written for.
     """
-    fits = device.type == "cpu" and ranks.size == 1 and config.precision != "fp16"
-    return choice == "auto" and fits and config.method == "beta-lasso"
+    fits = device.type in ("cpu", "cuda") and ranks.size == 1 and config.precision != "fp16"
+    return choice != "never" and fits and config.method == "beta-lasso"
 
 
 def may_be_sparse(layer: LayerSpec, config: TrainConfig) -> bool:

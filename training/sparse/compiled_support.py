@@ -12,7 +12,7 @@ from torch import Tensor
 from training.kernels import sparse_support
 from training.kernels.compiled import compile_kernels
 from training.kernels.threads import run_split
-from training.sparse.torch_support import add_up, position_type
+from training.sparse.torch_support import add_up
 
 Numbers = NDArray[Any]
 
@@ -99,7 +99,7 @@ def spread(row_starts: Tensor, columns: Tensor, values: Tensor, num_columns: int
 def transpose(
     row_starts: Tensor, columns: Tensor, num_columns: int, kind: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Starts of the columns, rows of a type, and positions of the entries by columns."""
+    """Starts of the columns, and rows and offsets in them of the entries by columns."""
     num_rows = len(row_starts) - 1
     before = (row_starts.numpy(), columns.numpy())
 
@@ -114,14 +114,31 @@ def transpose(
     places = starts.numpy()[:-1] + np.cumsum(counts, axis=0) - counts
     place_of = {first: places[i] for i, (first, _) in enumerate(pieces)}
     rows = torch.empty(len(columns), dtype=kind)
-    positions = torch.empty(len(columns), dtype=position_type(len(columns)))
-    after = (rows.numpy(), positions.numpy())
+    offsets = torch.empty_like(columns)
+    after = (rows.numpy(), offsets.numpy())
 
     def fill(start: int, stop: int) -> None:
         _kernels().sort_by_columns(*before, place_of[start], *after, start, stop)
 
     _run(fill, num_rows, len(columns))
-    return starts, rows, positions
+    return starts, rows, offsets
+
+
+def gather(row_starts: Tensor, rows: Tensor, offsets: Tensor, values: Tensor) -> Tensor:
+    """values[row_starts[rows] + offsets]."""
+    gathered = torch.empty_like(values)
+    numbers = [_bits(values), _bits(gathered)]
+    places = [row_starts.numpy(), rows.numpy(), offsets.numpy()]
+
+    def fill(start: int, stop: int) -> None:
+        _kernels().gather_entries(*places, *numbers, start, stop)
+
+    run_split(fill, len(rows), grain=_GRAIN)
+    return gathered
+
+
+def _bits(values: Tensor) -> Numbers:
+    return values.view(torch.uint16).numpy() if values.dtype == torch.bfloat16 else values.numpy()
 
 
 def _run(task: Any, num_rows: int, num_items: int) -> list[Any]:
@@ -136,6 +153,6 @@ def _kernels() -> SimpleNamespace:
         [sparse_support],
         [
             "count_kept", "collect_kept", "count_nonzero", "keep_nonzero", "merge_rows",
-            "spread_rows", "count_columns", "sort_by_columns",
+            "spread_rows", "count_columns", "sort_by_columns", "gather_entries",
         ],
     )  # fmt: skip

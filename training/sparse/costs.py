@@ -1,6 +1,5 @@
 """What a step of a layer costs, dense and sparse, measured once on the machine that trains."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from training.beta_lasso import BetaLasso
+from training.sparse.clock import measure_seconds
 from training.sparse.weight import SparseWeight
 
+_CPU = torch.device("cpu")
 _PROBE_DENSITY = 1 / 32
-_NUM_CALLS = 3
+_MOST_WEIGHTS = 2**26  # That are timed: 400 MB of weights and copies.
 _THRESHOLD, _L1_COEF = 2.0**-20, 2.0**-30  # Too small to change a support of random numbers.
 _NO_REACH, _FULL_REACH = 0.0, 2.0
 _GAIN = 0.95  # A sparse step is worth it below this share of a dense one,
@@ -43,7 +44,7 @@ class LayerCosts:
         return self.fixed + (1 - certified) * self.open_rows + self.entry * num_entries
 
     def pays(self, num_entries: int, certified: float = 0.0) -> bool:
-        """Whether to hand the layer over; before that nothing is known to be certified."""
+        """Whether to hand the layer over."""
         return self.sparse(num_entries, certified) < _GAIN * self.dense
 
     def loses(self, num_entries: int, certified: float) -> bool:
@@ -51,43 +52,69 @@ class LayerCosts:
         return self.sparse(num_entries, certified) > _LOSS * self.dense
 
 
+def memory_costs(num_weights: int) -> LayerCosts:
+    """Costs in weights in place of seconds: a sparse layer costs its entries, a dense one half.
+
+    That is where they take the same memory: 12 bytes an entry, 6 a weight.
+
+    >>> memory_costs(1000).pays(470), memory_costs(1000).pays(490), memory_costs(1000).loses(520, 0)
+    (True, False, True)
+    """
+    return LayerCosts(dense=num_weights / 2, fixed=0.0, open_rows=0.0, entry=1.0)
+
+
 def measure_costs(
-    shape: tuple[int, int], *, batch: int, dtype: torch.dtype, with_input_gradient: bool
+    shape: tuple[int, int],
+    *,
+    batch: int,
+    dtype: torch.dtype,
+    with_input_gradient: bool,
+    device: torch.device = _CPU,
 ) -> LayerCosts:
     """Time the steps of a layer on random numbers; the best of a few calls.
+
+    Of a large layer some rows are timed, and count for all. Nothing is certified by chance.
 
     Args:
         shape: (rows, columns) of the weight.
         batch: N.
         dtype: Of the products: bfloat16, float32 or float64.
         with_input_gradient: Whether the layer's input wants one.
+        device: Where the layer computes.
     """
-    rows, columns = shape
+    columns = shape[1]
+    rows = min(shape[0], max(1, _MOST_WEIGHTS // columns))
     generator = torch.Generator().manual_seed(0)
     is_low = dtype == torch.bfloat16
-    inputs = torch.randn(batch, columns, generator=generator).to(dtype)
-    deltas = torch.randn(batch, rows, generator=generator).to(dtype)
+    inputs = torch.randn(batch, columns, generator=generator).to(device, dtype)
+    deltas = torch.randn(batch, rows, generator=generator).to(device, dtype)
     weight = nn.Parameter(
-        torch.randn(shape, generator=generator).to(torch.float32 if is_low else dtype)
+        torch.randn(rows, columns, generator=generator).to(
+            device, torch.float32 if is_low else dtype
+        )
     )
     sparse = [
-        SparseWeight(weight.detach() * kept, low_precision=is_low)
+        SparseWeight(weight.detach() * kept.to(device), low_precision=is_low)
         for kept in (
-            torch.zeros(shape, dtype=torch.bool),
-            torch.rand(shape, generator=generator) < _PROBE_DENSITY,
+            torch.zeros(rows, columns, dtype=torch.bool),
+            torch.rand(rows, columns, generator=generator) < _PROBE_DENSITY,
         )
     ]
-    dense = _time(_dense_step(weight, inputs, deltas, with_input_gradient=with_input_gradient))
+    dense = measure_seconds(
+        _dense_step(weight, inputs, deltas, with_input_gradient=with_input_gradient), device
+    )
     flat = (inputs.t().contiguous(), deltas.t().contiguous())
 
     def time_sparse(probe: SparseWeight, reach: float) -> float:
-        return _time(_sparse_step(probe, *flat, with_input_gradient, reach))
+        return measure_seconds(_sparse_step(probe, *flat, with_input_gradient, reach), device)
 
     fixed, full = (time_sparse(probe, _NO_REACH) for probe in sparse)
+    open_rows = max(0.0, time_sparse(sparse[0], _FULL_REACH) - fixed)
+    share = shape[0] / rows
     return LayerCosts(
-        dense=dense,
-        fixed=fixed,
-        open_rows=max(0.0, time_sparse(sparse[0], _FULL_REACH) - fixed),
+        dense=share * dense,
+        fixed=share * fixed,
+        open_rows=share * open_rows,
         entry=max(0.0, full - fixed) / max(1, sparse[1].support.num_entries),
     )
 
@@ -124,13 +151,3 @@ def _sparse_step(
         weight.take_step(deltas, inputs, lr=lr, l1_coef=_L1_COEF, beta=_THRESHOLD / _L1_COEF)
 
     return step
-
-
-def _time(call: Callable[[], object]) -> float:
-    call()
-    best = float("inf")
-    for _ in range(_NUM_CALLS):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best

@@ -28,8 +28,9 @@ class SparseLinear(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Map (N, in_features) to (N, out_features), in bfloat16 in training and under autocast."""
         weight = self.sparse_weight
-        low = weight.shadow is not None and (self.training or torch.is_autocast_enabled("cpu"))
-        values = values.to(torch.bfloat16 if low else weight.values.dtype)
+        is_low = self.training or torch.is_autocast_enabled(values.device.type)
+        has_low = weight.shadow is not None
+        values = values.to(torch.bfloat16 if has_low and is_low else weight.values.dtype)
         outputs: Tensor = _Product.apply(values, self._anchor, self)  # type: ignore[no-untyped-call]
         return outputs
 

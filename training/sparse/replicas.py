@@ -1,7 +1,7 @@
 """A network on one rank whose layers become sparse when that pays, and dense again if it must.
 
 The iterates are those of dense β-lasso. A layer is handed over at the start of an epoch, by its
-costs on this machine, which are measured once a run and saved with it.
+costs on this machine, which are measured once a run and saved with it; or by the memory it takes.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from training.architectures import LayerSpec
 from training.config import TrainConfig
+from training.memory_use import give_back_memory
 from training.models import network_from_state
 from training.network import Network
 from training.ranks import Ranks
 from training.replicas import Replicas
 from training.sparse.choice import may_be_sparse
-from training.sparse.costs import LayerCosts, measure_costs
+from training.sparse.costs import LayerCosts, measure_costs, memory_costs
+from training.sparse.dense_probe import DenseProbe
 from training.sparse.linear import SparseLinear
 from training.sparse.weight import SparseWeight
 
@@ -45,36 +47,65 @@ class _SparseLayer:
 
 
 class SparseReplicas(Replicas):
-    """`training.replicas.Replicas` for β-lasso on the CPU of one rank, with sparse layers.
+    """`training.replicas.Replicas` for β-lasso on one rank, with sparse layers.
 
     A parameter whose layer is sparse stays where it is, in the optimizer's groups too, but has no
-    entries. What is saved are dense tensors, so that any other run may go on from them; beside them
-    stands what a sparse run needs to go on bit for bit.
+    entries. What is saved are the weights alone, so that any other run may go on from them; beside
+    them stands what a sparse run needs to go on bit for bit.
+
+    Args:
+        by_memory: Hand over where that takes less memory, whatever the time; else where it takes
+            less time.
     """
 
     def __init__(
-        self, network: Network, config: TrainConfig, *, ranks: Ranks, device: torch.device
+        self,
+        network: Network,
+        config: TrainConfig,
+        *,
+        ranks: Ranks,
+        device: torch.device,
+        by_memory: bool = False,
     ) -> None:
         super().__init__(network, config, ranks=ranks, device=device)
-        self._config = config
+        self._config, self._device, self._by_memory = config, device, by_memory
         self._names = list(network.state_dict())
         self._candidates = {
             layer.name: layer for layer in network.spec.layers if may_be_sparse(layer, config)
         }
         self._sparse: dict[str, _SparseLayer] = {}
         self._costs: dict[str, LayerCosts] = {}
+        self._dense_shares: dict[str, float] = {}
+        self._probe: DenseProbe | None = None
 
     @property
     def certified(self) -> dict[str, float]:
-        """Sparse layer to the mean share of its rows in which no zero weight could come back.
+        """Layer to the share of its rows in which no zero weight could come back.
 
-        The mean is over the steps since the epoch began.
+        Of a sparse layer it is the mean over the steps since the epoch began, of a dense one the
+        share in the epoch's first step.
         """
-        return {
-            name: layer.share_sum / layer.num_steps
-            for name, layer in self._sparse.items()
-            if layer.num_steps
-        }
+        shares = dict(self._dense_shares)
+        for name, layer in self._sparse.items():
+            if layer.num_steps:
+                shares[name] = layer.share_sum / layer.num_steps
+        return {name: shares[name] for name in self._candidates if name in shares}
+
+    @property
+    def sparse_layers(self) -> list[str]:
+        """Layers that compute with their nonzeros alone."""
+        return [name for name in self._candidates if name in self._sparse]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a step is the same work on the same tensors as the one before."""
+        return self._probe is None and not self._sparse
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the layers' weights, their low-precision copies and their supports."""
+        sparse = sum(layer.sparse.sparse_weight.num_bytes for layer in self._sparse.values())
+        return super().weight_bytes + sparse
 
     def begin_epoch(self, *, batch_size: int) -> None:
         """Hand over the layers that pay by now, and hand back those that do not any more.
@@ -87,7 +118,7 @@ class SparseReplicas(Replicas):
             if name not in self._sparse:
                 if counts[name] <= LARGEST_DENSITY * layer.num_weights:
                     costs = self._costs_of(layer, batch_size)
-                    if costs.pays(counts[name]):
+                    if costs.pays(counts[name], shares.get(name, 0.0)):
                         self.hand_over(name)
             elif name in shares:
                 entries = self._sparse[name].sparse.sparse_weight.support.num_entries
@@ -95,6 +126,12 @@ class SparseReplicas(Replicas):
                     self.hand_back(name)
         for sparse in self._sparse.values():
             sparse.share_sum, sparse.num_steps = 0.0, 0
+            sparse.sparse.sparse_weight.drop_zeros()
+        if self._sparse:
+            give_back_memory()
+        self._dense_shares = {}
+        dense = [name for name in self._candidates if name not in self._sparse]
+        self._probe = DenseProbe({name: self._network.get_submodule(name) for name in dense})
 
     def hand_over(self, name: str) -> None:
         """Make a layer sparse; its dense weight, shadow and gradient are let go."""
@@ -103,6 +140,8 @@ class SparseReplicas(Replicas):
         sparse = SparseLinear(SparseWeight(weight.detach(), low_precision=has_shadow))
         weight.data = weight.data.new_empty(0)
         count = sparse.sparse_weight.support.num_entries
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()  # so that others may have what the dense weight took
         self._sparse[name] = _SparseLayer(sparse, self._network.get_submodule(name), count)
         self._network.set_submodule(name, sparse)
         self.model = self._make_model()
@@ -122,10 +161,17 @@ class SparseReplicas(Replicas):
         A layer in which so many weights come back that no certificate helps is dense from then on.
         """
         groups = {group["name"]: group for group in self.optimizer.param_groups}
+        if self._probe is not None:
+            chosen = {name: groups[layer.group] for name, layer in self._candidates.items()}
+            limits = {
+                name: (float(group["lr"]), group["beta"] * group["l1_coef"])
+                for name, group in chosen.items()
+            }
+            self._dense_shares, self._probe = self._probe.measure(limits), None
         for name, layer in list(self._sparse.items()):
             group = groups[self._candidates[name].group]
             report = layer.sparse.take_step(
-                lr=group["lr"], l1_coef=group["l1_coef"], beta=group["beta"]
+                lr=float(group["lr"]), l1_coef=group["l1_coef"], beta=group["beta"]
             )
             layer.num_nonzeros = report.num_nonzeros
             layer.share_sum += report.screen.certified_share
@@ -148,13 +194,17 @@ class SparseReplicas(Replicas):
         """A dense network, computing in the type of its weights: what a checkpoint gives."""
         if not self._sparse:
             return self._network
-        return network_from_state(self._network.spec, self.whole_state())
+        dense = {
+            f"{name}.weight": layer.sparse.sparse_weight.dense()
+            for name, layer in self._sparse.items()
+        }
+        return network_from_state(self._network.spec, self.whole_state() | dense)
 
     def whole_state(self) -> dict[str, Tensor]:
-        """The state dict of the dense network; the weights of sparse layers are copies."""
+        """The network's state dict; the weights of sparse layers are copies, in CSR if smaller."""
         state = super().whole_state()
         for name, layer in self._sparse.items():
-            state[f"{name}.weight"] = layer.sparse.sparse_weight.dense()
+            state[f"{name}.weight"] = layer.sparse.sparse_weight.packed()
         return {name: state[name] for name in self._names}
 
     def whole_optimizer_state(self) -> dict[str, Any]:
@@ -168,7 +218,8 @@ class SparseReplicas(Replicas):
             for name, layer in self._sparse.items()
         }
         costs = {name: asdict(each) for name, each in self._costs.items()}
-        return super().whole_optimizer_state() | {"sparse": {"layers": layers, "costs": costs}}
+        own = {"layers": layers, "costs": costs, "dense_shares": dict(self._dense_shares)}
+        return super().whole_optimizer_state() | {"sparse": own}
 
     def load(self, state: dict[str, Tensor], optimizer_state: dict[str, Any]) -> None:
         """Take over what `whole_state` and `whole_optimizer_state` of any run gave.
@@ -179,7 +230,8 @@ class SparseReplicas(Replicas):
         for name in list(self._sparse):
             self.hand_back(name)
         super().load(state, optimizer_state)
-        saved = optimizer_state.get("sparse", {"layers": {}, "costs": {}})
+        saved = optimizer_state.get("sparse", {"layers": {}, "costs": {}, "dense_shares": {}})
+        self._dense_shares = {name: float(each) for name, each in saved["dense_shares"].items()}
         self._costs = {name: LayerCosts(**saved["costs"][name]) for name in saved["costs"]}
         for name in saved["layers"]:
             if name not in self._candidates:
@@ -190,6 +242,8 @@ class SparseReplicas(Replicas):
             layer.share_sum, layer.num_steps = float(own["share_sum"]), int(own["num_steps"])
 
     def _costs_of(self, layer: LayerSpec, batch_size: int) -> LayerCosts:
+        if self._by_memory:
+            self._costs[layer.name] = memory_costs(layer.num_weights)
         if layer.name not in self._costs:
             low = self._config.precision == "bf16"
             self._costs[layer.name] = measure_costs(
@@ -197,5 +251,6 @@ class SparseReplicas(Replicas):
                 batch=batch_size,
                 dtype=torch.bfloat16 if low else self._weights[layer.name].dtype,
                 with_input_gradient=layer.name != self._network.spec.layers[0].name,
+                device=self._device,
             )
         return self._costs[layer.name]

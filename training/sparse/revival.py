@@ -9,9 +9,9 @@ from training.sparse import compiled_support
 from training.sparse.backend import backend_name
 from training.sparse.screening import Screen
 from training.sparse.support import Support, collect, column_type
-from training.sparse.torch_support import find_rows, take
+from training.sparse.torch_support import find_rows, take, widen
 
-_BLOCK_ENTRIES = 2**21  # Gradients that are looked at together.
+_BLOCK_ENTRIES = 2**23  # Gradients that are looked at together.
 _MARGIN = 1 - 2.0**-20  # Of the first look, which does not round as the step does.
 
 
@@ -85,14 +85,14 @@ def _find_large(gradients: Tensor, limit: float) -> tuple[Tensor, Tensor]:
 def _is_stored(support: Support, rows: Tensor, columns: Tensor) -> Tensor:
     """Which weights lie in the support, bool; the rows ascend."""
     if not len(rows):
-        return torch.zeros(0, dtype=torch.bool)
+        return torch.zeros(0, dtype=torch.bool, device=rows.device)
     chosen, places = torch.unique_consecutive(rows, return_inverse=True)
     starts, sizes = support.row_starts[chosen], support.row_starts[chosen + 1]
     sizes = sizes - starts
     owners = torch.repeat_interleave(sizes)
     firsts = sizes.cumsum(0) - sizes
-    entries = torch.arange(len(owners)) + (starts - firsts)[owners]
-    stored = owners * support.num_columns + take(support.columns, entries).to(torch.int64)
+    entries = torch.arange(len(owners), device=rows.device) + (starts - firsts)[owners]
+    stored = owners * support.num_columns + widen(take(support.columns, entries))
     wanted = places * support.num_columns + columns
     nearest = torch.searchsorted(stored, wanted).clamp_max(len(stored) - 1)
     return stored[nearest] == wanted if len(stored) else torch.zeros_like(wanted, dtype=torch.bool)

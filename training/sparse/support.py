@@ -82,15 +82,25 @@ class Support:
 
 @dataclass(frozen=True)
 class TransposedSupport:
-    """The support of Wᵀ.
+    """The support of Wᵀ, in 4 bytes an entry where W has 65,536 rows and columns at most.
 
     Attributes:
         support: Its rows are the columns of W.
-        positions: int32, or int64 from 2³¹ entries on: where each entry is in W's support.
+        offsets: Of the type of W's columns: where each entry is in its row of W.
+        row_starts: Those of W's support.
     """
 
     support: Support
-    positions: Tensor
+    offsets: Tensor
+    row_starts: Tensor
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Values in the order of Wᵀ's support, from those in the order of W's."""
+        _check_values(self.support, values)
+        gathered: Tensor = _forms(values).gather(
+            self.row_starts, self.support.columns, self.offsets, values.detach().contiguous()
+        )
+        return gathered
 
 
 def column_type(num_columns: int) -> torch.dtype:
@@ -205,13 +215,13 @@ def transpose(support: Support) -> TransposedSupport:
     >>> flipped = transpose(support)
     >>> flipped.support.row_starts.tolist(), flipped.support.columns.tolist()
     ([0, 1, 3], [1, 0, 1])
-    >>> values[flipped.positions].tolist()
+    >>> flipped.gather(values).tolist()
     [3.0, 2.0, 4.0]
     """
-    starts, rows, positions = _forms(support.columns).transpose(
+    starts, rows, offsets = _forms(support.columns).transpose(
         support.row_starts, support.columns, support.num_columns, column_type(support.num_rows)
     )
-    return TransposedSupport(Support(starts, rows, support.num_rows), positions)
+    return TransposedSupport(Support(starts, rows, support.num_rows), offsets, support.row_starts)
 
 
 def _forms(values: Tensor) -> ModuleType:

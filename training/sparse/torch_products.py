@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from training.sparse.support import Support
+from training.sparse.torch_support import widen
 
 
 def multiply(support: Support, values: Tensor, inputs: Tensor) -> Tensor:
@@ -34,5 +35,6 @@ def _csr(support: Support, values: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
         return torch.sparse_csr_tensor(
-            starts.to(kind), columns.to(kind), values, support.shape, check_invariants=False
-        )
+            starts.to(kind), widen(columns).to(kind), values, support.shape,
+            device=values.device, check_invariants=False,
+        )  # fmt: skip

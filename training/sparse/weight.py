@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from training.beta_lasso import beta_lasso_step_
+from training.sparse.deflation import may_tighten, tighten
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.revival import find_revived
 from training.sparse.screening import Screen, measure_lines, screen
 from training.sparse.support import Support, TransposedSupport, collect, compact, merge, spread
 from training.sparse.support import transpose as transpose_support
-from training.sparse.torch_support import find_rows
+from training.sparse.torch_support import find_rows, widen
+from training.sparse_storage import pack_rows
 
 _DEAD_SHARE = 0.25  # Zeros among the entries from which on they are dropped.
 
@@ -36,6 +38,22 @@ class StepReport:
     num_nonzeros: int
 
 
+def screen_step(deltas: Tensor, inputs: Tensor, *, lr: float, threshold: float) -> Screen:
+    """The rows and columns in which a zero weight may come back, by the tightest screen that pays.
+
+    Args:
+        deltas: Δ (rows, N).
+        inputs: X (columns, N), of the same type.
+        lr: η.
+        threshold: βλ > 0.
+    """
+    lines = measure_lines(deltas), measure_lines(inputs)
+    found = screen(*lines, lr=lr, threshold=threshold)
+    if may_tighten(found, inputs.shape[1]):
+        return tighten(found, deltas, inputs, lines, lr=lr, threshold=threshold)
+    return found
+
+
 class SparseWeight:
     """Support and values of the weight of a linear layer, and the step that changes both.
 
@@ -50,9 +68,27 @@ class SparseWeight:
         self.shadow = self.values.to(torch.bfloat16) if low_precision else None
         self._transposed: TransposedSupport | None = None
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes kept from step to step."""
+        kept = [self.values, self.support.row_starts, self.support.columns]
+        if self.shadow is not None:
+            kept.append(self.shadow)
+        if self._transposed is not None:
+            flipped = self._transposed
+            kept += [flipped.support.row_starts, flipped.support.columns, flipped.offsets]
+        return sum(each.nbytes for each in kept)
+
     def dense(self) -> Tensor:
         """The weight as a matrix."""
         return spread(self.support, self.values)
+
+    def packed(self) -> Tensor:
+        """A copy as a checkpoint stores it: CSR on the CPU, or dense where that is smaller."""
+        support, sources = compact(self.support, self.values)
+        parts = [part.cpu().numpy() for part in (support.row_starts, widen(support.columns))]
+        csr = pack_rows(parts[0], parts[1], self.values[sources].cpu(), support.shape)
+        return self.dense().cpu() if csr is None else csr
 
     def drop_zeros(self) -> None:
         """Keep the nonzeros alone in the support."""
@@ -61,7 +97,7 @@ class SparseWeight:
     def stored_zeros(self) -> Tensor:
         """The entries that are zero by now, int64: row times the number of columns plus column."""
         rows = find_rows(self.support.row_starts)
-        places = rows * self.support.num_columns + self.support.columns.to(torch.int64)
+        places = rows * self.support.num_columns + widen(self.support.columns)
         return places[self.values == 0]
 
     def store_zeros(self, places: Tensor) -> None:
@@ -105,7 +141,7 @@ class SparseWeight:
             ValueError: βλ is 0, which certifies nothing.
         """
         threshold = float(torch.tensor(beta * l1_coef, dtype=self.values.dtype))
-        found = screen(measure_lines(deltas), measure_lines(inputs), lr=lr, threshold=threshold)
+        found = screen_step(deltas, inputs, lr=lr, threshold=threshold)
         revived = find_revived(
             self.support, deltas, inputs, found,
             lr=lr, threshold=threshold, dtype=self.values.dtype,

@@ -167,6 +167,9 @@ def test_any_layout_is_taken():
 
 def test_the_backend_has_a_name(monkeypatch):
     assert backend_name(torch.device("cpu")) == ("numba" if can_compile() else "torch")
+    monkeypatch.setattr("training.sparse.backend.find_spec", lambda name: name == "triton")
+    assert backend_name(torch.device("cuda")) == "triton"
+    monkeypatch.setattr("training.sparse.backend.find_spec", lambda _: None)
     assert backend_name(torch.device("cuda")) == "torch"
     monkeypatch.setattr("training.sparse.backend.can_compile", lambda: False)
     assert backend_name(torch.device("cpu")) == "torch"

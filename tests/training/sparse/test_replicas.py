@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.test_loop import CPU, Watch, make_config, make_dataset, without_times
-from training.checkpoint import load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.errors import CheckpointError
 from training.loop import TrainResult, train
 from training.normalization import Normalization
@@ -34,15 +34,15 @@ def small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: ALWAYS)
 
 
-def make_state(sparsity: Sparsity, **settings: object) -> TrainingState:
+def make_state(sparsity: Sparsity, device: torch.device = CPU, **settings: object) -> TrainingState:
     config = make_config(**settings)
     return TrainingState(
         config=config,
         spec=config.network_spec(image_size=8, num_classes=3, in_channels=3),
-        train_set=make_dataset().train,
+        train_set=make_dataset().train.to(device),
         normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
         permutation=None,
-        device=CPU,
+        device=device,
         sparsity=sparsity,
     )
 
@@ -70,6 +70,63 @@ def sparse_weights(state: TrainingState) -> SparseReplicas:
     return state.weights
 
 
+def dense_state(weights: SparseReplicas) -> dict[str, torch.Tensor]:
+    return {name: value.detach() for name, value in weights.exact_network().state_dict().items()}
+
+
+def test_a_sparse_layer_goes_into_the_file_that_its_dense_weight_makes(tmp_path: Path) -> None:
+    """Straight from its support, without a dense copy; equal networks make equal files."""
+    state = make_state("auto")
+    weights = sparse_weights(state)
+    weight = state.network.get_parameter("conv1.weight")
+    kept = torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.1
+    weight.data *= kept
+    weights.hand_over("conv1")
+    stored, dense = weights.whole_state(), dense_state(weights)
+    assert stored["conv1.weight"].layout == torch.sparse_csr
+    assert dense["conv1.weight"].layout == torch.strided
+    for name, tensors in (("stored", stored), ("dense", dense)):
+        checkpoint = Checkpoint(network=state.network.spec, state=tensors)
+        save_checkpoint(checkpoint, tmp_path / name)
+    assert (tmp_path / "stored").read_bytes() == (tmp_path / "dense").read_bytes()
+    loaded = load_checkpoint(tmp_path / "stored").state["conv1.weight"]
+    assert torch.equal(loaded, dense["conv1.weight"])
+    assert torch.equal(loaded != 0, kept)
+
+
+def test_layers_are_watched_before_they_are_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of a dense layer's first step is that of the sparse layer from the same state."""
+    shares = []
+    for costs in (NEVER, ALWAYS):
+        monkeypatch.setattr(replicas, "measure_costs", lambda *args, costs=costs, **more: costs)
+        state = make_state("auto", precision="fp64", l1_conv=2e-3, beta=12.0)
+        state.begin_epoch()
+        state.take_step()
+        shares.append((state.weights.certified, state.weights.sparse_layers))
+    (watched, none), (certified, both) = shares
+    assert (none, both) == ([], ["conv1", "fc1"])
+    assert watched == certified
+    assert 0 < watched["conv1"] <= 1
+
+
+def test_memory_is_twelve_bytes_an_entry_at_most() -> None:
+    """float32 value, bfloat16 copy, column, and row and offset for the way back."""
+    state = make_state("auto", precision="bf16", base_channels=8, l1_conv=4e-3)
+    weights = sparse_weights(state)
+    dense = weights.weight_bytes
+    state.begin_epoch()
+    state.take_step()
+    counts = [
+        (layer.sparse.sparse_weight.support.num_entries, layer.sparse.sparse_weight.num_bytes)
+        for layer in weights._sparse.values()
+    ]
+    (first, first_bytes), (second, second_bytes) = counts
+    rows, columns = state.network.get_submodule("fc1").sparse_weight.support.shape
+    assert second_bytes == 12 * second + 8 * (rows + 1 + columns + 1)
+    assert first_bytes == 8 * first + 8 * (8 * 16 + 1)
+    assert weights.weight_bytes < dense + first_bytes + second_bytes
+
+
 def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
     settings = {
         "precision": "fp64", "epochs": 12, "l1_conv": 2e-3, "beta": 8.0, "lr": 0.3,
@@ -85,8 +142,8 @@ def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
                 weights._costs = dict.fromkeys(("conv1", "fc1"), costs)
                 state.begin_epoch()
             state.take_step()
-        num_sparse.append(len(weights.certified))
-        exact, found = dense.weights.whole_state(), weights.whole_state()
+        num_sparse.append(len(weights.sparse_layers))
+        exact, found = dense.weights.whole_state(), dense_state(weights)
         assert list(exact) == list(found)
         for name, value in exact.items():
             assert torch.equal(value != 0, found[name] != 0), (name, dense.step)
@@ -111,7 +168,7 @@ def test_a_stopped_sparse_run_goes_on_to_bit_identical_weights(
     monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: NEVER)
     resumed, _ = run(tmp_path / "cut", resume=True, **settings)
     for name, value in whole.checkpoint.state.items():
-        assert torch.equal(value, resumed.checkpoint.state[name]), name
+        assert torch.equal(value.to_dense(), resumed.checkpoint.state[name].to_dense()), name
     first, second = (RunFolder(tmp_path / name).read_metrics() for name in ("whole", "cut"))
     assert without_times(first) == without_times(second)
     stored = load_checkpoint(tmp_path / "whole")
@@ -129,7 +186,7 @@ def test_a_run_goes_on_the_other_way(first: Sparsity, tmp_path: Path) -> None:
     resumed, watch = run(tmp_path / "cut", sparsity=other, resume=True, **settings)
     assert bool(watch.epochs[-1].certified) == (other == "auto")
     for name, value in whole.checkpoint.state.items():
-        found = resumed.checkpoint.state[name]
+        found = resumed.checkpoint.state[name].to_dense()
         torch.testing.assert_close(found, value, rtol=0, atol=1e-9)
 
 
@@ -195,15 +252,48 @@ def test_only_layers_with_a_threshold_may_be_sparse() -> None:
     assert list(sparse_weights(make_state("auto", beta=0.0))._candidates) == []
 
 
-def test_only_beta_lasso_on_one_cpu_chooses_sparse() -> None:
+def test_only_beta_lasso_on_one_rank_chooses_sparse() -> None:
     from training.ranks import ALONE
 
     sgd = {"method": "sgd", "l1_conv": 0.0, "l1_fc": 0.0}
-    for expected, device, settings in (
-        (True, "cpu", {}), (False, "cuda", {}), (False, "cpu", sgd),
-        (False, "cpu", {"precision": "fp16"}),
+    for expected, choice_made, device, settings in (
+        (True, "auto", "cpu", {}), (True, "always", "cpu", {}), (True, "auto", "cuda", {}),
+        (False, "never", "cpu", {}), (False, "auto", "mps", {}), (False, "auto", "cpu", sgd),
+        (False, "always", "cpu", {"precision": "fp16"}),
     ):  # fmt: skip
         config = make_config(**settings)
-        found = chooses_sparse("auto", config=config, ranks=ALONE, device=torch.device(device))
+        found = chooses_sparse(choice_made, config=config, ranks=ALONE, device=torch.device(device))
         assert found == expected
-        assert not chooses_sparse("never", config=config, ranks=ALONE, device=torch.device(device))
+
+
+def test_memory_decides_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer goes over below half of its weights, and nothing is timed."""
+    monkeypatch.setattr(replicas, "measure_costs", None)
+    monkeypatch.setattr(replicas, "LARGEST_DENSITY", 0.5)
+    state = make_state("always")
+    weights = sparse_weights(state)
+    for name, density in (("conv1", 0.6), ("fc1", 0.4)):
+        weight = state.network.get_parameter(f"{name}.weight")
+        weight.data *= torch.rand(weight.shape) < density
+    dense = weights.weight_bytes
+    state.begin_epoch()
+    assert weights.sparse_layers == ["fc1"]
+    assert weights.weight_bytes < dense
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp64", "bf16"])
+def test_on_cuda_sparse_steps_are_those_of_dense_layers(precision: str) -> None:
+    device = torch.device("cuda")
+    settings = {"precision": precision, "l1_conv": 2e-3, "beta": 8.0, "lr": 0.3, "dropout": 0.0}
+    dense, mixed = (make_state(each, device, **settings) for each in ("never", "always"))
+    for _ in range(8 if precision == "fp64" else 1):
+        for state in (dense, mixed):
+            if state.step % STEPS_PER_EPOCH == 0:
+                state.begin_epoch()
+            state.take_step()
+    assert mixed.weights.sparse_layers == ["conv1", "fc1"]
+    tolerance = 1e-9 if precision == "fp64" else 1e-2
+    for name, value in dense_state(sparse_weights(mixed)).items():
+        expected = dense.network.state_dict()[name].to(value.device)
+        torch.testing.assert_close(value, expected, rtol=0, atol=tolerance)

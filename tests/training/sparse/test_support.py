@@ -92,7 +92,7 @@ def test_merge_takes_up_revived_entries(dense, data):
 def test_transpose_is_the_transpose(dense):
     found, values = collect(torch.from_numpy(dense))
     flipped = transpose(found)
-    assert_is(flipped.support, values[flipped.positions], dense.T)
+    assert_is(flipped.support, flipped.gather(values), dense.T)
 
 
 @pytest.mark.usefixtures("forms")
@@ -103,7 +103,7 @@ def test_special_matrices():
             assert_is(found, values, dense)
             assert np.array_equal(spread(found, values).numpy(), dense)
             flipped = transpose(found)
-            assert_is(flipped.support, values[flipped.positions], dense.T)
+            assert_is(flipped.support, flipped.gather(values), dense.T)
             assert_is(*_emptied(found), np.zeros(shape))
     for place in ((0, 0), (2, 3), (4, 6)):
         dense = np.zeros((5, 7))
@@ -164,7 +164,7 @@ def test_threads_change_nothing(monkeypatch):
             larger, sources = merge(first, rows, columns)
             flipped = transpose(larger)
             smaller, _ = compact(larger, torch.cat([values, torch.zeros(len(rows))])[sources])
-            parts = (flipped.support.row_starts, flipped.support.columns, flipped.positions)
+            parts = (flipped.support.row_starts, flipped.support.columns, flipped.offsets)
             found.append([first.columns, values, larger.columns, sources, smaller.columns, *parts])
     finally:
         torch.set_num_threads(threads)

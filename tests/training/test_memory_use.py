@@ -1,0 +1,31 @@
+"""What the system says of this process's memory, and that it gets some back."""
+
+import json
+import subprocess
+import sys
+
+SCRIPT = """
+import json, sys, torch
+from training.memory_use import give_back_memory, used_memory
+cpu = torch.device("cpu")
+torch.ones(1).sum()
+used = [used_memory(cpu)]
+blocks = [torch.ones(2**14) for _ in range(3000)]  # 64 KiB each: on the C library's heap
+used.append(used_memory(cpu))
+last = blocks[-1]  # keeps the heap's end in use, so that it cannot shrink by itself
+del blocks
+give_back_memory()
+used.append(used_memory(cpu))
+assert last.sum() == 2**14
+json.dump(used, sys.stdout)
+"""
+FILLED = 3000 * 2**16
+
+
+def test_memory_goes_up_with_tensors_and_down_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=300
+    )
+    before, filled, after = json.loads(done.stdout)
+    assert filled - before > 0.9 * FILLED
+    assert after - before < 0.2 * FILLED
