@@ -1,0 +1,269 @@
+"""Accuracy against the number of parameters (Figures 2 and 6)."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from figures.log_axes import set_count_axis
+from figures.notes import add_note
+from figures.percent_axis import set_percent_axis
+from figures.point_labels import PointLabel, place_labels
+from figures.spread import Spread, plot_spreads, seeds_note, spread
+from figures.style import COLUMN_WIDTH, INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+
+_DASHES = (":", "--", "-.")  # of the data sets' lines in the right panel
+_MOST_BESIDE = 2  # data sets in one row with the panel at the right
+_ARROW = 6.5  # points from a mark to the arrow head beside it
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizePoint:
+    """One size of a family of networks.
+
+    Attributes:
+        num_weights: Number of parameters, >= 1.
+        train: Training accuracies, fractions, one a seed, at least one.
+        test: Test accuracies, likewise.
+    """
+
+    num_weights: int
+    train: tuple[float, ...]
+    test: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A network in several sizes, in any order.
+
+    Attributes:
+        network: Its name, a key of `NETWORK_STYLES`.
+        points: Its sizes; without any the family is not drawn.
+    """
+
+    network: str
+    points: tuple[SizePoint, ...]
+
+    def sorted_points(self) -> list[SizePoint]:
+        """From the smallest size to the largest."""
+        return sorted(self.points, key=lambda point: point.num_weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizePanel:
+    """All families on one data set.
+
+    Attributes:
+        title: Name of the data set.
+        families: One line each.
+        fit_accuracy: The training accuracy, a fraction, at which the right panel of Figure 2 asks
+            for the number of parameters; fixed for the data set.
+    """
+
+    title: str
+    families: tuple[Family, ...]
+    fit_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittingPoint:
+    """How many parameters a family needs to fit, and how good it is with that many or more.
+
+    Attributes:
+        network: Name of the family.
+        num_weights: Of the smallest size that reaches the training accuracy; if none does, of the
+            largest size.
+        best_test: The highest test accuracy (mean over seeds) of that size and larger ones.
+        reached: Whether a size reaches the training accuracy.
+    """
+
+    network: str
+    num_weights: int
+    best_test: float
+    reached: bool
+
+
+def fitting_point(family: Family, fit_accuracy: float) -> FittingPoint | None:
+    """A family's point in the right panel of Figure 2; None if it has no size.
+
+    >>> sizes = [SizePoint(num_weights=10**n, train=(n / 4,), test=(n / 8,)) for n in (1, 2, 3)]
+    >>> fitting_point(Family(network="s-conv", points=tuple(sizes)), 0.5)
+    FittingPoint(network='s-conv', num_weights=100, best_test=0.375, reached=True)
+    """
+    points = family.sorted_points()
+    if not points:
+        return None
+    fitting = [point for point in points if spread(point.train).mean >= fit_accuracy]
+    smallest = fitting[0] if fitting else points[-1]
+    larger = [point for point in points if point.num_weights >= smallest.num_weights]
+    return FittingPoint(
+        network=family.network,
+        num_weights=smallest.num_weights,
+        best_test=max(spread(point.test).mean for point in larger),
+        reached=bool(fitting),
+    )
+
+
+def draw_accuracy(panels: Sequence[SizePanel], *, note: str = "") -> Figure:
+    """Figure 2: test accuracy by size, a panel a data set, and the sizes needed to fit.
+
+    Args:
+        panels: One a data set.
+        note: Below the figure.
+
+    Raises:
+        ValueError: Nothing to draw.
+    """
+    _check(panels)
+    num_rows = 1 if len(panels) <= _MOST_BESIDE else 2
+    num_columns = math.ceil((len(panels) + 1) / num_rows)
+    figure = new_figure(PAGE_WIDTH, 0.65 + 2.3 * num_rows)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    *lefts, right = grid.ravel()[: len(panels) + 1]
+    for unused in grid.ravel()[len(panels) + 1 :]:
+        unused.set_axis_off()
+    for axes, panel in zip(lefts, panels, strict=True):
+        _plot_families(axes, panel, lambda point: point.test)
+        axes.set_title(panel.title, loc="left")
+        axes.set_xlabel("number of parameters")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("test accuracy (%)")
+    fits = [_fitting_points(panel) for panel in panels]
+    for panel, points, dashes in zip(panels, fits, itertools.cycle(_DASHES)):
+        _plot_fits(right, panel, points, dashes)
+    everything = [point for points in fits for point in points]
+    set_count_axis(right, "x", [point.num_weights for point in everything])
+    set_percent_axis(right, [100 * point.best_test for point in everything])
+    right.grid(visible=True)
+    right.set_title("Fewest that fit", loc="left")
+    right.set_xlabel("parameters to fit the training set")
+    right.set_ylabel("best test accuracy (%)")
+    _add_legend(figure)
+    add_note(figure, note, _fit_note(panels, everything), seeds_note(_seed_counts(panels)))
+    place_labels(right, _data_set_labels(panels, fits))
+    return figure
+
+
+def draw_train_and_test(panels: Sequence[SizePanel], *, note: str = "") -> Figure:
+    """Figure 6: training accuracy by size in the top row, test accuracy in the bottom row.
+
+    Args:
+        panels: One a data set.
+        note: Below the figure.
+
+    Raises:
+        ValueError: Nothing to draw.
+    """
+    _check(panels)
+    figure = new_figure(COLUMN_WIDTH if len(panels) == 1 else PAGE_WIDTH, 4.5)
+    grid = figure.subplots(2, len(panels), squeeze=False, sharex="col")
+    rows = (("training", lambda point: point.train), ("test", lambda point: point.test))
+    for row, (name, values) in zip(grid, rows, strict=True):
+        for axes, panel in zip(row, panels, strict=True):
+            _plot_families(axes, panel, values)
+        row[0].set_ylabel(f"{name} accuracy (%)")
+    for axes, panel in zip(grid[0], panels, strict=True):
+        axes.set_title(panel.title, loc="left")
+    for axes in grid[1]:
+        axes.set_xlabel("number of parameters")
+    _add_legend(figure)
+    add_note(figure, note, seeds_note(_seed_counts(panels)))
+    figure.align_ylabels()
+    return figure
+
+
+def _check(panels: Sequence[SizePanel]) -> None:
+    if not panels or not all(any(family.points for family in each.families) for each in panels):
+        raise ValueError("panels must hold at least one panel, each with at least one size")
+
+
+def _seed_counts(panels: Sequence[SizePanel]) -> list[int]:
+    return [
+        len(point.test) for panel in panels for family in panel.families for point in family.points
+    ]
+
+
+def _plot_families(
+    axes: Axes, panel: SizePanel, values: Callable[[SizePoint], tuple[float, ...]]
+) -> None:
+    sizes, shown = [], []
+    for family in panel.families:
+        points = family.sorted_points()
+        if not points:
+            continue
+        x = [point.num_weights for point in points]
+        spreads: list[Spread] = [spread(values(point)) for point in points]
+        sizes += x
+        shown += [100 * limit for each in spreads for limit in (each.low, each.high)]
+        style = NETWORK_STYLES[family.network].line(label=family.network, zorder=3)
+        plot_spreads(axes, x, spreads, scale=100, **style)
+    set_count_axis(axes, "x", sizes)
+    set_percent_axis(axes, shown)
+    axes.grid(visible=True)
+
+
+def _add_legend(figure: Figure) -> None:
+    """The families once for all panels: lines that run close leave no room for names."""
+    handles: dict[str, Line2D] = {}
+    for axes in figure.axes:
+        for line in axes.lines:
+            if line.get_label() in NETWORK_STYLES and line.get_linestyle() != "None":
+                handles.setdefault(str(line.get_label()), line)
+    figure.legend(
+        handles=list(handles.values()), loc="outside upper center", ncols=len(handles),
+        handlelength=2.4, columnspacing=2.0,
+    )  # fmt: skip
+
+
+def _fitting_points(panel: SizePanel) -> list[FittingPoint]:
+    found = (fitting_point(family, panel.fit_accuracy) for family in panel.families)
+    return sorted(
+        (point for point in found if point is not None), key=lambda point: point.num_weights
+    )
+
+
+def _plot_fits(axes: Axes, panel: SizePanel, points: Sequence[FittingPoint], dashes: str) -> None:
+    """One data set: a thin line through the families, each with its own mark."""
+    axes.plot(
+        [point.num_weights for point in points], [100 * point.best_test for point in points],
+        color=MUTED, linewidth=0.8, linestyle=dashes, zorder=1.5, label=panel.title,
+    )  # fmt: skip
+    for point in points:
+        style = NETWORK_STYLES[point.network]
+        place = (point.num_weights, 100 * point.best_test)
+        axes.plot(*place, **style.line(linestyle="", label=point.network, markersize=5, zorder=3))
+        if not point.reached:
+            beside = ScaledTranslation(_ARROW / 72, 0, axes.figure.dpi_scale_trans)
+            axes.plot(
+                *place, marker=">", markersize=3.5, color=style.color, linestyle="",
+                transform=axes.transData + beside, label="more needed", zorder=3,
+            )  # fmt: skip
+
+
+def _data_set_labels(
+    panels: Sequence[SizePanel], fits: Sequence[Sequence[FittingPoint]]
+) -> list[PointLabel]:
+    """The data set's name at each thin line, if there are several."""
+    if len(panels) == 1:
+        return []
+    labels = []
+    for panel, points in zip(panels, fits, strict=True):
+        places = [(point.num_weights, 100 * point.best_test) for point in points]
+        # The middle of a long piece of the line is where a name is not taken for a mark's.
+        pieces = sorted(itertools.pairwise(places), key=lambda ends: ends[0][0] / ends[1][0])
+        middles = [(math.sqrt(a * b), (low + high) / 2) for (a, low), (b, high) in pieces]
+        labels.append(PointLabel(text=panel.title, anchors=[*middles, *places], color=INK))
+    return labels
+
+
+def _fit_note(panels: Sequence[SizePanel], points: Sequence[FittingPoint]) -> str:
+    levels = ", ".join(f"{panel.title} {100 * panel.fit_accuracy:g} %" for panel in panels)
+    note = f"Right: to fit is a training accuracy of at least: {levels}."
+    if not all(point.reached for point in points):
+        note += " An arrow head: no size trained reaches it, so more are needed."
+    return note

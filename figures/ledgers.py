@@ -1,0 +1,166 @@
+"""Where the bits of several networks' descriptions go: in all, by part, by layer."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from figures.layer_styles import layer_styles
+from figures.ledger import PART_COLORS
+from figures.log_axes import set_count_axis
+from figures.notes import add_note
+from figures.style import INK, MUTED, PAGE_WIDTH, new_figure
+
+_ROW = 0.27  # inches
+_LEGEND_COLUMNS, _LEGEND_LINE, _LEGEND_BELOW = 3, 0.17, 0.3  # of names, and inches
+_NAMED_FROM = 0.14  # share of a bar from which its percentage is written into it
+_OTHER = ("#8c8c8c", "#bdbdbd")  # for parts that have no colour of their own
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkLedger:
+    """One network's description.
+
+    Attributes:
+        label: Network and method.
+        rows: Bits by layer and part, as `figures.ledger.group_entries` gives them.
+    """
+
+    label: str
+    rows: Mapping[str, Mapping[str, float]]
+
+    def by_layer(self) -> dict[str, float]:
+        """Bits of each layer."""
+        return {layer: sum(parts.values()) for layer, parts in self.rows.items()}
+
+    def by_part(self) -> dict[str, float]:
+        """Bits of each part, over all layers.
+
+        >>> rows = {"conv1": {"support": 1.0, "values": 2.0}, "fc1": {"values": 4.0}}
+        >>> NetworkLedger(label="a", rows=rows).by_part()
+        {'support': 1.0, 'values': 6.0}
+        """
+        bits: dict[str, float] = {}
+        for parts in self.rows.values():
+            for part, length in parts.items():
+                bits[part] = bits.get(part, 0.0) + length
+        return bits
+
+
+def draw_ledgers(ledgers: Sequence[NetworkLedger], *, note: str = "") -> Figure:
+    """A row a network: total bits on a logarithmic axis, then shares by part and by layer.
+
+    Args:
+        ledgers: One a network, drawn from the top.
+        note: Below the figure.
+
+    Raises:
+        ValueError: No ledger, or one without bits.
+    """
+    totals = [sum(ledger.by_layer().values()) for ledger in ledgers]
+    if not totals or min(totals) <= 0:
+        raise ValueError("ledgers must hold at least one ledger, each with bits")
+    parts, layers = _part_colors(ledgers), _layer_colors(ledgers)
+    num_lines = math.ceil(max(len(parts), len(layers)) / _LEGEND_COLUMNS)
+    figure = new_figure(PAGE_WIDTH, 1.05 + _ROW * len(ledgers) + _LEGEND_LINE * num_lines)
+    left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.35, 1.35))
+    _plot_totals(left, totals)
+    _plot_shares(middle, [ledger.by_part() for ledger in ledgers], parts)
+    _plot_shares(right, [ledger.by_layer() for ledger in ledgers], layers)
+    left.set_yticks(range(len(ledgers)), [ledger.label for ledger in ledgers])
+    left.set_ylim(len(ledgers) - 0.4, -0.6)
+    left.set_title("Bits in all", loc="left")
+    middle.set_title("Share of each part", loc="left")
+    right.set_title("Share of each layer", loc="left")
+    for axes in (left, middle, right):
+        axes.tick_params(axis="y", length=0)
+    below = ScaledTranslation(0, -_LEGEND_BELOW, figure.dpi_scale_trans)
+    for axes, colors in ((middle, parts), (right, layers)):
+        found = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        axes.legend(
+            handles=[found[name] for name in colors if name in found],
+            loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=axes.transAxes + below,
+            ncols=_LEGEND_COLUMNS, columnspacing=1.0, handlelength=1.0, borderaxespad=0,
+            borderpad=0, labelcolor=MUTED, fontsize=6.5,
+        )  # fmt: skip
+    add_note(figure, note, "Shares stand in the order of the names, column by column.")
+    return figure
+
+
+def _plot_totals(axes: Axes, totals: Sequence[float]) -> None:
+    """Dots, for the length of a bar means nothing on a logarithmic axis."""
+    axes.plot(totals, range(len(totals)), "o", color=INK, markersize=4, label="total")
+    set_count_axis(axes, "x", [*totals, max(totals) * 3, min(totals) / 1.5])
+    number = EngFormatter(sep=" ", places=1)
+    for place, total in enumerate(totals):
+        axes.annotate(
+            number(total), (total, place), (5, 0), textcoords="offset points", va="center",
+            fontsize=6.5, color=INK,
+        )  # fmt: skip
+    axes.grid(visible=True, axis="x")
+
+
+def _plot_shares(
+    axes: Axes, rows: Sequence[Mapping[str, float]], colors: Mapping[str, str]
+) -> None:
+    """Bars of equal length, cut into shares; large shares have their percentage."""
+    drawn = set()
+    for place, bits in enumerate(rows):
+        total, left = sum(bits.values()), 0.0
+        for name, color in colors.items():
+            share = bits.get(name, 0.0) / total
+            if not share:
+                continue
+            axes.barh(
+                place, share, left=left, color=color, height=0.72, edgecolor="white", linewidth=0.5,
+                label=None if name in drawn else name,
+            )  # fmt: skip
+            drawn.add(name)
+            if share >= _NAMED_FROM:
+                axes.text(
+                    left + share / 2, place, f"{100 * share:.0f}", ha="center",
+                    va="center_baseline", fontsize=6, color=_on(color),
+                )  # fmt: skip
+            left += share
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def _on(color: str) -> str:
+    """Black or white, whichever is read better on a colour."""
+    red, green, blue = to_rgb(color)
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.6 else INK
+
+
+def _part_colors(ledgers: Sequence[NetworkLedger]) -> dict[str, str]:
+    found = dict.fromkeys(part for ledger in ledgers for part in ledger.by_part())
+    known = {part: color for part, color in PART_COLORS.items() if part in found}
+    others = [part for part in found if part not in PART_COLORS]
+    return known | {part: _OTHER[index % 2] for index, part in enumerate(others)}
+
+
+def _layer_colors(ledgers: Sequence[NetworkLedger]) -> dict[str, str]:
+    """Colours from the first layer to the last; what belongs to no layer is grey."""
+    found = dict.fromkeys(layer for ledger in ledgers for layer in ledger.rows)
+    kinds = list(dict.fromkeys(_kind(layer) for layer in found))
+    layers = sorted(
+        (layer for layer in found if layer not in PART_COLORS),
+        key=lambda layer: (kinds.index(_kind(layer)), [int(n) for n in re.findall(r"\d+", layer)]),
+    )
+    colors = {layer: style.color for layer, style in layer_styles(layers).items()}
+    return colors | {layer: PART_COLORS[layer] for layer in found if layer in PART_COLORS}
+
+
+def _kind(layer: str) -> str:
+    """The name without its numbers: layers of one kind stand together, by number.
+
+    >>> _kind("conv12")
+    'conv'
+    """
+    return re.sub(r"\d+", "", layer)
