@@ -28,7 +28,7 @@ class Line:
     Attributes:
         piece: What ran.
         amount: How much one call handles, > 0.
-        unit: Of what: "weights", "images", "bytes", "positions".
+        unit: Of what: "weights", "nonzeros", "images", "bytes".
         timing: Seconds of one call.
         floor: What the floor is, in words.
         floor_s: The floor in seconds, > 0.

@@ -18,7 +18,9 @@ from mdl.bench.machine import describe_machine
 from mdl.bench.optimizer_lines import measure_optimizers
 from mdl.bench.rounds import time_rounds
 from mdl.bench.settings import BenchSettings
+from mdl.bench.sparse_lines import measure_sparse_products
 from mdl.bench.sparse_networks import DENSITY
+from mdl.bench.sparse_step_lines import measure_sparse_steps, why_no_sparse_steps
 from mdl.bench.step_lines import measure_step
 from training.architectures import NetworkSpec
 
@@ -32,7 +34,7 @@ class BenchReport:
     Attributes:
         machine: From `describe_machine`.
         copy_bytes_per_second: Bytes that a copy reads and writes a second, at 12 a weight.
-        peaks: Matrix products, in bf16 and fp32; none if no step was timed.
+        peaks: Matrix products, in bf16 and fp32; none if no group needs them.
         groups: Group to its lines.
         seconds: What the run took.
     """
@@ -78,12 +80,11 @@ def run_bench(
     num_bytes = 12 * settings.num_weights
     copy = time_rounds({"copy": make_copy(num_bytes, settings.device)}, settings.pace)["copy"]
     peaks: tuple[MatmulPeak, ...] = ()
-    if "step" in groups:
+    if {"step", "sparse"} & set(groups):
         on_piece("matmul peaks")
-        shapes = _product_shapes(settings)
-        peaks = tuple(
-            find_peak(dtype, shapes, settings.pace) for dtype in (torch.bfloat16, torch.float32)
-        )
+        shapes = _product_shapes(settings, groups)
+        pace = settings.pace if "step" in groups else settings.sparse_pace
+        peaks = tuple(find_peak(dtype, shapes, pace) for dtype in (torch.bfloat16, torch.float32))
     lines = {group: list(_measure(group, settings, peaks, on_piece)) for group in groups}
     return BenchReport(
         machine=describe_machine(settings.device),
@@ -103,6 +104,9 @@ def _measure(
             on_piece(f"step, {name}")
             yield measure_step(name, settings, peak)
         return
+    if group == "sparse":
+        yield from _measure_sparse(settings, peaks, on_piece)
+        return
     on_piece(group)
     if group == "optimizer":
         yield from measure_optimizers(settings)
@@ -119,13 +123,28 @@ def _measure(
                     yield measure_bound(settings, Path(folder), density=density)
 
 
-def _product_shapes(settings: BenchSettings) -> list[tuple[int, int, int]]:
-    """Squares, and the products of an s-fc's dense layers."""
+def _measure_sparse(
+    settings: BenchSettings, peaks: tuple[MatmulPeak, ...], on_piece: OnPiece
+) -> Iterator[Line]:
+    by_type = {peak.dtype: peak for peak in peaks}
+    on_piece("sparse, products")
+    yield from measure_sparse_products(settings, by_type)
+    reason = why_no_sparse_steps(settings)
+    if reason is None:
+        on_piece("sparse, steps")
+        yield from measure_sparse_steps(settings, by_type["bf16"])
+    else:
+        on_piece(f"sparse, no steps: {reason}")
+
+
+def _product_shapes(settings: BenchSettings, groups: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Squares, and the products of the dense layers of each s-fc that is timed."""
+    sizes = [settings.steps["s-fc"]] if "step" in groups and "s-fc" in settings.steps else []
+    sizes += [settings.sparse] if "sparse" in groups else []
     shapes = [(side, side, side) for side in settings.matmul_sides]
-    if "s-fc" in settings.steps:
-        width, batch_size = settings.steps["s-fc"]
+    for width, batch_size in sizes:
         spec = NetworkSpec(name="s-fc", image_size=32, num_classes=10, base_channels=width)
         shapes += [
             (batch_size, layer.in_features, layer.out_features) for layer in spec.layers[:-1]
         ]
-    return shapes
+    return list(dict.fromkeys(shapes))

@@ -6,12 +6,15 @@ import torch
 
 from mdl.bench.rounds import Pace
 
-GROUPS = ("optimizer", "step", "augmentation", "checkpoint", "bound", "encode")
+GROUPS = ("optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode")
 NETWORKS = (
     "s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18",
 )  # fmt: skip
 BATCH_SIZE = 512
 IMAGE_SIZE = 32
+SPARSE_DENSITIES = (0.01, 0.05)
+"""Of the layers of s-fc that are sparse in the group of that name."""
+_SPARSE_ROUNDS, _SPARSE_BUDGET_S, _SPARSE_NAIVE_ROUNDS = 7, 4.0, 3
 _CUDA_CALLS = 10  # A step is a millisecond there, so the clock needs some of them.
 _CUDA_WARMUPS = 12  # Captured graphs and kernels that are tuned as they run.
 
@@ -38,6 +41,7 @@ class BenchSettings:
         pace: Where, and how often.
         num_weights: Weights of the optimizer's lines: far more than a cache holds.
         steps: Network to its width and images a step.
+        sparse: α and images a step of the s-fc with sparse layers.
         batch_size: Images of the augmentation's lines.
         stored_channels: α of the s-fc that is written, read and bounded.
         coded_channels: α of the s-fc that is encoded.
@@ -47,6 +51,7 @@ class BenchSettings:
     pace: Pace
     num_weights: int
     steps: dict[str, tuple[int, int]]
+    sparse: tuple[int, int]
     batch_size: int
     stored_channels: int
     coded_channels: int
@@ -61,6 +66,17 @@ class BenchSettings:
     def cpu_pace(self) -> Pace:
         """The pace of what runs on the CPU on every machine."""
         return replace(self.pace, device=torch.device("cpu"), num_warmups=1, num_calls=1)
+
+    @property
+    def sparse_pace(self) -> Pace:
+        """The pace of sparse layers: fewer rounds, since a dense step of theirs takes seconds."""
+        pace = self.pace
+        return replace(
+            pace,
+            rounds=min(pace.rounds, _SPARSE_ROUNDS),
+            budget_s=min(pace.budget_s, _SPARSE_BUDGET_S),
+            naive_rounds=min(pace.naive_rounds, _SPARSE_NAIVE_ROUNDS),
+        )
 
 
 def choose_settings(
@@ -77,7 +93,7 @@ def choose_settings(
 
     Args:
         device: The CPU, or CUDA: the paper's sizes.
-        quick: Sizes and rounds for less than 40 seconds on two cores.
+        quick: Sizes and rounds for less than a minute on two cores.
         rounds: Most rounds of each measurement.
         networks: Networks whose step is timed; all of `NETWORKS` if there are none.
         num_weights: Weights of the optimizer's lines.
@@ -104,6 +120,7 @@ def choose_settings(
         num_calls=_CUDA_CALLS if is_cuda else 1,
     )
     steps = _PAPER_STEPS if is_cuda else _QUICK_STEPS if quick else _CPU_STEPS
+    sparse = (150, 512) if is_cuda else (16, 128) if quick else (64, 512)
     stored, coded = (8, 4) if quick else (150, 16) if is_cuda else (32, 16)
     default_weights = 256_000_000 if is_cuda else 16_000_000 if quick else 40_000_000
     sides = (4096, 8192) if is_cuda else (1024, 2048) if quick else (1024, 2048, 4096)
@@ -114,6 +131,7 @@ def choose_settings(
             name: (width or steps[name][0], batch_size or steps[name][1])
             for name in networks or NETWORKS
         },
+        sparse=(width or sparse[0], batch_size or sparse[1]),
         batch_size=batch_size or BATCH_SIZE,
         stored_channels=width or stored,
         coded_channels=width or coded,

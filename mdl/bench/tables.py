@@ -10,6 +10,7 @@ from mdl.bench.report import BenchReport
 _TITLES = {
     "optimizer": "Optimizer step",
     "step": "Training step",
+    "sparse": "Sparse layers",
     "augmentation": "Augmentation",
     "checkpoint": "Checkpoint",
     "bound": "Bound, counts and lengths alone",
@@ -94,6 +95,8 @@ def _print_facts(group: str, lines: Sequence[Line]) -> None:
         console.print_table("Where the step goes", columns, [_parts(line.facts) for line in lines])
         text = "Of the matmul peak: the products' FLOPs over the step without its augmentation."
         console.stdout().print(text, markup=False)
+    if group == "sparse":
+        _print_sparse_steps([line for line in lines if "nominal_certified" in line.facts])
     if group == "encode":
         facts = lines[-1].facts
         console.stdout().print(
@@ -108,6 +111,37 @@ def _print_facts(group: str, lines: Sequence[Line]) -> None:
             f"Ran by {backends}. Which weights are left after a step of β-lasso {left}.",
             markup=False,
         )
+
+
+def _print_sparse_steps(lines: Sequence[Line]) -> None:
+    """The steps by the share of certified rows, beside the dense and the naive one."""
+    if not lines:
+        return
+    layers = list(lines[0].facts["certified"])
+    names = [baseline.name for baseline in lines[0].baselines]
+    columns = (
+        "rows certified", *(f"measured, {name}" for name in layers), "weights back a step",
+        "step ms", *(f"over {name}" for name in names),
+    )  # fmt: skip
+    rows = [
+        (
+            f"{line.facts['nominal_certified']:.0%}",
+            *(f"{line.facts['certified'][name]:.1%}" for name in layers),
+            f"{sum(line.facts['revived_per_step'].values()):,.1f}",
+            _milliseconds(line.timing.median),
+            *(f"{line.speedup(baseline):.2f}x" for baseline in line.baselines),
+        )
+        for line in lines
+    ]
+    console.print_table("Step with sparse layers, by certified rows", columns, rows)
+    facts = lines[-1].facts
+    sizes = ", ".join(
+        f"{name} {facts['bytes_per_entry'][name]:.1f} at {facts['entries_after'][name]:,} entries"
+        for name in layers
+    )
+    memory, dense = facts["weight_bytes"], facts["dense_weight_bytes"]
+    text = f"Bytes an entry: {sizes}. Weights in all {_scale(memory)}B, dense {_scale(dense)}B."
+    console.stdout().print(text, markup=False)
 
 
 def _parts(facts: dict[str, Any]) -> tuple[str, ...]:

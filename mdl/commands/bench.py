@@ -1,5 +1,6 @@
 """`mdl bench`: every piece of training and analysis against what this machine can do at best."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated
 
@@ -9,6 +10,12 @@ from mdl import console
 from mdl.options import Device, DeviceOption, JsonOption
 
 SIZES = "Sizes"
+_HEEDED_BY = {
+    "--network": ("step",),
+    "--width": ("step", "sparse", "checkpoint", "bound", "encode"),
+    "--batch-size": ("step", "sparse", "augmentation"),
+}
+"""Which groups an option has a say in."""
 
 
 class Group(Enum):
@@ -16,6 +23,7 @@ class Group(Enum):
 
     optimizer = "optimizer"
     step = "step"
+    sparse = "sparse"
     augmentation = "augmentation"
     checkpoint = "checkpoint"
     bound = "bound"
@@ -25,7 +33,7 @@ class Group(Enum):
 def bench(
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Smaller pieces, fewer rounds: under 40 s on 2 cores."),
+        typer.Option("--quick", help="Smaller pieces, fewer rounds: under a minute on 2 cores."),
     ] = False,
     only: Annotated[
         list[Group] | None, typer.Option(help="Measure this group alone; may be given again.")
@@ -61,6 +69,12 @@ def bench(
     Floors are measured in the same rounds: memory copies, matrix products, raw
     files. Below 1, part of the work stayed in the cache. Times are medians.
     """
+    groups = tuple(dict.fromkeys(each.value for each in only or list(Group)))
+    sizes = {
+        "--network": network, "--width": width, "--batch-size": batch_size,
+    }  # fmt: skip
+    _refuse_unheeded([option for option, value in sizes.items() if value], groups)
+
     import torch
 
     from mdl.bench.report import run_bench
@@ -69,11 +83,14 @@ def bench(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = choose_settings(
-        choose_device(device), quick=quick, rounds=rounds, networks=tuple(network or ()),
-        num_weights=weights, width=width, batch_size=batch_size,
-    )  # fmt: skip
-    groups = tuple(dict.fromkeys(each.value for each in only or list(Group)))
+    chosen_device = choose_device(device)
+    try:
+        settings = choose_settings(
+            chosen_device, quick=quick, rounds=rounds, networks=tuple(network or ()),
+            num_weights=weights, width=width, batch_size=batch_size,
+        )  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--network") from error
     log = console.stderr()
     report = run_bench(
         settings, groups, on_piece=lambda piece: log.print(f"measuring: {piece}", markup=False)
@@ -85,3 +102,16 @@ def bench(
 
     print_bench(report)
     console.print_next("mdl bench" if quick else "mdl bench --json > bench.json", "mdl train s-fc")
+
+
+def _refuse_unheeded(options: Sequence[str], groups: Sequence[str]) -> None:
+    """Refuse an option that would change nothing in the groups that are measured."""
+    for option in options:
+        *others, last = _HEEDED_BY[option]
+        if not {*others, last} & set(groups):
+            heeding = f"{', '.join(others)} or {last}" if others else last
+            raise typer.BadParameter(
+                f"only {heeding} would heed it, which --only leaves out; take {option} away, or "
+                f"add --only {last}",
+                param_hint=option,
+            )

@@ -5,16 +5,17 @@ import json
 import pytest
 
 TINY = ("--rounds", "2", "--width", "1", "--weights", "20000", "--batch-size", "8")
-GROUPS = {"optimizer", "step", "augmentation", "checkpoint", "bound", "encode"}
+GROUPS = {"optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode"}
 NETWORKS = ["s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18"]
-UNITS = {"weights", "images", "bytes"}
+UNITS = {"weights", "nonzeros", "images", "bytes"}
 
 
 @pytest.fixture(scope="module")
 def report(mdl):
     done = mdl("bench", "--quick", "--json", "--device", "cpu", "--threads", "1", *TINY)
     assert done.returncode == 0, done.stderr
-    for group in ("optimizer", "step, s-fc", "step, resnet18", "encode"):
+    none_is_large = "sparse, no steps: no layer of s-fc α=1 has 1,048,576 weights"
+    for group in ("optimizer", "step, s-fc", "step, resnet18", none_is_large, "encode"):
         assert f"measuring: {group}\n" in done.stderr
     return json.loads(done.stdout)
 
@@ -73,6 +74,31 @@ def test_the_parts_of_a_step_add_up(report):
         assert line["floor_seconds"] == pytest.approx(products + facts["copy_seconds"])
 
 
+def test_a_network_without_large_layers_has_sparse_products_alone(report):
+    lines = report["groups"]["sparse"]
+    assert [line["piece"].split(" s-fc")[0] for line in lines] == [
+        "SpMM + SDDMM, layer 1 of", "SpMM + SDDMM, layer 1 of",
+        "2 SpMM + SDDMM, layer 2 of", "2 SpMM + SDDMM, layer 2 of",
+    ]  # fmt: skip
+    assert all(line["unit"] == "nonzeros" for line in lines)
+
+
+def test_steps_by_certified_rows(mdl):
+    sizes = ("--rounds", "1", "--width", "2", "--batch-size", "32", "--device", "cpu")
+    done = mdl("bench", "--quick", "--only", "sparse", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "measuring: sparse, products\nmeasuring: sparse, steps\n" in done.stderr
+    text = done.stdout
+    for part in (
+        "Sparse layers", "Step with sparse layers, by certified rows", "measured, conv1",
+        "over dense bf16 step", "Bytes an entry: conv1", "matmul peak",
+    ):  # fmt: skip
+        assert part in text, part
+    table = text[text.index("Step with sparse layers") :]
+    cells = [line.split("│")[1].strip() for line in table.splitlines() if line.startswith("│")]
+    assert cells == ["0%", "50%", "90%", "100%"]
+
+
 def test_a_sparse_file_is_smaller_than_a_dense_one(report):
     write, handover, read = report["groups"]["checkpoint"]
     assert write["amount"] == read["amount"]
@@ -96,9 +122,28 @@ def test_tables_of_the_groups_that_were_asked_for(mdl):
     assert "s-fc" not in text.replace("mdl train s-fc", "")
 
 
+def words_of(done):
+    return " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_what_is_refused(mdl):
     done = mdl("bench", "--network", "tiny-conv")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: network must be one of s-fc")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Invalid value for --network: network must be one of s-fc" in words_of(done)
     assert mdl("bench", "--only", "everything").returncode == 2
     assert mdl("bench", "--rounds", "0").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("only", "option", "value", "groups"),
+    [
+        ("encode", "--network", "s-fc", "step"),
+        ("augmentation", "--width", "2", "step, sparse, checkpoint, bound or encode"),
+        ("optimizer", "--batch-size", "8", "step, sparse or augmentation"),
+    ],
+)
+def test_an_option_that_no_chosen_group_heeds_is_refused(mdl, only, option, value, groups):
+    done = mdl("bench", "--only", only, option, value)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Invalid value for {option}: only {groups}" in words_of(done)
+    assert "measuring" not in done.stderr
