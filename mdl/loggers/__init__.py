@@ -1,0 +1,1 @@
+"""Logs of training outside the run folder: one adapter a service, fed with each epoch."""
