@@ -8,14 +8,19 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
+
+from mdl.option_errors import OptionError
 
 SIBLINGS = ("training", "analysis", "figures")
 COMMANDS = (
     "train", "evaluate", "nonzeros", "bound", "filters", "scaling", "embed", "encode", "decode",
-    "certify", "verify", "compress", "budget", "bench",
+    "certify", "verify", "compress", "budget", "bench", "reproduce", "sweep", "report", "sparse",
 )  # fmt: skip
+_WRONG_USAGE = 2
 
 
 def check_siblings(package_dir: Path) -> None:
@@ -39,6 +44,18 @@ def check_siblings(package_dir: Path) -> None:
             )
 
 
+class Command(TyperCommand):
+    """A command that tells wrong values without the words of the library that checks them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer does."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 def build_app() -> typer.Typer:
     """The Typer application with every command of `COMMANDS`, one module each."""
     app = typer.Typer(
@@ -55,7 +72,7 @@ def build_app() -> typer.Typer:
 
     for name in COMMANDS:
         module = importlib.import_module(f"mdl.commands.{name}")
-        app.command(name)(getattr(module, name))
+        app.command(name, cls=Command)(getattr(module, name))
     return app
 
 
@@ -76,6 +93,9 @@ def run() -> None:
     check_siblings(Path(__file__).resolve().parent)
     try:
         build_app()()
+    except OptionError as error:
+        sys.stderr.write(error_line(error) + "\n")
+        sys.exit(_WRONG_USAGE)
     except USER_ERRORS as error:
         sys.exit(error_line(error))
     except KeyboardInterrupt:

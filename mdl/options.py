@@ -6,6 +6,23 @@ from typing import Annotated
 
 import typer
 
+OTHERS = "Another program's network"
+"""The panel of options about networks that mdl has not trained."""
+
+
+def check_delta(delta: float) -> float:
+    """Refuse what is no probability of failure.
+
+    Raises:
+        BadParameter: Outside (0, 1).
+
+    >>> check_delta(0.05)
+    0.05
+    """
+    if not 0 < delta < 1:
+        raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}")
+    return delta
+
 
 class Device(StrEnum):
     """Where tensors live."""
@@ -34,5 +51,27 @@ FormatOption = Annotated[
         "--format",
         help="The set of numbers: float32, bfloat16, float16, e4m3fn or e5m2 "
         "(default: bfloat16 at 16 bits, e4m3fn at 8).",
+    ),
+]
+DeltaOption = Annotated[
+    float,
+    typer.Option(
+        "--delta", callback=check_delta, help="δ: a bound may fail with this probability."
+    ),
+]
+FixedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fixed",
+        help="Name or pattern of tensors that the code sets without data; not coded.",
+        rich_help_panel=OTHERS,
+    ),
+]
+BnEpsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--bn-eps",
+        help="ε of its BatchNorms, the same in mdl encode and mdl decode (default: 1e-5).",
+        rich_help_panel=OTHERS,
     ),
 ]

@@ -1,51 +1,29 @@
 """Progress of training on stderr: a bar on a terminal, one line an epoch elsewhere."""
 
-from types import TracebackType
-from typing import TYPE_CHECKING
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from mdl.console import stderr
-
-if TYPE_CHECKING:
-    from training.progress import EpochMetrics
+from mdl.progress_bar import ProgressBar
+from training.progress import EpochMetrics
 
 
-class TrainingProgress:
+class TrainingProgress(ProgressBar):
     """Shows the steps and epochs of one run; a context manager."""
 
     def __init__(self, *, num_epochs: int) -> None:
-        self._num_epochs = num_epochs
-        self._console = stderr()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
+        super().__init__(
+            "training",
             BarColumn(),
             TextColumn("step {task.completed}/{task.total}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("training", total=None)
-
-    def __enter__(self) -> "TrainingProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
+        self._num_epochs = num_epochs
 
     def on_step(self, step: int, num_steps: int) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=step, total=num_steps)
+        self.move(step, num_steps)
 
-    def on_epoch(self, metrics: "EpochMetrics") -> None:
+    def on_epoch(self, metrics: EpochMetrics) -> None:
         """Print the line of one epoch."""
         parts = [
             f"epoch {metrics.epoch}/{self._num_epochs}",
@@ -58,15 +36,24 @@ class TrainingProgress:
             parts.append(f"test {metrics.test_accuracy:.2%}")
         parts += [
             "nonzeros " + " ".join(f"{k} {v:,}" for k, v in _short(metrics.num_nonzeros).items()),
-            *(f"sparse {k} ({v:.0%} certified)" for k, v in metrics.certified.items()),
+            *_certified(metrics),
             f"{metrics.images_per_second:,.0f} img/s",
             f"{metrics.seconds:.0f} s",
         ]
-        self._console.print("  ".join(parts), markup=False)
+        self.print("  ".join(parts))
 
     def on_note(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, markup=False)
+        self.print(line)
+
+
+def _certified(metrics: EpochMetrics) -> list[str]:
+    """Certified rows by layer, and which layers are sparse; nothing where none may be."""
+    shares = [
+        f"{name} {share:.0%}{' (sparse)' if name in metrics.sparse_layers else ''}"
+        for name, share in metrics.certified.items()
+    ]
+    return ["certified " + " ".join(shares)] if shares else []
 
 
 def _short(counts: dict[str, int], limit: int = 4) -> dict[str, int]:

@@ -39,6 +39,7 @@ class Sparse(StrEnum):
     """When the weights of dense layers are kept without their zeros."""
 
     auto = "auto"
+    always = "always"
     never = "never"
 
 
@@ -47,3 +48,10 @@ class Normalize(StrEnum):
 
     fixed = "fixed"
     data = "data"
+
+
+class Log(StrEnum):
+    """Where every epoch is logged beside the run folder."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mdl import console
+from mdl.option_errors import OptionError
+from mdl.option_names import naming_options
 from training.built_in_policies import BUILT_IN_POLICIES
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import DataConfig, TrainConfig
@@ -13,7 +15,7 @@ from training.errors import CheckpointError, DataError
 from training.policy_table import read_policy_table
 from training.ranks import Ranks
 from training.recipes import NO_POLICY, recipe_config
-from training.runs import RunFolder, create_run_folder
+from training.runs import RunFolder, check_run_folder, create_run_folder
 from training.sharding import Sharding, check_ranks
 
 
@@ -40,20 +42,20 @@ def plan_new(
     """A run from a recipe and flags. Its folder is made last, when all else has been checked.
 
     Raises:
-        ValueError: Settings that do not fit together, a policy file that is none, or a folder
-            that is not empty.
+        OptionError: Settings that do not fit together, a policy file that is none, or a folder
+            that is not empty. No image has been read then.
         DataError: Images that cannot be loaded or split.
     """
     chosen = {name: value for name, value in data_settings.items() if value is not None}
-    settings = settings | _read_policy(settings["policy"])
-    config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
-    check_ranks(config, ranks, sharding)
+    settings = settings | read_policy(settings["policy"])
+    with naming_options():
+        config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
+        # The network's own rules hold for images of any size.
+        config.network_spec(image_size=1, num_classes=2, in_channels=1)
+        check_ranks(config, ranks, sharding)
+    if out is not None:
+        _check_out(out)
     dataset = _load(config)
-    config.network_spec(
-        image_size=dataset.image_size,
-        num_classes=dataset.num_classes,
-        in_channels=dataset.in_channels,
-    )
     split_validation(dataset.train, config.data.validation, seed=config.data.seed)
     folder = create_run_folder(network, out=out)
     return TrainingPlan(config=config, dataset=dataset, folder=folder)
@@ -66,6 +68,7 @@ def plan_resumed(
 
     Raises:
         CheckpointError: Not a run folder, or a finished run.
+        OptionError: So many ranks, or --shard, do not go with the run.
         DataError: Images that are not those of the run.
     """
     if not run.is_dir():
@@ -74,7 +77,8 @@ def plan_resumed(
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
     config = TrainConfig.from_dict(checkpoint.config)
-    check_ranks(config, ranks, sharding)
+    with naming_options():
+        check_ranks(config, ranks, sharding)
     located = (
         config if source is None else replace(config, data=replace(config.data, source=source))
     )
@@ -89,15 +93,31 @@ def plan_resumed(
     )
 
 
-def _read_policy(policy: str | None) -> dict[str, Any]:
-    """What `--policy` gives to `recipe_config`: a name, or a file's name and its contents."""
+def read_policy(policy: str | None) -> dict[str, Any]:
+    """What `--policy` gives to `recipe_config`: a name, or a file's name and its contents.
+
+    Raises:
+        OptionError: Neither a name nor a file that holds a table.
+    """
     if policy is None or policy in (NO_POLICY, *BUILT_IN_POLICIES):
         return {"policy": policy}
     path = Path(policy)
     if not path.is_file():
         names = ", ".join((NO_POLICY, *BUILT_IN_POLICIES))
-        raise ValueError(f"--policy {policy} is not a file; give a JSON table, or one of {names}")
-    return {"policy": path.name, "policy_table": read_policy_table(path)}
+        raise OptionError(f"--policy {policy} is not a file; give a JSON table, or one of {names}")
+    try:
+        return {"policy": path.name, "policy_table": read_policy_table(path)}
+    except ValueError as error:
+        raise OptionError(f"--policy {error}") from error
+    except OSError as error:
+        raise OptionError(f"--policy {policy} cannot be read: {error.strerror}") from error
+
+
+def _check_out(out: Path) -> None:
+    try:
+        check_run_folder(out)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
 
 
 def _load(config: TrainConfig) -> Dataset:

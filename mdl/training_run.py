@@ -1,15 +1,20 @@
 """Carries out what `mdl train` plans: trains, and tells how it ended."""
 
 import signal
+from collections.abc import Sequence
+from dataclasses import fields
 
 import torch
 
 from mdl import console
 from mdl.launch import resume_command
+from mdl.loggers.logged_progress import LoggedProgress
+from mdl.loggers.logger import LoggedRun
 from mdl.progress import TrainingProgress
 from mdl.training_plan import TrainingPlan
 from mdl.training_report import print_result
 from training.loop import train
+from training.progress import EpochMetrics
 from training.ranks import Ranks
 from training.recipes import missing_parts
 from training.save_schedule import SaveInterval
@@ -29,8 +34,9 @@ def carry_out(
     save_every: SaveInterval,
     evaluate_every: int,
     as_json: bool,
+    logs: Sequence[str] = (),
 ) -> int:
-    """Train on this rank and print the result.
+    """Train on this rank and print the result. Only the first rank writes to `logs`.
 
     Returns:
         The exit code: 0, or 128 and the number of the signal that stopped the run.
@@ -41,7 +47,8 @@ def carry_out(
     folder, resume_from = plan.folder, plan.resume_from
     log.print(
         f"{config.network} by {config.method} on {dataset.name}: {len(dataset.train):,} images of "
-        f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}, {config.epochs} epochs, "
+        f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}, {config.epochs} "
+        f"{'epoch' if config.epochs == 1 else 'epochs'}, "
         f"{config.precision} on {place}, in {folder.path}",
         markup=False,
     )
@@ -50,7 +57,10 @@ def carry_out(
         log.print(f"Recipe {config.recipe} does not have {missing_parts(config)}.", markup=False)
         if ranks.is_first:
             folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
-    with StopRequest() as stop, TrainingProgress(num_epochs=config.epochs) as progress:
+    shown = TrainingProgress(num_epochs=config.epochs)
+    chosen = logs if ranks.is_first else ()
+    logged = LoggedProgress(shown, chosen, _logged_run(plan, with_history=bool(chosen)))
+    with logged as progress, StopRequest() as stop, shown:
         result = train(
             config=config, dataset=dataset, folder=folder, device=device, progress=progress,
             stop=stop, resume_from=resume_from, save_every=save_every,
@@ -70,6 +80,30 @@ def carry_out(
         print_result(result.metrics, result.checkpoint, folder)
     if result.status == "finished":
         return 0
-    command = resume_command(ranks, folder.path)
+    command = resume_command(ranks, folder.path) + "".join(f" --log-to {name}" for name in logs)
     log.print(f"Stopped and saved. Go on with: {command}", markup=False)
     return 128 + (stop.signal_number or signal.SIGTERM)  # Another rank's, if not this one's.
+
+
+def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
+    """What logs are told: epochs that go through the loop again are not among those before."""
+    dataset = plan.dataset
+    spec = plan.config.network_spec(
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+    )
+    done = 0
+    if with_history and plan.resume_from is not None:
+        done = plan.resume_from.metrics.get("epoch", 0)
+    known = {field.name for field in fields(EpochMetrics)}
+    return LoggedRun(
+        folder=plan.folder.path,
+        config=plan.config.to_dict(),
+        num_weights={layer.name: layer.num_weights for layer in spec.layers},
+        history=tuple(
+            EpochMetrics(**{name: value for name, value in line.items() if name in known})
+            for line in (plan.folder.read_metrics() if done else ())
+            if line["epoch"] <= done
+        ),
+    )

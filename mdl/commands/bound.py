@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl import console
-from mdl.commands.encode import OTHERS
 from mdl.options import (
+    OTHERS,
     BitsOption,
+    BnEpsOption,
     CheckpointArgument,
+    DeltaOption,
     Device,
     DeviceOption,
+    FixedOption,
     FormatOption,
     JsonOption,
 )
@@ -25,9 +28,7 @@ def bound(
     checkpoint: CheckpointArgument,
     bits: BitsOption = None,
     number_format: FormatOption = None,
-    delta: Annotated[
-        float, typer.Option(help="δ: each bound may fail with this probability.")
-    ] = 0.05,
+    delta: DeltaOption = 0.05,
     data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
     device: DeviceOption = Device.auto,
     plot: Annotated[
@@ -60,17 +61,8 @@ def bound(
         str | None,
         typer.Option(help="Key that the state dict lies under.", rich_help_panel=OTHERS),
     ] = None,
-    fixed: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name or pattern of tensors that the code sets without data; not coded.",
-            rich_help_panel=OTHERS,
-        ),
-    ] = None,
-    bn_eps: Annotated[
-        float | None,
-        typer.Option(help="ε of its BatchNorms (default: 1e-5).", rich_help_panel=OTHERS),
-    ] = None,
+    fixed: FixedOption = None,
+    bn_eps: BnEpsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Bound the true error of a network by the length of its description.
@@ -88,8 +80,6 @@ def bound(
     from mdl.described import choose_format
     from training.tensor_files import is_foreign
 
-    if not 0 < delta < 1:
-        raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}", param_hint="--delta")
     chosen = choose_format(bits, number_format)
     numbers = (samples, train_errors, test_errors, test_samples)
     _check_plot(plot, is_possible=not lengths_only and not is_foreign(checkpoint))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mdl import console
-from mdl.options import JsonOption
+from mdl.options import DeltaOption, JsonOption
 
 
 def budget(
@@ -27,9 +27,7 @@ def budget(
             help="A training error, a fraction; may be repeated (default: a table).",
         ),
     ] = None,
-    delta: Annotated[float, typer.Option(help="δ: the bound may fail with this probability.")] = (
-        0.05
-    ),
+    delta: DeltaOption = 0.05,
     json: JsonOption = False,
 ) -> None:
     """Print how many bits a network may take, at each training error, to meet a bound.
@@ -43,8 +41,6 @@ def budget(
         raise typer.BadParameter("give one of the two", param_hint="--data, --samples")
     if not 0 < target < 1:
         raise typer.BadParameter(f"must lie in (0, 1), not {target}", param_hint="--target")
-    if not 0 < delta < 1:
-        raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}", param_hint="--delta")
     for error in train_error or ():
         if not 0 <= error <= 1:
             raise typer.BadParameter(f"must lie in [0, 1], not {error}", param_hint="--train-error")

@@ -11,7 +11,14 @@ from mdl import console
 from mdl.certificate_tables import print_certificate
 from mdl.commands.encode import Code
 from mdl.count_progress import CountProgress
-from mdl.options import BitsOption, Device, DeviceOption, FormatOption, JsonOption
+from mdl.options import (
+    BitsOption,
+    DeltaOption,
+    Device,
+    DeviceOption,
+    FormatOption,
+    JsonOption,
+)
 
 if TYPE_CHECKING:
     from analysis.certified_data import CertifiedData, CertifiedImages
@@ -44,9 +51,7 @@ def certify(
             "--shorten/--as-it-is", help="First make it shorter without changing its function."
         ),
     ] = True,
-    delta: Annotated[float, typer.Option(help="δ: the bound may fail with this probability.")] = (
-        0.05
-    ),
+    delta: DeltaOption = 0.05,
     count_validation: Annotated[
         bool,
         typer.Option(
@@ -79,8 +84,6 @@ def certify(
     from mdl.bit_file_data import bit_file_config
     from mdl.devices import choose_device
 
-    if not 0 < delta < 1:
-        raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}", param_hint="--delta")
     check_folder(out)
     chosen_device = choose_device(device)
     drawn = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl import console
-from mdl.options import JsonOption, SeedOption
+from mdl.options import DeltaOption, JsonOption, SeedOption
 
 if TYPE_CHECKING:
     from analysis.quantize import NumberFormat
@@ -64,9 +64,7 @@ def compress(
         float | None,
         typer.Option(help="Learning rate in levels (default: 0.01; a recipe has its own)."),
     ] = None,
-    delta: Annotated[float, typer.Option(help="δ: the bound may fail with this probability.")] = (
-        0.05
-    ),
+    delta: DeltaOption = 0.05,
     bits: Annotated[
         int | None, typer.Option("--bits", help="b, bits a number: 32, 16 or 8 (default: 8).")
     ] = None,
@@ -105,8 +103,6 @@ def compress(
         raise typer.BadParameter("a recipe takes one number of levels", param_hint="--levels")
     if checkpoint is not None and width is not None:
         raise typer.BadParameter("only a recipe takes it", param_hint="--width")
-    if not 0 < delta < 1:
-        raise typer.BadParameter(f"δ must lie in (0, 1), not {delta}", param_hint="--delta")
     if lr is not None and not 0 < lr < float("inf"):
         raise typer.BadParameter(f"must be > 0, not {lr}", param_hint="--lr")
 

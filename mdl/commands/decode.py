@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdl import console
-from mdl.commands.encode import OTHERS
-from mdl.options import JsonOption
+from mdl.options import BnEpsOption, JsonOption
 
 if TYPE_CHECKING:
     from analysis.codes.network_code import Codeword
@@ -27,13 +26,7 @@ def decode(
             "--state-dict", help="Write the tensors alone, under their own names, as a state dict."
         ),
     ] = None,
-    bn_eps: Annotated[
-        float | None,
-        typer.Option(
-            help="ε of its BatchNorms, as mdl encode took it (default: 1e-5).",
-            rich_help_panel=OTHERS,
-        ),
-    ] = None,
+    bn_eps: BnEpsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Rebuild a network from its bits alone.

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl import console
-from mdl.options import BitsOption, CheckpointArgument, FormatOption, JsonOption
+from mdl.options import (
+    BitsOption,
+    BnEpsOption,
+    CheckpointArgument,
+    FixedOption,
+    FormatOption,
+    JsonOption,
+)
 
 if TYPE_CHECKING:
     from analysis.codes.message import NetworkMessage
     from analysis.encoding_report import EncodingReport
-
-
-OTHERS = "Another program's network"
 
 
 class Code(StrEnum):
@@ -58,17 +62,8 @@ def encode(
             "scales, order of units.",
         ),
     ] = True,
-    fixed: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name or pattern of tensors that the code sets without data; not coded.",
-            rich_help_panel=OTHERS,
-        ),
-    ] = None,
-    bn_eps: Annotated[
-        float | None,
-        typer.Option(help="ε of its BatchNorms (default: 1e-5).", rich_help_panel=OTHERS),
-    ] = None,
+    fixed: FixedOption = None,
+    bn_eps: BnEpsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write a network as bits: a description that decodes to the very same network.

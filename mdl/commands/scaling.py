@@ -13,9 +13,6 @@ from mdl.options import JsonOption
 if TYPE_CHECKING:
     from analysis.scaling_report import ScalingReport
 
-_CURVE_WIDTHS = tuple(2**power for power in range(11))
-_CURVE_SIDES = (16, 32, 64, 128, 256)
-
 
 def scaling(
     image_size: Annotated[int, typer.Option(min=1, help="s, side of the images in pixels.")] = 32,
@@ -101,35 +98,15 @@ def scaling(
 
 
 def _draw_figure(report: "ScalingReport", base_channels: int | None, path: Path) -> None:
-    from analysis.printed_formulas import TABLE_1_BASE_CHANNELS
-    from analysis.scaling_curves import curves_by_side, curves_by_width, describe_blocks
-    from figures.scaling import ScalingFigure, draw_scaling
+    from figures.scaling import draw_scaling
     from figures.style import figure_style, save_figure
+    from mdl.scaling_figure import scaling_figure
 
-    size, classes, channels = report.image_size, report.num_classes, report.in_channels
-    widths = TABLE_1_BASE_CHANNELS
-    width_note = ", ".join(f"{family}-: α = {width}" for family, width in widths.items())
-    if base_channels is not None:
-        widths = dict.fromkeys(widths, base_channels)
-        width_note = f"α = {base_channels}"
-    data = ScalingFigure(
-        diagrams={
-            name: describe_blocks(name, image_size=size, num_classes=classes, in_channels=channels)
-            for name in ("d-conv", "s-conv")
-        },
-        by_width=curves_by_width(
-            _CURVE_WIDTHS, image_size=size, num_classes=classes, in_channels=channels
-        ),
-        by_side=curves_by_side(
-            _CURVE_SIDES, num_classes=classes, in_channels=channels, base_channels=widths
-        ),
-        width_note=f"s = {size}, c = {classes}",
-        side_note=f"{width_note}, c = {classes}",
-        limit=report.max_weights,
-        limit_note=(
-            f"16-bit V100\n{report.memory_gib:g} GiB at {report.bytes_per_weight:g} bytes a weight"
-        ),
-    )
+    data = scaling_figure(
+        image_size=report.image_size, num_classes=report.num_classes,
+        in_channels=report.in_channels, base_channels=base_channels,
+        memory_gib=report.memory_gib, bytes_per_weight=report.bytes_per_weight,
+    )  # fmt: skip
     with figure_style():
         figure = draw_scaling(data)
     save_figure(figure, path)

@@ -2,13 +2,13 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mdl import console
 from mdl.options import Device, DeviceOption, JsonOption
-from mdl.training_choices import Method, Normalize, Precision, Recipe, Shard, Sparse
+from mdl.training_choices import Log, Method, Normalize, Precision, Recipe, Shard, Sparse
 
 if TYPE_CHECKING:
     from mdl.training_plan import TrainingPlan
@@ -152,7 +152,12 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with this run folder, as configured.", rich_help_panel=RUN),
+        typer.Option(
+            help="Go on with this run folder from its last checkpoint. It keeps its network, data, "
+            "training and seed; give anew what else you want: --save-every, --evaluate-every, "
+            "--shard, --sparse, --log-to, --device, and --data if the images lie elsewhere now.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     save_every: Annotated[
         str,
@@ -176,10 +181,18 @@ def train(
         Sparse,
         typer.Option(
             help="Compute with nonzeros alone under beta-lasso; auto: in layers where that is "
-            "faster. The weights are the same but for rounding.",
+            "faster; always: where it takes less memory. The same weights but for rounding.",
             rich_help_panel=RUN,
         ),
-    ] = Sparse.never,
+    ] = Sparse.auto,
+    log_to: Annotated[
+        list[Log] | None,
+        typer.Option(
+            help="Log every epoch to TensorBoard or Weights & Biases too; may be given again. "
+            "Needs the extra of that name: pip install 'mdl\\[wandb]'.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     json: JsonOption = False,
 ) -> None:
@@ -201,54 +214,67 @@ def train(
         "normalize": _value(normalize), "seed": data_seed,
     }  # fmt: skip
     interval = _parse_interval(save_every)
-    given = {"network": network, "recipe": recipe, "out": out} | settings | data_settings
     if resume is not None:
-        allowed = ("source",)  # the same images may lie elsewhere now; checked by fingerprint
-        extra = [name for name, value in given.items() if value is not None and name not in allowed]
-        if extra:
-            options = ", ".join(_as_typed(name) for name in extra)
-            raise typer.BadParameter(
-                f"{options} cannot change a run that goes on; use --resume alone, "
-                "with --data, --device, --shard, --sparse, --save-every or --evaluate-every",
-                param_hint="--resume",
-            )
+        given = {"network": network, "recipe": recipe, "out": out} | settings
+        _refuse_beside_resume(given, data_settings)
     elif network is None:
         raise typer.BadParameter("name a network, such as s-fc", param_hint="NETWORK")
 
     from mdl.launch import launched_ranks
+    from mdl.loggers.logged_progress import check_logs
     from mdl.training_plan import plan_new, plan_resumed
     from mdl.training_run import carry_out
 
+    logs = tuple(dict.fromkeys(each.value for each in log_to or ()))
     with launched_ranks(device) as (ranks, chosen):
 
         def make_plan() -> "TrainingPlan":
+            check_logs(logs)
             if resume is not None:
                 return plan_resumed(resume, source=data, ranks=ranks, sharding=shard.value)
+            reason = None
             if precision is None:
-                settings["precision"] = _choose_precision(device)
-            return plan_new(
+                settings["precision"], reason = _choose_precision(device)
+            plan = plan_new(
                 network or "", str(recipe or Recipe.quick), settings, data_settings, out=out,
                 ranks=ranks, sharding=shard.value,
             )  # fmt: skip
+            if reason is not None:
+                line = f"Arithmetic: {plan.config.precision}, {reason}."
+                console.stderr().print(line, markup=False)
+            return plan
 
         code = carry_out(
             ranks.from_first(make_plan), ranks=ranks, device=chosen, sharding=shard.value,
             sparsity=sparse.value, save_every=interval, evaluate_every=evaluate_every, as_json=json,
+            logs=logs,
         )  # fmt: skip
     raise typer.Exit(code)
 
 
-def _as_typed(name: str) -> str:
-    return "NETWORK" if name == "network" else "--" + name.replace("_", "-")
+def _refuse_beside_resume(given: dict[str, Any], data_given: dict[str, Any]) -> None:
+    """Refuse settings of a run that has its own. Where its images lie now is none of them."""
+    from mdl.option_names import option_of
+
+    options = [option_of(name) for name, value in given.items() if value is not None]
+    options += [
+        option_of(name, of_data=True)
+        for name, value in data_given.items()
+        if value is not None and name != "source"
+    ]
+    if options:
+        raise typer.BadParameter(
+            f"{', '.join(options)} cannot change a run that goes on; use --resume alone, with "
+            "--data, --device, --shard, --sparse, --log-to, --save-every or --evaluate-every",
+            param_hint="--resume",
+        )
 
 
-def _choose_precision(device: Device) -> str:
+def _choose_precision(device: Device) -> tuple[str, str]:
     from mdl.devices import choose_device
     from training.arithmetic import choose_precision
 
-    precision, reason = choose_precision(choose_device(device))
-    console.stderr().print(f"Arithmetic: {precision}, {reason}.", markup=False)
-    return precision
+    return choose_precision(choose_device(device))
 
 
 def _parse_interval(text: str) -> "SaveInterval":

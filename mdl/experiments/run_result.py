@@ -43,7 +43,7 @@ class EpochPoint:
         validation_accuracy: A fraction; None where it was not measured.
         test_accuracy: A fraction; None where it was not measured.
         num_nonzeros: By layer.
-        certified: Share of rows certified by layer, for sparse layers.
+        certified: Share of rows certified by layer, as `training.progress.EpochMetrics` has it.
     """
 
     epoch: int

@@ -29,10 +29,25 @@ def test_every_command_has_help(command: str, mdl) -> None:
     assert done.stderr == ""
 
 
+def test_the_help_shows_how_to_install_an_extra(mdl) -> None:
+    words = " ".join(mdl("train", "--help").stdout.replace("│", " ").split())
+    assert "pip install 'mdl[wandb]'" in words
+
+
 def test_an_unknown_command_is_a_usage_error(mdl) -> None:
     done = mdl("trian")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("train", "s-fc", "--device", "tpu"), ("bench", "--only", "everything")]
+)
+def test_a_wrong_choice_is_told_in_our_words(arguments: tuple[str, ...], mdl) -> None:
+    done = mdl(*arguments)
+    assert done.returncode == 2
+    words = " ".join(done.stderr.replace("│", " ").split())
+    assert f"Invalid value for '{arguments[-2]}': '{arguments[-1]}' is not one of" in words
 
 
 def test_the_siblings_lie_beside_mdl() -> None:

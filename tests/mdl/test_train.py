@@ -106,10 +106,18 @@ def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("s-fcc",), 1, "network must be one of d-conv"),
+        (("s-fcc",), 2, "error: NETWORK must be one of d-conv"),
         ((), 2, "name a network"),
-        (("s-fc", "--epochs", "0"), 1, "epochs must be >= 1"),
-        (("s-fc", "--momentum", "0.9"), 1, "belong to sgd"),
+        (("s-fc", "--epochs", "0"), 2, "error: --epochs must be >= 1, not 0"),
+        (("s-fc", "--batch-size", "1"), 2, "error: --batch-size must be >= 2, not 1"),
+        (("s-fc", "--data-seed", "-1"), 2, "error: --data-seed must be >= 0, not -1"),
+        (("s-fc", "--seed", "-1"), 2, "error: --seed must be >= 0, not -1"),
+        (("s-fc", "--image-size", "0"), 2, "error: --image-size must be >= 1, not 0"),
+        (("s-fc", "--momentum", "0.9"), 2, "error: --momentum and --weight-decay belong to sgd"),
+        (("s-fc", "--hidden-units", "9"), 2, "s-fc takes no --hidden-units; its width is --base"),
+        (("s-fc", "--base-channels", "0"), 2, "--base-channels must be a whole number >= 1, not 0"),
+        (("resnet18", "--kernel-size", "4"), 2, "error: --kernel-size must be odd"),
+        (("s-fc", "--shard", "always"), 2, "error: --shard always needs several ranks"),
         (("s-fc", "--recipe", "slow"), 2, "slow"),
         (("s-fc", "--data", "no/such/folder"), 1, "no/such/folder"),
         (("s-fc", "--device", "tpu"), 2, "tpu"),
@@ -117,6 +125,8 @@ def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path)
         (("s-fc", "--save-every", "often"), 2, "500steps, or a time such as 90s, 10m or 2h"),
         (("--resume", "nowhere"), 1, "not a run folder"),
         (("s-conv", "--resume", "nowhere"), 2, "NETWORK cannot change"),
+        (("--resume", "nowhere", "--seed", "3"), 2, "--seed cannot change"),
+        (("--resume", "nowhere", "--data-seed", "3"), 2, "--data-seed cannot change"),
     ],
 )
 def test_mistakes_get_one_line(
@@ -127,9 +137,30 @@ def test_mistakes_get_one_line(
     assert "Traceback" not in err
     assert words in " ".join(err.replace("│", " ").split())
     assert out == ""
-    if code == 1:
+    assert "Value error" not in err
+    assert "Arithmetic:" not in err or code == 1
+    if code == 1 or "error: " in words:
         assert sum(line.startswith("error: ") for line in err.splitlines()) == 1
+    if "error: " in words:
+        assert len(err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_in_use_is_told_before_any_image_is_read(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    code, out, err = finish("s-fc", "--out", "run", folder=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "error: --out run is not an empty folder; choose a new one, or go on with it by "
+        "--resume run"
+    ]
+
+
+def test_one_epoch_is_not_several(tmp_path: Path) -> None:
+    code, _, err = finish("s-fc", *SMALL, "--epochs", "1", folder=tmp_path)
+    assert code == 0, err
+    assert ", 1 epoch," in err.replace("\n", " ")
 
 
 def test_a_diverging_run_ends_with_one_line(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_two_ranks_give_what_one_gives(mdl: Command, tmp_path: Path) -> None:
     for key, expected in json.loads(alone.stdout)["metrics"].items():
         if key == "num_nonzeros":
             assert found[key] == expected
-        elif key not in ("seconds", "images_per_second"):
+        elif key not in ("seconds", "images_per_second", "memory_bytes"):
             assert found[key] == pytest.approx(expected, abs=1e-9), key
     states = [load_checkpoint(tmp_path / name).state for name in ("two", "one")]
     for name, value in states[1].items():
@@ -116,9 +116,16 @@ def test_a_mistake_is_told_once(tmp_path: Path) -> None:
     assert errors == ["error: training needs at least 2 images, not 1"]
 
 
+def test_wrong_usage_is_told_once(tmp_path: Path) -> None:
+    arguments = ("s-fc", "--batch-size", "1", "--device", "cpu", "--out", "run")
+    code, out, errors = finish(start(*arguments, folder=tmp_path))
+    assert (code, out) == (1, "")  # torchrun's own code
+    assert errors == ["error: --batch-size must be >= 2, not 1"]
+
+
 def test_shards_need_several_ranks(mdl: Command) -> None:
     done = mdl("train", "s-fc", "--shard", "always")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "error: --shard always needs several ranks; start them with torchrun"
     )

@@ -1,0 +1,1 @@
+"""The tables and figures that `mdl reproduce` knows, one idea a module."""

@@ -1,0 +1,84 @@
+"""Where the bits of each network's description go: in all, by part and by layer."""
+
+import json
+
+from matplotlib.figure import Figure
+
+from analysis.codes.ledger import Entry
+from analysis.codes.network_code import encode_network
+from analysis.messages import checkpoint_message
+from analysis.quantize import find_format
+from figures.ledger import group_entries
+from figures.ledgers import NetworkLedger, draw_ledgers
+from mdl.experiments.artefact import Artefact, Store, stems
+from mdl.experiments.artefacts.compared_networks import (
+    FULLY_CONNECTED,
+    ComparedNetwork,
+    compared_networks,
+)
+from mdl.experiments.footnotes import figure_note
+from mdl.experiments.measure import DESCRIPTION_BITS
+from mdl.experiments.results import Results
+from mdl.experiments.run_plan import RunPlan
+from mdl.experiments.scales import Scale
+from training.checkpoint import load_checkpoint
+from training.files import write_text_atomically
+from training.runs import RunFolder
+
+_BY_SGD = ("s-conv", "s-local", "d-conv")
+_FILE = "ledger.json"
+
+
+class BitLedgers(Artefact):
+    """The ledger of the shortest code, first seed, of networks whose run folder is there."""
+
+    name = "ledger"
+    about = "Where the bits of the descriptions go: by part and by layer."
+
+    def collect(self, scale: Scale, runs: RunPlan) -> None:
+        """Ask for long runs of Tables 1 and 2."""
+        for one in scale.by_data_set():
+            compared_networks(one, runs, by_sgd=_BY_SGD)
+
+    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+        """A picture a data set, a row a network."""
+        drawn = {}
+        for stem, one in stems(self.name, scale):
+            runs = RunPlan(found)
+            ledgers, lacking = [], []
+            networks = compared_networks(one, runs, by_sgd=_BY_SGD)
+            for each in networks:
+                entries = _find_entries(each, store)
+                if entries is None:
+                    lacking += [each.label] if each.results else []
+                else:
+                    ledgers.append(NetworkLedger(label=each.label, rows=group_entries(entries)))
+            if ledgers:
+                data = next(each.results[0].data_name for each in networks if each.results)
+                reduced = figure_note(one, runs, FULLY_CONNECTED)
+                note = f"Data: {data}. First seed, {DESCRIPTION_BITS} bits a number. {reduced}"
+                if lacking:
+                    note += f" Without checkpoint, so not shown: {'; '.join(lacking)}."
+                drawn[stem] = draw_ledgers(ledgers, note=note)
+        return drawn
+
+
+def _find_entries(one: ComparedNetwork, store: Store) -> list[Entry] | None:
+    """The ledger of the first run; None without its checkpoint, or where it was not described."""
+    if not one.results or one.results[0].description is None:
+        return None
+    folder = store.run_folder(one.results[0].config)
+    kept = folder.path / _FILE
+    if kept.exists():
+        return [Entry(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]
+    if not folder.checkpoint.exists():
+        return None
+    entries = _encode(folder)
+    write_text_atomically(kept, json.dumps([entry.to_dict() for entry in entries]) + "\n")
+    return entries
+
+
+def _encode(folder: RunFolder) -> list[Entry]:
+    """Encode the network again, and keep what each part takes: it takes seconds."""
+    message = checkpoint_message(load_checkpoint(folder.path), find_format(DESCRIPTION_BITS))
+    return encode_network(message).ledger.entries

@@ -1,0 +1,200 @@
+"""Certified rows of s-fc by β-lasso against λ, α and the learning rate, in short runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from matplotlib.figure import Figure
+
+from figures.certified import LayerShares, SettingPanel, SharePoint, draw_certified_by_setting
+from mdl.experiments.artefact import Artefact, Store, stems
+from mdl.experiments.footnotes import data_name, epochs_text, missing_note, seed_note
+from mdl.experiments.results import Results
+from mdl.experiments.run_plan import RunPlan
+from mdl.experiments.run_result import RunResult
+from mdl.experiments.scales import Scale
+from mdl.experiments.screening_grid import factors
+from mdl.experiments.tables import Cell, Column, Table
+
+NETWORK = "s-fc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    """One value of one factor."""
+
+    factor: str
+    value: float
+    result: RunResult | None
+
+    def shares(self, layer: str) -> list[float]:
+        """Certified share of a layer in the epochs in which it was measured."""
+        history = () if self.result is None else self.result.history
+        return [point.certified[layer] for point in history if layer in point.certified]
+
+    @property
+    def layers(self) -> list[str]:
+        """Layers that may be sparse, which are the large ones."""
+        weights = {} if self.result is None else self.result.num_weights
+        return [layer for layer in weights if self.shares(layer)]
+
+
+class CertifiedRows(Artefact):
+    """Share of rows in which no zero weight can come back, by λ, width and learning rate."""
+
+    name = "certified"
+    about = "Certified rows of s-fc by β-lasso against λ, α and the learning rate, short runs."
+
+    def collect(self, scale: Scale, runs: RunPlan) -> None:
+        """Ask for a run a value, one factor at a time."""
+        for one in scale.by_data_set():
+            _gather(one, runs)
+
+    def tables(self, scale: Scale, found: Results) -> Sequence[Table]:
+        """The numbers behind the picture, a table a data set."""
+        return [_table(one, found, name=stem) for stem, one in stems(self.name, scale)]
+
+    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+        """A picture a data set, a panel a factor of which a share was measured."""
+        drawn = {}
+        for stem, one in stems(self.name, scale):
+            runs = RunPlan(found)
+            steps = _gather(one, runs)
+            panels = [_panel(one, name, group) for name, group in _by_factor(steps).items()]
+            shown = [panel for panel in panels if panel.layers]
+            if shown:
+                note = (
+                    f"Data: {data_name(one, _results(steps))}. {_about_shares(one)} "
+                    f"{_sizes(one)} {missing_note(runs)}"
+                )
+                drawn[stem] = draw_certified_by_setting(shown, note=note)
+        return drawn
+
+
+def _gather(scale: Scale, runs: RunPlan) -> list[_Step]:
+    choice = scale.screening
+    usual = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs)
+    width = scale.widths[NETWORK]
+    steps = []
+    for factor in factors(choice, width=width, rate=usual.lr):
+        for value, fields in factor.steps:
+            results = runs.need([replace(usual, **fields)])
+            result = results[0] if results else None
+            steps.append(_Step(factor=factor.name, value=value, result=result))
+    return steps
+
+
+def _results(steps: Sequence[_Step]) -> list[RunResult]:
+    return [step.result for step in steps if step.result is not None]
+
+
+def _by_factor(steps: Sequence[_Step]) -> dict[str, list[_Step]]:
+    groups: dict[str, list[_Step]] = {}
+    for step in steps:
+        groups.setdefault(step.factor, []).append(step)
+    return groups
+
+
+def _sizes(scale: Scale, networks: Sequence[str] = ()) -> str:
+    """What the scale reduces. The paper has no such runs, so their epochs are none of it."""
+    reduced = [each for each in scale.reductions(networks) if not each.startswith("Epochs:")]
+    return " ".join([f"Scale: {scale.name}.", *reduced, f"Arithmetic: {scale.precision}."])
+
+
+def _panel(scale: Scale, name: str, steps: Sequence[_Step]) -> SettingPanel:
+    usual = {
+        "λ": f"λ = {_text(scale.screening.usual_l1)}",
+        "α": f"α = {scale.widths[NETWORK]}",
+        "learning rate": f"lr {_text(scale.config(NETWORK, method='beta-lasso').lr)}",
+    }
+    layers = list(dict.fromkeys(layer for step in steps for layer in step.layers))
+    return SettingPanel(
+        setting=name,
+        fixed=", ".join(text for other, text in usual.items() if other != name),
+        layers=tuple(
+            LayerShares(
+                layer=layer,
+                points=tuple(
+                    SharePoint(value=step.value, share=_mean(step.shares(layer))) for step in steps
+                ),
+            )
+            for layer in layers
+        ),
+    )
+
+
+def _about_shares(scale: Scale) -> str:
+    return (
+        f"Mean over {epochs_text(scale.screening.epochs)}; in an epoch in which a layer was dense, "
+        "of its first step. Layers of fewer than 2^20 weights are not looked at. λ is the same in "
+        "all layers."
+    )
+
+
+def _table(scale: Scale, found: Results, *, name: str) -> Table:
+    runs = RunPlan(found)
+    steps = _gather(scale, runs)
+    data = data_name(scale, _results(steps))
+    notes = (
+        f"Data: {data}. Rows of s-fc by β-lasso, β = 50, in which no zero weight could come back, "
+        f"in percent. {_about_shares(scale)}",
+        _sizes(scale, (NETWORK,)),
+        seed_note((0,)),
+        missing_note(runs),
+    )
+    return Table(
+        name=name,
+        title=f"Certified rows of s-fc on {data}, scale {scale.name}",
+        columns=(
+            Column(key="setting", title="setting"),
+            Column(key="value", title="value"),
+            Column(key="layer", title="layer"),
+            Column(key="weights", title="weights", kind="count"),
+            Column(key="density", title="nonzero at the end (%)", kind="percent"),
+            Column(key="first", title="certified, first epoch (%)", kind="percent"),
+            Column(key="mean", title="mean (%)", kind="percent"),
+            Column(key="last", title="last epoch (%)", kind="percent"),
+            Column(key="test", title="test (%)", kind="percent"),
+        ),
+        rows=tuple(row for step in steps for row in _rows(step)),
+        notes=tuple(note for note in notes if note),
+        details={"scale": scale.name, "data": data, "num_missing": len(runs.missing)},
+    )
+
+
+def _rows(step: _Step) -> list[dict[str, Cell]]:
+    """A row a layer; one of dashes where there is no run, or no layer large enough."""
+    start: dict[str, Cell] = {"setting": step.factor, "value": _text(step.value)}
+    if step.result is None or not step.layers:
+        return [start]
+    rows = []
+    for layer in step.layers:
+        shares, weights = step.shares(layer), step.result.num_weights[layer]
+        rows.append(
+            start
+            | {
+                "layer": layer,
+                "weights": weights,
+                "density": step.result.num_nonzeros[layer] / weights,
+                "first": shares[0],
+                "mean": _mean(shares),
+                "last": shares[-1],
+                "test": step.result.test.accuracy,
+            }
+        )
+    return rows
+
+
+def _text(value: float) -> str:
+    """As the axes of the picture have it.
+
+    >>> _text(2e-05), _text(0.3), _text(16)
+    ('2e-5', '0.3', '16')
+    """
+    if value >= 1e-3:
+        return f"{value:g}"
+    digits, _, exponent = f"{value:e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

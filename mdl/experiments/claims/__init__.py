@@ -1,0 +1,1 @@
+"""The paper's claims as experiments: the runs that they need, and a verdict with intervals."""

@@ -1,0 +1,136 @@
+"""The thirteen claims: the runs that they need, and their verdicts."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from mdl.experiments.claims import (
+    architecture,
+    lasso_settings,
+    learned_structure,
+    orders,
+    principle,
+)
+from mdl.experiments.claims.claim import Effect, Judgement, Outcome, Verdict
+from mdl.experiments.claims.decisions import combine, decide
+from mdl.experiments.claims.effect_text import effect_text
+from mdl.experiments.claims.experiment import Claim
+from mdl.experiments.claims.groups import LEARNED, Groups, Lineup
+from mdl.experiments.footnotes import data_name
+from mdl.experiments.results import Results
+from mdl.experiments.run_plan import RunPlan
+from mdl.experiments.scales import Scale
+from training.config import TrainConfig
+
+_NAMED = 3
+CLAIMS: tuple[Claim, ...] = tuple(
+    sorted(
+        (
+            claim
+            for module in (architecture, lasso_settings, learned_structure, orders, principle)
+            for claim in module.CLAIMS
+        ),
+        key=lambda claim: claim.number,
+    )
+)
+
+
+def is_judged(scale: Scale) -> bool:
+    """Whether claims are judged on the (first) data set of a scale: only on natural images.
+
+    Glyphs are drawn, and MNIST and its kin are written signs.
+
+    >>> from mdl.experiments.scales import scale_on
+    >>> is_judged(scale_on("smoke", ("glyphs",))), is_judged(scale_on("smoke", ("cifar10",)))
+    (False, True)
+    """
+    name = PurePath(scale.data.source).name.lower()
+    return name != "glyphs" and "mnist" not in name
+
+
+def collect(scale: Scale, runs: RunPlan) -> None:
+    """Ask for every run of every claim, on the data sets on which claims are judged."""
+    for one in scale.by_data_set():
+        if is_judged(one):
+            for claim in CLAIMS:
+                claim.gather(Lineup(one, runs))
+
+
+def plan(scale: Scale, found: Results) -> list[TrainConfig]:
+    """All runs known to be needed, given what is found. More may be known after these."""
+    runs = RunPlan(found)
+    collect(scale, runs)
+    return runs.configs
+
+
+def judge(scale: Scale, found: Results) -> list[Verdict]:
+    """A verdict on every claim, data set by data set."""
+    return [_verdict(claim, one, found) for one in scale.by_data_set() for claim in CLAIMS]
+
+
+def _verdict(claim: Claim, scale: Scale, found: Results) -> Verdict:
+    runs = RunPlan(found)
+    groups = claim.gather(Lineup(scale, runs)) if is_judged(scale) else {}
+    num_missing = len(runs.missing)
+    effects: tuple[Effect, ...] = ()
+    notes: tuple[str, ...] = ()
+    if not is_judged(scale):
+        judgement = Judgement.NOT_JUDGED
+        sentence = "The claim is about natural images, so these prove nothing either way."
+    elif any(not group.runs for group in groups.values()) or (claim.needs_all and num_missing):
+        judgement = Judgement.NOT_RUN
+        sentence = (
+            f"{num_missing} of the {len(runs.configs)} runs known to be needed have no result yet."
+        )
+    else:
+        findings = claim.compare(groups)
+        effects, notes = decide(findings.comparisons), findings.notes
+        unmet = (*_unlearned(claim, groups), *findings.unmet)
+        judgement = Judgement.NOT_AT_THIS_SCALE if unmet else combine(effects)
+        sentence = " ".join(unmet) if unmet else _sentence(judgement, effects)
+    return Verdict(
+        number=claim.number,
+        name=claim.name,
+        statement=claim.statement,
+        source=claim.source,
+        data_name=data_name(scale, [run for group in groups.values() for run in group.runs]),
+        scale=scale.name,
+        judgement=judgement,
+        sentence=sentence,
+        effects=effects,
+        seeds={label: group.seeds for label, group in groups.items()},
+        num_missing=num_missing,
+        notes=notes,
+    )
+
+
+def _unlearned(claim: Claim, groups: Groups) -> tuple[str, ...]:
+    if not claim.must_learn:
+        return ()
+    poor = [label for label, group in groups.items() if group.train_accuracy < LEARNED]
+    if not poor:
+        return ()
+    return (
+        f"Less than {100 * LEARNED:g} % of the training images are learned by {', '.join(poor)}.",
+    )
+
+
+def _sentence(judgement: Judgement, effects: Sequence[Effect]) -> str:
+    if judgement is Judgement.REPRODUCED:
+        closest = effect_text(max(effects, key=lambda effect: effect.p_value))
+        if len(effects) == 1:
+            return f"It goes the paper's way, beyond its error: {closest}."
+        many = "Both" if len(effects) == 2 else f"All {len(effects)}"
+        return (
+            f"{many} comparisons go the paper's way, beyond their errors; the closest call: "
+            f"{closest}."
+        )
+    wanted = Outcome.REVERSED if judgement is Judgement.NOT_REPRODUCED else Outcome.OPEN
+    chosen = [effect for effect in effects if effect.outcome is wanted]
+    named = "; ".join(map(effect_text, chosen[:_NAMED]))
+    more = f"; and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
+    start = (
+        "The other way, beyond its error:"
+        if wanted is Outcome.REVERSED
+        else "Too close to its error to tell:"
+    )
+    return f"{start} {named}{more}."

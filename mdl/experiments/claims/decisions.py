@@ -1,0 +1,83 @@
+"""From comparisons to outcomes and a judgement: Holm's procedure within a claim. No torch."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from mdl.experiments.claims.claim import Comparison, Effect, Judgement, Outcome, Unit
+from mdl.experiments.claims.multiplicity import holm_levels
+
+ALPHA = 0.05
+"""The chance of a false "holds" or "reversed" in one claim, over all of its comparisons."""
+
+
+def decide(comparisons: Sequence[Comparison], *, alpha: float = ALPHA) -> tuple[Effect, ...]:
+    """Test the comparisons of a claim together.
+
+    Args:
+        comparisons: All that must hold.
+        alpha: The chance of any false "holds" or "reversed".
+    """
+    p_values = [_p_value(one) for one in comparisons]
+    levels = holm_levels(p_values, alpha)
+    return tuple(
+        _effect(one, p_value, level)
+        for one, p_value, level in zip(comparisons, p_values, levels, strict=True)
+    )
+
+
+def combine(effects: Sequence[Effect]) -> Judgement:
+    """What the comparisons say together."""
+    outcomes = {effect.outcome for effect in effects}
+    if Outcome.REVERSED in outcomes:
+        return Judgement.NOT_REPRODUCED
+    return Judgement.REPRODUCED if outcomes == {Outcome.HOLDS} else Judgement.NOT_AT_THIS_SCALE
+
+
+def _is_inside(one: Comparison) -> bool:
+    return one.within is not None and abs(one.measured.value) < one.within
+
+
+def _p_value(one: Comparison) -> float:
+    if one.within is None:
+        return one.measured.p_value(_inner(one.unit, one.above))
+    margins = (-one.within, one.within)
+    sides = max(one.measured.p_value(margin) for margin in margins)
+    # Inside, both one-sided tests must reject; outside, one two-sided test against the near margin.
+    return sides / 2 if _is_inside(one) else sides
+
+
+def _effect(one: Comparison, p_value: float, level: float) -> Effect:
+    favours = (
+        _is_inside(one)
+        if one.within is not None
+        else one.measured.value > _inner(one.unit, one.above)
+    )
+    outcome = Outcome.OPEN
+    if p_value <= level:
+        outcome = Outcome.HOLDS if favours else Outcome.REVERSED
+    alpha = 2 * level if _is_inside(one) else level
+    low, high = one.measured.interval(alpha)
+    outer = _outer(one.unit)
+    return Effect(
+        label=one.label,
+        unit=one.unit,
+        estimate=outer(one.measured.value),
+        low=outer(low),
+        high=outer(high),
+        confidence=1 - alpha,
+        p_value=p_value,
+        above=one.above,
+        within=one.within,
+        outcome=outcome,
+        basis=str(one.measured.basis),
+        published=one.published,
+        source=one.source,
+    )
+
+
+def _inner(unit: Unit, value: float) -> float:
+    return math.log(value) if unit is Unit.RATIO else value
+
+
+def _outer(unit: Unit) -> Callable[[float], float]:
+    return math.exp if unit is Unit.RATIO else float

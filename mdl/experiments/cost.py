@@ -1,0 +1,182 @@
+"""What a run costs before it is run: weights, operations, and about how long on this machine."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import torch
+
+from mdl.bench.floors import find_peak
+from mdl.bench.flop_counts import step_flop
+from mdl.bench.rounds import Pace
+from mdl.experiments.run_result import RunResult
+from training.architectures import NetworkSpec
+from training.config import DataConfig, Precision, TrainConfig
+from training.versions import collect_versions
+
+EFFICIENCIES = {
+    "s-fc": 0.84, "s-local": 0.47, "s-conv": 0.44, "d-fc": 0.71, "d-local": 0.16, "d-conv": 0.26,
+    "3-fc": 0.83, "resnet18": 0.42, "tiny-conv": 0.05,
+}  # fmt: skip
+"""Operations of a step at the peak's rate, over its time: where this machine has no runs yet.
+
+All but tiny-conv, a guess, are those of `mdl bench` on two cores (results/bench-cpu.json).
+"""
+
+_DTYPES = {
+    "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32, "fp64": torch.float64,
+}  # fmt: skip
+_PEAK_SIDES = (1024, 2048)
+_PEAK_BUDGET_S = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataShape:
+    """The images of a data set in numbers, for estimates.
+
+    Attributes:
+        num_train: Training images.
+        image_size: Side in pixels.
+        in_channels: 1 or 3.
+        num_classes: c.
+    """
+
+    num_train: int
+    image_size: int = 32
+    in_channels: int = 3
+    num_classes: int = 10
+
+
+_CIFAR = DataShape(num_train=50_000)
+_MNIST = DataShape(num_train=60_000, image_size=28, in_channels=1)
+_SHAPES = {
+    "glyphs": DataShape(num_train=20_000),
+    "cifar10": _CIFAR,
+    "cifar100": DataShape(num_train=50_000, num_classes=100),
+    "svhn": DataShape(num_train=73_257),
+    "mnist": _MNIST,
+    "fashion_mnist": _MNIST,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCost:
+    """What one run takes.
+
+    Attributes:
+        num_weights: Without biases and BatchNorm.
+        flop: Operations of all matrix products of the training.
+        seconds: About so long takes the training, without evaluation and measuring.
+    """
+
+    num_weights: int
+    flop: float
+    seconds: float
+
+
+def expected_shape(data: DataConfig) -> DataShape:
+    """The images that a configuration names, by the name alone; CIFAR-10's shape if unknown.
+
+    >>> expected_shape(DataConfig(source="../shared/data/mnist", num_train=512)).num_train
+    512
+    """
+    known = _SHAPES.get(PurePath(data.source).name.lower().replace("-", "_"), _CIFAR)
+    return DataShape(
+        num_train=min(known.num_train, data.num_train or known.num_train),
+        image_size=data.image_size or known.image_size,
+        in_channels=known.in_channels,
+        num_classes=known.num_classes,
+    )
+
+
+def training_flop(config: TrainConfig, *, num_train: int | None = None) -> int:
+    """Operations of the matrix products of a whole run, at least 1.
+
+    Args:
+        config: The run.
+        num_train: Training images before the validation split; None for those that
+            `expected_shape` has.
+
+    >>> config = TrainConfig(network="s-fc", base_channels=150, data=DataConfig(source="cifar10"))
+    >>> round(training_flop(config) / 1e12)  # 97 steps
+    65
+    """
+    shape = expected_shape(config.data)
+    images = (shape.num_train if num_train is None else num_train) - config.data.validation
+    num_steps = config.epochs * max(0, images // config.batch_size)
+    return max(1, num_steps * step_flop(_expected_spec(config), config.batch_size))
+
+
+def estimate_cost(
+    config: TrainConfig,
+    *,
+    peak: float,
+    num_train: int | None = None,
+    results: Iterable[RunResult] = (),
+) -> RunCost:
+    """Weights, operations and about how many seconds of a run.
+
+    Args:
+        config: The run.
+        peak: Operations a second of matrix products here, as `measure_peak` gives it.
+        num_train: Training images before the validation split; None for those that
+            `expected_shape` has.
+        results: Finished runs. Those of this network by the same arithmetic on this processor say
+            how near to the peak it runs: the one with the nearest size of a step. If there are
+            none, `EFFICIENCIES` does.
+
+    Raises:
+        ValueError: The peak is not positive.
+    """
+    if not peak > 0:
+        raise ValueError(f"peak must be > 0 operations a second, not {peak}")
+    flop = training_flop(config, num_train=num_train)
+    efficiency = _measured_efficiency(config, peak, results) or EFFICIENCIES[config.network]
+    return RunCost(
+        num_weights=_expected_spec(config).num_weights,
+        flop=flop,
+        seconds=flop / (peak * efficiency),
+    )
+
+
+def measure_peak(precision: Precision = "bf16", *, device: torch.device | None = None) -> float:
+    """Operations a second of the fastest matrix product found here, with torch's threads.
+
+    It takes about a second.
+    """
+    pace = Pace(device=device or torch.device("cpu"), rounds=5, budget_s=_PEAK_BUDGET_S)
+    shapes = [(side, side, side) for side in _PEAK_SIDES]
+    return find_peak(_DTYPES[precision], shapes, pace).flop_per_second
+
+
+def _expected_spec(config: TrainConfig) -> NetworkSpec:
+    shape = expected_shape(config.data)
+    return config.network_spec(
+        image_size=shape.image_size, num_classes=shape.num_classes, in_channels=shape.in_channels
+    )
+
+
+def _measured_efficiency(
+    config: TrainConfig, peak: float, results: Iterable[RunResult]
+) -> float | None:
+    """That of the run that is nearest in operations a step; None if there is none."""
+    target = _log_step_flop(config)
+    processor = collect_versions()["cpu"]
+    best, best_distance = None, math.inf
+    for result in results:
+        ran = result.config
+        if (ran.network, ran.precision) != (config.network, config.precision):
+            continue
+        if result.versions.get("cpu") != processor or result.seconds <= 0:
+            continue
+        distance = abs(_log_step_flop(ran) - target)
+        if distance < best_distance:
+            num_train = result.train.num_samples + ran.data.validation
+            rate = training_flop(ran, num_train=num_train) / result.seconds
+            best, best_distance = rate / peak, distance
+    return best
+
+
+def _log_step_flop(config: TrainConfig) -> float:
+    return math.log(step_flop(_expected_spec(config), config.batch_size))

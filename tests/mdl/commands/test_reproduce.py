@@ -1,0 +1,120 @@
+"""`mdl reproduce` as a process: from nothing to a table and a figure, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+GLYPHS = ("--scale", "smoke", "--data", "glyphs", "--device", "cpu")
+FAST = ("--workers", "2", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    """Figure 3 at smoke size, trained here: two trials, then a run with the better settings."""
+    store = tmp_path_factory.mktemp("store")
+    done = subprocess.run(
+        [sys.executable, "-m", "mdl", "reproduce", "figure3", *GLYPHS, *FAST, "--json",
+         "--store", str(store)],
+        cwd=store, env=os.environ | {"MDL_CACHE": str(store / "cache"), "OMP_NUM_THREADS": "1"},
+        text=True, capture_output=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return store, json.loads(done.stdout), done.stderr
+
+
+def test_a_figure_from_nothing(reproduced) -> None:
+    store, values, log = reproduced
+    assert values["failed"] == {} and values["scale"] == "smoke"
+    figure = values["artefacts"]["figure3"]
+    assert figure["num_missing"] == 0
+    folder = store / "smoke-glyphs"
+    assert (folder / "figure3.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "figure3.pdf").read_bytes().startswith(b"%PDF")
+    assert "smoke, reduced" in (folder / "figure3.md").read_text()
+    layers = figure["tables"][0]["rows"]
+    assert [row["layer"] for row in layers] == ["conv1", "fc1", "fc2"]
+    assert layers[0]["s_conv"] < layers[0]["s_local"] < layers[0]["s_fc"]
+    assert 0 < layers[0]["nonzeros"]["mean"] < layers[0]["s_fc"]
+    assert "[2/2]" in log and "[1/1]" in log and "Traceback" not in log
+
+
+def test_the_second_time_nothing_is_trained(reproduced, mdl) -> None:
+    store, before, _ = reproduced
+    results = {path: path.stat().st_mtime_ns for path in (store / "results").iterdir()}
+    done = mdl("reproduce", "figure3", *GLYPHS, "--store", str(store), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == before
+    assert {path: path.stat().st_mtime_ns for path in (store / "results").iterdir()} == results
+
+
+def test_table_2_shares_the_runs_of_figure_3(reproduced, mdl) -> None:
+    store, _, _ = reproduced
+    done = mdl("reproduce", "table2", *GLYPHS, "--only-draw", "--store", str(store), "--json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)["artefacts"]["table2"]
+    assert values["num_missing"] == 6
+    rows = {row["training"]: row for row in values["tables"][0]["rows"] if row["network"] == "s-fc"}
+    there = [name for name, row in rows.items() if row["test"] is not None]
+    assert there == ["β-lasso (β = 50)"]
+    assert rows[there[0]]["test"]["num_seeds"] == 1
+
+
+def test_only_drawing_leaves_dashes(mdl, tmp_path) -> None:
+    out = tmp_path / "new" / "folder"
+    done = mdl(
+        "reproduce", "table1", "figure2", "claims", "--only-draw", "--store", str(tmp_path),
+        "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Missing: 35 of 35 runs" in done.stdout
+    assert "88.84" in done.stdout  # the paper's own figures are there all the same
+    assert (out / "table1.csv").exists() and not (out / "figure2.png").exists()
+    assert "--dry-run" in done.stdout.splitlines()[-1]
+
+
+def test_a_dry_run_trains_nothing(mdl, tmp_path) -> None:
+    done = mdl("reproduce", "all", "--dry-run", "--scale", "smoke", "--store", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for text in ("s-fc α=2", "TFLOP", "together", "mdl-view", "held out"):
+        assert text in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_as_json(mdl, tmp_path) -> None:
+    done = mdl(
+        "reproduce", "table2", "--dry-run", "--scale", "paper", "--json", "--store", str(tmp_path)
+    )
+    values = json.loads(done.stdout)
+    assert values["scale"] == "paper"
+    assert max(run["num_weights"] for run in values["runs"]) == 256_240_800
+    assert values["total"]["num_missing"] == len(values["runs"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("table7",), 2, "NAME must be one of table1"),
+        (("table1", "--dry-run", "--only-draw"), 2, "choose one of --dry-run and --only-draw"),
+        (("table1", "--data", "a", "--data", "a"), 2, "--data names a data set twice"),
+        (("table1", "--scale", "large"), 2, "'--scale': 'large' is not one of"),
+        (("figure3", "--data", "./no-such-folder", "--scale", "smoke"), 1, "no-such-folder"),
+    ],
+)
+def test_mistakes_are_one_clear_line(mdl, arguments, code, words, tmp_path) -> None:
+    done = mdl("reproduce", *arguments, "--store", str(tmp_path))
+    assert done.returncode == code
+    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_a_broken_result_is_named(mdl, reproduced, tmp_path) -> None:
+    store, _, _ = reproduced
+    name = next((store / "results").iterdir()).name
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / name).write_text("{")
+    done = mdl("reproduce", "table2", *GLYPHS, "--only-draw", "--store", str(tmp_path))
+    assert done.returncode == 1
+    assert name in done.stderr and len(done.stderr.splitlines()) == 1

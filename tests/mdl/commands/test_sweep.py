@@ -1,0 +1,181 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+SMALL = (
+    "sweep", "s-fc", "--grid", "small", "--method", "sgd", "--image-size", "8", "--num-train",
+    "120", "--num-test", "40", "--base-channels", "1", "--batch-size", "20", "--precision", "fp32",
+    "--device", "cpu",
+)  # fmt: skip
+TINY = (*SMALL, "--epochs", "1", "--threads", "1", "--workers", "2")
+
+
+@pytest.fixture(scope="module")
+def mdl(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """As everywhere, but with time for several trials on a busy machine."""
+    folder = tmp_path_factory.mktemp("work")
+    environment = os.environ | {"MDL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mdl", *arguments],
+            cwd=folder, env=environment, text=True, capture_output=True, timeout=600, check=False,
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def store(mdl: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a sweep of four trials that is finished."""
+    folder = tmp_path_factory.mktemp("swept") / "store"
+    done = mdl(*TINY, "--store", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 trials finished, 0 failed, 0 missing." in done.stdout
+    assert "Chosen by validation accuracy" in done.stdout
+    assert "trained without the 12 held-out images" in done.stdout
+    assert "--then retrain" in done.stdout
+    return folder
+
+
+def test_collecting_again_trains_nothing_and_tells_the_same(mdl: Command, store: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
+    told = []
+    for arguments in ((), ("--collect",)):
+        done = mdl(*TINY, "--store", str(store), "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout))
+    assert told[0] == told[1]
+    assert told[0]["complete"]
+    assert {trial["status"] for trial in told[0]["trials"]} == {"finished"}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_only_what_was_chosen_shows_its_test_error(mdl: Command, store: Path) -> None:
+    report = json.loads(mdl(*TINY, "--store", str(store), "--json", "--collect").stdout)
+    assert not any("test" in name for trial in report["trials"] for name in trial)
+    key = report["selected"]["keys"][0]
+    result = json.loads((store / "results" / f"{key}.json").read_text())
+    test = result["test"]
+    assert report["selected"]["test_error"] == test["num_errors"] / test["num_samples"]
+    errors = [trial["validation_error"] for trial in report["trials"]]
+    assert report["selected"]["validation_error"] == min(errors)
+
+
+def test_retraining_takes_the_chosen_settings_on_all_images(mdl: Command, store: Path) -> None:
+    done = mdl(*TINY, "--store", str(store), "--then", "retrain", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    (final,) = report["retrained"]
+    result = json.loads((store / "results" / f"{final['key']}.json").read_text())
+    assert result["validation"] is None
+    assert result["train"]["num_samples"] == 120
+    for name, value in report["selected"]["settings"].items():
+        assert result["config"][name] == value
+
+
+def test_one_trial_by_its_number(mdl: Command, tmp_path: Path) -> None:
+    listed = json.loads(mdl(*TINY, "--list", "--json").stdout)["trials"]
+    assert [trial["number"] for trial in listed] == [1, 2, 3, 4]
+    done = mdl(*TINY, "--store", str(tmp_path), "--index", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    trial = json.loads(done.stdout)
+    assert (trial["number"], trial["key"]) == (3, listed[2]["key"])
+    assert [path.stem for path in (tmp_path / "results").iterdir()] == [listed[2]["key"]]
+    collected = mdl(*TINY, "--store", str(tmp_path), "--collect")
+    assert collected.returncode == 0
+    assert "1 of 4 trials finished, 0 failed, 3 missing." in collected.stdout
+    assert "Best so far" in collected.stdout
+    assert "Test accuracy" not in collected.stdout
+
+
+def test_failed_trials_are_tried_again_told_and_kept(mdl: Command, tmp_path: Path) -> None:
+    arguments = (*TINY, "--store", str(tmp_path), "--lr", "1e38", "--index", "1")
+    done = mdl(*arguments, "--retries", "1")
+    assert done.returncode == 1
+    assert done.stderr.count("not finite") == 2
+    assert "Traceback" not in done.stderr
+    collected = mdl(*TINY, "--store", str(tmp_path), "--lr", "1e38", "--collect", "--json")
+    report = json.loads(collected.stdout)
+    assert (report["num_failed"], report["num_missing"]) == (1, 3)
+    assert "not finite" in report["trials"][0]["message"]
+    assert report["selected"] is None
+
+
+def test_a_signal_stops_with_all_saved(tmp_path: Path) -> None:
+    arguments = (*SMALL, "--epochs", "100000", "--threads", "1", "--store", "store")
+    environment = os.environ | {"MDL_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mdl", *arguments], cwd=tmp_path, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 100
+    while not list((tmp_path / "store").glob("runs/*/metrics.jsonl")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in err
+    assert "Stopped and saved. Go on with: mdl sweep s-fc" in err
+    assert len(list((tmp_path / "store").glob("runs/*/checkpoint.pt"))) == 1
+
+
+@pytest.mark.parametrize(("method", "number"), [("beta-lasso", 50), ("sgd", 20)])
+def test_the_list_of_the_paper_is_numbered(method: str, number: int, mdl: Command) -> None:
+    done = mdl("sweep", "s-fc", "--method", method, "--list")
+    assert done.returncode == 0, done.stderr
+    assert f"#SBATCH --array=1-{number}" in done.stdout
+    assert "α=150" in done.stdout
+    listed = json.loads(mdl("sweep", "s-fc", "--method", method, "--list", "--json").stdout)
+    assert len({trial["key"] for trial in listed["trials"]}) == number
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("s-fcc",), 2, "NETWORK must be one of d-conv"),
+        (("s-fc", "--grid", "large"), 2, "large"),
+        (("s-fc", "--list", "--collect"), 2, "choose one of --index, --list and --collect"),
+        (("s-fc", "--index", "51"), 2, "--index must be from 1 to 50, not 51"),
+        (("s-fc", "--index", "0"), 2, "--index must be from 1 to 50, not 0"),
+        (("s-fc", "--index", "1", "--engine", "ray"), 2, "leave out --engine ray"),
+        (("s-fc", "--method", "sgd", "--beta", "1"), 2, "belongs to --method beta-lasso"),
+        (("s-fc", "--lr", "0"), 2, "--lr must be > 0"),
+        (("s-fc", "--validation", "0"), 2, "--validation"),
+        (("s-fc", "--seeds", "0"), 2, "--seeds"),
+        (("s-fc", "--workers", "0"), 2, "--workers"),
+        (("s-fc", "--hidden-units", "9"), 2, "takes no --hidden-units"),
+        (("s-fc", "--policy", "none.json"), 2, "--policy none.json is not a file"),
+        (("s-fc", "--data", "no/such/folder"), 1, "no/such/folder"),
+    ],
+)
+def test_mistakes_get_one_line(
+    arguments: tuple[str, ...], code: int, words: str, mdl: Command
+) -> None:
+    done = mdl("sweep", *arguments)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert done.stdout == ""
+
+
+def test_a_damaged_result_is_named(mdl: Command, tmp_path: Path) -> None:
+    listed = json.loads(mdl(*TINY, "--list", "--json").stdout)["trials"]
+    path = tmp_path / "results" / f"{listed[0]['key']}.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    done = mdl(*TINY, "--store", str(tmp_path), "--collect")
+    assert done.returncode == 1
+    assert str(path) in done.stderr
+    assert "Traceback" not in done.stderr

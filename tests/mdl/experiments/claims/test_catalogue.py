@@ -1,0 +1,273 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from mdl.experiments.artefacts.size_figures import SizeFigure
+from mdl.experiments.artefacts.table1 import Table1
+from mdl.experiments.artefacts.table2 import Table2
+from mdl.experiments.claims.catalogue import CLAIMS, is_judged, judge, plan
+from mdl.experiments.claims.claim import Judgement, Verdict
+from mdl.experiments.ladders import kernel_steps
+from mdl.experiments.run_plan import RunPlan
+from mdl.experiments.run_result import RunResult
+from mdl.experiments.scales import SCALES, Scale, scale_on
+from training.config import TrainConfig
+
+LAPTOP = SCALES["laptop"]
+World = Any
+
+
+def verdicts(world: World, scale: Scale = LAPTOP) -> dict[int, Verdict]:
+    return {verdict.number: verdict for verdict in judge(scale, world.results)}
+
+
+def shifted(
+    base: Callable[[TrainConfig], float], applies: Callable[[TrainConfig], bool], by: float
+) -> Callable[[TrainConfig], float]:
+    return lambda config: base(config) + (by if applies(config) else 0.0)
+
+
+def is_lasso(config: TrainConfig) -> bool:
+    return config.network == "s-fc" and config.method == "beta-lasso"
+
+
+def test_there_are_thirteen() -> None:
+    assert [claim.number for claim in CLAIMS] == list(range(1, 14))
+    assert len({claim.name for claim in CLAIMS}) == 13
+
+
+def test_a_world_like_the_paper_reproduces_every_claim(world: Callable[..., World]) -> None:
+    for verdict in judge(LAPTOP, world(spread=0.0005).results):
+        assert verdict.judgement is Judgement.REPRODUCED, verdict
+        assert verdict.num_missing == 0
+        assert "the paper's way" in verdict.sentence
+        assert all(effect.low <= effect.estimate <= effect.high for effect in verdict.effects)
+
+
+@pytest.mark.parametrize(
+    ("number", "applies", "by"),
+    [
+        (1, lambda config: config.network == "s-local", -0.2),
+        (2, lambda config: is_lasso(config) and config.beta == 50, -0.2),
+        (4, lambda config: is_lasso(config) and config.data.permute_pixels is not None, -0.1),
+        (6, lambda config: config.network == "d-local", 0.1),
+        (7, lambda config: config.network == "resnet18" and config.method == "beta-lasso", -0.3),
+        (9, lambda config: config.network == "s-fc" and config.method == "sgd", 0.15),
+        (10, lambda config: config.network == "d-fc" and config.epochs > 20, 0.2),
+        (11, lambda config: config.network == "3-fc", 0.3),
+        (12, lambda config: is_lasso(config) and config.l1_conv == config.l1_fc, 0.1),
+        (13, lambda config: config.network == "3-fc", 0.35),
+    ],
+)
+def test_a_world_against_a_claim_does_not_reproduce_it(
+    world: Callable[..., World], number: int, applies: Callable[[TrainConfig], bool], by: float
+) -> None:
+    against = world(accuracy=shifted(world().accuracy, applies, by), spread=0.0005)
+    verdict = verdicts(against)[number]
+    assert verdict.judgement is Judgement.NOT_REPRODUCED, verdict
+    assert verdict.sentence.startswith("The other way")
+
+
+@pytest.mark.parametrize("number", [1, 2, 6, 7, 9, 10, 11, 12, 13])
+def test_a_world_of_equals_decides_nothing(world: Callable[..., World], number: int) -> None:
+    verdict = verdicts(world(accuracy=lambda config: 0.8, spread=0.0005))[number]
+    assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
+
+
+def test_invariance_is_shown_and_not_merely_not_refuted(world: Callable[..., World]) -> None:
+    few = verdicts(world(num_test=200))[4]
+    assert few.judgement is Judgement.NOT_AT_THIS_SCALE
+    assert few.effects[0].low < -0.02
+
+
+def test_networks_that_learn_nothing_decide_nothing(world: Callable[..., World]) -> None:
+    verdict = verdicts(world(train_accuracy=0.1))[11]
+    assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
+    assert "20 % of the training images" in verdict.sentence
+    assert verdict.effects  # the numbers are shown all the same
+
+
+def test_depth_that_does_not_help_at_all_decides_nothing(world: Callable[..., World]) -> None:
+    accuracy = shifted(world().accuracy, lambda config: config.network[0] == "d", -0.2)
+    verdict = verdicts(world(accuracy=accuracy, spread=0.0005))[6]
+    assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
+    assert verdict.sentence.startswith("Depth does not help with weight sharing here")
+
+
+def test_the_papers_own_figures_stand_beside(world: Callable[..., World]) -> None:
+    found = verdicts(world())
+    first = [effect.published for effect in found[1].effects]
+    assert first == pytest.approx([0.0119, 0.0067, 0.0656])
+    assert [effect.published for effect in found[2].effects] == pytest.approx(
+        [0.0267, 0.0007, 0.0382]
+    )
+    assert [effect.published for effect in found[6].effects] == pytest.approx([0.0253, 0.1775])
+    assert [effect.published for effect in found[9].effects] == pytest.approx([0.1864, 0.0613])
+    assert [effect.published for effect in found[10].effects] == pytest.approx(
+        [0.0196, 0.0440, 0.0702]
+    )
+    assert [effect.published for effect in found[11].effects] == pytest.approx([0.0358, 0.0799])
+    assert found[1].effects[1].source == "Table 1, 4000 epochs; Table 2, 4000 epochs"
+
+
+def test_the_svhn_column_is_said_to_lack_the_order(world: Callable[..., World]) -> None:
+    found = verdicts(world())
+    assert "s-fc by β-lasso 94.07, s-local 93.98, s-conv 93.38" in found[1].notes[0]
+    assert "β = 0 has 93.80, β = 1 has 93.66" in found[2].notes[0]
+
+
+@pytest.mark.parametrize("source", ["glyphs", "mnist", "data/fashion_mnist", "ylecun/mnist"])
+def test_no_verdict_on_drawn_signs(world: Callable[..., World], source: str) -> None:
+    there = world()
+    scale = scale_on("laptop", (source,))
+    assert not is_judged(scale)
+    assert plan(scale, there.results) == []
+    for verdict in judge(scale, there.results):
+        assert verdict.judgement is Judgement.NOT_JUDGED
+        assert verdict.label == f"not judged: {source.rpartition('/')[2]}"
+        assert not verdict.effects
+    assert not there.asked
+
+
+def test_each_data_set_has_its_own_verdicts(world: Callable[..., World]) -> None:
+    scale = scale_on("laptop", ("glyphs", "cifar10"))
+    found = judge(scale, world().results)
+    assert [verdict.judgement is Judgement.NOT_JUDGED for verdict in found] == [True] * 13 + [
+        False
+    ] * 13
+
+
+def test_without_results_nothing_is_judged(world: Callable[..., World]) -> None:
+    nothing = world(is_there=lambda config: False)
+    for verdict in judge(LAPTOP, nothing.results):
+        assert verdict.judgement is Judgement.NOT_RUN
+        assert verdict.num_missing > 0
+
+
+def test_one_seed_of_each_group_is_enough_for_a_verdict(world: Callable[..., World]) -> None:
+    found = verdicts(world(is_there=lambda config: config.seed == 0, spread=0.0))
+    assert found[11].judgement is Judgement.REPRODUCED
+    assert found[11].num_missing == 6
+    assert {effect.basis for effect in found[11].effects} == {"test images alone, one seed"}
+    assert found[11].seeds == {"s-fc": (0,), "3-fc": (0,), "d-fc": (0,)}
+
+
+def test_a_grid_with_a_gap_decides_nothing(world: Callable[..., World]) -> None:
+    def is_there(config: TrainConfig) -> bool:
+        return not (config.data.validation and config.l1_conv == 2e-4 and config.beta == 50)
+
+    assert verdicts(world(is_there=is_there))[12].judgement is Judgement.NOT_RUN
+
+
+def test_settings_are_chosen_before_final_runs(world: Callable[..., World]) -> None:
+    nothing = world(is_there=lambda config: False)
+    first = plan(LAPTOP, nothing.results)
+    assert any(config.data.validation for config in first)
+    assert not any(is_lasso(config) and not config.data.validation for config in first)
+    everything = plan(LAPTOP, world().results)
+    finals = [config for config in everything if is_lasso(config) and not config.data.validation]
+    assert {config.beta for config in finals} == {0.0, 1.0, 50.0}
+    assert set(first) <= set(everything)
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+def test_only_permutations_and_their_partners_are_runs_of_its_own(
+    world: Callable[..., World], name: str
+) -> None:
+    scale, found = SCALES[name], world().results
+    shared = RunPlan(found)
+    kernel_steps(scale, shared)
+    tables = [
+        config
+        for artefact in (Table1(), Table2(), SizeFigure(2))
+        for config in artefact.plan(scale, found)
+    ]
+    own = set(plan(scale, found)) - {*shared.configs, *tables}
+    partners = {
+        replace(config, data=replace(config.data, permute_pixels=None))
+        for config in own
+        if config.data.permute_pixels is not None
+    }
+    plain = {config for config in own if config.data.permute_pixels is None}
+    assert len(own) <= 3 * len(scale.short_seeds)
+    assert all(is_lasso(config) for config in plain)
+    assert plain <= partners
+
+
+def test_one_seed_takes_the_spread_over_filters(world: Callable[..., World]) -> None:
+    verdict = verdicts(world(is_there=lambda config: config.seed == 0))[5]
+    assert {effect.basis for effect in verdict.effects} == {"filters of one network"}
+    first = verdict.effects[0]
+    # Made-up intervals at 95 % are the ratio times 0.95 and 1.05.
+    quantile = stats.norm.isf((1 - first.confidence) / 2)
+    expected = math.log(1.05 / 0.95) * quantile / 1.96
+    assert math.log(first.high / first.low) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("number", [5, 8])
+def test_what_was_not_measured_is_not_judged(world: Callable[..., World], number: int) -> None:
+    class Bare(world):  # type: ignore[misc]
+        def find(self, config: TrainConfig) -> RunResult:
+            return replace(super().find(config), description=None, locality=None)
+
+    verdict = verdicts(Bare())[number]
+    assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
+    assert not verdict.effects
+    assert "measured" in verdict.sentence
+
+
+def test_sparsity_against_the_claim(world: Callable[..., World]) -> None:
+    class Dense(world):  # type: ignore[misc]
+        def find(self, config: TrainConfig) -> RunResult:
+            result = super().find(config)
+            return replace(result, num_nonzeros=result.num_weights)
+
+    verdict = verdicts(Dense())[3]
+    assert verdict.judgement is Judgement.NOT_REPRODUCED
+    assert "weights of s-local's layer 1 over nonzeros" in verdict.sentence
+
+
+def test_description_in_the_opposite_order(world: Callable[..., World]) -> None:
+    class Reversed(world):  # type: ignore[misc]
+        def find(self, config: TrainConfig) -> RunResult:
+            result = super().find(config)
+            bits = 10**7 - result.description.num_bits
+            return replace(result, description=replace(result.description, num_bits=bits))
+
+    verdict = verdicts(Reversed())[8]
+    assert verdict.judgement is Judgement.NOT_REPRODUCED
+    assert verdict.effects[0].estimate == -1.0
+
+
+@pytest.mark.parametrize(
+    ("ladders", "words"),
+    [
+        ({"s-conv": (1, 2)}, "s-conv and 3-fc have no number of weights in common"),
+        ({"d-conv": (64, 128)}, "resnet18 and d-conv have no number of weights in common"),
+    ],
+)
+def test_families_without_a_common_size(
+    world: Callable[..., World], ladders: dict[str, tuple[int, ...]], words: str
+) -> None:
+    scale = replace(LAPTOP, ladders=LAPTOP.ladders | ladders)
+    verdict = verdicts(world(), scale)[13]
+    assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
+    assert words in verdict.sentence
+
+
+def test_accuracy_between_two_sizes_is_interpolated(world: Callable[..., World]) -> None:
+    verdict = verdicts(world(spread=0.0))[13]
+    (at_44012,) = [
+        one for one in verdict.effects if one.label == "resnet18 over d-conv at 44,012 weights"
+    ]
+    # resnet18 has 0.95, 0.93 + 0.01 α, at its own size α = 4; d-conv has 0.90 at every size.
+    assert at_44012.estimate == pytest.approx(0.05, abs=1e-4)
+    (at_26862,) = [
+        one for one in verdict.effects if one.label == "resnet18 over d-conv at 26,862 weights"
+    ]
+    share = math.log(26_862 / 11_110) / math.log(44_012 / 11_110)
+    assert at_26862.estimate == pytest.approx(0.03 + 0.02 * share, abs=1e-4)

@@ -1,0 +1,71 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mdl.experiments.artefact import NothingFound
+from mdl.experiments.claims.artefact import Claims
+from mdl.experiments.claims.catalogue import judge, plan
+from mdl.experiments.claims.claim import Effect, Outcome, Unit
+from mdl.experiments.claims.effect_text import effect_text
+from mdl.experiments.claims.verdict_tables import verdict_tables, write_verdicts
+from mdl.experiments.results import Results
+from mdl.experiments.scales import SCALES, scale_on
+
+LAPTOP = SCALES["laptop"]
+
+
+def effect(**changes: Any) -> Effect:
+    values: dict[str, Any] = {
+        "label": "a over b", "unit": Unit.POINTS, "estimate": 0.0123, "low": -0.001, "high": 0.02,
+        "confidence": 0.95, "p_value": 0.1, "above": 0.0, "within": None, "outcome": Outcome.OPEN,
+        "basis": "seeds", "published": None, "source": "",
+    }  # fmt: skip
+    return Effect(**values | changes)
+
+
+def test_effects_in_words() -> None:
+    assert effect_text(effect()) == "a over b +1.23 (−0.10 to +2.00)"
+    assert effect_text(effect(within=0.02)).endswith(", within ∓2 points is the same")
+    assert effect_text(effect(above=0.02)).endswith(", above +2.00 was asked")
+    ratio = effect(unit=Unit.RATIO, estimate=2.0, low=1.5, high=1234.0, above=1.0)
+    assert effect_text(ratio) == "a over b ×2.00 (×1.50 to ×1,234)"
+
+
+def test_files_hold_all_verdicts(world: Callable[..., Any], tmp_path: Path) -> None:
+    verdicts = judge(LAPTOP, world().results)
+    paths = write_verdicts(verdicts, tmp_path, notes=("Reduced.",))
+    names = {path.name for path in paths}
+    assert names == {
+        f"{stem}.{suffix}"
+        for stem in ("claims", "claims-numbers")
+        for suffix in ("md", "csv", "json")
+    }
+    kept = json.loads((tmp_path / "claims.json").read_text())["verdicts"]
+    assert [each["number"] for each in kept] == list(range(1, 14))
+    assert kept[0]["verdict"] == str(verdicts[0].judgement)
+    assert kept[0]["effects"][0]["published"] == verdicts[0].effects[0].published
+    text = (tmp_path / "claims.md").read_text()
+    assert "- Reduced." in text
+    assert "Claim 1: The paper's own SVHN column" in text
+    numbers = (tmp_path / "claims-numbers.md").read_text()
+    assert numbers.count("\n| ") >= sum(len(each.effects) for each in verdicts)
+
+
+def test_missing_runs_and_seeds_are_said(world: Callable[..., Any]) -> None:
+    there = world(is_there=lambda config: config.seed == 0)
+    table, _ = verdict_tables(judge(LAPTOP, there.results))
+    (note,) = [note for note in table.notes if note.startswith("Claim 11:")]
+    assert note == "Claim 11: Runs: seed 0; 6 runs have no result yet."
+
+
+def test_glyphs_have_a_table_of_refusals(world: Callable[..., Any]) -> None:
+    table, numbers = Claims().tables(scale_on("smoke", ("glyphs",)), world().results)
+    assert {row["verdict"] for row in table.rows} == {"not judged: glyphs"}
+    assert not numbers.rows
+
+
+def test_the_artefact_asks_for_the_runs_of_the_claims(world: Callable[..., Any]) -> None:
+    assert Claims().plan(LAPTOP, world().results) == plan(LAPTOP, world().results)
+    preview = Claims().preview(LAPTOP)
+    assert len(preview) > len(plan(LAPTOP, Results(NothingFound())))
