@@ -9,11 +9,21 @@ import typer
 
 from mdl.options import Device, DeviceOption, JsonOption
 from mdl.training_choices import Method, Precision
+from mdl.training_options import (
+    DATA,
+    TRAINING,
+    BaseChannelsOption,
+    BatchSizeOption,
+    HiddenUnitsOption,
+    ImageSizeOption,
+    NumTestOption,
+    NumTrainOption,
+)
 
 if TYPE_CHECKING:
     from mdl.experiments.engine import Engine
 
-GRID, DATA, TRAINING, RUN = "Grid", "Data", "Training", "Run"
+GRID, RUN = "Grid", "Run"
 
 
 class GridName(StrEnum):
@@ -84,15 +94,9 @@ def sweep(
             rich_help_panel=DATA,
         ),
     ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side in pixels; images are resized.", rich_help_panel=DATA)
-    ] = None,
-    num_train: Annotated[
-        int | None, typer.Option(help="Use the first so many images.", rich_help_panel=DATA)
-    ] = None,
-    num_test: Annotated[
-        int | None, typer.Option(help="Use the first so many test images.", rich_help_panel=DATA)
-    ] = None,
+    image_size: ImageSizeOption = None,
+    num_train: NumTrainOption = None,
+    num_test: NumTestOption = None,
     validation: Annotated[
         int | None,
         typer.Option(
@@ -106,20 +110,13 @@ def sweep(
         str | None,
         typer.Option(help="Augmentation, as of mdl train.", rich_help_panel=DATA),
     ] = None,
-    base_channels: Annotated[
-        int | None,
-        typer.Option(help="α, channels of the first convolution.", rich_help_panel=TRAINING),
-    ] = None,
-    hidden_units: Annotated[
-        int | None, typer.Option(help="Width of 3-fc.", rich_help_panel=TRAINING)
-    ] = None,
+    base_channels: BaseChannelsOption = None,
+    hidden_units: HiddenUnitsOption = None,
     epochs: Annotated[
         int | None,
         typer.Option(help="Passes. (default: 400, small: 60)", rich_help_panel=TRAINING),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images a step. (default: 512)", rich_help_panel=TRAINING)
-    ] = None,
+    batch_size: BatchSizeOption = None,
     precision: Annotated[
         Precision,
         typer.Option(

@@ -9,13 +9,24 @@ import typer
 from mdl import console
 from mdl.options import Device, DeviceOption, JsonOption
 from mdl.training_choices import Log, Method, Normalize, Precision, Recipe, Shard, Sparse
+from mdl.training_options import (
+    DATA,
+    NETWORK,
+    TRAINING,
+    BaseChannelsOption,
+    BatchSizeOption,
+    HiddenUnitsOption,
+    ImageSizeOption,
+    NumTestOption,
+    NumTrainOption,
+)
 
 if TYPE_CHECKING:
     from mdl.training_plan import TrainingPlan
     from training.save_schedule import SaveInterval
 
 
-NETWORK, DATA, TRAINING, RUN = "Network", "Data", "Training", "Run"
+RUN = "Run"
 
 
 def train(
@@ -29,13 +40,8 @@ def train(
         Recipe | None,
         typer.Option(help="Named defaults; every flag overrides them. (default: quick)"),
     ] = None,
-    base_channels: Annotated[
-        int | None,
-        typer.Option(help="α, channels of the first convolution.", rich_help_panel=NETWORK),
-    ] = None,
-    hidden_units: Annotated[
-        int | None, typer.Option(help="Width of 3-fc.", rich_help_panel=NETWORK)
-    ] = None,
+    base_channels: BaseChannelsOption = None,
+    hidden_units: HiddenUnitsOption = None,
     kernel_size: Annotated[
         int | None, typer.Option(help="Kernel of resnet18, odd.", rich_help_panel=NETWORK)
     ] = None,
@@ -51,15 +57,9 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side in pixels; images are resized.", rich_help_panel=DATA)
-    ] = None,
-    num_train: Annotated[
-        int | None, typer.Option(help="Use the first so many images.", rich_help_panel=DATA)
-    ] = None,
-    num_test: Annotated[
-        int | None, typer.Option(help="Use the first so many test images.", rich_help_panel=DATA)
-    ] = None,
+    image_size: ImageSizeOption = None,
+    num_train: NumTrainOption = None,
+    num_test: NumTestOption = None,
     validation: Annotated[
         int | None,
         typer.Option(help="Training images held out for selection.", rich_help_panel=DATA),
@@ -108,9 +108,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images a step. (default: 512)", rich_help_panel=TRAINING)
-    ] = None,
+    batch_size: BatchSizeOption = None,
     lr: Annotated[
         float | None,
         typer.Option(

@@ -54,3 +54,18 @@ class Engine(Protocol):
             StoreError: A result in the store is damaged.
             OSError: The store cannot be written to.
         """
+
+
+def check_counts(*, workers: int | None, threads: int | None, retries: int) -> None:
+    """See that an engine can run so many trials, threads and tries; None is left to the engine.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
+    for name, value, least in (
+        ("workers", workers, 1),
+        ("threads", threads, 1),
+        ("retries", retries, 0),
+    ):
+        if value is not None and value < least:
+            raise ValueError(f"--{name} must be >= {least}, not {value}")

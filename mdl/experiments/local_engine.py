@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mdl.experiments.engine import Outcome
+from mdl.experiments.engine import Outcome, check_counts
 from mdl.experiments.failures import record_failure
 from mdl.experiments.result_store import ResultStore
 from mdl.experiments.run_key import run_key
@@ -41,13 +41,7 @@ class LocalEngine:
     device: Device = Device.auto
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("workers", self.workers, 1),
-            ("threads", self.threads, 1),
-            ("retries", self.retries, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"--{name} must be >= {least}, not {value}")
+        check_counts(workers=self.workers, threads=self.threads, retries=self.retries)
 
     def run(
         self,

@@ -20,7 +20,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from mdl.experiments.engine import Outcome
+from mdl.experiments.engine import Outcome, check_counts
 from mdl.experiments.ray_trials import Collector, run_on_node
 from mdl.experiments.result_store import ResultStore
 from mdl.experiments.run_key import run_key
@@ -60,13 +60,7 @@ class RayEngine:
     device: Device = Device.auto
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("workers", self.workers, 1),
-            ("threads", self.threads, 1),
-            ("retries", self.retries, 0),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"--{name} must be >= {least}, not {value}")
+        check_counts(workers=self.workers, threads=self.threads, retries=self.retries)
 
     def run(
         self,
