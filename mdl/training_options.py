@@ -1,0 +1,28 @@
+"""Options of the commands that train: which network, which images, how they are gone through."""
+
+from typing import Annotated
+
+import typer
+
+NETWORK, DATA, TRAINING = "Network", "Data", "Training"
+"""Panels of the help."""
+
+BaseChannelsOption = Annotated[
+    int | None,
+    typer.Option(help="α, channels of the first convolution.", rich_help_panel=NETWORK),
+]
+HiddenUnitsOption = Annotated[
+    int | None, typer.Option(help="Width of 3-fc.", rich_help_panel=NETWORK)
+]
+ImageSizeOption = Annotated[
+    int | None, typer.Option(help="Side in pixels; images are resized.", rich_help_panel=DATA)
+]
+NumTrainOption = Annotated[
+    int | None, typer.Option(help="Use the first so many images.", rich_help_panel=DATA)
+]
+NumTestOption = Annotated[
+    int | None, typer.Option(help="Use the first so many test images.", rich_help_panel=DATA)
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option(help="Images a step. (default: 512)", rich_help_panel=TRAINING)
+]
