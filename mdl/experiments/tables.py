@@ -39,7 +39,7 @@ class Table:
         title: What it shows.
         columns: From left to right; those of text come first.
         rows: Cells by column key; a key that is left out is missing.
-        notes: Sentences below it.
+        notes: Sentences below it; empty ones are left out.
         details: More for the JSON file, primitives only.
     """
 
@@ -47,8 +47,11 @@ class Table:
     title: str
     columns: tuple[Column, ...]
     rows: tuple[dict[str, Cell], ...]
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
     details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(note for note in self.notes if note))
 
     @property
     def num_text_columns(self) -> int:

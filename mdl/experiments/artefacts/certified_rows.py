@@ -156,7 +156,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
             Column(key="test", title="test (%)", kind="percent"),
         ),
         rows=tuple(row for step in steps for row in _rows(step)),
-        notes=tuple(note for note in notes if note),
+        notes=notes,
         details={"scale": scale.name, "data": data, "num_missing": len(runs.missing)},
     )
 

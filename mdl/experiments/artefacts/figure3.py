@@ -90,7 +90,7 @@ class Figure3(Artefact):
                     Column(key="s_fc", title="s-fc has", kind="count"),
                 ),
                 rows=tuple(rows),
-                notes=tuple(note for note in notes if note),
+                notes=notes,
                 details={"scale": scale.name, "num_missing": len(runs.missing)},
             )
         ]

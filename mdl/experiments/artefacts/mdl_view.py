@@ -114,7 +114,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
             Column(key="bound", title="bound (%)", kind="bound"),
         ),
         rows=tuple(rows),
-        notes=tuple(note for note in notes if note),
+        notes=notes,
         details={"scale": scale.name, "data": data, "num_missing": len(runs.missing)},
     )
 

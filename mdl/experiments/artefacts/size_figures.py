@@ -134,7 +134,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
             Column(key="test", title="test (%)", kind="percent"),
         ),
         rows=tuple(rows),
-        notes=tuple(note for note in notes if note),
+        notes=notes,
         details={
             "scale": scale.name,
             "data": data,

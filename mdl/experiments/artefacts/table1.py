@@ -98,7 +98,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         title=f"Table 1 on {data}, scale {scale.name}",
         columns=keep,
         rows=tuple(cells),
-        notes=tuple(note for note in notes if note),
+        notes=notes,
         details={
             "scale": scale.name,
             "data": data,

@@ -101,7 +101,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         title=f"Table 2 on {data}, scale {scale.name}",
         columns=columns if column else filled(columns, cells),
         rows=tuple(cells),
-        notes=tuple(note for note in notes if note),
+        notes=notes,
         details={
             "scale": scale.name,
             "data": data,
