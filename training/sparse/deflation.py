@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.sparse.screening import MEASURED, Lines, Screen, inflation
+from training.sparse.screening import MEASURED, Lines, Screen, inflation, pad_lines
 
 GROUPS = (1, 3, 12, 48)
 """Directions in each group, by falling variance."""
@@ -86,7 +86,9 @@ def tighten(
     directions = _find_directions(numbers)
     near = found.rows[found.is_near]
     far = found.rows[~found.is_near]
-    rows = _take_apart(deltas[near].to(kind), lines[0].select(near), directions)
+    padded = pad_lines(near)
+    rows = _take_apart(deltas[padded].to(kind), lines[0].select(padded), directions)
+    rows = _Parts(rows.norms[: len(near)])
     columns = _take_apart(numbers, lines[1], directions)
     drift, scale = inflation(inputs.dtype, inputs.shape[1])
     weights = rows.norms.new_ones(len(GROUPS) + 3)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.sparse import compiled_support
 from training.sparse.backend import backend_name
-from training.sparse.screening import Screen
+from training.sparse.screening import Screen, pad_lines
 from training.sparse.support import Support, collect, column_type
 from training.sparse.torch_support import find_rows, take, widen
 
@@ -53,11 +53,13 @@ def find_revived(
     """
     kind = torch.bfloat16 if deltas.dtype == torch.bfloat16 else dtype
     limit = _MARGIN * threshold / lr if lr > 0 else float("inf")
-    some = inputs[found.columns]
+    some = inputs[pad_lines(found.columns)]
     parts = []
     for block in torch.split(found.rows, max(1, _BLOCK_ENTRIES // max(1, len(some)))):
-        gradients = (deltas[block] @ some.t()).to(kind)
+        gradients = (deltas[pad_lines(block)] @ some.t()).to(kind)
         rows, columns = _find_large(gradients, limit)
+        real = (rows < len(block)) & (columns < len(found.columns))
+        rows, columns = rows[real], columns[real]
         parts.append((block[rows], found.columns[columns], gradients[rows, columns]))
     if not parts:
         empty = torch.empty(0, dtype=torch.int64)

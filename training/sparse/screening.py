@@ -28,6 +28,7 @@ _UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-24, torch.float32: 2.0**-24, torch.float
 MEASURED = {torch.bfloat16: 2.0**-10, torch.float32: 2.0**-10, torch.float64: 2.0**-40}
 """Relative error of a measured norm, by the type of the line."""
 _BF16_ROUNDING = 2.0**-8
+_SHAPE_STEP = 256
 _NEAR = 2.5  # `training.sparse.deflation` gets bounds down to 0.4 to 0.6 of these.
 
 
@@ -120,6 +121,19 @@ def screen(deltas: Lines, inputs: Lines, *, lr: float, threshold: float) -> Scre
     if len(rows):
         columns = (~(bound(inputs, deltas.select(rows)) < limit)).nonzero()[:, 0]
     return Screen(rows, columns, len(deltas.spreads), bounds[rows] < _NEAR * limit)
+
+
+def pad_lines(lines: Tensor) -> Tensor:
+    """Numbers of lines, and the last of them again up to a multiple of 256, or a power of 2 below.
+
+    oneDNN keeps code and room for each of the last 1024 shapes that it has multiplied: hundreds of
+    megabytes where every step has a shape of its own.
+
+    >>> pad_lines(torch.tensor([3, 5, 8])).tolist(), len(pad_lines(torch.arange(257)))
+    ([3, 5, 8, 8], 512)
+    """
+    step = min(_SHAPE_STEP, 2 ** (len(lines) - 1).bit_length()) if len(lines) else 1
+    return torch.cat([lines, lines[-1:].expand(-len(lines) % step)])
 
 
 def inflation(dtype: torch.dtype, batch: int) -> tuple[float, float]:
