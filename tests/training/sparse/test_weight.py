@@ -184,6 +184,7 @@ class Pair:
 
 RUNS = {  # α, λ, β, η, and whether weights must come back and rows be certified
     "both": (2, 1e-3, 8.0, 0.1, True, True),
+    "the paper's least λ": (2, 1e-6, 50.0, 0.1, True, False),
     "the paper's λ, small α": (2, 1e-5, 50.0, 0.1, True, False),
     "the paper's largest λ": (4, 2e-5, 50.0, 0.05, True, False),
     "large λ": (4, 4e-4, 50.0, 0.1, False, True),
