@@ -50,6 +50,11 @@ class DataConfig:
     normalize: Normalize = "fixed"
     seed: int = 0
 
+    @property
+    def is_generated(self) -> bool:
+        """Whether the images are drawn, and lie nowhere."""
+        return self.source == "glyphs"
+
     def __post_init__(self) -> None:
         for name in ("image_size", "num_train", "num_test"):
             value = getattr(self, name)

@@ -53,7 +53,7 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
     Raises:
         DataError: The source cannot be found, read or used; the message says why.
     """
-    if config.source == "glyphs":
+    if config.is_generated:
         return _load_glyphs(config)
     source = find_source(config.source)
 

@@ -48,10 +48,7 @@ def count_errors(
     dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
 ) -> int:
-    """Number of images whose largest logit is not at their label.
-
-    An image with a non-finite logit counts as an error. The network is put in eval mode for the
-    count and back into its mode after it.
+    """Number of images whose largest logit is not at their label: see `right_answers`.
 
     Args:
         network: Takes floats (N, C, s, s), gives logits (N, c).
@@ -64,9 +61,46 @@ def count_errors(
         dtype: Floating-point type of the inputs; the network's parameters must have it.
         ranks: Each counts on its rows of every batch, and all return the sum.
     """
+    right = right_answers(
+        network, images, normalization, permutation=permutation, batch_size=batch_size,
+        device=device, dtype=dtype, ranks=ranks,
+    )  # fmt: skip
+    return ranks.sum(int((~right).sum()))
+
+
+@torch.no_grad()
+def right_answers(
+    network: nn.Module,
+    images: ImageSet,
+    normalization: Normalization,
+    *,
+    permutation: Tensor | None = None,
+    batch_size: int = 1024,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    ranks: Ranks = ALONE,
+) -> Tensor:
+    """Whether the largest logit of an image is at its label, image by image.
+
+    An image with a non-finite logit counts as an error. The network is put in eval mode for the
+    count and back into its mode after it.
+
+    Args:
+        network: Takes floats (N, C, s, s), gives logits (N, c).
+        images: uint8 images and labels.
+        normalization: Applied to the images.
+        permutation: Applied to the pixels, (s·s,), or None.
+        batch_size: Images a forward pass of one rank.
+        device: Where to compute; the network must be there.
+        dtype: Floating-point type of the inputs; the network's parameters must have it.
+        ranks: Each answers for its rows of every batch.
+
+    Returns:
+        bool (N,) on the device, in the order of the images; of one rank, those of its rows.
+    """
     was_training = network.training
     network.eval()
-    errors = torch.zeros((), dtype=torch.int64, device=device)
+    answers = [torch.zeros(0, dtype=torch.bool, device=device)]
     permutation = None if permutation is None else permutation.to(device)
     for start in range(0, len(images), batch_size * ranks.size):
         end = min(start + batch_size * ranks.size, len(images))
@@ -74,9 +108,9 @@ def count_errors(
         batch, labels = images.images[rows].to(device), images.labels[rows].to(device)
         logits = network(prepare_images(batch, normalization, permutation=permutation, dtype=dtype))
         right = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
-        errors += (~right).sum()
+        answers.append(right)
     network.train(was_training)
-    return ranks.sum(int(errors))
+    return torch.cat(answers)
 
 
 def input_mapping(checkpoint: Checkpoint) -> tuple[Normalization, Tensor | None]:

@@ -15,7 +15,7 @@ from figures.style import figure_style
 from mdl.experiments.results import FindsResults, Results
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.table_files import write_table
 from mdl.experiments.tables import Table
 from training.config import TrainConfig

@@ -10,7 +10,7 @@ from mdl.experiments.cost import RunCost, estimate_cost, measure_peak
 from mdl.experiments.result_store import ResultStore
 from mdl.experiments.results import Results
 from mdl.experiments.run_key import run_key
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.schedule import order_runs
 from mdl.experiments.trial_progress import describe_trial, duration
 from training.config import TrainConfig

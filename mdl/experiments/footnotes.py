@@ -5,7 +5,8 @@ from pathlib import PurePath
 
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import SIZED, Scale
+from mdl.experiments.scale import Scale
+from mdl.experiments.scales import SIZED, reductions
 from mdl.experiments.trial_progress import describe_trial
 from training.config import TrainConfig
 
@@ -21,12 +22,12 @@ def settings_text(config: TrainConfig) -> str:
     """The method with its settings.
 
     >>> settings_text(TrainConfig(network="s-fc", base_channels=2, l1_conv=1e-4, l1_fc=2e-5))
-    'β = 50, λ = 0.0001, 2e-05'
+    'β = 50, λ = 0.0001, 2e-05, η = 0.1'
     """
-    dropout = f", dropout {config.dropout:g}" if config.dropout else ""
+    rest = f", η = {config.lr:g}" + (f", dropout {config.dropout:g}" if config.dropout else "")
     if config.method == "sgd":
-        return f"SGD {config.momentum:g}, {config.weight_decay:g}{dropout}"
-    return f"β = {config.beta:g}, λ = {config.l1_conv:g}, {config.l1_fc:g}{dropout}"
+        return f"SGD {config.momentum:g}, {config.weight_decay:g}{rest}"
+    return f"β = {config.beta:g}, λ = {config.l1_conv:g}, {config.l1_fc:g}{rest}"
 
 
 def epochs_text(number: int) -> str:
@@ -70,10 +71,10 @@ def scale_note(scale: Scale, networks: Sequence[str] = SIZED) -> str:
         scale: Which.
         networks: Whose widths are named.
     """
-    reductions = scale.reductions(networks)
-    if not reductions:
+    reduced = reductions(scale, networks)
+    if not reduced:
         return f"Scale: {scale.name}; sizes as in the paper. Arithmetic: {scale.precision}."
-    return f"Scale: {scale.name}, reduced. {' '.join(reductions)} Arithmetic: {scale.precision}."
+    return f"Scale: {scale.name}, reduced. {' '.join(reduced)} Arithmetic: {scale.precision}."
 
 
 def tuned_note(scale: Scale, quantity: str) -> str:

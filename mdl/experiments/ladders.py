@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from training.config import Method
 
 KERNEL_METHODS: tuple[Method, ...] = ("sgd", "beta-lasso")

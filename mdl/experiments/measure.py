@@ -18,12 +18,14 @@ from mdl.experiments.run_result import (
     EpochPoint,
     FilterLocality,
     RunResult,
+    pack_answers,
 )
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.data import Dataset, pixel_permutation, split_validation
 from training.errors import CheckpointError
-from training.evaluate import EvaluationData
+from training.evaluate import EvaluationData, right_answers
+from training.models import network_from_state
 
 MAX_DESCRIBED_WEIGHTS = 40_000_000
 """Larger networks are not described, which takes time and memory in proportion to their weights.
@@ -48,9 +50,10 @@ def measure_run(
 ) -> tuple[RunResult, Filters | None]:
     """Measure a finished run.
 
-    The errors are those that the training loop counted of the final network. The description is
-    that of `analysis.bound_report` at 16 bits a number, where the network has at most
-    `MAX_DESCRIBED_WEIGHTS`.
+    The errors are those that the training loop counted of the final network; the test images are
+    counted again, one by one. The description is that of `analysis.bound_report` at 16 bits a
+    number, where the network has at most `MAX_DESCRIBED_WEIGHTS` and held out no images: trials of
+    a sweep are compared by accuracy alone, and describing one can take longer than training it.
 
     Args:
         checkpoint: The final one.
@@ -72,7 +75,12 @@ def measure_run(
         raise CheckpointError("the run is not finished; go on with mdl train --resume")
     spec = checkpoint.network
     sample = _sample(checkpoint) if _filters_have_place(spec.name) else None
-    described = spec.num_weights <= MAX_DESCRIBED_WEIGHTS
+    described = not config.data.validation and spec.num_weights <= MAX_DESCRIBED_WEIGHTS
+    data = _evaluation_data(checkpoint, dataset)
+    right = right_answers(
+        network_from_state(spec, checkpoint.state).to(device), data.test, data.normalization,
+        permutation=data.permutation, device=device,
+    ).cpu().numpy()  # fmt: skip
     try:
         result = RunResult(
             key=run_key(config),
@@ -83,10 +91,11 @@ def measure_run(
             num_nonzeros=_count_nonzeros(checkpoint),
             train=Count(num_errors=metrics["train_errors"], num_samples=metrics["num_samples"]),
             validation=_optional_count(metrics["validation_errors"], metrics["num_validation"]),
-            test=Count(num_errors=metrics["test_errors"], num_samples=metrics["num_test"]),
+            test=Count(num_errors=int((~right).sum()), num_samples=len(right)),
+            test_answers=pack_answers(right),
             history=tuple(map(_epoch_point, epochs)),
             seconds=metrics["seconds"],
-            description=_describe(checkpoint, dataset, device) if described else None,
+            description=_describe(checkpoint, data, device) if described else None,
             locality=None if sample is None else _measure_locality(sample),
             versions=dict(versions),
         )
@@ -120,7 +129,7 @@ def _measure_locality(sample: FilterSample) -> FilterLocality:
     )
 
 
-def _describe(checkpoint: Checkpoint, dataset: Dataset, device: torch.device) -> Description:
+def _evaluation_data(checkpoint: Checkpoint, dataset: Dataset) -> EvaluationData:
     record, normalization = checkpoint.data, checkpoint.normalization
     if record is None or normalization is None:
         raise CheckpointError("the checkpoint does not say what its images were put through")
@@ -128,7 +137,7 @@ def _describe(checkpoint: Checkpoint, dataset: Dataset, device: torch.device) ->
         dataset.train, record.config["validation"], seed=record.config["seed"]
     )
     seed = record.config["permute_pixels"]
-    data = EvaluationData(
+    return EvaluationData(
         name=dataset.name,
         train=train,
         validation=validation,
@@ -136,6 +145,9 @@ def _describe(checkpoint: Checkpoint, dataset: Dataset, device: torch.device) ->
         normalization=normalization,
         permutation=None if seed is None else pixel_permutation(seed, dataset.image_size**2),
     )
+
+
+def _describe(checkpoint: Checkpoint, data: EvaluationData, device: torch.device) -> Description:
     report = report_bound(checkpoint, data, find_format(DESCRIPTION_BITS), device=device)
     return Description(
         bits_per_number=report.number_format.bits_per_weight,

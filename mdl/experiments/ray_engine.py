@@ -229,6 +229,6 @@ def _quiet() -> Iterator[None]:
 def _located(config: TrainConfig) -> TrainConfig:
     """The same with the place of the images as nodes understand it, if it is a path."""
     path = Path(config.data.source)
-    if config.data.source == "glyphs" or not path.exists():
+    if config.data.is_generated or not path.exists():
         return config
     return replace(config, data=replace(config.data, source=str(path.resolve())))

@@ -11,7 +11,7 @@ from mdl.experiments.engine import Engine
 from mdl.experiments.image_check import check_images
 from mdl.experiments.result_store import ResultStore
 from mdl.experiments.results import Results
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.schedule import Reproduction, train_missing
 from mdl.experiments.table_files import print_table
 from mdl.experiments.trial_progress import TrialProgress

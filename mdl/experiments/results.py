@@ -64,6 +64,6 @@ class Results:
 
 def images_of(data: DataConfig) -> tuple[Any, ...]:
     """What decides the fingerprint, apart from where the images lie: equal for equal images."""
-    seed = data.seed if data.source == "glyphs" else None
+    seed = data.seed if data.is_generated else None
     name = PurePath(data.source).name
-    return name, data.image_size, data.num_train, data.num_test, seed
+    return name, data.is_generated, data.image_size, data.num_train, data.num_test, seed

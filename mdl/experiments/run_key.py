@@ -5,7 +5,7 @@ import json
 from pathlib import PurePath
 from typing import Any
 
-from training.config import TrainConfig
+from training.config import DataConfig, TrainConfig
 
 _KEY_DIGITS = 16
 
@@ -13,8 +13,9 @@ _KEY_DIGITS = 16
 def run_key(config: TrainConfig) -> str:
     """A hash of everything that decides the weights, apart from the machine.
 
-    Where the images lie is left out: a path counts by its last part. Whether they are the same
-    images is checked by their fingerprint once they are read.
+    Where the images lie is left out: a path counts by its last part, but a folder called glyphs is
+    not the generator. Whether they are the same images is checked by their fingerprint once they
+    are read.
 
     >>> from dataclasses import replace
     >>> from training.config import DataConfig
@@ -30,5 +31,7 @@ def run_key(config: TrainConfig) -> str:
 def _canonical(config: TrainConfig) -> dict[str, Any]:
     values = config.to_dict()
     del values["recipe"]  # a name for where the settings came from
-    values["data"]["source"] = PurePath(config.data.source).name
+    name = PurePath(config.data.source).name
+    is_namesake = DataConfig(source=name).is_generated and not config.data.is_generated
+    values["data"]["source"] = f"folder {name}" if is_namesake else name
     return values

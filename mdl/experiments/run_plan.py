@@ -6,7 +6,7 @@ from typing import Any
 
 from mdl.experiments.results import Results
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.selection import best_by_validation, retrain_config
 from training.config import Method, TrainConfig
 

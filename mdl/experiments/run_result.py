@@ -1,11 +1,16 @@
 """What is kept of one finished run: a few kilobytes of JSON, enough for every table and figure."""
 
+import base64
+import binascii
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from training.config import TrainConfig
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,8 @@ class RunResult:
         train: Errors of the final network on the training images, without augmentation.
         validation: On the held-out images; None if there are none.
         test: On the test images.
+        test_answers: Which test images are right, as `pack_answers` writes it: so that two runs
+            can be compared image by image.
         history: By epoch.
         seconds: Training time.
         description: How short it is; None if not measured.
@@ -122,11 +129,17 @@ class RunResult:
     train: Count
     validation: Count | None
     test: Count
+    test_answers: str
     history: tuple[EpochPoint, ...]
     seconds: float
     description: Description | None
     locality: FilterLocality | None
     versions: dict[str, Any]
+
+    @property
+    def right_tests(self) -> NDArray[np.bool_]:
+        """Whether each test image is right, (number of test images,)."""
+        return unpack_answers(self.test_answers, self.test.num_samples)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -159,6 +172,40 @@ class RunResult:
                 rest["locality"] = FilterLocality(
                     **rest["locality"] | {"ratio_interval": (low, high)}
                 )
-        except (KeyError, TypeError) as error:
+            result = cls(**rest)
+            num_wrong = int((~result.right_tests).sum())
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a result of a run: {error}") from error
-        return cls(**rest)
+        if num_wrong != result.test.num_errors:
+            raise ValueError(
+                f"not a result of a run: test_answers has {num_wrong} errors, "
+                f"test.num_errors is {result.test.num_errors}"
+            )
+        return result
+
+
+def pack_answers(right: NDArray[np.bool_]) -> str:
+    """Right and wrong answers as text: a bit an image, the first highest, bytes in base64.
+
+    >>> pack_answers(np.array([True, False, False, False, False, False, False, True, True]))
+    'gYA='
+    """
+    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+
+
+def unpack_answers(text: str, number: int) -> NDArray[np.bool_]:
+    """The inverse of `pack_answers`.
+
+    Raises:
+        ValueError: The text does not hold just as many answers.
+
+    >>> unpack_answers("gYA=", 9).tolist().count(True)
+    3
+    """
+    try:
+        packed = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"test_answers: {error}") from None
+    if len(packed) != (number + 7) // 8:
+        raise ValueError(f"test_answers must hold {number} answers, not {8 * len(packed)}")
+    return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=number).astype(np.bool_)

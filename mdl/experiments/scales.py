@@ -1,169 +1,52 @@
 """The sizes of experiments, in one place: smoke (minutes), laptop (hours), paper. No torch.
 
-A `Scale` turns "s-fc by SGD, long, seed 1" into one `TrainConfig`. Everything that it reduces
-against the paper is said by `Scale.reductions`, which stands under every table and figure.
+Everything that a scale reduces against the paper is said by `reductions`, which stands under every
+table and figure.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from mdl.experiments.grids import GRIDS, Grid, grid
+from mdl.experiments.grids import GRIDS, Grid
+from mdl.experiments.scale import Scale
 from mdl.experiments.screening_grid import ScreeningGrid
-from training.config import DataConfig, Method, Precision, TrainConfig
-from training.recipes import recipe_config
+from training.config import DataConfig, Precision
 
 SIZED = ("d-fc", "s-fc", "3-fc", "resnet18")
 """Networks whose widths say how large a scale is: their conv and local twins have the same α."""
-_USUAL_BETA = 50.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """Everything that decides the size of a reproduction.
+def reductions(scale: Scale, networks: Sequence[str] = SIZED) -> tuple[str, ...]:
+    """What is smaller here than in the paper, a sentence each; nothing at the paper's scale.
 
-    Attributes:
-        name: "smoke", "laptop" or "paper".
-        data: The images of the (first) data set; `validation` is 0.
-        more_data: Further data sets, each a column or a panel of its own.
-        recipe: What the rest of the settings start from, in `training.recipes`.
-        widths: α by network, h for 3-fc: one size of the fully-connected embedding.
-        ladders: Widths by network for accuracy against size.
-        kernel_sizes: Of ResNet18, odd.
-        kernel_num_train: Training images of the runs by kernel size; None for all.
-        kernel_l1: λ of conv-like and of fc layers of ResNet18 by β-lasso, where it is not chosen.
-        short_epochs: The paper's 400; selection trains for as many.
-        long_epochs: The paper's 4000.
-        short_seeds, long_seeds: Seeds of the short and of the long runs.
-        ladder_seeds: Seeds of the runs by size and by kernel size.
-        batch_size, resnet_batch_size: Images a step, and of ResNet18.
-        crop: Padding of the random crop; None takes the recipe's.
-        screening: Settings of the runs by which certified rows are shown.
-        grid: What settings are chosen from.
-        low_beta_l1: Pairs of λ in place of the grid's where β < 50.
-        tunes_all: Whether the settings of every network are chosen. If not, only those of s-fc
-            where training methods are compared; the others take the recipe's.
-        train_target: The training accuracy that Figure 2 asks for, a fraction.
-        precision: Arithmetic of the matrix products.
+    Args:
+        scale: Which.
+        networks: Whose widths are named; none where widths are what is shown.
+
+    >>> reductions(SCALES["paper"])
+    ()
     """
-
-    name: str
-    data: DataConfig
-    more_data: tuple[DataConfig, ...] = ()
-    recipe: str
-    widths: dict[str, int]
-    ladders: dict[str, tuple[int, ...]]
-    kernel_sizes: tuple[int, ...]
-    kernel_num_train: int | None
-    kernel_l1: tuple[float, float]
-    short_epochs: int
-    long_epochs: int
-    short_seeds: tuple[int, ...]
-    long_seeds: tuple[int, ...]
-    ladder_seeds: tuple[int, ...] = (0,)
-    batch_size: int
-    resnet_batch_size: int
-    crop: int | None = None
-    screening: ScreeningGrid
-    grid: Grid
-    low_beta_l1: tuple[tuple[float, float], ...]
-    tunes_all: bool = False
-    train_target: float
-    precision: Precision = "bf16"
-
-    def config(
-        self,
-        network: str,
-        *,
-        method: Method = "sgd",
-        epochs: int | None = None,
-        data: DataConfig | None = None,
-        **settings: Any,
-    ) -> TrainConfig:
-        """One run at this scale.
-
-        Args:
-            network: One of `training.architectures.NETWORKS`.
-            method: "sgd" or "beta-lasso".
-            epochs: None for the short ones.
-            data: The images; None for those of the scale.
-            **settings: Fields of `TrainConfig` over the scale's and the recipe's.
-
-        Raises:
-            ValueError: Settings that do not fit together.
-
-        >>> SCALES["laptop"].config("s-fc", seed=2).base_channels
-        12
-        """
-        width = "hidden_units" if network == "3-fc" else "base_channels"
-        is_resnet = network == "resnet18"
-        chosen: dict[str, Any] = {
-            width: self.widths[network],
-            "batch_size": self.resnet_batch_size if is_resnet else self.batch_size,
-            "precision": self.precision,
-        }
-        return recipe_config(
-            self.recipe,
-            network,
-            data=self.data if data is None else data,
-            crop=self.crop,
-            method=method,
-            epochs=self.short_epochs if epochs is None else epochs,
-            **(chosen | settings),
-        )
-
-    def trials(
-        self, network: str, method: Method, *, beta: float | None = None
-    ) -> list[TrainConfig]:
-        """The short runs among which validation chooses the settings of a network and a method.
-
-        Args:
-            network: What to train.
-            method: By which method.
-            beta: β of β-lasso; None for the recipe's.
-        """
-        base = self.config(network, method=method, beta=beta)
-        choice = self.grid
-        if method == "beta-lasso" and base.beta < _USUAL_BETA:
-            choice = replace(choice, l1=self.low_beta_l1)
-        return grid(network, method, choice, base)
-
-    def by_data_set(self) -> tuple["Scale", ...]:
-        """This scale on each of its data sets alone."""
-        return tuple(
-            replace(self, data=data, more_data=()) for data in (self.data, *self.more_data)
-        )
-
-    def reductions(self, networks: Sequence[str] = SIZED) -> tuple[str, ...]:
-        """What is smaller here than in the paper, a sentence each; nothing at the paper's scale.
-
-        Args:
-            networks: Whose widths are named; none where widths are what is shown.
-
-        >>> SCALES["paper"].reductions()
-        ()
-        """
-        if self.name == "paper":
-            return ()
-        paper = SCALES["paper"]
-        counts = (self.data.num_train, self.data.num_test)
-        train, test = ("all" if each is None else f"{each:,}" for each in counts)
-        images = f"{train} training and {test} test images" if any(counts) else "all images"
-        widths = ", ".join(
-            f"{name} {'h' if name == '3-fc' else 'α'} = {self.widths[name]:,} "
-            f"(paper: {paper.widths[name]:,})"
-            for name in networks
-        )
-        augmentation = self.config("s-fc").augmentation
-        parts = ["flip"] if augmentation.flip else []
-        parts += [f"crop {augmentation.crop}"] if augmentation.crop else []
-        return (
-            *([f"Widths: {widths}."] if widths else []),
-            f"Epochs: {self.short_epochs} for the paper's {paper.short_epochs}, "
-            f"{self.long_epochs} for its {paper.long_epochs}.",
-            f"Images: {images}.",
-            f"Augmentation: {' and '.join(parts) or 'none'}, no cutout and no policy.",
-        )
+    if scale.name == "paper":
+        return ()
+    paper = SCALES["paper"]
+    counts = (scale.data.num_train, scale.data.num_test)
+    train, test = ("all" if each is None else f"{each:,}" for each in counts)
+    images = f"{train} training and {test} test images" if any(counts) else "all images"
+    widths = ", ".join(
+        f"{name} {'h' if name == '3-fc' else 'α'} = {scale.widths[name]:,} "
+        f"(paper: {paper.widths[name]:,})"
+        for name in networks
+    )
+    augmentation = scale.config("s-fc").augmentation
+    parts = ["flip"] if augmentation.flip else []
+    parts += [f"crop {augmentation.crop}"] if augmentation.crop else []
+    return (
+        *([f"Widths: {widths}."] if widths else []),
+        f"Epochs: {scale.short_epochs} for the paper's {paper.short_epochs}, "
+        f"{scale.long_epochs} for its {paper.long_epochs}.",
+        f"Images: {images}.",
+        f"Augmentation: {' and '.join(parts) or 'none'}, no cutout and no policy.",
+    )
 
 
 def scale_on(name: str, sources: tuple[str, ...], *, precision: Precision | None = None) -> Scale:
@@ -250,8 +133,8 @@ _LAPTOP = Scale(
     kernel_sizes=(3, 5, 7, 9),
     kernel_num_train=10_000,
     kernel_l1=(2e-5, 1e-5),
-    short_epochs=20,
-    long_epochs=80,
+    short_epochs=15,
+    long_epochs=60,
     short_seeds=(0, 1, 2),
     long_seeds=(0, 1),
     batch_size=512,
@@ -261,12 +144,13 @@ _LAPTOP = Scale(
         name="laptop",
         about="Six pairs of λ, three settings of SGD.",
         recipe="quick",
-        l1=tuple((conv, fc) for conv in (5e-5, 1e-4, 2e-4) for fc in (2e-5, 1e-4)),
+        l1=tuple((conv, fc) for conv in (1e-5, 2e-5, 5e-5) for fc in (1e-5, 2e-5)),
         sgd=((0.9, 5e-4), (0.9, 1e-3), (0.0, 1e-3)),
         dropout=(0.0,),
         validation=5000,
     ),
-    low_beta_l1=((2e-5, 2e-5), (5e-5, 2e-5), (1e-4, 2e-5)),
+    low_beta_l1=((1e-5, 1e-5), (2e-5, 1e-5), (5e-5, 1e-5)),
+    lasso_lr=1.0,
     train_target=0.5,
 )
 _PAPER = Scale(

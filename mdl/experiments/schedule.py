@@ -9,7 +9,7 @@ from mdl.experiments.engine import Engine
 from mdl.experiments.result_store import ResultStore
 from mdl.experiments.results import Results
 from mdl.experiments.run_key import run_key
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.trial_progress import TrialProgress
 from training.config import TrainConfig
 from training.signals import StopRequest

@@ -15,6 +15,7 @@ class ScreeningGrid:
         widths: Values of α.
         rates: Values of the learning rate.
         usual_l1: λ where it is not what varies.
+        usual_rate: The learning rate where it is not what varies.
     """
 
     epochs: int
@@ -22,6 +23,7 @@ class ScreeningGrid:
     widths: tuple[int, ...]
     rates: tuple[float, ...]
     usual_l1: float = 2e-5
+    usual_rate: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +39,15 @@ class Factor:
     steps: tuple[tuple[float, dict[str, Any]], ...]
 
 
-def factors(choice: ScreeningGrid, *, width: int, rate: float) -> list[Factor]:
+def factors(choice: ScreeningGrid, *, width: int) -> list[Factor]:
     """λ, α and the learning rate, the usual value of each among its values.
 
     Args:
         choice: The values.
         width: The usual α.
-        rate: The usual learning rate.
 
     >>> grid = ScreeningGrid(epochs=1, l1=(1e-4,), widths=(4, 16), rates=(0.1,))
-    >>> for factor in factors(grid, width=8, rate=0.1):
+    >>> for factor in factors(grid, width=8):
     ...     print(factor.name, [value for value, _ in factor.steps])
     λ [2e-05, 0.0001]
     α [4, 8, 16]
@@ -56,12 +57,12 @@ def factors(choice: ScreeningGrid, *, width: int, rate: float) -> list[Factor]:
         "l1_conv": choice.usual_l1,
         "l1_fc": choice.usual_l1,
         "base_channels": width,
-        "lr": rate,
+        "lr": choice.usual_rate,
     }
     values: tuple[tuple[str, Sequence[float], tuple[str, ...]], ...] = (
         ("λ", (*choice.l1, choice.usual_l1), ("l1_conv", "l1_fc")),
         ("α", (*choice.widths, width), ("base_channels",)),
-        ("learning rate", (*choice.rates, rate), ("lr",)),
+        ("learning rate", (*choice.rates, choice.usual_rate), ("lr",)),
     )
     return [
         Factor(

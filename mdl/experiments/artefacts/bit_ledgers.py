@@ -20,7 +20,7 @@ from mdl.experiments.footnotes import figure_note
 from mdl.experiments.measure import DESCRIPTION_BITS
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from training.checkpoint import load_checkpoint
 from training.files import write_text_atomically
 from training.runs import RunFolder

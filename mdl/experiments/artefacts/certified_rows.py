@@ -11,7 +11,8 @@ from mdl.experiments.footnotes import data_name, epochs_text, missing_note, seed
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
+from mdl.experiments.scales import reductions
 from mdl.experiments.screening_grid import factors
 from mdl.experiments.tables import Cell, Column, Table
 
@@ -75,7 +76,7 @@ def _gather(scale: Scale, runs: RunPlan) -> list[_Step]:
     usual = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs)
     width = scale.widths[NETWORK]
     steps = []
-    for factor in factors(choice, width=width, rate=usual.lr):
+    for factor in factors(choice, width=width):
         for value, fields in factor.steps:
             results = runs.need([replace(usual, **fields)])
             result = results[0] if results else None
@@ -96,7 +97,7 @@ def _by_factor(steps: Sequence[_Step]) -> dict[str, list[_Step]]:
 
 def _sizes(scale: Scale, networks: Sequence[str] = ()) -> str:
     """What the scale reduces. The paper has no such runs, so their epochs are none of it."""
-    reduced = [each for each in scale.reductions(networks) if not each.startswith("Epochs:")]
+    reduced = [each for each in reductions(scale, networks) if not each.startswith("Epochs:")]
     return " ".join([f"Scale: {scale.name}.", *reduced, f"Arithmetic: {scale.precision}."])
 
 
@@ -104,7 +105,7 @@ def _panel(scale: Scale, name: str, steps: Sequence[_Step]) -> SettingPanel:
     usual = {
         "λ": f"λ = {_text(scale.screening.usual_l1)}",
         "α": f"α = {scale.widths[NETWORK]}",
-        "learning rate": f"lr {_text(scale.config(NETWORK, method='beta-lasso').lr)}",
+        "learning rate": f"lr {_text(scale.screening.usual_rate)}",
     }
     layers = list(dict.fromkeys(layer for step in steps for layer in step.layers))
     return SettingPanel(

@@ -10,7 +10,7 @@ from mdl.experiments.artefacts.method_runs import (
 )
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 
 FULLY_CONNECTED = ("d-fc", "s-fc", "3-fc")
 """Whose widths say how large the others are, too."""

@@ -6,7 +6,7 @@ from figures.scaling import draw_scaling
 from mdl.experiments.artefact import Artefact, Store
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.scaling_figure import scaling_figure
 
 

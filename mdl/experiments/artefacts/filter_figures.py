@@ -19,7 +19,7 @@ from mdl.experiments.paper_numbers import DATA_SETS, paper_data_set
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 
 _BESIDE, _ALONE = 16, 24  # filters drawn
 _COLUMNS_BESIDE, _COLUMNS_ALONE = 4, 6

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from training.config import Method
 
 CHOSEN_NETWORK = "s-fc"

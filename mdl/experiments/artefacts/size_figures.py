@@ -25,7 +25,7 @@ from mdl.experiments.footnotes import (
 from mdl.experiments.ladders import SizeStep, size_steps
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.seed_mean import seed_mean
 from mdl.experiments.tables import Cell, Column, Table
 

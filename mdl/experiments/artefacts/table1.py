@@ -10,7 +10,7 @@ from mdl.experiments.paper_numbers import LONG_EPOCHS, SHORT_EPOCHS, TABLE_1, pa
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.seed_mean import seed_mean
 from mdl.experiments.tables import Cell, Column, Table, difference, filled, fraction
 

@@ -7,7 +7,7 @@ from analysis.scaling import SLIP_REASONS, Comparison, Slip, compare, published_
 from mdl.experiments.artefact import Artefact
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.tables import Cell, Column, Table
 from mdl.scaling_tables import format_number
 

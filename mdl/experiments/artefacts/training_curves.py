@@ -17,7 +17,7 @@ from mdl.experiments.result_network import network_of
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 
 _SHOWN = tuple(each for each in METHODS if each.beta is not None and each.beta > 0)
 """Methods that set weights to zero."""

@@ -8,7 +8,7 @@ from mdl.experiments.claims.verdict_tables import verdict_tables
 from mdl.experiments.footnotes import scale_note
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from mdl.experiments.tables import Table
 
 

@@ -18,7 +18,7 @@ from mdl.experiments.claims.groups import LEARNED, Groups, Lineup
 from mdl.experiments.footnotes import data_name
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from training.config import TrainConfig
 
 _NAMED = 3

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from mdl.experiments.claims.statistics import Sample
 from mdl.experiments.footnotes import settings_text
 from mdl.experiments.ladders import kernel_steps, size_steps
@@ -17,7 +19,7 @@ from mdl.experiments.paper_numbers import (
 )
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import Scale
+from mdl.experiments.scale import Scale
 from training.config import TrainConfig
 
 USUAL_BETA = 50.0
@@ -67,6 +69,7 @@ class Group:
         return Sample(
             values={run.config.seed: run.test.accuracy for run in self.runs},
             num_images=self.runs[0].test.num_samples,
+            answers=np.mean([run.right_tests for run in self.runs], axis=0),
         )
 
     @property

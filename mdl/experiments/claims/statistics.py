@@ -2,10 +2,11 @@
 
 A mean accuracy has two sources of error. **Seeds**: the runs of one setting differ; their spread
 gives Student's t, by Welch where several settings are compared. **Test images**: all runs are
-measured on the same N images, and more seeds do not make them more. A share p of right answers
-has variance p (1 − p) / N at most, however the seeds share the errors out, and networks that find
-the same images hard differ by less than independent ones. Which images each run got right is not
-kept, so the errors count as independent: the interval is too wide rather than too narrow.
+measured on the same N images, and more seeds do not make them more. Networks that find the same
+images hard differ by less than independent ones, so where it is known which images each run got
+right, they are compared image by image, as McNemar's test does. Where it is not, a share p of right
+answers has variance p (1 − p) / N at most, and the errors count as independent. Both ways the
+interval is too wide rather than too narrow: part of the spread of the seeds counts twice.
 
 The half-width at level α is sqrt(Σ t²(α, degrees) · variance) over the sources. It is Student's
 where the seeds decide and the normal one where the images do, and in between it is not too narrow
@@ -14,10 +15,11 @@ although the spread of two or three seeds may come out small by chance.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 MIN_PAIRS = 5
@@ -44,10 +46,13 @@ class Sample:
     Attributes:
         values: By seed; at least one.
         num_images: N, where the values are shares of N images; None where they are exact.
+        answers: Share of the seeds that are right on each image, (N,), in one order for all
+            samples that are compared; None where that is not known.
     """
 
     values: dict[int, float]
     num_images: int | None = None
+    answers: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -56,6 +61,8 @@ class Sample:
             raise ValueError("values must be finite")
         if self.num_images is not None and self.num_images < 1:
             raise ValueError(f"num_images must be >= 1, not {self.num_images}")
+        if self.answers is not None and self.answers.shape != (self.num_images,):
+            raise ValueError(f"answers must be ({self.num_images},), not {self.answers.shape}")
 
     @property
     def mean(self) -> float:
@@ -64,7 +71,7 @@ class Sample:
 
     @property
     def image_variance(self) -> float:
-        """Variance of the mean by the choice of test images; 0 where there are none.
+        """Variance of the mean by the choice of test images, at most; 0 where there are none.
 
         One right and one wrong answer are added, so that no share counts as certain.
         """
@@ -147,6 +154,7 @@ def contrast(terms: Sequence[tuple[float, Sample]]) -> Estimate:
 
     Where all samples have the same `MIN_PAIRS` seeds or more, the seeds are paired. Otherwise
     Welch's formula holds. A sample of one seed beside larger ones is taken to vary as they do.
+    Where all samples have answers, the images are paired.
 
     Args:
         terms: Coefficient and sample of each.
@@ -163,9 +171,7 @@ def contrast(terms: Sequence[tuple[float, Sample]]) -> Estimate:
     if not terms:
         raise ValueError("terms must hold at least one sample")
     value = math.fsum(coefficient * sample.mean for coefficient, sample in terms)
-    image_variance = math.fsum(
-        coefficient**2 * sample.image_variance for coefficient, sample in terms
-    )
+    image_variance = _image_variance(terms)
     seeds = _seed_source(terms)
     sources = [] if seeds is None else [seeds]
     if image_variance > 0:
@@ -173,6 +179,17 @@ def contrast(terms: Sequence[tuple[float, Sample]]) -> Estimate:
     return Estimate(
         value=value, sources=tuple(sources), basis=_basis(seeds is not None, image_variance > 0)
     )
+
+
+def _image_variance(terms: Sequence[tuple[float, Sample]]) -> float:
+    answers = [sample.answers for _, sample in terms if sample.answers is not None]
+    if len(answers) < len(terms):
+        return math.fsum(coefficient**2 * sample.image_variance for coefficient, sample in terms)
+    coefficients = np.array([coefficient for coefficient, _ in terms])
+    by_image = coefficients @ np.stack(answers)
+    # One more wrong answer of each sample, so that no difference counts as certain.
+    squares = float(((by_image - by_image.mean()) ** 2).sum() + (coefficients**2).sum())
+    return squares / by_image.size**2
 
 
 def _basis(has_seeds: bool, has_images: bool) -> Basis:

@@ -15,6 +15,7 @@ from mdl.experiments.cost import (
 )
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import Count, RunResult
+from tests.mdl.experiments.answers import answers_with
 from training.architectures import NETWORKS
 from training.config import DataConfig, TrainConfig
 from training.data import load_dataset
@@ -24,6 +25,7 @@ BENCH = Path(__file__).resolve().parents[3] / "results" / "bench-cpu.json"
 CONFIG = TrainConfig(
     network="s-fc", base_channels=12, data=DataConfig(source="cifar10"), epochs=20, batch_size=512
 )
+TEST = Count(num_errors=0, num_samples=10_000)
 
 
 def result_of(config: TrainConfig, *, seconds: float, cpu: str | None = None) -> RunResult:
@@ -31,7 +33,7 @@ def result_of(config: TrainConfig, *, seconds: float, cpu: str | None = None) ->
         key=run_key(config), config=config, data_name="CIFAR-10", fingerprint="00",
         num_weights={}, num_nonzeros={},
         train=Count(num_errors=0, num_samples=50_000 - config.data.validation), validation=None,
-        test=Count(num_errors=0, num_samples=10_000), history=(), seconds=seconds,
+        test=TEST, test_answers=answers_with(TEST), history=(), seconds=seconds,
         description=None, locality=None, versions={"cpu": cpu or collect_versions()["cpu"]},
     )  # fmt: skip
 

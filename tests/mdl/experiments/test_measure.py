@@ -23,8 +23,12 @@ from training.runs import RunFolder
 CPU = torch.device("cpu")
 
 
-def measured(checkpoint: Checkpoint, run: Path) -> tuple[RunResult, measure.Filters | None]:
+def measured(
+    checkpoint: Checkpoint, run: Path, *, validation: int = 0
+) -> tuple[RunResult, measure.Filters | None]:
+    """The run as if its configuration had named so many held-out images."""
     config = TrainConfig.from_dict(checkpoint.config)
+    config = replace(config, data=replace(config.data, validation=validation))
     return measure_run(
         checkpoint, load_dataset(config.data), config=config,
         epochs=RunFolder(run).read_metrics(), versions=checkpoint.versions, device=CPU,
@@ -50,6 +54,20 @@ def test_errors_are_those_of_the_stored_network(checkpoint: Checkpoint, result: 
         assert count is not None
         assert count.num_errors == count_errors(network, images, data.normalization)
         assert count.num_samples == len(images)
+
+
+def test_every_test_image_has_its_answer(checkpoint: Checkpoint, result: RunResult) -> None:
+    data = evaluation_data(checkpoint)
+    network = network_from_state(checkpoint.network, checkpoint.state).eval()
+    constants = data.normalization
+    mean, std = (
+        torch.tensor(each).reshape(1, -1, 1, 1) for each in (constants.mean, constants.std)
+    )
+    one_by_one = [
+        int(network((image[None].float() / 255 - mean) / std).argmax()) == int(label)
+        for image, label in zip(data.test.images, data.test.labels, strict=True)
+    ]
+    assert result.right_tests.tolist() == one_by_one
 
 
 def test_weights_are_counted_by_layer(checkpoint: Checkpoint, result: RunResult) -> None:
@@ -98,6 +116,10 @@ def test_a_large_network_is_not_described(
     assert measured(checkpoint, trained)[0].description is not None
     monkeypatch.setattr(measure, "MAX_DESCRIBED_WEIGHTS", num_weights - 1)
     assert measured(checkpoint, trained)[0].description is None
+
+
+def test_a_trial_of_a_sweep_is_not_described(checkpoint: Checkpoint, trained: Path) -> None:
+    assert measured(checkpoint, trained, validation=60)[0].description is None
 
 
 def test_filters_that_are_nearly_all_zero_are_not_measured(

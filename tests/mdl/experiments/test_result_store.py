@@ -9,9 +9,11 @@ import pytest
 from mdl.experiments.result_store import ResultStore, StoreError
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import Count, RunResult
+from tests.mdl.experiments.answers import answers_with
 from training.config import TrainConfig
 
 CONFIG = TrainConfig(network="s-fc", base_channels=1)
+TEST = Count(num_errors=3, num_samples=10)
 
 
 def result_of(config: TrainConfig, num_errors: int = 0) -> RunResult:
@@ -19,7 +21,7 @@ def result_of(config: TrainConfig, num_errors: int = 0) -> RunResult:
         key=run_key(config), config=config, data_name="glyphs", fingerprint="00",
         num_weights={"fc": 4}, num_nonzeros={"fc": 2},
         train=Count(num_errors=num_errors, num_samples=100), validation=None,
-        test=Count(num_errors=3, num_samples=10), history=(), seconds=1.0, description=None,
+        test=TEST, test_answers=answers_with(TEST), history=(), seconds=1.0, description=None,
         locality=None, versions={},
     )  # fmt: skip
 

@@ -37,6 +37,14 @@ def test_every_setting_changes_the_key(name: str) -> None:
     assert run_key(replace(BASE, **{name: CHANGES[name]})) != run_key(BASE)  # type: ignore[arg-type]
 
 
+def test_a_folder_called_glyphs_is_not_the_generator() -> None:
+    generated, folder, same_folder = (
+        replace(BASE, data=DataConfig(source=source))
+        for source in ("glyphs", "./glyphs", "elsewhere/glyphs")
+    )
+    assert run_key(generated) != run_key(folder) == run_key(same_folder)
+
+
 def test_settings_of_other_networks_and_methods_change_the_key() -> None:
     sgd = replace(BASE, method="sgd", l1_conv=0.0)
     resnet = replace(sgd, network="resnet18", kernel_size=3)

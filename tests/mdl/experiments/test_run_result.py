@@ -1,6 +1,8 @@
 import json
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,10 @@ from mdl.experiments.run_result import (
     EpochPoint,
     FilterLocality,
     RunResult,
+    pack_answers,
+    unpack_answers,
 )
+from tests.mdl.experiments.answers import answers_with
 from training.config import Augmentation, DataConfig, TrainConfig
 
 CONFIG = TrainConfig(
@@ -27,6 +32,7 @@ DESCRIPTION = Description(
     bits_per_number=16, num_bits=1200, code="context", lengths={"plain": 1600.0, "sparse": 1300.5},
     bound=0.8, delta=0.05,
 )  # fmt: skip
+TEST = Count(num_errors=30, num_samples=120)
 
 
 def make_result(**changes: Any) -> RunResult:
@@ -39,7 +45,8 @@ def make_result(**changes: Any) -> RunResult:
         "num_nonzeros": {"conv1": 8, "fc1": 20},
         "train": Count(num_errors=3, num_samples=100),
         "validation": Count(num_errors=5, num_samples=20),
-        "test": Count(num_errors=30, num_samples=120),
+        "test": TEST,
+        "test_answers": answers_with(TEST),
         "history": (
             EpochPoint(
                 epoch=1, seconds=0.5, train_loss=2.0, train_accuracy=0.2, validation_accuracy=0.3,
@@ -52,6 +59,27 @@ def make_result(**changes: Any) -> RunResult:
         "versions": {"torch": "2.8", "gpu": None},
     }  # fmt: skip
     return RunResult(**values | changes)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_answers_come_back_from_text(answers: list[bool]) -> None:
+    text = pack_answers(np.array(answers))
+    assert unpack_answers(text, len(answers)).tolist() == answers
+    assert len(text) == 4 * math.ceil(math.ceil(len(answers) / 8) / 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("?", "test_answers"),
+        ("AAAA", "must hold 120 answers, not 24"),
+        (answers_with(Count(num_errors=29, num_samples=120)), "has 29 errors"),
+    ],
+)
+def test_answers_must_fit_the_count(text: str, message: str) -> None:
+    values = make_result().to_dict() | {"test_answers": text}
+    with pytest.raises(ValueError, match=message):
+        RunResult.from_dict(values)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mdl.experiments.run_key import run_key
-from mdl.experiments.scales import SCALES, scale_on
+from mdl.experiments.scales import SCALES, reductions, scale_on
 from training.architectures import PAPER_NETWORKS, NetworkSpec
 
 
@@ -20,12 +20,12 @@ def test_the_paper_scale_has_the_papers_sizes() -> None:
     assert (scale.short_epochs, scale.long_epochs) == (400, 4000)
     assert len(scale.trials("s-fc", "beta-lasso")) == 50
     assert len(scale.trials("s-fc", "sgd")) == 20
-    assert scale.reductions() == ()
+    assert reductions(scale) == ()
 
 
 @pytest.mark.parametrize("name", ["smoke", "laptop"])
 def test_reduced_scales_say_what_they_reduce(name: str) -> None:
-    text = " ".join(SCALES[name].reductions())
+    text = " ".join(reductions(SCALES[name]))
     for word in ("Widths", "paper: 150", "Epochs", "4000", "Images", "Augmentation", "no cutout"):
         assert word in text
 

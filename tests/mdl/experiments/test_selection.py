@@ -9,6 +9,7 @@ from mdl.experiments.grids import grid
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import Count, EpochPoint, RunResult
 from mdl.experiments.selection import best_by_validation, rank_by_validation, retrain_config
+from tests.mdl.experiments.answers import answers_with
 from training.config import DataConfig, TrainConfig
 
 NUM_VALIDATION, NUM_TEST = 20, 50
@@ -31,6 +32,7 @@ def result_of(
         key=run_key(config), config=config, data_name="glyphs", fingerprint="f",
         num_weights={"fc1": 10}, num_nonzeros={"fc1": num_nonzeros},
         train=Count(num_errors=1, num_samples=180), validation=count, test=test,
+        test_answers=answers_with(test),
         history=(point,), seconds=1.0, description=None, locality=None, versions={},
     )  # fmt: skip
 
@@ -38,7 +40,7 @@ def result_of(
 def with_test_errors(result: RunResult, test_errors: int) -> RunResult:
     count = Count(num_errors=test_errors, num_samples=NUM_TEST)
     history = tuple(replace(point, test_accuracy=count.accuracy) for point in result.history)
-    return replace(result, test=count, history=history)
+    return replace(result, test=count, test_answers=answers_with(count), history=history)
 
 
 @st.composite

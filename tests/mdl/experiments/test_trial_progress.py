@@ -6,16 +6,18 @@ import pytest
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import Count, RunResult
 from mdl.experiments.trial_progress import TrialProgress, describe_trial
+from tests.mdl.experiments.answers import answers_with
 from training.config import TrainConfig
 
 CONFIG = TrainConfig(network="s-fc", base_channels=8, l1_conv=1e-4, l1_fc=2e-5, epochs=20)
+TEST = Count(num_errors=388, num_samples=1000)
 
 
 def result_of(config: TrainConfig, validation: Count | None = None) -> RunResult:
     return RunResult(
         key=run_key(config), config=config, data_name="glyphs", fingerprint="00", num_weights={},
         num_nonzeros={}, train=Count(num_errors=0, num_samples=1), validation=validation,
-        test=Count(num_errors=388, num_samples=1000), history=(), seconds=145.4, description=None,
+        test=TEST, test_answers=answers_with(TEST), history=(), seconds=145.4, description=None,
         locality=None, versions={},
     )  # fmt: skip
 

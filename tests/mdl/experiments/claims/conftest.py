@@ -9,6 +9,7 @@ import pytest
 from mdl.experiments.results import Results
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import Count, Description, FilterLocality, RunResult
+from tests.mdl.experiments.answers import answers_with
 from training.config import TrainConfig
 
 NUM_TEST = 10_000
@@ -61,6 +62,7 @@ class World:
             nonzeros = {name: int(kept[name] * n * (1 + noise / 10)) for name, n in weights.items()}
         held_out = config.data.validation
         ratio = 0.5 if config.method == "beta-lasso" else 0.95
+        test = _count(right, self.num_test)
         bits = int(1e6 * (1 - right))
         return RunResult(
             key=key,
@@ -71,7 +73,8 @@ class World:
             num_nonzeros=nonzeros,
             train=_count(self.train_accuracy, 50_000),
             validation=_count(right, held_out) if held_out else None,
-            test=_count(right, self.num_test),
+            test=test,
+            test_answers=answers_with(test, seed=int(key, 16)),
             history=(),
             seconds=1.0,
             description=Description(

@@ -14,7 +14,8 @@ from mdl.experiments.claims.claim import Judgement, Verdict
 from mdl.experiments.ladders import kernel_steps
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
-from mdl.experiments.scales import SCALES, Scale, scale_on
+from mdl.experiments.scale import Scale
+from mdl.experiments.scales import SCALES, scale_on
 from training.config import TrainConfig
 
 LAPTOP = SCALES["laptop"]
@@ -158,7 +159,7 @@ def test_one_seed_of_each_group_is_enough_for_a_verdict(world: Callable[..., Wor
 
 def test_a_grid_with_a_gap_decides_nothing(world: Callable[..., World]) -> None:
     def is_there(config: TrainConfig) -> bool:
-        return not (config.data.validation and config.l1_conv == 2e-4 and config.beta == 50)
+        return not (config.data.validation and config.l1_conv == 2e-5 and config.beta == 50)
 
     assert verdicts(world(is_there=is_there))[12].judgement is Judgement.NOT_RUN
 

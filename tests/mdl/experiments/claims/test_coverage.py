@@ -45,7 +45,12 @@ def test_normal_seeds_with_a_known_error_beside_them(
 
 
 def draw_samples(
-    rng: np.random.Generator, accuracies: list[float], *, num_seeds: int, num_images: int
+    rng: np.random.Generator,
+    accuracies: list[float],
+    *,
+    num_seeds: int,
+    num_images: int,
+    answers_known: bool,
 ) -> list[Sample]:
     """Networks tested on the same images: some images are hard for all of them, and every seed
     shifts a network's chance of being right. The mean over images and seeds is `accuracies`."""
@@ -55,11 +60,17 @@ def draw_samples(
         # A probit model: P(right) averaged over hardness (1), the seed (0.05) is the accuracy.
         seeds = 0.05 * rng.standard_normal(num_seeds)
         cut = _probit(accuracy) * math.sqrt(1 + 0.05**2 + 0.5**2)
-        values = {}
+        answers = np.zeros((num_seeds, num_images))
         for seed, shift in enumerate(seeds.tolist()):
             own = 0.5 * rng.standard_normal(num_images)
-            values[seed] = float((hardness + own + shift < cut).mean())
-        samples.append(Sample(values=values, num_images=num_images))
+            answers[seed] = hardness + own + shift < cut
+        samples.append(
+            Sample(
+                values=dict(enumerate(answers.mean(axis=1).tolist())),
+                num_images=num_images,
+                answers=answers.mean(axis=0) if answers_known else None,
+            )
+        )
     return samples
 
 
@@ -75,6 +86,7 @@ def _inverse_erfc(value: float) -> float:
     return low
 
 
+@pytest.mark.parametrize("answers_known", [False, True])
 @pytest.mark.parametrize("num_seeds", [2, 3])
 @pytest.mark.parametrize(
     ("accuracies", "signs"),
@@ -86,15 +98,49 @@ def _inverse_erfc(value: float) -> float:
     ],
 )
 def test_networks_on_shared_test_images(
-    num_seeds: int, accuracies: list[float], signs: list[float]
+    num_seeds: int, accuracies: list[float], signs: list[float], answers_known: bool
 ) -> None:
     rng = np.random.default_rng(1)
     truth = sum(sign * accuracy for sign, accuracy in zip(signs, accuracies, strict=True))
     num_worlds, hits = 400, 0
     for _ in range(num_worlds):
-        samples = draw_samples(rng, accuracies, num_seeds=num_seeds, num_images=400)
+        samples = draw_samples(
+            rng, accuracies, num_seeds=num_seeds, num_images=400, answers_known=answers_known
+        )
         hits += covers(contrast(list(zip(signs, samples, strict=True))), truth)
     assert hits / num_worlds >= 1 - ALPHA - WELCH_SLACK - 3 * math.sqrt(0.05 * 0.95 / num_worlds)
+
+
+def test_one_seed_compared_image_by_image() -> None:
+    """Narrower than without the answers, and still it covers."""
+    rng = np.random.default_rng(4)
+    num_worlds, hits, widths = 2000, 0, []
+    for _ in range(num_worlds):
+        hard = rng.random(500) < 0.3
+        chances = (np.where(hard, 0.3, 0.95), np.where(hard, 0.2, 0.93))
+        right = [(rng.random(500) < chance).astype(float) for chance in chances]
+        paired, unpaired = (
+            contrast(
+                [
+                    (
+                        sign,
+                        Sample(
+                            values={0: float(each.mean())},
+                            num_images=500,
+                            answers=each if answers_known else None,
+                        ),
+                    )
+                    for sign, each in zip((1, -1), right, strict=True)
+                ]
+            )
+            for answers_known in (True, False)
+        )
+        hits += covers(paired, 0.3 * 0.1 + 0.7 * 0.02)
+        ends = [one.interval(ALPHA) for one in (paired, unpaired)]
+        widths.append([high - low for low, high in ends])
+    mean_paired, mean_unpaired = np.mean(widths, axis=0)
+    assert mean_paired < 0.85 * mean_unpaired
+    assert hits / num_worlds >= 1 - ALPHA - 3 * math.sqrt(0.05 * 0.95 / num_worlds)
 
 
 def test_one_seed_speaks_of_its_networks() -> None:

@@ -1,0 +1,11 @@
+"""Right and wrong answers to a number of test images, made up."""
+
+import numpy as np
+
+from mdl.experiments.run_result import Count, pack_answers
+
+
+def answers_with(count: Count, *, seed: int = 0) -> str:
+    """The errors of `count` at random places, packed."""
+    right = np.arange(count.num_samples) >= count.num_errors
+    return pack_answers(np.random.default_rng(seed).permutation(right))
