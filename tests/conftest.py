@@ -9,6 +9,13 @@ import torch
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+def pytest_configure() -> None:
+    """Processes of `pytest -n` share the cores: each of them takes its part."""
+    num_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if num_workers > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // num_workers))
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """Folder of the real data sets; the test skips where it is not there."""
