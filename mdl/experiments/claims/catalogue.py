@@ -1,5 +1,6 @@
 """The thirteen claims: the runs that they need, and their verdicts."""
 
+import math
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -99,6 +100,7 @@ def _verdict(claim: Claim, scale: Scale, found: Results) -> Verdict:
         effects=effects,
         seeds={label: group.seeds for label, group in groups.items()},
         num_missing=num_missing,
+        seconds=math.fsum(run.seconds for run in found.of(runs.configs)),
         notes=notes,
     )
 

@@ -137,6 +137,8 @@ class Verdict:
         effects: Its comparisons; empty where it was not judged.
         seeds: Label of a group of runs to their seeds.
         num_missing: Runs of the claim that there are no results of.
+        seconds: Training time of those that there are, trials by which settings were chosen among
+            them.
         notes: Further sentences.
     """
 
@@ -151,6 +153,7 @@ class Verdict:
     effects: tuple[Effect, ...]
     seeds: dict[str, tuple[int, ...]]
     num_missing: int
+    seconds: float
     notes: tuple[str, ...]
 
     @property

@@ -8,6 +8,7 @@ from mdl.experiments.claims.decisions import ALPHA
 from mdl.experiments.claims.effect_text import value_text, wanted_text
 from mdl.experiments.table_files import write_table
 from mdl.experiments.tables import Cell, Column, Table
+from mdl.experiments.trial_progress import duration
 
 _KEY = (
     "Reproduced: every comparison goes the paper's way and its interval leaves out no effect. Not "
@@ -15,9 +16,10 @@ _KEY = (
     "condition of the comparison is not met.",
     f"The comparisons of a claim share an error of {100 * ALPHA:g} % by Holm's procedure; each "
     "interval is at the level at which its comparison was tested. Intervals take in the spread "
-    "over seeds (t, Welch) and the choice of test images, as if the errors of two networks were "
-    "independent, which makes them too wide rather than too narrow. With one seed they take in "
-    "test images alone and speak of these networks. The choice of training images is in none.",
+    "over seeds (t, Welch) and the choice of test images, on which networks are compared image by "
+    "image; they are too wide rather than too narrow. With one seed they take in test images alone "
+    "and speak of these networks. The choice of training images is in none.",
+    "Training: of all runs of the claim that there are, trials included. Claims share runs.",
 )
 
 
@@ -40,6 +42,7 @@ def verdict_tables(verdicts: Sequence[Verdict], *, notes: Sequence[str] = ()) ->
                 Column(key="data", title="data"),
                 Column(key="verdict", title="verdict"),
                 Column(key="sentence", title="why"),
+                Column(key="training", title="training"),
             ),
             rows=tuple(_claim_row(one) for one in verdicts),
             notes=(*_KEY, *_claim_notes(verdicts), *notes),
@@ -90,6 +93,7 @@ def _claim_row(verdict: Verdict) -> dict[str, Cell]:
         "data": verdict.data_name,
         "verdict": verdict.label,
         "sentence": verdict.sentence,
+        "training": duration(verdict.seconds) if verdict.seconds else None,
     }
 
 

@@ -25,7 +25,7 @@ QUICK = TrainConfig(
     network="s-conv", base_channels=1, data=DataConfig(image_size=8, num_train=64, num_test=32),
     method="sgd", epochs=2, batch_size=32, precision="fp32",
 )  # fmt: skip
-LONG = replace(QUICK, epochs=800)
+LONG = replace(QUICK, epochs=300)
 ENGINE = LocalEngine(workers=2, threads=1, device=Device.cpu)
 # A parent of its own, as the command line is one: it ends with 128 and the signal's number.
 PARENT = """

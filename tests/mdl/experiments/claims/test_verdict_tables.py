@@ -59,6 +59,19 @@ def test_missing_runs_and_seeds_are_said(world: Callable[..., Any]) -> None:
     assert note == "Claim 11: Runs: seed 0; 6 runs have no result yet."
 
 
+def test_a_claim_says_what_it_cost(world: Callable[..., Any]) -> None:
+    """Every made-up run takes a second: claim 11 has three networks with three seeds."""
+    table, _ = verdict_tables(judge(LAPTOP, world().results))
+    costs = {row["number"]: row["training"] for row in table.rows}
+    num_trials = len(LAPTOP.trials("s-fc", "beta-lasso"))
+    assert costs["11"] == "9 s"
+    assert costs["12"] == f"{num_trials} s"
+    num_long = len(LAPTOP.long_seeds)
+    assert costs["5"] == f"{num_trials + len(LAPTOP.trials('s-fc', 'sgd')) + 2 * num_long} s"
+    missing, _ = verdict_tables(judge(LAPTOP, world(is_there=lambda _: False).results))
+    assert {row["training"] for row in missing.rows} == {None}
+
+
 def test_glyphs_have_a_table_of_refusals(world: Callable[..., Any]) -> None:
     table, numbers = Claims().tables(scale_on("smoke", ("glyphs",)), world().results)
     assert {row["verdict"] for row in table.rows} == {"not judged: glyphs"}
