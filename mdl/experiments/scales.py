@@ -90,6 +90,7 @@ _PAPER_WIDTHS = {
 }  # fmt: skip
 
 _L1, _RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), (0.03, 0.1, 0.3, 1.0)
+_LAPTOP_L1 = _L1[1:]
 
 _SMOKE = Scale(
     name="smoke",
@@ -142,14 +143,14 @@ _LAPTOP = Scale(
     screening=ScreeningGrid(epochs=3, l1=_L1, widths=(4, 8, 16, 32), rates=_RATES),
     grid=Grid(
         name="laptop",
-        about="Six pairs of λ, three settings of SGD.",
+        about="Twelve pairs of λ, four settings of SGD.",
         recipe="quick",
-        l1=tuple((conv, fc) for conv in (1e-5, 2e-5, 5e-5) for fc in (1e-5, 2e-5)),
-        sgd=((0.9, 5e-4), (0.9, 1e-3), (0.0, 1e-3)),
+        l1=tuple((conv, fc) for conv in _LAPTOP_L1 for fc in _LAPTOP_L1[:3]),
+        sgd=((0.9, 5e-4), (0.9, 1e-3), (0.9, 2e-3), (0.0, 1e-3)),
         dropout=(0.0,),
         validation=5000,
     ),
-    low_beta_l1=((1e-5, 1e-5), (2e-5, 1e-5), (5e-5, 1e-5)),
+    low_beta_l1=tuple((conv, 1e-5) for conv in _LAPTOP_L1),
     lasso_lr=1.0,
     train_target=0.5,
 )

@@ -41,7 +41,11 @@ def made_up_result(config, *, fingerprint="made-up"):
     }
     accuracy = ACCURACY[config.network] - 0.15 / np.log10(sum(weights.values()))
     accuracy += 0.04 * is_lasso + 0.0006 * config.beta * is_lasso + 0.01 * np.log(config.epochs)
-    accuracy += 0.004 * config.seed - 0.01 * (config.kernel_size or 3) - 300 * config.l1_conv
+    accuracy += (
+        0.004 * config.seed
+        - 0.01 * (config.kernel_size or 3)
+        - 300 * (config.l1_conv + config.l1_fc)
+    )
     accuracy = min(accuracy, 0.98)
     test = Count(num_errors=round(1000 * (1 - accuracy)), num_samples=1000)
     held_out = config.data.validation
