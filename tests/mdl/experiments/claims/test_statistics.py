@@ -86,6 +86,30 @@ def test_one_seed_has_the_test_images_alone() -> None:
     assert same.interval(0.05)[1] > 0.01  # a perfect score is not known without error
 
 
+def answered(right: list[bool]) -> Sample:
+    answers = np.array(right, dtype=float)
+    return Sample(values={0: answers.mean()}, num_images=len(right), answers=answers)
+
+
+@given(pairs=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200))
+def test_answers_are_compared_as_mcnemar_does(pairs: list[tuple[bool, bool]]) -> None:
+    """Only images that one of two networks has right count: b that the first has, c the second."""
+    number, b, c = len(pairs), pairs.count((True, False)), pairs.count((False, True))
+    first, second = (answered(list(side)) for side in zip(*pairs, strict=True))
+    estimate = contrast([(1, first), (-1, second)])
+    half = 1.959964 * math.sqrt(b + c - (b - c) ** 2 / number + 2) / number
+    middle = (b - c) / number
+    assert estimate.interval(0.05) == pytest.approx((middle - half, middle + half), abs=1e-6)
+
+
+def test_one_sample_without_answers_unpairs_all() -> None:
+    right = [True] * 80 + [False] * 20
+    known, unknown = answered(right), sample_of([0.8], num_images=100)
+    unpaired = contrast([(1, unknown), (-1, unknown)])
+    assert contrast([(1, known), (-1, unknown)]).interval(0.05) == unpaired.interval(0.05)
+    assert contrast([(1, known), (-1, known)]).interval(0.05)[1] < unpaired.interval(0.05)[1]
+
+
 def test_seeds_and_images_add_up_in_squares() -> None:
     values = [0.80, 0.82, 0.81]
     both = contrast([(1, sample_of(values, num_images=1000))])
@@ -138,6 +162,11 @@ def test_what_a_sample_refuses(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Sample(values=values, num_images=num_images)
+
+
+def test_answers_must_be_as_many_as_the_images() -> None:
+    with pytest.raises(ValueError, match=r"answers must be \(3,\), not \(2,\)"):
+        Sample(values={0: 0.5}, num_images=3, answers=np.zeros(2))
 
 
 def test_a_contrast_needs_terms() -> None:
