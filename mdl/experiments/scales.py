@@ -150,7 +150,7 @@ _LAPTOP = Scale(
         dropout=(0.0,),
         validation=5000,
     ),
-    low_beta_l1=tuple((conv, 1e-5) for conv in _L1[:4]),
+    low_beta_l1=tuple((conv, 1e-5) for conv in (2e-6, *_L1[:4])),
     lasso_lr=1.0,
     train_target=0.5,
 )
