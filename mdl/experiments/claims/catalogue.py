@@ -65,10 +65,14 @@ def plan(scale: Scale, found: Results) -> list[TrainConfig]:
 
 def judge(scale: Scale, found: Results) -> list[Verdict]:
     """A verdict on every claim, data set by data set."""
-    return [_verdict(claim, one, found) for one in scale.by_data_set() for claim in CLAIMS]
+    verdicts = []
+    for one in scale.by_data_set():
+        name = data_name(one, found.of(plan(one, found)))
+        verdicts += [_verdict(claim, one, found, name=name) for claim in CLAIMS]
+    return verdicts
 
 
-def _verdict(claim: Claim, scale: Scale, found: Results) -> Verdict:
+def _verdict(claim: Claim, scale: Scale, found: Results, *, name: str) -> Verdict:
     runs = RunPlan(found)
     groups = claim.gather(Lineup(scale, runs)) if is_judged(scale) else {}
     num_missing = len(runs.missing)
@@ -93,7 +97,7 @@ def _verdict(claim: Claim, scale: Scale, found: Results) -> Verdict:
         name=claim.name,
         statement=claim.statement,
         source=claim.source,
-        data_name=data_name(scale, [run for group in groups.values() for run in group.runs]),
+        data_name=name,
         scale=scale.name,
         judgement=judgement,
         sentence=sentence,

@@ -59,6 +59,12 @@ def test_missing_runs_and_seeds_are_said(world: Callable[..., Any]) -> None:
     assert note == "Claim 11: Runs: seed 0; 6 runs have no result yet."
 
 
+def test_claims_without_runs_are_of_the_same_data(world: Callable[..., Any]) -> None:
+    there = world(is_there=lambda config: config.network == "s-conv")
+    table, _ = verdict_tables(judge(LAPTOP, there.results))
+    assert table.title == "The paper's claims on CIFAR-10, scale laptop"
+
+
 def test_a_claim_says_what_it_cost(world: Callable[..., Any]) -> None:
     """Every made-up run takes a second: claim 11 has three networks with three seeds."""
     table, _ = verdict_tables(judge(LAPTOP, world().results))
