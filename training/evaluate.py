@@ -48,18 +48,9 @@ def count_errors(
     dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
 ) -> int:
-    """Number of images whose largest logit is not at their label: see `right_answers`.
+    """Number of images whose largest logit is not at their label.
 
-    Args:
-        network: Takes floats (N, C, s, s), gives logits (N, c).
-        images: uint8 images and labels.
-        normalization: Applied to the images.
-        permutation: Applied to the pixels, (s·s,), or None.
-        batch_size: Images a forward pass of one rank; it does not change the count but for
-            rounding.
-        device: Where to compute; the network must be there.
-        dtype: Floating-point type of the inputs; the network's parameters must have it.
-        ranks: Each counts on its rows of every batch, and all return the sum.
+    Takes what `right_answers` takes. All ranks return the sum over them.
     """
     right = right_answers(
         network, images, normalization, permutation=permutation, batch_size=batch_size,
@@ -90,7 +81,7 @@ def right_answers(
         images: uint8 images and labels.
         normalization: Applied to the images.
         permutation: Applied to the pixels, (s·s,), or None.
-        batch_size: Images a forward pass of one rank.
+        batch_size: Images a forward pass of one rank; it changes nothing but rounding.
         device: Where to compute; the network must be there.
         dtype: Floating-point type of the inputs; the network's parameters must have it.
         ranks: Each answers for its rows of every batch.

@@ -76,12 +76,9 @@ def measure_run(
     spec = checkpoint.network
     sample = _sample(checkpoint) if _filters_have_place(spec.name) else None
     described = not config.data.validation and spec.num_weights <= MAX_DESCRIBED_WEIGHTS
-    data = _evaluation_data(checkpoint, dataset)
-    right = right_answers(
-        network_from_state(spec, checkpoint.state).to(device), data.test, data.normalization,
-        permutation=data.permutation, device=device,
-    ).cpu().numpy()  # fmt: skip
     try:
+        data = _evaluation_data(checkpoint, dataset)
+        right = _right_tests(checkpoint, data, device)
         result = RunResult(
             key=run_key(config),
             config=config,
@@ -145,6 +142,16 @@ def _evaluation_data(checkpoint: Checkpoint, dataset: Dataset) -> EvaluationData
         normalization=normalization,
         permutation=None if seed is None else pixel_permutation(seed, dataset.image_size**2),
     )
+
+
+def _right_tests(
+    checkpoint: Checkpoint, data: EvaluationData, device: torch.device
+) -> NDArray[np.bool_]:
+    network = network_from_state(checkpoint.network, checkpoint.state).to(device)
+    right = right_answers(
+        network, data.test, data.normalization, permutation=data.permutation, device=device
+    )
+    return right.cpu().numpy()
 
 
 def _describe(checkpoint: Checkpoint, data: EvaluationData, device: torch.device) -> Description:
