@@ -28,6 +28,9 @@ class Store(FindsResults, Protocol):
     def run_folder(self, config: TrainConfig) -> RunFolder:
         """The run folder of a configuration; it need not be there."""
 
+    def ledger_path(self, key: str) -> Path:
+        """The file of a run's ledger of bits; it need not be there."""
+
     def filters(self, config: TrainConfig) -> NDArray[np.float16] | None:
         """Filters of the first layer, (n, channels, s, s); None where none were kept."""
 

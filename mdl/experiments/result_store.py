@@ -28,7 +28,7 @@ class StoreError(ValueError):
 
 
 class ResultStore:
-    """Results by configuration, in `results/`, `filters/`, `runs/` and `failed/` of one folder.
+    """Results by configuration: `results/`, `filters/`, `ledgers/`, `runs/`, `failed/` of a folder.
 
     Every file is replaced whole, so several processes may read and write at once. What is written
     twice under one key is the same run.
@@ -106,6 +106,10 @@ class ResultStore:
     def filters_path(self, key: str) -> Path:
         """The file of a run's filters."""
         return self.root / "filters" / f"{key}.npz"
+
+    def ledger_path(self, key: str) -> Path:
+        """The file of a run's ledger of bits, where it has been drawn."""
+        return self.root / "ledgers" / f"{key}.json"
 
     def failure_path(self, key: str) -> Path:
         """The file that says why a trial failed."""

@@ -26,11 +26,10 @@ from training.files import write_text_atomically
 from training.runs import RunFolder
 
 _BY_SGD = ("s-conv", "s-local", "d-conv")
-_FILE = "ledger.json"
 
 
 class BitLedgers(Artefact):
-    """The ledger of the shortest code, first seed, of networks whose run folder is there."""
+    """The ledger of the shortest code, first seed, where it was kept or the checkpoint is there."""
 
     name = "ledger"
     about = "Where the bits of the descriptions go: by part and by layer."
@@ -67,13 +66,14 @@ def _find_entries(one: ComparedNetwork, store: Store) -> list[Entry] | None:
     """The ledger of the first run; None without its checkpoint, or where it was not described."""
     if not one.results or one.results[0].description is None:
         return None
-    folder = store.run_folder(one.results[0].config)
-    kept = folder.path / _FILE
+    kept = store.ledger_path(one.results[0].key)
     if kept.exists():
         return [Entry(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]
+    folder = store.run_folder(one.results[0].config)
     if not folder.checkpoint.exists():
         return None
     entries = _encode(folder)
+    kept.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(kept, json.dumps([entry.to_dict() for entry in entries]) + "\n")
     return entries
 

@@ -124,6 +124,9 @@ class MadeUpStore:
     def run_folder(self, config):
         return RunFolder(self.folder / run_key(config))
 
+    def ledger_path(self, key):
+        return self.folder / "ledgers" / f"{key}.json"
+
     def filters(self, config):
         if self.lacks(config) or not config.network.startswith("s-"):
             return None
