@@ -1,7 +1,8 @@
 """Where every bit of a description goes: by tensor and by part."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 HEAD = "head"
 END = "end"
@@ -25,6 +26,23 @@ class Entry:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {"tensor": self.tensor, "part": self.part, "bits": self.bits}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` gives.
+
+        Raises:
+            ValueError: A name is missing, unknown or no text, or the bits are no number from 0.
+
+        >>> Entry.from_dict(Entry("fc2.bias", "values", 3.5).to_dict())
+        Entry(tensor='fc2.bias', part='values', bits=3.5)
+        """
+        tensor, part, bits = (values.get(name) for name in ("tensor", "part", "bits"))
+        if len(values) != 3 or not isinstance(tensor, str) or not isinstance(part, str):
+            raise ValueError("an entry of a ledger has a tensor, a part and bits")
+        if isinstance(bits, bool) or not isinstance(bits, int | float) or not 0 <= bits < math.inf:
+            raise ValueError(f"bits of {tensor} must be a number from 0, not {bits!r}")
+        return cls(tensor, part, float(bits))
 
 
 class Ledger:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.codes.ledger import Entry
 from figures.files import save_figure_pair
 from figures.style import figure_style
 from mdl.experiments.results import FindsResults, Results
@@ -28,8 +29,11 @@ class Store(FindsResults, Protocol):
     def run_folder(self, config: TrainConfig) -> RunFolder:
         """The run folder of a configuration; it need not be there."""
 
-    def ledger_path(self, key: str) -> Path:
-        """The file of a run's ledger of bits; it need not be there."""
+    def ledger(self, config: TrainConfig) -> list[Entry] | None:
+        """Where the bits of a run's description go; None where that was not kept."""
+
+    def put_ledger(self, config: TrainConfig, entries: Sequence[Entry]) -> None:
+        """Keep where they go."""
 
     def filters(self, config: TrainConfig) -> NDArray[np.float16] | None:
         """Filters of the first layer, (n, channels, s, s); None where none were kept."""

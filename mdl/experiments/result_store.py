@@ -4,6 +4,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.codes.ledger import Entry
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import RunResult
 from training.config import TrainConfig
@@ -88,6 +90,33 @@ class ResultStore:
             raise _broken(path, f"filters have 4 axes, not {found.ndim}")
         return found
 
+    def ledger(self, config: TrainConfig) -> list[Entry] | None:
+        """Where the bits of a run's description go; None where that was not kept.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        path = self.ledger_path(run_key(config))
+        if not path.exists():
+            return None
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+                raise ValueError("not a list of JSON objects")
+            return [Entry.from_dict(each) for each in entries]
+        except (ValueError, RecursionError) as error:
+            raise _broken(path, error) from error
+
+    def put_ledger(self, config: TrainConfig, entries: Sequence[Entry]) -> None:
+        """Keep where the bits of a run's description go.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        path = self.ledger_path(run_key(config))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(path, json.dumps([each.to_dict() for each in entries]) + "\n")
+
     def all(self) -> list[RunResult]:
         """Every result, sorted by key.
 
@@ -108,7 +137,7 @@ class ResultStore:
         return self.root / "filters" / f"{key}.npz"
 
     def ledger_path(self, key: str) -> Path:
-        """The file of a run's ledger of bits, where it has been drawn."""
+        """The file of a run's ledger of bits."""
         return self.root / "ledgers" / f"{key}.json"
 
     def failure_path(self, key: str) -> Path:
@@ -140,6 +169,6 @@ def _write_filters(filters: Filters, file: BinaryIO) -> None:
 def _broken(path: Path, why: object) -> StoreError:
     reason = " ".join(str(why).split())
     return StoreError(
-        f"{os.fspath(path)} is damaged or of another version ({reason}); delete it, and the run is "
-        "measured again"
+        f"{os.fspath(path)} is damaged or of another version ({reason}); delete it, and it is "
+        "made again from its run"
     )

@@ -1,7 +1,5 @@
 """Where the bits of each network's description go: in all, by part and by layer."""
 
-import json
-
 from matplotlib.figure import Figure
 
 from analysis.codes.ledger import Entry
@@ -22,7 +20,6 @@ from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.scale import Scale
 from training.checkpoint import load_checkpoint
-from training.files import write_text_atomically
 from training.runs import RunFolder
 
 _BY_SGD = ("s-conv", "s-local", "d-conv")
@@ -66,15 +63,15 @@ def _find_entries(one: ComparedNetwork, store: Store) -> list[Entry] | None:
     """The ledger of the first run; None without its checkpoint, or where it was not described."""
     if not one.results or one.results[0].description is None:
         return None
-    kept = store.ledger_path(one.results[0].key)
-    if kept.exists():
-        return [Entry(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]
-    folder = store.run_folder(one.results[0].config)
+    config = one.results[0].config
+    kept = store.ledger(config)
+    if kept is not None:
+        return kept
+    folder = store.run_folder(config)
     if not folder.checkpoint.exists():
         return None
     entries = _encode(folder)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(kept, json.dumps([entry.to_dict() for entry in entries]) + "\n")
+    store.put_ledger(config, entries)
     return entries
 
 

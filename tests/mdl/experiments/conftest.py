@@ -115,7 +115,7 @@ class MadeUpStore:
     """
 
     def __init__(self, folder=Path("nowhere"), *, lacks=lambda config: False):
-        self.folder, self.lacks, self.asked = folder, lacks, []
+        self.folder, self.lacks, self.asked, self.ledgers = folder, lacks, [], {}
 
     def find(self, config):
         self.asked.append(config)
@@ -124,8 +124,11 @@ class MadeUpStore:
     def run_folder(self, config):
         return RunFolder(self.folder / run_key(config))
 
-    def ledger_path(self, key):
-        return self.folder / "ledgers" / f"{key}.json"
+    def ledger(self, config):
+        return self.ledgers.get(config)
+
+    def put_ledger(self, config, entries):
+        self.ledgers[config] = entries
 
     def filters(self, config):
         if self.lacks(config) or not config.network.startswith("s-"):

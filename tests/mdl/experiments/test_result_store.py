@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.codes.ledger import Entry
 from mdl.experiments.result_store import ResultStore, StoreError
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import Count, RunResult
@@ -103,6 +104,36 @@ def test_damaged_filters_are_named(damage: bytes, tmp_path: Path) -> None:
     path.write_bytes(damage)
     with pytest.raises(StoreError, match=path.name):
         store.filters(CONFIG)
+
+
+def test_ledgers_come_back_as_they_were(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    entries = [Entry("conv1.weight", "values, patterns", 10.1), Entry("end", "end", 2.0)]
+    assert store.ledger(CONFIG) is None
+    store.put_ledger(CONFIG, entries)
+    assert ResultStore(tmp_path).ledger(CONFIG) == entries
+    assert store.ledger(replace(CONFIG, seed=1)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "{}", "null", "[1]", "[{}]", "[" * 100_000,
+        '[{"tensor": "fc", "part": "values", "bits": -1}]',
+        '[{"tensor": "fc", "part": "values", "bits": NaN}]',
+        '[{"tensor": "fc", "part": "values", "bits": true}]',
+        '[{"tensor": 1, "part": "values", "bits": 1}]',
+        '[{"tensor": "fc", "part": "values", "bits": 1, "more": 2}]',
+    ],
+)  # fmt: skip
+def test_a_damaged_ledger_is_named_with_the_way_out(text: str, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    store.put_ledger(CONFIG, [])
+    path = store.ledger_path(run_key(CONFIG))
+    path.write_text(text)
+    with pytest.raises(StoreError, match="delete it") as caught:
+        store.ledger(CONFIG)
+    assert str(path) in str(caught.value)
 
 
 def test_filters_have_four_axes(tmp_path: Path) -> None:
