@@ -1,11 +1,12 @@
 """What a run costs before it is run: weights, operations, and about how long on this machine."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 
 from mdl.bench.floors import find_peak
 from mdl.bench.flop_counts import step_flop
@@ -19,7 +20,7 @@ EFFICIENCIES = {
     "s-fc": 0.84, "s-local": 0.47, "s-conv": 0.44, "d-fc": 0.71, "d-local": 0.16, "d-conv": 0.26,
     "3-fc": 0.83, "resnet18": 0.42, "tiny-conv": 0.05,
 }  # fmt: skip
-"""Operations of a step at the peak's rate, over its time: where this machine has no runs yet.
+"""Operations of a step at the peak's rate, over its time: believed until finished runs say more.
 
 All but tiny-conv, a guess, are those of `mdl bench` on two cores (results/bench-cpu.json).
 """
@@ -29,6 +30,8 @@ _DTYPES = {
 }  # fmt: skip
 _PEAK_SIDES = (1024, 2048)
 _PEAK_BUDGET_S = 0.3
+_PRIOR_WEIGHT = 0.01
+"""How much `EFFICIENCIES` counts against one finished run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,7 @@ def training_flop(config: TrainConfig, *, num_train: int | None = None) -> int:
     shape = expected_shape(config.data)
     images = (shape.num_train if num_train is None else num_train) - config.data.validation
     num_steps = config.epochs * max(0, images // config.batch_size)
-    return max(1, num_steps * step_flop(_expected_spec(config), config.batch_size))
+    return max(1, num_steps * _step_flop(config))
 
 
 def estimate_cost(
@@ -123,8 +126,8 @@ def estimate_cost(
         num_train: Training images before the validation split; None for those that
             `expected_shape` has.
         results: Finished runs. Those of this network by the same arithmetic on this processor say
-            how near to the peak it runs: the one with the nearest size of a step. If there are
-            none, `EFFICIENCIES` does.
+            what a step takes: so much whatever its size, and so much for each operation. The
+            second is near the peak times `EFFICIENCIES` until runs of several sizes show it.
 
     Raises:
         ValueError: The peak is not positive.
@@ -132,11 +135,12 @@ def estimate_cost(
     if not peak > 0:
         raise ValueError(f"peak must be > 0 operations a second, not {peak}")
     flop = training_flop(config, num_train=num_train)
-    efficiency = _measured_efficiency(config, peak, results) or EFFICIENCIES[config.network]
+    believed = 1 / (peak * EFFICIENCIES[config.network])
+    per_step, per_flop = _fit_times(_measured_steps(config, results), believed)
     return RunCost(
         num_weights=_expected_spec(config).num_weights,
         flop=flop,
-        seconds=flop / (peak * efficiency),
+        seconds=flop / _step_flop(config) * per_step + flop * per_flop,
     )
 
 
@@ -157,26 +161,33 @@ def _expected_spec(config: TrainConfig) -> NetworkSpec:
     )
 
 
-def _measured_efficiency(
-    config: TrainConfig, peak: float, results: Iterable[RunResult]
-) -> float | None:
-    """That of the run that is nearest in operations a step; None if there is none."""
-    target = _log_step_flop(config)
+def _step_flop(config: TrainConfig) -> int:
+    return step_flop(_expected_spec(config), config.batch_size)
+
+
+def _measured_steps(config: TrainConfig, results: Iterable[RunResult]) -> list[tuple[float, float]]:
+    """Operations and seconds of a step, of each finished run that is like this one."""
     processor = collect_versions()["cpu"]
-    best, best_distance = None, math.inf
+    steps: list[tuple[float, float]] = []
     for result in results:
         ran = result.config
         if (ran.network, ran.precision) != (config.network, config.precision):
             continue
         if result.versions.get("cpu") != processor or result.seconds <= 0:
             continue
-        distance = abs(_log_step_flop(ran) - target)
-        if distance < best_distance:
-            num_train = result.train.num_samples + ran.data.validation
-            rate = training_flop(ran, num_train=num_train) / result.seconds
-            best, best_distance = rate / peak, distance
-    return best
+        flop = training_flop(ran, num_train=result.train.num_samples + ran.data.validation)
+        steps.append((_step_flop(ran), result.seconds * _step_flop(ran) / flop))
+    return steps
 
 
-def _log_step_flop(config: TrainConfig) -> float:
-    return math.log(step_flop(_expected_spec(config), config.batch_size))
+def _fit_times(steps: Iterable[tuple[float, float]], believed: float) -> tuple[float, float]:
+    """Seconds of a step whatever its size, and of an operation: least squares, none below 0.
+
+    Errors count as shares of the measured times. `believed` seconds an operation are one more
+    measurement, of `_PRIOR_WEIGHT`.
+    """
+    rows = [(0.0, _PRIOR_WEIGHT)]
+    rows += [(1 / seconds, believed * flop / seconds) for flop, seconds in steps]
+    targets = np.array([_PRIOR_WEIGHT] + [1.0] * (len(rows) - 1))
+    (per_step, slowness), _ = nnls(np.array(rows), targets)
+    return float(per_step), float(slowness) * believed
