@@ -39,6 +39,7 @@ class Sparse(StrEnum):
     """When the weights of dense layers are kept without their zeros."""
 
     auto = "auto"
+    typical = "typical"
     always = "always"
     never = "never"
 

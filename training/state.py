@@ -81,8 +81,7 @@ class TrainingState:
         if chooses_shards(sharding, spec=spec, config=config, **place):
             self.weights = Shards(self.network, config, **place)
         elif chooses_sparse(sparsity, config=config, **place):
-            by_memory = sparsity == "always"
-            self.weights = SparseReplicas(self.network, config, **place, by_memory=by_memory)
+            self.weights = SparseReplicas(self.network, config, **place, sparsity=sparsity)
         else:
             self.weights = Replicas(self.network, config, **place)
         self.optimizer = self.weights.optimizer

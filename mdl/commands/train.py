@@ -179,7 +179,8 @@ def train(
         Sparse,
         typer.Option(
             help="Compute with nonzeros alone under beta-lasso; auto: in layers where that is "
-            "faster; always: where it takes less memory. The same weights but for rounding.",
+            "faster as timed here; typical: where it typically is, so that the run repeats exactly "
+            "on a CPU; always: where it takes less memory. The same weights but for rounding.",
             rich_help_panel=RUN,
         ),
     ] = Sparse.auto,

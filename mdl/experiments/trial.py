@@ -128,7 +128,7 @@ def train_run(
         resume_from=begun,
         save_every=SAVE_EVERY,
         evaluate_every=max(1, config.epochs // NUM_EVALUATIONS),
-        sparsity="auto",
+        sparsity="typical",
     ).checkpoint
     # Read again where it is finished: sparse layers are dense tensors there, as others need them.
     return load_checkpoint(folder.path) if checkpoint.training is None else checkpoint

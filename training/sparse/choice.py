@@ -8,7 +8,8 @@ from training.architectures import LayerSpec
 from training.config import TrainConfig
 from training.ranks import Ranks
 
-Sparsity = Literal["auto", "always", "never"]
+Sparsity = Literal["auto", "typical", "always", "never"]
+"""By times measured here, by typical times, by memory, or not at all."""
 
 SMALLEST_LAYER = 2**20
 """Weights from which on a layer is worth the question."""

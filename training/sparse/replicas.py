@@ -1,7 +1,8 @@
 """A network on one rank whose layers become sparse when that pays, and dense again if it must.
 
 The iterates are those of dense β-lasso. A layer is handed over at the start of an epoch, by its
-costs on this machine, which are measured once a run and saved with it; or by the memory it takes.
+costs on this machine, which are measured once a run and saved with it; or, so that the run repeats
+exactly, by typical costs or by the memory it takes.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,8 +18,8 @@ from training.models import network_from_state
 from training.network import Network
 from training.ranks import Ranks
 from training.replicas import Replicas
-from training.sparse.choice import may_be_sparse
-from training.sparse.costs import LayerCosts, measure_costs, memory_costs
+from training.sparse.choice import Sparsity, may_be_sparse
+from training.sparse.costs import LayerCosts, measure_costs, memory_costs, typical_costs
 from training.sparse.dense_probe import DenseProbe
 from training.sparse.linear import SparseLinear
 from training.sparse.weight import SparseWeight
@@ -54,8 +55,8 @@ class SparseReplicas(Replicas):
     them stands what a sparse run needs to go on bit for bit.
 
     Args:
-        by_memory: Hand over where that takes less memory, whatever the time; else where it takes
-            less time.
+        sparsity: "auto" hands over where that takes less time as measured here, "typical" where it
+            typically does, "always" where it takes less memory.
     """
 
     def __init__(
@@ -65,10 +66,10 @@ class SparseReplicas(Replicas):
         *,
         ranks: Ranks,
         device: torch.device,
-        by_memory: bool = False,
+        sparsity: Sparsity = "auto",
     ) -> None:
         super().__init__(network, config, ranks=ranks, device=device)
-        self._config, self._device, self._by_memory = config, device, by_memory
+        self._config, self._device, self._sparsity = config, device, sparsity
         self._names = list(network.state_dict())
         self._candidates = {
             layer.name: layer for layer in network.spec.layers if may_be_sparse(layer, config)
@@ -242,15 +243,21 @@ class SparseReplicas(Replicas):
             layer.share_sum, layer.num_steps = float(own["share_sum"]), int(own["num_steps"])
 
     def _costs_of(self, layer: LayerSpec, batch_size: int) -> LayerCosts:
-        if self._by_memory:
+        shape = (layer.out_features, layer.in_features)
+        needs_input_gradient = layer.name != self._network.spec.layers[0].name
+        if self._sparsity == "always":
             self._costs[layer.name] = memory_costs(layer.num_weights)
-        if layer.name not in self._costs:
+        elif self._sparsity == "typical" and self._device.type == "cpu":
+            self._costs[layer.name] = typical_costs(
+                shape, batch=batch_size, with_input_gradient=needs_input_gradient
+            )
+        elif layer.name not in self._costs:
             low = self._config.precision == "bf16"
             self._costs[layer.name] = measure_costs(
-                (layer.out_features, layer.in_features),
+                shape,
                 batch=batch_size,
                 dtype=torch.bfloat16 if low else self._weights[layer.name].dtype,
-                with_input_gradient=layer.name != self._network.spec.layers[0].name,
+                with_input_gradient=needs_input_gradient,
                 device=self._device,
             )
         return self._costs[layer.name]

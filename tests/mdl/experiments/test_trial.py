@@ -22,9 +22,12 @@ from training.errors import CheckpointError, DataError
 from training.loop import train
 from training.progress import EpochMetrics
 from training.runs import RunFolder
+from training.sparse import choice, replicas
+from training.sparse.costs import LayerCosts
 from training.versions import collect_versions
 
 CPU = torch.device("cpu")
+EAGER = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
 CONFIG = TrainConfig(
     network="s-fc",
     base_channels=1,
@@ -239,3 +242,22 @@ def test_the_process_tells_that_a_run_is_busy(tmp_path: Path) -> None:
         done = call("--store", store.root, "--config", path, "--key", run_key(CONFIG))
     assert done.returncode == EXIT_BUSY
     assert "works on this run" in done.stderr
+
+
+def test_no_clock_decides_what_becomes_sparse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers that would be timed by `mdl train` are not: the same trial gives the same bits."""
+    monkeypatch.setattr(choice, "SMALLEST_LAYER", 1)
+    monkeypatch.setattr(replicas, "LARGEST_DENSITY", 1.0)
+    monkeypatch.setattr(replicas, "measure_costs", None)
+    asked = []
+    monkeypatch.setattr(
+        replicas, "typical_costs", lambda *args, **shape: asked.append(shape) or EAGER
+    )
+    results = [run(CONFIG, ResultStore(tmp_path / name), Watch()) for name in ("a", "b")]
+    assert asked
+    assert all(result is not None for result in results)
+    first, second = (load_checkpoint(tmp_path / name / "runs" / run_key(CONFIG)) for name in "ab")
+    for name, value in first.state.items():
+        assert torch.equal(value, second.state[name])

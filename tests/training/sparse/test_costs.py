@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from training.sparse.costs import LayerCosts, measure_costs
+from training.sparse.costs import LayerCosts, measure_costs, typical_costs
 
 COSTS = LayerCosts(dense=1.0, open_rows=0.4, fixed=0.1, entry=0.001)
 
@@ -36,3 +36,14 @@ def test_every_part_is_measured(dtype: torch.dtype, with_input_gradient: bool) -
     assert all(math.isfinite(each) and each >= 0 for each in asdict(costs).values())
     assert costs.dense > 0
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("with_input_gradient", [True, False])
+def test_typical_costs_are_those_of_a_step(with_input_gradient: bool) -> None:
+    """By hand for (3, 2) and a batch of 5; and they grow with the batch alone."""
+    costs = typical_costs((3, 2), batch=5, with_input_gradient=with_input_gradient)
+    products = 3 if with_input_gradient else 2
+    assert costs.dense == pytest.approx(14e-12 * products * 6 * 5)
+    assert costs.open_rows == pytest.approx(20e-12 * 6 * 5)
+    assert costs.fixed == pytest.approx(1.5e-9 * 5 * 5)
+    assert costs.entry == pytest.approx(25e-12 * products * 5)

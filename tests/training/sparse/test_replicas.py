@@ -13,7 +13,7 @@ from training.errors import CheckpointError
 from training.loop import TrainResult, train
 from training.normalization import Normalization
 from training.runs import RunFolder
-from training.sparse import choice, replicas
+from training.sparse import choice, costs, replicas
 from training.sparse.choice import Sparsity, chooses_sparse
 from training.sparse.costs import LayerCosts
 from training.sparse.linear import SparseLinear
@@ -279,6 +279,21 @@ def test_memory_decides_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) ->
     state.begin_epoch()
     assert weights.sparse_layers == ["fc1"]
     assert weights.weight_bytes < dense
+
+
+def test_by_typical_times_no_clock_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers go over, nothing is timed, and the run repeats to the bit, also in two pieces."""
+    monkeypatch.setattr(replicas, "measure_costs", None)
+    monkeypatch.setattr(costs, "_TYPICAL_LINE", 0.0)  # These layers are small.
+    settings = {"precision": "bf16", "l1_conv": 2e-3, "l1_fc": 2e-3, "beta": 50.0, "epochs": 8}
+    whole, watch = run(tmp_path / "whole", sparsity="typical", **settings)
+    assert watch.epochs[-1].sparse_layers
+    again, _ = run(tmp_path / "again", sparsity="typical", **settings)
+    run(tmp_path / "cut", sparsity="typical", stop_after=26, **settings)
+    resumed, _ = run(tmp_path / "cut", sparsity="typical", resume=True, **settings)
+    for name, value in whole.checkpoint.state.items():
+        for other in (again, resumed):
+            assert torch.equal(value.to_dense(), other.checkpoint.state[name].to_dense())
 
 
 @pytest.mark.cuda
