@@ -97,8 +97,8 @@ def test_a_sparse_layer_goes_into_the_file_that_its_dense_weight_makes(tmp_path:
 def test_layers_are_watched_before_they_are_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
     """The share of a dense layer's first step is that of the sparse layer from the same state."""
     shares = []
-    for costs in (NEVER, ALWAYS):
-        monkeypatch.setattr(replicas, "measure_costs", lambda *args, costs=costs, **more: costs)
+    for each in (NEVER, ALWAYS):
+        monkeypatch.setattr(replicas, "measure_costs", lambda *args, each=each, **more: each)
         state = make_state("auto", precision="fp64", l1_conv=2e-3, beta=12.0)
         state.begin_epoch()
         state.take_step()
