@@ -111,6 +111,19 @@ def training_flop(config: TrainConfig, *, num_train: int | None = None) -> int:
     return max(1, num_steps * _step_flop(config))
 
 
+def expected_work(config: TrainConfig) -> float:
+    """What the time of a whole run is proportional to on a machine that has no runs yet: > 0.
+
+    >>> shallow, deep = (
+    ...     TrainConfig(network=network, base_channels=8, data=DataConfig(source="cifar10"))
+    ...     for network in ("s-conv", "d-conv")
+    ... )
+    >>> expected_work(shallow) < expected_work(deep)
+    True
+    """
+    return training_flop(config) / EFFICIENCIES[config.network]
+
+
 def estimate_cost(
     config: TrainConfig,
     *,

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mdl.console import stderr
-from mdl.experiments.cost import training_flop
+from mdl.experiments.cost import expected_work
 from mdl.experiments.run_result import RunResult
 from training.config import TrainConfig
 
@@ -37,7 +37,7 @@ class TrialProgress:
         self._task = self._bar.add_task("", total=None)
         self._begun = clock()
         self._num_done = self._num_trials = 0
-        self._work_done = self._work = 0
+        self._work_done = self._work = 0.0
 
     def __enter__(self) -> "TrialProgress":
         self._bar.start()
@@ -55,7 +55,7 @@ class TrialProgress:
         """A batch of trials is about to run: those alone that the store does not have."""
         self._begun = self._clock()
         self._num_done, self._num_trials = 0, len(configs)
-        self._work_done, self._work = 0, sum(map(training_flop, configs))
+        self._work_done, self._work = 0.0, sum(map(expected_work, configs))
         self._bar.update(self._task, completed=0, total=len(configs))
 
     def on_finished(self, result: RunResult) -> None:
@@ -93,7 +93,7 @@ class TrialProgress:
     def _count(self, config: TrainConfig) -> str:
         """Count a trial as done and say how long the rest takes."""
         self._num_done += 1
-        self._work_done += training_flop(config)
+        self._work_done += expected_work(config)
         self._bar.update(self._task, completed=self._num_done)
         if self._num_done >= self._num_trials:
             return ""

@@ -35,7 +35,7 @@ def test_a_line_a_trial_says_about_how_long_the_rest_takes(
         progress.begin(configs)
         clock[0] += 150
         progress.on_finished(result_of(configs[0]))
-        clock[0] += 150
+        clock[0] += 160
         progress.on_failed(configs[1], "no memory", is_last_try=False)
         progress.on_failed(configs[1], "no memory", is_last_try=True)
         progress.on_finished(result_of(configs[2]))
@@ -45,7 +45,7 @@ def test_a_line_a_trial_says_about_how_long_the_rest_takes(
         # 20 of 100 epochs took 150 s.
         f"[1/3] {name} 20 epochs seed 0: test 61.2 %, 145 s (about 10 min left)",
         f"{name} 20 epochs seed 1: failed, and is tried again: no memory",
-        # 40 of 100 took 300 s.
+        # 40 of 100 took 310 s.
         f"[2/3] {name} 20 epochs seed 1: failed: no memory (about 8 min left)",
         f"[3/3] {name} 60 epochs seed 0: test 61.2 %, 145 s",
     ]
