@@ -26,6 +26,7 @@ _ALOOF = 14.0  # pixels to lines of other names, if it can be had
 _MARGIN = 2.0  # pixels between a name and the panel's frame
 # Right, above, below, left, then the corners.
 _DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+_ASIDE = 9.0  # points to the side of names that are stacked over or under an anchor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,31 +107,57 @@ def _places(
     others: NDArray[np.float64],
     taken: Sequence[Bbox],
 ) -> list[_Place]:
-    """Every place that is tried: a name covering a name costs most, then leaving the panel."""
+    """Every place that is tried.
+
+    Covering a name costs most, then leaving the panel, then a thin line across another name.
+    """
     dots = axes.figure.dpi / 72
     frame = axes.get_window_extent()
     width, height = size[0] + 2 * _PADDING, size[1] + 2 * _PADDING
     places = []
     for rank, anchor in enumerate(label.anchors):
         x, y = axes.transData.transform(anchor)
-        for distance in _DISTANCES:
-            for order, (right, up) in enumerate(_DIRECTIONS):
-                reach = distance * dots / math.hypot(right, up)
-                middle_x = x + right * (reach + size[0] / 2)
-                middle_y = y + up * (reach + size[1] / 2)
-                box = Bbox.from_bounds(middle_x - width / 2, middle_y - height / 2, width, height)
-                cost = (
-                    1e6 * sum(_overlaps(box, other) for other in taken)
-                    + 1e5 * (not _inside(box, frame))
-                    + 100 * _num_inside(box, drawn)
-                    + 4 * max(0.0, _ALOOF - _distance(box, others))
-                    + 10 * distance
-                    + 3 * order
-                    + 8 * rank
-                )
-                offset = ((middle_x - x) / dots, (middle_y - y) / dots)
-                places.append(_Place(cost, anchor, offset, distance, box))
+        for order, (distance, across, up) in enumerate(_offsets(size, dots)):
+            middle_x, middle_y = x + across, y + up
+            box = Bbox.from_bounds(middle_x - width / 2, middle_y - height / 2, width, height)
+            leader = np.empty((0, 2))
+            if distance >= _LEADER_FROM:
+                leader = _sampled(np.array([_leader_end(box, x, y), (x, y)]))
+            cost = (
+                1e6 * sum(_overlaps(box, other) for other in taken)
+                + 1e5 * (not _inside(box, frame))
+                + 1e4 * sum(_num_inside(other, leader) > 0 for other in taken)
+                + 100 * _num_inside(box, drawn)
+                + 4 * max(0.0, _ALOOF - _distance(box, others))
+                + 10 * distance
+                + 3 * (order % len(_DIRECTIONS))
+                + 8 * rank
+            )
+            offset = (across / dots, up / dots)
+            places.append(_Place(cost, anchor, offset, distance, box))
     return places
+
+
+def _offsets(size: tuple[float, float], dots: float) -> list[tuple[float, float, float]]:
+    """Distances in points, and pixels from an anchor to the middle of a name of this size.
+
+    Around the anchor first. Then a little to the side and far up or down, so that the lines of
+    names that are stacked there do not cross the names.
+    """
+    half_width, half_height = size[0] / 2, size[1] / 2
+    around = [
+        (distance, right * (reach + half_width), up * (reach + half_height))
+        for distance in _DISTANCES
+        for right, up in _DIRECTIONS
+        for reach in [distance * dots / math.hypot(right, up)]
+    ]
+    stacked = [
+        (distance, side * (_ASIDE * dots + half_width), up * (distance * dots + half_height))
+        for distance in _DISTANCES
+        if distance >= _LEADER_FROM
+        for side, up in itertools.product((1, -1), (1, -1))
+    ]
+    return around + stacked
 
 
 def _leader_end(box: Bbox, x: float, y: float) -> tuple[float, float]:

@@ -112,6 +112,34 @@ def test_a_name_avoids_what_is_drawn():
     assert box.y0 > y or box.y1 < y
 
 
+def test_thin_lines_do_not_cross_the_names_of_points_that_lie_close():
+    """As in the lower right corner of accuracy against bits."""
+    points = [(9.5, 1.0), (9.6, 1.02), (9.55, 1.01), (9.5, 1.2), (9.52, 1.05)]
+    with figure_style():
+        figure = new_figure(5, 4)
+        axes = figure.subplots()
+        axes.set_xlim(0, 10)
+        axes.set_ylim(0, 10)
+        for point in points:
+            axes.plot(*point, "s")
+        labels = [
+            PointLabel(text=f"a network, method {index}", anchors=[point], color="k")
+            for index, point in enumerate(points)
+        ]
+        written = place_labels(axes, labels)
+        figure.draw_without_rendering()
+        boxes = [Text.get_window_extent(text) for text in written]
+        leaders = [text for text in axes.texts if text not in written]
+        assert len(leaders) >= 2
+        for leader in leaders:
+            path = leader.arrow_patch.get_path().vertices
+            ends = leader.arrow_patch.get_transform().transform(path)
+            along = ends[0] + np.linspace(0, 1, 200)[:, None] * (ends[-1] - ends[0])
+            assert not any(
+                box.shrunk(0.98, 0.9).contains(*pixel) for box in boxes for pixel in along
+            )
+
+
 def test_no_names_are_no_work():
     figure = new_figure()
     axes = figure.subplots()
