@@ -86,8 +86,8 @@ def draw_ledgers(ledgers: Sequence[NetworkLedger], *, note: str = "") -> Figure:
         axes.legend(
             handles=[found[name] for name in colors if name in found],
             loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=axes.transAxes + below,
-            ncols=_LEGEND_COLUMNS, columnspacing=1.0, handlelength=1.0, borderaxespad=0,
-            borderpad=0, labelcolor=MUTED, fontsize=6.5,
+            ncols=_LEGEND_COLUMNS, columnspacing=0.8, handlelength=1.0, handletextpad=0.4,
+            borderaxespad=0, borderpad=0, labelcolor=MUTED, fontsize=6.5,
         )  # fmt: skip
     add_note(figure, note, "Shares stand in the order of the names, column by column.")
     return figure

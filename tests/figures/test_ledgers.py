@@ -53,6 +53,17 @@ def test_layers_are_in_the_order_of_the_network_and_all_are_named():
     assert set(named(parts)) == {"support", "values", "head and end", "marks"}
 
 
+def test_the_names_of_a_deep_network_stay_on_the_page():
+    layers = [*(f"conv{index}" for index in range(1, 9)), "fc1", "fc2"]
+    bits = {"support": 3.0, "values": 10.0, "scales, shifts, bias": 1.0}
+    rows = dict.fromkeys(layers, bits) | {"head and end": {"head and end": 1.0}}
+    with figure_style():
+        figure = draw_ledgers([NetworkLedger(label="s-fc, β-lasso, β = 50", rows=rows)])
+        figure.draw_without_rendering()
+        for axes in figure.axes[1:]:
+            assert axes.get_legend().get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_large_shares_have_their_percentage():
     layers = draw([LARGE]).axes[2]
     assert [text.get_text() for text in layers.texts] == ["75", "25"]

@@ -135,8 +135,6 @@ def _sentence(judgement: Judgement, effects: Sequence[Effect]) -> str:
     named = "; ".join(map(effect_text, chosen[:_NAMED]))
     more = f"; and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     start = (
-        "The other way, beyond its error:"
-        if wanted is Outcome.REVERSED
-        else "Too close to its error to tell:"
+        "The other way, beyond its error:" if wanted is Outcome.REVERSED else "Too close to call:"
     )
     return f"{start} {named}{more}."

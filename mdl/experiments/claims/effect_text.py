@@ -12,12 +12,14 @@ def effect_text(effect: Effect) -> str:
 
 
 def wanted_text(effect: Effect) -> str:
-    """What was asked of an effect where it is more than "above none"; "" where it is not.
+    """What decides about an effect where it is not "above none", by the interval; "" where it is.
 
     The text starts with a comma, to stand behind the numbers.
     """
     if effect.within is not None:
         return f", within ∓{100 * effect.within:g} points is the same"
+    if effect.unit is Unit.TAU:
+        return f", as far from 0 in {100 * effect.p_value:.2g} % of all orders"
     plain = 1.0 if effect.unit is Unit.RATIO else 0.0
     if effect.above == plain:
         return ""

@@ -28,6 +28,9 @@ def test_effects_in_words() -> None:
     assert effect_text(effect()) == "a over b +1.23 (−0.10 to +2.00)"
     assert effect_text(effect(within=0.02)).endswith(", within ∓2 points is the same")
     assert effect_text(effect(above=0.02)).endswith(", above +2.00 was asked")
+    orders = effect(unit=Unit.TAU, estimate=0.36, p_value=0.2749)
+    assert effect_text(orders).startswith("a over b +0.36")
+    assert effect_text(orders).endswith(", as far from 0 in 27 % of all orders")
     ratio = effect(unit=Unit.RATIO, estimate=2.0, low=1.5, high=1234.0, above=1.0)
     assert effect_text(ratio) == "a over b ×2.00 (×1.50 to ×1,234)"
 
