@@ -13,7 +13,7 @@ from mdl.experiments.tables import Table
 ROOT = Path(__file__).parents[3]
 STORE = ResultStore(ROOT / "results" / "laptop")
 CIFAR = "../shared/data/cifar10"
-SHOWN = [(CIFAR, "table1"), (CIFAR, "table2"), (CIFAR, "claims"), (CIFAR, "mdl-view"), (CIFAR, "figure5")]
+SHOWN = [(CIFAR, name) for name in ("table1", "table2", "claims", "mdl-view", "figure5")]
 
 
 def cells(line: str) -> list[str]:
