@@ -99,12 +99,13 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
                 "kernel": step.kernel_size,
                 "weights": sum(step.results[0].num_weights.values()) if step.results else None,
                 "nonzeros": seed_mean(nonzeros),
+                "train": seed_mean([result.train.accuracy for result in step.results]),
                 "test": seed_mean([result.test.accuracy for result in step.results]),
             }
         )
     notes = (
-        f"Data: {data}. Test accuracy of resnet18 in percent after "
-        f"{epochs_text(scale.short_epochs)}"
+        f"Data: {data}. Accuracy of resnet18 in percent after {epochs_text(scale.short_epochs)}; "
+        "the training images without augmentation"
         + ("." if scale.tunes_all else ", settings not chosen by validation."),
         scale_note(_on_fewer_images(scale), ("resnet18",)),
         tuned_note(scale, "kernel size"),
@@ -119,6 +120,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
             Column(key="kernel", title="kernel", kind="count"),
             Column(key="weights", title="weights", kind="count"),
             Column(key="nonzeros", title="nonzeros", kind="count"),
+            Column(key="train", title="training (%)", kind="percent"),
             Column(key="test", title="test (%)", kind="percent"),
         ),
         rows=tuple(rows),

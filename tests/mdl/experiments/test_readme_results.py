@@ -1,5 +1,6 @@
 """What README shows of `results/laptop` is what the stored results say, cell by cell."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,13 @@ def test_the_tables_of_the_readme_are_drawn_from_the_results(source, name, shown
 def test_the_readme_has_no_other_table_of_results(shown) -> None:
     titles = {table.title for source, name in SHOWN for table in drawn(source, name)}
     assert set(shown) <= titles
+
+
+def test_the_readme_says_how_many_runs_there_are_and_how_long_they_took() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    (found,) = re.findall(
+        r"The store holds (\d+) of \d+ runs so far, ([\d.]+) hours of training", text
+    )
+    results = STORE.all()
+    hours = sum(result.seconds for result in results) / 3600
+    assert found == (str(len(results)), f"{hours:.1f}")

@@ -40,7 +40,7 @@ def test_every_part_is_measured(dtype: torch.dtype, with_input_gradient: bool) -
 
 @pytest.mark.parametrize("with_input_gradient", [True, False])
 def test_typical_costs_are_those_of_a_step(with_input_gradient: bool) -> None:
-    """By hand for (3, 2) and a batch of 5; and they grow with the batch alone."""
+    """By hand for (3, 2) and a batch of 5."""
     costs = typical_costs((3, 2), batch=5, with_input_gradient=with_input_gradient)
     products = 3 if with_input_gradient else 2
     assert costs.dense == pytest.approx(14e-12 * products * 6 * 5)
