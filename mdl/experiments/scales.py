@@ -137,7 +137,7 @@ _LAPTOP = Scale(
     short_epochs=15,
     long_epochs=60,
     short_seeds=(0, 1, 2),
-    long_seeds=(0, 1),
+    long_seeds=(0, 1, 2),
     batch_size=512,
     resnet_batch_size=128,
     screening=ScreeningGrid(epochs=3, l1=_L1, widths=(4, 8, 16, 32), rates=_RATES),
