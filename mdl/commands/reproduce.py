@@ -1,5 +1,6 @@
 """`mdl reproduce`: the paper's tables and figures from stored runs, training what is missing."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -82,6 +83,7 @@ def reproduce(
     """
     if dry_run and only_draw:
         raise typer.BadParameter("choose one of --dry-run and --only-draw")
+    _check_folders(store, out, only_draw=only_draw)
 
     from mdl.experiments.artefacts.names import chosen_names
     from mdl.experiments.scales import scale_on
@@ -93,14 +95,13 @@ def reproduce(
         raise typer.BadParameter(str(error)) from error
 
     from mdl.experiments.artefacts.catalogue import ARTEFACTS
+    from mdl.experiments.image_check import lost_images, without_results
     from mdl.experiments.result_store import ResultStore
 
     artefacts = [ARTEFACTS[name] for name in asked]
     results = ResultStore(store)
-    options = [f"--scale {scale.value}", *(f"--data {source}" for source in data or ())]
-    if store != _STORE:
-        options.append(f"--store {store}")
-    again = f"mdl reproduce {' '.join((*names, *options))}"
+    options = _options(data or [], store, precision)
+    again = _command(names, scale, options)
     if dry_run:
         from mdl.experiments.dry_run import plan_dry_run, print_dry_run
 
@@ -110,6 +111,7 @@ def reproduce(
         else:
             print_dry_run(plan)
             console.print_next(again)
+        _print_notes(lost_images(chosen))
         return
 
     from mdl.experiments.reproduction import draw_all, print_drawn, train_all
@@ -121,9 +123,9 @@ def reproduce(
 
         engine = LocalEngine(workers=workers, threads=threads, device=device)
         ended = train_all(artefacts, chosen, results, engine)
-    if ended.signal_number is not None:
-        console.stderr().print("Stopped; all is saved. The same command goes on.", markup=False)
-        raise typer.Exit(128 + ended.signal_number)
+        if ended.signal_number is not None:
+            console.stderr().print("Stopped; all is saved. The same command goes on.", markup=False)
+            raise typer.Exit(128 + ended.signal_number)
     sources = (Path(one.data.source).name for one in chosen.by_data_set())
     folder = store / "-".join((chosen.name, *sources)) if out is None else out
     drawn = draw_all(artefacts, chosen, results, folder)
@@ -131,9 +133,45 @@ def reproduce(
         console.print_json(drawn.as_json() | {"scale": chosen.name, "failed": ended.failed})
     else:
         print_drawn(drawn)
-        console.print_next(
-            f"{again} --dry-run" if any(drawn.num_missing.values()) else "mdl reproduce claims"
-        )
+        is_whole = not any(drawn.num_missing.values())
+        console.print_next(_after(asked, scale, options) if is_whole else f"{again} --dry-run")
+    if only_draw and any(drawn.num_missing.values()):
+        _print_notes(without_results(chosen, results))
     for key, message in ended.failed.items():
         console.stderr().print(f"error: run {key} failed: {message}", markup=False)
     raise typer.Exit(1 if ended.failed else 0)
+
+
+def _check_folders(store: Path, out: Path | None, *, only_draw: bool) -> None:
+    for option, folder in (("--store", store), ("--out", out)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise typer.BadParameter(f"{option} {folder} is not a folder")
+    if only_draw and store != _STORE and not store.exists():
+        raise typer.BadParameter(
+            f"--store {store} is not there; pass the folder of an earlier reproduction, or leave "
+            "out --only-draw"
+        )
+
+
+def _print_notes(notes: list[str]) -> None:
+    for note in notes:
+        console.stderr().print(f"note: {note}", markup=False)
+
+
+def _options(data: list[str], store: Path, precision: Precision) -> list[str]:
+    options = [part for source in data for part in ("--data", source)]
+    if store != _STORE:
+        options += ["--store", str(store)]
+    return options if precision is Precision.bf16 else [*options, "--precision", precision.value]
+
+
+def _command(names: list[str], scale: ScaleName, options: list[str]) -> str:
+    return shlex.join(["mdl", "reproduce", *names, "--scale", scale.value, *options])
+
+
+def _after(drawn: list[str], scale: ScaleName, options: list[str]) -> str:
+    """What to run once all of these are drawn: the claims, then everything, then a larger scale."""
+    if "claims" not in drawn:
+        return _command(["claims"], scale, options)
+    larger = ScaleName.laptop if scale is ScaleName.smoke else ScaleName.paper
+    return f"{_command(['all'], larger, options)} --dry-run"

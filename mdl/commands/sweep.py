@@ -239,7 +239,7 @@ def _make_engine(
         from mdl.experiments.ray_engine import RayEngine
     except ModuleNotFoundError as error:
         raise typer.BadParameter(
-            f"ray needs the package {error.name}; install it with pip install 'mdl[ray]'",
+            f"ray needs the package {error.name}; install it with pip install 'ray[tune]'",
             param_hint="--engine",
         ) from error
     return RayEngine(

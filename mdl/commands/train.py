@@ -188,7 +188,7 @@ def train(
         list[Log] | None,
         typer.Option(
             help="Log every epoch to TensorBoard or Weights & Biases too; may be given again. "
-            "Needs the extra of that name: pip install 'mdl\\[wandb]'.",
+            "Needs the package of that name: pip install wandb.",
             rich_help_panel=RUN,
         ),
     ] = None,

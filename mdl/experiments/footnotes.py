@@ -39,8 +39,12 @@ def epochs_text(number: int) -> str:
     return f"{number:,} epoch{'' if number == 1 else 's'}"
 
 
-def seed_note(*seeds: Sequence[int]) -> str:
+def seed_note(*seeds: Sequence[int], is_whole: bool = True) -> str:
     """How many seeds there are, and what ± means.
+
+    Args:
+        *seeds: Those asked for, a list for each kind of run.
+        is_whole: Whether all runs are there.
 
     >>> seed_note((0, 1, 2), (0,))
     'Means over 3 seeds, or 1; ± is half the t interval at 95 %; one seed has none.'
@@ -49,8 +53,9 @@ def seed_note(*seeds: Sequence[int]) -> str:
     if counts == ["1"]:
         return "One seed, so no interval."
     of = f"{counts[0]} seeds" + "".join(f", or {each}" for each in counts[1:])
-    single = "; one seed has none" if "1" in counts else ""
-    return f"Means over {of}; ± is half the t interval at 95 %{single}."
+    single = "; one seed has none" if "1" in counts or not is_whole else ""
+    means = "Means over" if is_whole else "Means over at most"
+    return f"{means} {of}; ± is half the t interval at 95 %{single}."
 
 
 def missing_note(runs: RunPlan) -> str:

@@ -1,11 +1,15 @@
 """Before hours of training: can the images be read, and are they those of the stored results?"""
 
 from collections.abc import Iterable
+from pathlib import PurePath
 
+from mdl.experiments.result_store import ResultStore
 from mdl.experiments.results import Results, images_of
+from mdl.experiments.scale import Scale
 from training.config import TrainConfig
 from training.data import load_dataset
 from training.errors import DataError
+from training.sources import find_source
 
 
 def check_images(configs: Iterable[TrainConfig], found: Results) -> None:
@@ -27,3 +31,35 @@ def check_images(configs: Iterable[TrainConfig], found: Results) -> None:
                 f"--data {data.source}: these are not the images of the stored result {known.key} "
                 f"({known.data_name}); pass --store with another folder, or the data it was made of"
             )
+
+
+def lost_images(scale: Scale) -> list[str]:
+    """A sentence for each data set whose images are not where its source says; nothing is read.
+
+    A name of the hub is believed.
+    """
+    notes = []
+    for one in scale.by_data_set():
+        if one.data.is_generated:
+            continue
+        try:
+            find_source(one.data.source)
+        except DataError as error:
+            notes.append(str(error))
+    return notes
+
+
+def without_results(scale: Scale, store: ResultStore) -> list[str]:
+    """A sentence for each data set on which the store has no result at all.
+
+    Raises:
+        StoreError: A file of the store is damaged.
+    """
+    there = sorted({PurePath(result.config.data.source).name for result in store.all()})
+    return [
+        f"{store.root} has no result on {one.data.source}, only on {', '.join(there)}"
+        if there
+        else f"{store.root} has no result yet"
+        for one in scale.by_data_set()
+        if PurePath(one.data.source).name not in there
+    ]

@@ -170,5 +170,5 @@ def _broken(path: Path, why: object) -> StoreError:
     reason = " ".join(str(why).split())
     return StoreError(
         f"{os.fspath(path)} is damaged or of another version ({reason}); delete it, and it is "
-        "made again from its run"
+        "made again: from its run where the store has that, else by training"
     )

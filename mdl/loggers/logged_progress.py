@@ -39,7 +39,7 @@ def check_logs(names: Sequence[str]) -> None:
         if found is None or found.origin is None:  # A mere folder of that name, as W&B makes them.
             raise OptionError(
                 f"--log-to {name} needs the package {name}, which is not installed: "
-                f"pip install 'mdl[{name}]'"
+                f"pip install {name}"
             )
     if "wandb" in names:
         try:

@@ -74,7 +74,7 @@ class Figure3(Artefact):
         notes = (
             f"s-fc by β-lasso, β = 50, after {epochs_text(scale.long_epochs)}.",
             scale_note(scale, (CHOSEN_NETWORK,)),
-            seed_note(scale.long_seeds),
+            seed_note(scale.long_seeds, is_whole=not runs.missing),
             missing_note(runs),
         )
         return [

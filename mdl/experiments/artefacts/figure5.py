@@ -109,7 +109,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         + ("." if scale.tunes_all else ", settings not chosen by validation."),
         scale_note(_on_fewer_images(scale), ("resnet18",)),
         tuned_note(scale, "kernel size"),
-        seed_note(scale.ladder_seeds),
+        seed_note(scale.ladder_seeds, is_whole=not runs.missing),
         missing_note(runs),
     )
     return Table(

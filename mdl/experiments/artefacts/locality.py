@@ -101,7 +101,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         "over filters; by chance: the same filters with their pixels shuffled. Of random supports "
         "5 % count as local.",
         scale_note(scale, FULLY_CONNECTED),
-        seed_note(scale.long_seeds),
+        seed_note(scale.long_seeds, is_whole=not runs.missing),
         missing_note(runs),
     )
     return Table(

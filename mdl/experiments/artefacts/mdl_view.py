@@ -100,7 +100,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         f"Data: {data}, after {epochs_text(scale.long_epochs)}. Bits: the shortest of our codes at "
         "16 bits a number, as the decoder consumed them. Bound: on the true error, at 95 %.",
         scale_note(scale, FULLY_CONNECTED),
-        seed_note(scale.long_seeds),
+        seed_note(scale.long_seeds, is_whole=not runs.missing),
         missing_note(runs),
     )
     return Table(

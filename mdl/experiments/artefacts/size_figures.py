@@ -120,7 +120,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         "training images without augmentation.",
         scale_note(scale, ()),
         tuned_note(scale, "size"),
-        seed_note(scale.ladder_seeds),
+        seed_note(scale.ladder_seeds, is_whole=not runs.missing),
         missing_note(runs),
     )
     return Table(

@@ -85,7 +85,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         + ("." if scale.tunes_all else " with the same settings (none chosen)."),
         scale_note(scale, ("d-fc", "s-fc", "3-fc")),
         tuned_note(scale, "number of epochs"),
-        seed_note(scale.short_seeds, scale.long_seeds),
+        seed_note(scale.short_seeds, scale.long_seeds, is_whole=not runs.missing),
         "Paper: Table 1; differences in points. The sizes printed for d-local (3.42 M) and d-fc "
         "(256 M beside 1.45 M) are slips: mdl scaling shows why."
         if column

@@ -90,7 +90,7 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
         f"Data: {data}. Test accuracy in percent after {epochs_text(scale.long_epochs)}.",
         chosen,
         scale_note(scale, ("s-fc", "3-fc")),
-        seed_note(scale.long_seeds),
+        seed_note(scale.long_seeds, is_whole=not runs.missing),
         "Paper: Table 2; differences in points. Cited rows are other authors' as Table 2 has them."
         if column
         else "The paper has no such data set, so there is nothing to compare with.",

@@ -42,6 +42,13 @@ def _short_six(lineup: Lineup) -> Groups:
 
 
 def _gaps(groups: Groups) -> Findings:
+    unmet = tuple(
+        f"{family}-conv is no better than {family}-local here: {100 * conv:.2f} % and "
+        f"{100 * local:.2f} %."
+        for family in _FAMILIES
+        if (conv := groups[f"{family}-conv"].test.mean)
+        <= (local := groups[f"{family}-local"].test.mean)
+    )
     return Findings(
         comparisons=tuple(
             accuracy_effect(
@@ -53,7 +60,8 @@ def _gaps(groups: Groups) -> Findings:
                 ],
             )
             for family in _FAMILIES
-        )
+        ),
+        unmet=unmet,
     )
 
 

@@ -92,6 +92,8 @@ def _verdict(claim: Claim, scale: Scale, found: Results, *, name: str) -> Verdic
         unmet = (*_unlearned(claim, groups), *findings.unmet)
         judgement = Judgement.NOT_AT_THIS_SCALE if unmet else combine(effects)
         sentence = " ".join(unmet) if unmet else _sentence(judgement, effects)
+        if max(len(group.seeds) for group in groups.values()) == 1:
+            sentence += " One seed: its own spread is not in the intervals."
     return Verdict(
         number=claim.number,
         name=claim.name,

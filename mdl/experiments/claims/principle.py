@@ -46,6 +46,7 @@ def _description(groups: Groups) -> Findings:
             ),
         ),
         notes=(
+            "Networks: those of Table 1, and s-fc by β-lasso with the paper's β = 50.",
             f"From short to long: {_names(by_bits)}.",
             f"From small to large test error: {_names(by_error)}.",
             "Bits: the shortest of our codes, as the decoder consumed them. τ is 1 where the two "

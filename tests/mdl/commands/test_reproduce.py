@@ -11,6 +11,11 @@ GLYPHS = ("--scale", "smoke", "--data", "glyphs", "--device", "cpu")
 FAST = ("--workers", "2", "--threads", "1")
 
 
+def words_of(stderr: str) -> str:
+    """What is in a box, on one line."""
+    return " ".join(stderr.translate(str.maketrans("│╭╮╰╯─", " " * 6)).split())
+
+
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
     """Figure 3 at smoke size, trained here: two trials, then a run with the better settings."""
@@ -69,7 +74,7 @@ def test_only_drawing_leaves_dashes(mdl, tmp_path) -> None:
         "--out", str(out),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Missing: 35 of 35 runs" in done.stdout
+    assert "Missing: 42 of 42 runs" in done.stdout
     assert "88.84" in done.stdout  # the paper's own figures are there all the same
     assert (out / "table1.csv").exists() and not (out / "figure2.png").exists()
     assert "--dry-run" in done.stdout.splitlines()[-1]
@@ -106,8 +111,48 @@ def test_a_dry_run_as_json(mdl, tmp_path) -> None:
 def test_mistakes_are_one_clear_line(mdl, arguments, code, words, tmp_path) -> None:
     done = mdl("reproduce", *arguments, "--store", str(tmp_path))
     assert done.returncode == code
-    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert words in words_of(done.stderr)
     assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("option", ["--store", "--out"])
+def test_a_file_is_no_folder(mdl, option, tmp_path) -> None:
+    (tmp_path / "file").write_text("kept")
+    done = mdl("reproduce", "table3", option, str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert words_of(done.stderr).endswith("file is not a folder")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_store_that_is_not_there_cannot_be_drawn(mdl, tmp_path) -> None:
+    done = mdl("reproduce", "table1", "--only-draw", "--store", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert "is not there; pass the folder of an earlier reproduction" in words_of(done.stderr)
+
+
+def test_a_data_set_without_any_result_is_said(mdl, reproduced) -> None:
+    store, _, _ = reproduced
+    done = mdl("reproduce", "table1", "--only-draw", "--data", "cifr10", "--store", str(store))
+    assert done.returncode == 0
+    assert done.stderr == f"note: {store} has no result on cifr10, only on glyphs\n"
+
+
+def test_a_dry_run_says_where_there_are_no_images(mdl, tmp_path) -> None:
+    done = mdl(
+        "reproduce", "table1", "--dry-run", "--data", "./none", "--store", str(tmp_path), "--json"
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("note: no data at './none'")
+    assert len(json.loads(done.stdout)["runs"]) == 42
+
+
+def test_what_to_run_next_keeps_the_options(mdl, reproduced) -> None:
+    store, _, _ = reproduced
+    done = mdl("reproduce", "figure3", *GLYPHS, "--store", str(store))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].strip() == (
+        f"mdl reproduce claims --scale smoke --data glyphs --store {store}"
+    )
 
 
 def test_a_broken_result_is_named(mdl, reproduced, tmp_path) -> None:

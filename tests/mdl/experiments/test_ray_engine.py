@@ -27,7 +27,7 @@ from mdl.options import Device
 from training.config import DataConfig, TrainConfig
 
 pytestmark = pytest.mark.skipif(
-    find_spec("ray") is None, reason="Ray is not installed; pip install 'mdl[ray]'"
+    find_spec("ray") is None, reason="Ray is not installed; pip install 'ray[tune]'"
 )
 
 TINY = DataConfig(image_size=8, num_train=120, num_test=40, validation=20)

@@ -14,7 +14,10 @@ from mdl.experiments.tables import Table
 ROOT = Path(__file__).parents[3]
 STORE = ResultStore(ROOT / "results" / "laptop")
 CIFAR = "../shared/data/cifar10"
-SHOWN = [(CIFAR, name) for name in ("table1", "table2", "claims", "mdl-view", "figure5")]
+SHOWN = [
+    *((CIFAR, name) for name in ("table1", "table2", "claims", "mdl-view", "figure5")),
+    *(("glyphs", name) for name in ("table1", "table2")),
+]
 
 
 def cells(line: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from mdl.loggers.tensorboard import TensorBoardLogger, log_folder
 
-pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install 'mdl[test]'")
+pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install tensorboard")
 
 from tensorboard.backend.event_processing.event_accumulator import (
     TENSORS,

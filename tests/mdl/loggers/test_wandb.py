@@ -13,7 +13,7 @@ import pytest
 from mdl.loggers.wandb import WandbLogger, check_login, memory_file
 from tests.mdl.loggers.wandb_files import configuration, history
 
-wandb = pytest.importorskip("wandb", reason="wandb is not installed: pip install 'mdl[wandb]'")
+wandb = pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
 
 SMALL = (
     "train", "s-fc", "--image-size", "8", "--num-train", "256", "--num-test", "64",

@@ -99,6 +99,15 @@ def test_depth_that_does_not_help_at_all_decides_nothing(world: Callable[..., Wo
     assert verdict.sentence.startswith("Depth does not help with weight sharing here")
 
 
+def test_gaps_are_not_judged_where_sharing_weights_does_not_help(
+    world: Callable[..., World],
+) -> None:
+    accuracy = shifted(world().accuracy, lambda config: config.network == "d-conv", -0.1)
+    verdict = verdicts(world(accuracy=accuracy, spread=0.0))[9]
+    assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
+    assert verdict.sentence == "d-conv is no better than d-local here: 80.00 % and 82.00 %."
+
+
 def test_the_papers_own_figures_stand_beside(world: Callable[..., World]) -> None:
     found = verdicts(world())
     first = [effect.published for effect in found[1].effects]
@@ -111,7 +120,9 @@ def test_the_papers_own_figures_stand_beside(world: Callable[..., World]) -> Non
     assert [effect.published for effect in found[10].effects] == pytest.approx(
         [0.0196, 0.0440, 0.0702]
     )
-    assert [effect.published for effect in found[11].effects] == pytest.approx([0.0358, 0.0799])
+    assert [effect.published for effect in found[11].effects] == pytest.approx(
+        [0.0358, 0.0799, 0.0351, 0.1501]
+    )
     assert found[1].effects[1].source == "Table 1, 4000 epochs; Table 2, 4000 epochs"
 
 
@@ -152,9 +163,11 @@ def test_without_results_nothing_is_judged(world: Callable[..., World]) -> None:
 def test_one_seed_of_each_group_is_enough_for_a_verdict(world: Callable[..., World]) -> None:
     found = verdicts(world(is_there=lambda config: config.seed == 0, spread=0.0))
     assert found[11].judgement is Judgement.REPRODUCED
-    assert found[11].num_missing == 6
+    assert found[11].num_missing == 3 * (len(LAPTOP.short_seeds) + len(LAPTOP.long_seeds) - 2)
+    assert found[11].sentence.endswith(" One seed: its own spread is not in the intervals.")
+    assert "One seed" not in verdicts(world())[11].sentence
     assert {effect.basis for effect in found[11].effects} == {"test images alone, one seed"}
-    assert found[11].seeds == {"s-fc": (0,), "3-fc": (0,), "d-fc": (0,)}
+    assert set(found[11].seeds.values()) == {(0,)} and len(found[11].seeds) == 6
 
 
 def test_a_grid_with_a_gap_decides_nothing(world: Callable[..., World]) -> None:
