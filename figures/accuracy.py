@@ -80,12 +80,14 @@ class FittingPoint:
             largest size.
         best_test: The highest test accuracy (mean over seeds) of that size and larger ones.
         reached: Whether a size reaches the training accuracy.
+        is_least: Whether that is the smallest size of all, so that fewer might do.
     """
 
     network: str
     num_weights: int
     best_test: float
     reached: bool
+    is_least: bool
 
 
 def fitting_point(family: Family, fit_accuracy: float) -> FittingPoint | None:
@@ -93,7 +95,7 @@ def fitting_point(family: Family, fit_accuracy: float) -> FittingPoint | None:
 
     >>> sizes = [SizePoint(num_weights=10**n, train=(n / 4,), test=(n / 8,)) for n in (1, 2, 3)]
     >>> fitting_point(Family(network="s-conv", points=tuple(sizes)), 0.5)
-    FittingPoint(network='s-conv', num_weights=100, best_test=0.375, reached=True)
+    FittingPoint(network='s-conv', num_weights=100, best_test=0.375, reached=True, is_least=False)
     """
     points = family.sorted_points()
     if not points:
@@ -106,6 +108,7 @@ def fitting_point(family: Family, fit_accuracy: float) -> FittingPoint | None:
         num_weights=smallest.num_weights,
         best_test=max(spread(point.test).mean for point in larger),
         reached=bool(fitting),
+        is_least=bool(fitting) and smallest is points[0],
     )
 
 
@@ -267,4 +270,7 @@ def _fit_note(panels: Sequence[SizePanel], points: Sequence[FittingPoint]) -> st
     note = f"Right: to fit is a training accuracy of at least: {levels}."
     if not all(point.reached for point in points):
         note += " An arrow head: no size trained reaches it, so more are needed."
+    if any(point.is_least for point in points):
+        least = ", ".join(dict.fromkeys(point.network for point in points if point.is_least))
+        note += f" Fewer than the fewest trained might do for {least}."
     return note

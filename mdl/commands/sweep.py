@@ -50,7 +50,9 @@ class EngineName(StrEnum):
 def sweep(
     network: Annotated[
         str,
-        typer.Argument(help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc or resnet18."),
+        typer.Argument(
+            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18 or tiny-conv."
+        ),
     ],
     grid: Annotated[
         GridName,

@@ -109,7 +109,7 @@ def print_dry_run(plan: DryRun) -> None:
     """Print the runs, then the totals by artefact."""
     console.print_table(
         "Runs, in the order of training",
-        ("run", "for", "", "weights", "TFLOP", "time here"),
+        ("run", "for", "state", "weights", "TFLOP", "time here"),
         [
             (
                 _label(run.config),

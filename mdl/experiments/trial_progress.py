@@ -109,7 +109,7 @@ def describe_trial(config: TrainConfig) -> str:
 
     >>> config = TrainConfig(network="s-fc", base_channels=8, l1_conv=1e-4, l1_fc=2e-5)
     >>> describe_trial(config)
-    's-fc α=8 beta-lasso β 50 λ 1e-4/2e-5 1 epochs seed 0'
+    's-fc α=8 beta-lasso β 50 λ 1e-4/2e-5 η 0.1 1 epoch seed 0'
     """
     width = f"h={config.hidden_units}" if config.network == "3-fc" else f"α={config.base_channels}"
     parts = [config.network, width]
@@ -120,7 +120,12 @@ def describe_trial(config: TrainConfig) -> str:
         parts.append(f"β {config.beta:g} λ {_short(config.l1_conv)}/{_short(config.l1_fc)}")
     else:
         parts.append(f"momentum {config.momentum:g} decay {_short(config.weight_decay)}")
-    parts += [f"{config.epochs} epochs", f"seed {config.seed}"]
+    parts.append(f"η {config.lr:g}")
+    if config.data.num_train is not None:
+        parts.append(f"{config.data.num_train:,} images")
+    if config.data.permute_pixels is not None:
+        parts.append("permuted")
+    parts += [f"{config.epochs} epoch{'' if config.epochs == 1 else 's'}", f"seed {config.seed}"]
     return " ".join(parts)
 
 

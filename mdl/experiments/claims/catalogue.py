@@ -122,9 +122,20 @@ def _unlearned(claim: Claim, groups: Groups) -> tuple[str, ...]:
     )
 
 
+def _closeness(effect: Effect) -> tuple[float, float]:
+    """The larger, the closer a call. P-values have a floor; there, distance over width decides."""
+    distance = (
+        effect.estimate - effect.above
+        if effect.within is None
+        else effect.within - abs(effect.estimate)
+    )
+    width = effect.high - effect.low
+    return effect.p_value, -distance / width if width else -math.inf
+
+
 def _sentence(judgement: Judgement, effects: Sequence[Effect]) -> str:
     if judgement is Judgement.REPRODUCED:
-        closest = effect_text(max(effects, key=lambda effect: effect.p_value))
+        closest = effect_text(max(effects, key=_closeness))
         if len(effects) == 1:
             return f"It goes the paper's way, beyond its error: {closest}."
         many = "Both" if len(effects) == 2 else f"All {len(effects)}"

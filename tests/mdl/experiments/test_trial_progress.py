@@ -40,7 +40,7 @@ def test_a_line_a_trial_says_about_how_long_the_rest_takes(
         progress.on_failed(configs[1], "no memory", is_last_try=True)
         progress.on_finished(result_of(configs[2]))
     lines = capsys.readouterr().err.splitlines()
-    name = "s-fc α=8 beta-lasso β 50 λ 1e-4/2e-5"
+    name = "s-fc α=8 beta-lasso β 50 λ 1e-4/2e-5 η 0.1"
     assert lines == [
         # 20 of 100 epochs took 150 s.
         f"[1/3] {name} 20 epochs seed 0: test 61.2 %, 145 s (about 10 min left)",
@@ -64,6 +64,6 @@ def test_trials_of_other_kinds_are_told_apart() -> None:
     sgd = replace(CONFIG, method="sgd", l1_conv=0.0, l1_fc=0.0, momentum=0.9, weight_decay=1e-3)
     resnet = replace(sgd, network="resnet18", kernel_size=5)
     wide = replace(sgd, network="3-fc", base_channels=None, hidden_units=64, momentum=0.0)
-    assert describe_trial(sgd) == "s-fc α=8 sgd momentum 0.9 decay 1e-3 20 epochs seed 0"
+    assert describe_trial(sgd) == "s-fc α=8 sgd momentum 0.9 decay 1e-3 η 0.1 20 epochs seed 0"
     assert describe_trial(resnet).startswith("resnet18 α=8 kernel 5 sgd")
     assert describe_trial(wide).startswith("3-fc h=64 sgd momentum 0 decay 1e-3")

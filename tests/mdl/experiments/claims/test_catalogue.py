@@ -108,6 +108,15 @@ def test_gaps_are_not_judged_where_sharing_weights_does_not_help(
     assert verdict.sentence == "d-conv is no better than d-local here: 80.00 % and 82.00 %."
 
 
+def test_the_closest_call_is_named_where_no_p_value_tells(world: Callable[..., World]) -> None:
+    accuracies = {"resnet18": 0.97, "d-conv": 0.90, "s-conv": 0.85, "3-fc": 0.60}
+    there = world(accuracy=lambda config: accuracies.get(config.network, 0.8), spread=0.0)
+    verdict = verdicts(there)[13]
+    assert len({effect.p_value for effect in verdict.effects}) == 1
+    assert verdict.effects[0].label.startswith("resnet18 over d-conv")
+    assert "the closest call: d-conv over s-conv" in verdict.sentence
+
+
 def test_the_papers_own_figures_stand_beside(world: Callable[..., World]) -> None:
     found = verdicts(world())
     first = [effect.published for effect in found[1].effects]
