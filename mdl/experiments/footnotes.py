@@ -8,6 +8,7 @@ from mdl.experiments.run_result import RunResult
 from mdl.experiments.scale import Scale
 from mdl.experiments.scales import SIZED, reductions
 from mdl.experiments.trial_progress import describe_trial
+from mdl.experiments.wording import epochs_text
 from training.config import TrainConfig
 
 _NAMED = 4
@@ -28,15 +29,6 @@ def settings_text(config: TrainConfig) -> str:
     if config.method == "sgd":
         return f"SGD {config.momentum:g}, {config.weight_decay:g}{rest}"
     return f"β = {config.beta:g}, λ = {config.l1_conv:g}, {config.l1_fc:g}{rest}"
-
-
-def epochs_text(number: int) -> str:
-    """A number of epochs in words.
-
-    >>> epochs_text(1), epochs_text(4000)
-    ('1 epoch', '4,000 epochs')
-    """
-    return f"{number:,} epoch{'' if number == 1 else 's'}"
 
 
 def seed_note(*seeds: Sequence[int], is_whole: bool = True) -> str:

@@ -7,6 +7,7 @@ from mdl import console
 from mdl.experiments.sparse_gain import Projection, SparseGain
 from mdl.experiments.tables import MISSING
 from mdl.experiments.trial_progress import duration
+from mdl.experiments.wording import epochs_text
 
 ASSUMPTION = (
     "A projection, not a measurement: every epoch beyond these runs is taken to last as long as "
@@ -68,7 +69,7 @@ def _print_times(gain: SparseGain) -> None:
             (f"before the first sparse layer (epoch {first})", gain.before),
             ("from then on", gain.after),
         ]
-    phases.append((f"the last tenth ({_epochs(gain.last.num_epochs)})", gain.last))
+    phases.append((f"the last tenth ({epochs_text(gain.last.num_epochs)})", gain.last))
     console.print_table(
         "Training time, seconds",
         ("", "epochs", "dense", "sparse", "dense / sparse"),
@@ -162,10 +163,6 @@ def _projection_lines(projection: Projection) -> list[str]:
         f"{projection.num_epochs:,} epochs: about {duration(projection.dense_seconds)} dense, "
         f"{duration(projection.sparse_seconds)} sparse, {_times(projection.ratio)}. {ASSUMPTION}"
     ]
-
-
-def _epochs(number: int) -> str:
-    return f"{number} epoch{'' if number == 1 else 's'}"
 
 
 def _times(ratio: float | None) -> str:

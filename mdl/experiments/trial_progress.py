@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from mdl.console import stderr
 from mdl.experiments.cost import expected_work
 from mdl.experiments.run_result import RunResult
+from mdl.experiments.wording import epochs_text
 from training.config import TrainConfig
 
 
@@ -125,7 +126,7 @@ def describe_trial(config: TrainConfig) -> str:
         parts.append(f"{config.data.num_train:,} images")
     if config.data.permute_pixels is not None:
         parts.append("permuted")
-    parts += [f"{config.epochs} epoch{'' if config.epochs == 1 else 's'}", f"seed {config.seed}"]
+    parts += [epochs_text(config.epochs), f"seed {config.seed}"]
     return " ".join(parts)
 
 

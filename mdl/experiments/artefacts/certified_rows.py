@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from figures.certified import LayerShares, SettingPanel, SharePoint, draw_certified_by_setting
 from mdl.experiments.artefact import Artefact, Store, stems
-from mdl.experiments.footnotes import data_name, epochs_text, missing_note, seed_note
+from mdl.experiments.footnotes import data_name, missing_note, seed_note
 from mdl.experiments.results import Results
 from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.run_result import RunResult
@@ -15,6 +15,7 @@ from mdl.experiments.scale import Scale
 from mdl.experiments.scales import reductions
 from mdl.experiments.screening_grid import factors
 from mdl.experiments.tables import Cell, Column, Table
+from mdl.experiments.wording import epochs_text
 
 NETWORK = "s-fc"
 

@@ -10,7 +10,6 @@ from mdl.experiments.artefact import Artefact, Store
 from mdl.experiments.artefacts.method_runs import BETA_LASSO, CHOSEN_NETWORK, method_runs
 from mdl.experiments.footnotes import (
     data_name,
-    epochs_text,
     figure_note,
     missing_note,
     scale_note,
@@ -23,6 +22,7 @@ from mdl.experiments.run_result import RunResult
 from mdl.experiments.scale import Scale
 from mdl.experiments.seed_mean import seed_mean
 from mdl.experiments.tables import Cell, Column, Table
+from mdl.experiments.wording import epochs_text
 
 TWINS = ("conv", "local")
 

@@ -13,7 +13,6 @@ from mdl.experiments.artefacts.compared_networks import (
 )
 from mdl.experiments.footnotes import (
     data_name,
-    epochs_text,
     figure_note,
     missing_note,
     scale_note,
@@ -25,6 +24,7 @@ from mdl.experiments.run_result import FilterLocality
 from mdl.experiments.scale import Scale
 from mdl.experiments.seed_mean import seed_mean
 from mdl.experiments.tables import Cell, Column, Table
+from mdl.experiments.wording import epochs_text
 
 _BY_SGD = ("s-local", "d-fc", "3-fc")
 

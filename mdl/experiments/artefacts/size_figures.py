@@ -15,7 +15,6 @@ from figures.accuracy import (
 from mdl.experiments.artefact import Artefact, Store, stems
 from mdl.experiments.footnotes import (
     data_name,
-    epochs_text,
     figure_note,
     missing_note,
     scale_note,
@@ -28,6 +27,7 @@ from mdl.experiments.run_plan import RunPlan
 from mdl.experiments.scale import Scale
 from mdl.experiments.seed_mean import seed_mean
 from mdl.experiments.tables import Cell, Column, Table
+from mdl.experiments.wording import epochs_text
 
 
 class SizeFigure(Artefact):

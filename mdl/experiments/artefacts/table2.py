@@ -12,7 +12,6 @@ from mdl.experiments.artefacts.method_runs import (
 )
 from mdl.experiments.footnotes import (
     data_name,
-    epochs_text,
     missing_note,
     scale_note,
     seed_note,
@@ -25,6 +24,7 @@ from mdl.experiments.run_result import RunResult
 from mdl.experiments.scale import Scale
 from mdl.experiments.seed_mean import seed_mean
 from mdl.experiments.tables import Cell, Column, Table, difference, filled, fraction
+from mdl.experiments.wording import epochs_text
 
 
 @dataclass(frozen=True, kw_only=True)

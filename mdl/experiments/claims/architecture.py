@@ -1,18 +1,16 @@
 """Claims 6, 9 and 10: depth, weight sharing and local connections, all by SGD."""
 
 from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
-from mdl.experiments.claims.groups import Groups, Lineup
+from mdl.experiments.claims.groups import LONG, SHORT, Groups, Lineup
 from mdl.experiments.paper_numbers import SOURCE_1
 
 _KINDS = ("conv", "local", "fc")
 _FAMILIES = ("d", "s")
-_SHORT, _LONG = "short", "long"
+_SIX = tuple(f"{family}-{kind}" for family in _FAMILIES for kind in _KINDS)
 
 
 def _six(lineup: Lineup, *, long: bool) -> Groups:
-    return by_label(
-        *(lineup.table1(f"{family}-{kind}", long=long) for family in _FAMILIES for kind in _KINDS)
-    )
+    return by_label(*(lineup.table1(network, long=long) for network in _SIX))
 
 
 def _long_six(lineup: Lineup) -> Groups:
@@ -66,11 +64,7 @@ def _gaps(groups: Groups) -> Findings:
 
 
 def _both_lengths(lineup: Lineup) -> Groups:
-    return {
-        f"{label}, {length}": group
-        for length in (_SHORT, _LONG)
-        for label, group in _six(lineup, long=length == _LONG).items()
-    }
+    return lineup.table1_both(_SIX)
 
 
 def _longer(groups: Groups) -> Findings:
@@ -79,10 +73,10 @@ def _longer(groups: Groups) -> Findings:
             accuracy_effect(
                 f"what longer training adds to s-{kind} over what it adds to d-{kind}",
                 [
-                    (1, groups[f"s-{kind}, {_LONG}"]),
-                    (-1, groups[f"s-{kind}, {_SHORT}"]),
-                    (-1, groups[f"d-{kind}, {_LONG}"]),
-                    (1, groups[f"d-{kind}, {_SHORT}"]),
+                    (1, groups[f"s-{kind}, {LONG}"]),
+                    (-1, groups[f"s-{kind}, {SHORT}"]),
+                    (-1, groups[f"d-{kind}, {LONG}"]),
+                    (1, groups[f"d-{kind}, {SHORT}"]),
                 ],
             )
             for kind in _KINDS

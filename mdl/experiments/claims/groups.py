@@ -1,6 +1,6 @@
 """The runs that a claim compares, a group for each setting, shared with the tables and figures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from training.config import TrainConfig
 
 USUAL_BETA = 50.0
 PERMUTATION_SEED = 0
+LENGTHS = SHORT, LONG = ("short", "long")
 LEARNED = 0.2
 """Training accuracy below which a network has not learned: twice chance with ten classes."""
 
@@ -110,6 +111,14 @@ class Lineup:
         label = f"{network}, permuted" if permuted else network
         settings = self._runs.settings(self.scale, network, "sgd")
         return self._group(label, settings, long=long, permuted=permuted, percent=percent)
+
+    def table1_both(self, networks: Sequence[str]) -> Groups:
+        """Networks of `table1` after short and after long training, as "s-fc, short"."""
+        return {
+            f"{network}, {length}": self.table1(network, long=length == LONG)
+            for length in LENGTHS
+            for network in networks
+        }
 
     def table2(self, beta: float | None, *, long: bool = True, permuted: bool = False) -> Group:
         """s-fc by β-lasso, or by SGD where β is None, with chosen settings, as in Table 2."""

@@ -7,11 +7,10 @@ from mdl.experiments.claims.experiment import (
     by_label,
     steps_down,
 )
-from mdl.experiments.claims.groups import USUAL_BETA, Groups, Lineup
+from mdl.experiments.claims.groups import LENGTHS, USUAL_BETA, Groups, Lineup
 from mdl.experiments.paper_numbers import SOURCE_1, SOURCE_2, TABLE_2
 
 _OTHER_BETAS = (1.0, 0.0)
-_LENGTHS = ("short", "long")
 
 
 def _printed_on(data_set: str) -> dict[tuple[str, float | None], float]:
@@ -68,11 +67,7 @@ def _betas(groups: Groups) -> Findings:
 
 
 def _dense_groups(lineup: Lineup) -> Groups:
-    return {
-        f"{network}, {length}": lineup.table1(network, long=length == "long")
-        for length in _LENGTHS
-        for network in ("s-fc", "3-fc", "d-fc")
-    }
+    return lineup.table1_both(("s-fc", "3-fc", "d-fc"))
 
 
 def _dense(groups: Groups) -> Findings:
@@ -82,7 +77,7 @@ def _dense(groups: Groups) -> Findings:
                 f"s-fc over {other}, {length} training",
                 [(1, groups[f"s-fc, {length}"]), (-1, groups[f"{other}, {length}"])],
             )
-            for length in _LENGTHS
+            for length in LENGTHS
             for other in ("3-fc", "d-fc")
         )
     )

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -49,9 +49,12 @@ def test_one_sample_without_images_is_student(values: list[float], null: float) 
 
 @given(
     pairs=st.lists(st.tuples(VALUES, VALUES), min_size=MIN_PAIRS, max_size=8).filter(
-        lambda pairs: some_spread([a - b for a, b in pairs])
+        lambda pairs: all(
+            map(some_spread, (*map(list, zip(*pairs, strict=True)), [a - b for a, b in pairs]))
+        )
     )
 )
+@example(pairs=[(0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.5, 1.0), (1.0, 0.0)])
 def test_enough_shared_seeds_are_paired(pairs: list[tuple[float, float]]) -> None:
     first, second = map(list, zip(*pairs, strict=True))
     expected = stats.ttest_rel(first, second)
