@@ -96,38 +96,35 @@ def sgd_pass(
     lr: LearningRate,
     momentum: float,
     weight_decay: float,
-) -> Tensor | int | None:
+) -> bool:
     """Velocity v ← μ v + (g + w θ), weights θ ← θ - η v, in one pass.
 
     As `beta_lasso_pass`, with a velocity of the weights' type that changes in place too.
+
+    Returns:
+        Whether it was done: False if no kernel takes these.
     """
     backend = _backend_for(weights, gradients, shadow)
     if backend == "triton":
-        return triton_step.sgd_pass(
+        triton_step.sgd_pass(
             weights, gradients, shadow, velocity, lr=lr, settings=(momentum, weight_decay)
         )
-    if backend == "torch":
-        return None
+    if backend != "numba":
+        return backend == "triton"
     settings = _settings(weights, float(lr), momentum, weight_decay)
     kernels = _kernels()
     theta, gradient, speed = _array(weights), _array(gradients), _array(velocity)
+    copy = None if shadow is None else _array(shadow)
 
-    def plain(start: int, stop: int) -> int:
+    def step(start: int, stop: int) -> None:
         part = slice(start, stop)
-        count: int = kernels.sgd_step(theta[part], gradient[part], speed[part], *settings)
-        return count
+        if copy is None:
+            kernels.sgd_step(theta[part], gradient[part], speed[part], *settings)
+        else:
+            kernels.sgd_shadow_step(theta[part], gradient[part], copy[part], speed[part], *settings)
 
-    def shadowed(start: int, stop: int) -> int:
-        part = slice(start, stop)
-        count: int = kernels.sgd_shadow_step(
-            theta[part], gradient[part], copy[part], speed[part], *settings
-        )
-        return count
-
-    if shadow is None:
-        return sum(run_split(plain, len(theta), grain=_GRAIN))
-    copy = _array(shadow)
-    return sum(run_split(shadowed, len(theta), grain=_GRAIN))
+    run_split(step, len(theta), grain=_GRAIN)
+    return True
 
 
 def _backend_for(weights: Tensor, gradients: Tensor, shadow: Tensor | None) -> Backend:

@@ -16,7 +16,7 @@ from training.shadow import ShadowedOptimizer, flatten_together
 
 
 class MomentumSgd(ShadowedOptimizer):
-    """The steps of `torch.optim.SGD`, with shadows and a count of nonzeros.
+    """The steps of `torch.optim.SGD`, with shadows and, on demand, a count of nonzeros.
 
     Where a kernel takes the type, a step is one pass over memory and every operation rounds on its
     own; torch's may contract products with sums, so the two differ in the last digit.
@@ -59,15 +59,19 @@ class MomentumSgd(ShadowedOptimizer):
             state["momentum_buffer"] = torch.zeros_like(param)
         params, grads = flatten_together(param, grad)
         _, velocity = flatten_together(param, state["momentum_buffer"])
-        count = sgd_pass(
+        is_done = sgd_pass(
             params, grads, None if shadow is None else flatten_together(param, shadow)[1],
             velocity, lr=group["lr"], momentum=group["momentum"],
             weight_decay=group["weight_decay"],
         )  # fmt: skip
-        if count is None:
+        if not is_done:
             velocity.mul_(group["momentum"]).add_(grads).add_(params, alpha=group["weight_decay"])
             params.sub_(velocity * group["lr"])
             if shadow is not None:
                 shadow.copy_(param)
-            count = torch.count_nonzero(params)
-        self.set_num_nonzeros(param, count)
+
+    def num_nonzeros(self, parameter: Tensor) -> Tensor | None:
+        """As in `ShadowedOptimizer`, counted when it is asked for: SGD makes no zeros."""
+        if "momentum_buffer" not in self.state.get(parameter, {}):
+            return None
+        return torch.count_nonzero(parameter.detach())
