@@ -1,12 +1,36 @@
-"""Fixtures that every test may use, and the rule that real data may not be skipped in CI."""
+"""Fixtures that every test may use, the profiles of Hypothesis, and the rules of a whole run.
+
+Two rules: tests of the whole folder share out to all cores, and real data may not be skipped in CI.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+# `tests.examples.examples` gives a test more or fewer than these.
+settings.register_profile("quick", max_examples=10, deadline=None)
+settings.register_profile("full", max_examples=100, deadline=None)
+_IN_CI = os.environ.get("CI") == "true"
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full" if _IN_CI else "quick"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the option
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Without files or folders on the command line, a process for each core; `-n 0` asks for one.
+
+    A module's tests stay together, as they share what they have trained. Single tests are sooner
+    done in one process.
+    """
+    is_worker = hasattr(config, "workerinput")
+    given = getattr(config.option, "numprocesses", "no xdist")
+    if given is None and not is_worker and config.args_source is config.ArgsSource.TESTPATHS:
+        config.option.numprocesses = "auto"
+        config.option.dist = "loadfile"
 
 
 def pytest_configure() -> None:
@@ -35,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     report = yield
-    must_run = os.environ.get("CI") == "true" and SHARED_DATA.is_dir()
+    must_run = _IN_CI and SHARED_DATA.is_dir()
     if must_run and report.skipped and item.get_closest_marker("real_data"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped although {SHARED_DATA} is there"

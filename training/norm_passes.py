@@ -170,10 +170,11 @@ def _sum_blocks(
 
     run_split(apply, num_blocks, grain=max(1, _rows_a_thread(wide) // _BLOCK))
     shape = (num_blocks * repeats, -1)
-    return (
-        first.reshape(shape).sum(axis=0, dtype=np.float64),
-        second.reshape(shape).sum(axis=0, dtype=np.float64),
-    )
+    with np.errstate(invalid="ignore"):  # a run that diverges is told by its loss
+        return (
+            first.reshape(shape).sum(axis=0, dtype=np.float64),
+            second.reshape(shape).sum(axis=0, dtype=np.float64),
+        )
 
 
 def _repeat(vector: Floats, repeats: int) -> Floats:

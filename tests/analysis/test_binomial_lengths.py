@@ -4,10 +4,11 @@ import math
 
 import mpmath
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analysis.binomial_lengths import binomial_bits, log2_binomial
+from tests.examples import examples
 
 
 def by_whole_numbers(num_things: int, num_chosen: int) -> tuple[int, mpmath.mpf]:
@@ -35,7 +36,7 @@ def test_every_small_case() -> None:
 
 
 @given(n=st.integers(0, 20_000), share=st.floats(0, 1))
-@settings(max_examples=150, deadline=None)
+@examples(2)
 def test_larger_cases_against_whole_numbers(n: int, share: float) -> None:
     k = round(share * n)
     bits, exact = by_whole_numbers(n, k)
@@ -47,7 +48,7 @@ def test_larger_cases_against_whole_numbers(n: int, share: float) -> None:
 @example(n=256_240_800, share=1 - 1e-7)
 @example(n=256_240_800, share=0.02)
 @example(n=10**12, share=0.5)
-@settings(max_examples=150, deadline=None)
+@examples(2)
 def test_huge_cases_against_many_digits(n: int, share: float) -> None:
     k = min(n, int(share * n))
     exact = by_many_digits(n, k)

@@ -1,7 +1,7 @@
 """Bits that a target leaves: the exact inverse of the binomial tail, and a published table."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -11,7 +11,6 @@ from analysis.bounds import binomial_tail
 DELTA = 0.05
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     num_samples=st.integers(1, 5_000),
     share=st.floats(0, 1),

@@ -6,7 +6,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.bounds import (
@@ -19,6 +19,7 @@ from analysis.bounds import (
     theorem_1,
     theorem_2,
 )
+from tests.examples import examples
 
 # m, e/m, B at δ = .05; then Theorem 1, Hoeffding, Maurer, Chernoff-kl, tail: all printed digits.
 VECTORS = [
@@ -50,7 +51,6 @@ def test_naive_underflow_would_give_less() -> None:
 
 
 @given(**CASES)
-@settings(deadline=None, max_examples=80)
 def test_order(num_samples: int, share: float, bits: float, delta: float) -> None:
     num_errors = int(share * num_samples)
     one, hoeffding, third, chernoff, tail = (
@@ -61,7 +61,7 @@ def test_order(num_samples: int, share: float, bits: float, delta: float) -> Non
 
 
 @given(**CASES, more=st.integers(1, 50), factor=st.floats(1.01, 2))
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 def test_monotone_in_errors_bits_and_delta(
     *, num_samples: int, share: float, bits: float, delta: float, more: int, factor: float
 ) -> None:

@@ -7,7 +7,7 @@ import sys
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.encoding import enumerative_length, index_bits, plain_length, sparse_length
@@ -68,7 +68,6 @@ def test_whole_bits_are_those_of_a_code_that_decodes(n: int, b: int) -> None:
 
 
 @given(data=st.data(), n=st.integers(1, 10**9), b=st.sampled_from([8, 16, 32]))
-@settings(deadline=None, max_examples=80)
 def test_formula_and_whole_bits(data: st.DataObject, n: int, b: int) -> None:
     nonzeros = data.draw(st.integers(0, n))
     some_zero = int(nonzeros < n)

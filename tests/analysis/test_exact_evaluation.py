@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import exact_evaluation
@@ -191,7 +191,6 @@ def test_logits_are_those_of_rational_arithmetic_bit_by_bit(name: str, seed: int
     values=st.lists(st.floats(-1e9, 1e9) | st.floats(-1e-9, 1e-9), min_size=1, max_size=8),
     num_bits=st.integers(1, 50),
 )
-@settings(deadline=None)
 def test_values_are_rounded_to_the_nearest_multiple(values: list[float], num_bits: int) -> None:
     found = round_to_bits(torch.tensor([values], dtype=torch.float64), num_bits)[0].tolist()
     exponent = max(-400, exponent_above(values))

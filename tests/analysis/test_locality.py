@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, kstest
 
@@ -14,8 +14,9 @@ from analysis.locality import (
     measure_locality,
     summarize_locality,
 )
+from tests.examples import examples
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = examples(0.5)
 
 
 def radius_by_loops(mass: np.ndarray) -> float:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import nonzeros
 from analysis.nonzeros import count_tensors, twin_weight_counts
 from analysis.quantize import FORMATS, quantize_tensors
+from tests.examples import examples
 from training.architectures import NetworkSpec
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
@@ -39,7 +40,7 @@ def check(tensors: dict[str, torch.Tensor], number_format=None) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(first=st.lists(VALUES, min_size=1), second=st.lists(VALUES, min_size=1))
-@settings(deadline=None, max_examples=25)
+@examples(0.3)
 def test_counts_are_those_of_sets(dtype, first: list[float], second: list[float]) -> None:
     check(
         {

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.quantize import FORMATS, find_format, quantize_network, quantize_tensors
@@ -67,7 +67,6 @@ def test_saturates_at_the_largest_number(name: str) -> None:
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
-@settings(deadline=None, max_examples=50)
 def test_idempotent_and_exact_codes(values: list[float]) -> None:
     tensor = torch.tensor(values, dtype=torch.float32)
     for number_format in FORMATS.values():

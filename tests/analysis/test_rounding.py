@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -70,7 +70,6 @@ def test_around_every_number_of_16_bits(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(numbers=BITS)
-@settings(max_examples=60, deadline=None)
 def test_any_bits(name: str, numbers: list[int]) -> None:
     check(np.array(numbers, dtype=np.uint32), name)
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.capacity import base_channels_for_budget, max_weights, spec_of_width
@@ -21,10 +21,11 @@ from analysis.scaling import (
 )
 from analysis.scaling_curves import curves_by_side, curves_by_width, describe_blocks
 from analysis.scaling_report import build_report
+from tests.examples import examples
 from training.architectures import NETWORKS, LayerSpec, NetworkSpec
 
 SIX = ("d-conv", "d-local", "d-fc", "s-conv", "s-local", "s-fc")
-EXAMPLES = settings(deadline=None, max_examples=15)
+EXAMPLES = examples(0.2)
 IMAGE = {"image_size": 32, "num_classes": 10}
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.certified_errors import decide
@@ -21,6 +21,7 @@ from analysis.shortening import (
     remove_idle_weights,
     shorten,
 )
+from tests.examples import examples
 from training.architectures import NetworkSpec
 from training.folding import fold_batch_norm
 from training.models import build_network
@@ -96,7 +97,7 @@ def test_each_step_keeps_every_decision(name, step):
 
 
 @given(seed=st.integers(0, 10_000), density=st.sampled_from([0.02, 0.2, 1.0]))
-@settings(max_examples=15, deadline=None)
+@examples(0.2)
 def test_eight_bit_networks_decide_the_same(seed, density):
     message = make_message("s-conv", density=density, seed=seed, format_name="e4m3fn")
     assert_same_decisions(message, shorten(message), num_images=16)

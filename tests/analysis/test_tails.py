@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import mpmath
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
@@ -40,7 +40,6 @@ def precise_kl(q: float, p: float) -> mpmath.mpf:
     share=st.floats(0, 1),
     log_probability=st.floats(-60, -1e-3),
 )
-@settings(deadline=None, max_examples=60)
 def test_tail_inverse_brackets_the_exact_rational_root_from_above(
     num_samples: int, share: float, log_probability: float
 ) -> None:
@@ -86,7 +85,6 @@ ZERO = st.just(0.0)  # between 0 and 1e-12, 60 digits are too few for the check 
 
 
 @given(q=ZERO | st.floats(1e-12, 1), nats=ZERO | st.floats(1e-12, 40))
-@settings(deadline=None, max_examples=100)
 def test_kl_inverse_is_the_root_from_above(q: float, nats: float) -> None:
     root = kl_inverse(q, nats)
     assert q <= root <= 1
@@ -120,7 +118,6 @@ def test_a_tail_above_one_half_has_its_root_below_the_frequency() -> None:
 
 
 @given(num_samples=st.integers(1, 400), share=st.floats(0, 1), p=st.floats(0.001, 0.999))
-@settings(deadline=None, max_examples=100)
 def test_log_cdf_against_scipy(num_samples: int, share: float, p: float) -> None:
     num_errors = int(share * num_samples)
     expected = binom.logcdf(num_errors, num_samples, p)

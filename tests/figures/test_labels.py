@@ -4,13 +4,14 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
 from figures.end_labels import EndLabel, label_ends, push_apart
 from figures.point_labels import PointLabel, place_labels
 from figures.style import figure_style, new_figure
+from tests.examples import examples
 
 PLACES = st.lists(st.floats(-100, 100), min_size=1, max_size=12).map(sorted)
 
@@ -72,7 +73,7 @@ def test_names_at_the_ends_do_not_overlap(scale):
     assert heights == sorted(heights)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(0.2)
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1, max_size=8))
 def test_names_at_points_do_not_overlap_and_stay_inside(points):
     with figure_style():

@@ -1,29 +1,39 @@
 """One tiny trained run that the tests of the commands look at, and the way to call a command."""
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from mdl.experiments import local_engine, trial_process
+from tests.mdl.calls import Command, TrialHere, call_here, call_process
 
 
 @pytest.fixture(scope="session")
 def mdl(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Run `python -m mdl ...` in an empty folder, with an empty cache."""
-    folder = tmp_path_factory.mktemp("work")
-    environment = os.environ | {"MDL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    """Call `mdl ...` in this process, in an empty folder, with an empty cache."""
+    return partial(call_here, folder=tmp_path_factory.mktemp("work"))
 
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mdl", *arguments],
-            cwd=folder, env=environment, text=True, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
 
-    return call
+@pytest.fixture(scope="session")
+def mdl_process(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """Call `python -m mdl ...` in an empty folder, with an empty cache."""
+    return partial(call_process, folder=tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def trials_here() -> Iterator[None]:
+    """Trials of sweeps and reproductions run in this process, one after the other."""
+    stand_in = SimpleNamespace(Popen=TrialHere, PIPE=subprocess.PIPE)
+    with (
+        mock.patch.object(trial_process, "subprocess", stand_in),
+        mock.patch.object(local_engine, "_POLL_S", 0.0),
+    ):
+        yield
 
 
 @pytest.fixture(scope="session")

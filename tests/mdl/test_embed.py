@@ -1,9 +1,6 @@
-"""`mdl embed`, in this process and as one: files in and out, what it prints and refuses."""
+"""`mdl embed`: files in and out, what it prints and refuses."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,15 +19,6 @@ from training.config import TrainConfig
 from training.folding import fold_batch_norm
 from training.models import build_model
 from training.normalization import Normalization
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "mdl", "embed", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 def checkpoint_of(name, *, folded=False, alpha=2):
@@ -74,8 +62,8 @@ def images():
     return torch.randn(5, 3, 9, 9, generator=generator, dtype=torch.float64)
 
 
-def test_writes_the_twin_beside_the_checkpoint(conv_file, images):
-    result = run(conv_file, "--as", "s-fc")
+def test_writes_the_twin_beside_the_checkpoint(mdl, conv_file, images):
+    result = mdl("embed", conv_file, "--as", "s-fc")
     assert result.returncode == 0, result.stderr
     twin_file = conv_file.with_name("checkpoint-s-fc.pt")
     source, twin = load_checkpoint(conv_file), load_checkpoint(twin_file)
@@ -162,11 +150,11 @@ def test_a_twin_larger_than_the_machine_is_refused(tmp_path):
         _check_twin(spec, Twin.d_fc)
 
 
-def test_other_mistakes(conv_file):
+def test_other_mistakes(mdl, conv_file):
     with pytest.raises(ValueError, match="is the checkpoint itself"):
         embed(conv_file, Twin.s_fc, out=conv_file)
-    assert run(conv_file, "--as", "s-conv").returncode == 2
-    result = run(conv_file.with_name("nothing.pt"), "--as", "s-fc")
+    assert mdl("embed", conv_file, "--as", "s-conv").returncode == 2
+    result = mdl("embed", conv_file.with_name("nothing.pt"), "--as", "s-fc")
     assert result.returncode == 1
     assert result.stdout == ""
     assert "nothing.pt" in result.stderr

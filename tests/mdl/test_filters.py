@@ -1,8 +1,6 @@
 """`mdl filters` on small checkpoints: the picture, the tables, the JSON object, the errors."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,17 +10,11 @@ from matplotlib.image import imread
 from analysis.filters import sample_filters
 from analysis.locality import measure_locality, summarize_locality
 from mdl.commands.filters import filters
+from tests.mdl.calls import Command
 from training.architectures import NetworkSpec
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.data_record import DataRecord
 from training.models import build_network
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run_mdl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mdl", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def save_run(folder: Path, name: str, *, method: str = "sgd", permute: int | None = None) -> Path:
@@ -60,8 +52,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def test_one_checkpoint_makes_a_picture_and_tables(runs: dict[str, Path]) -> None:
-    done = run_mdl("filters", runs["sparse"] / "checkpoint.pt", "--num", "4")
+def test_one_checkpoint_makes_a_picture_and_tables(mdl: Command, runs: dict[str, Path]) -> None:
+    done = mdl("filters", runs["sparse"] / "checkpoint.pt", "--num", "4")
     assert (done.returncode, done.stderr) == (0, "")
     picture = runs["sparse"] / "filters.png"
     assert f"Picture: {picture}\n" in done.stdout
@@ -71,10 +63,12 @@ def test_one_checkpoint_makes_a_picture_and_tables(runs: dict[str, Path]) -> Non
     assert f"mdl bound {runs['sparse'] / 'checkpoint.pt'} --bits 16" in done.stdout
 
 
-def test_compare_puts_checkpoints_side_by_side(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_compare_puts_checkpoints_side_by_side(
+    mdl: Command, runs: dict[str, Path], tmp_path: Path
+) -> None:
     out = tmp_path / "all.pdf"
     folders = [runs["sparse"], runs["local"], runs["conv"]]
-    done = run_mdl("filters", "--compare", *folders, "--num", "5", "--out", out, "--json")
+    done = mdl("filters", "--compare", *folders, "--num", "5", "--out", out, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["figures"] == [str(out)]
@@ -96,8 +90,8 @@ def test_compare_puts_checkpoints_side_by_side(runs: dict[str, Path], tmp_path: 
     assert (local["num_filters"], conv["num_filters"]) == (128, 2)
 
 
-def test_an_error_is_one_line_that_names_the_file(runs: dict[str, Path]) -> None:
-    done = run_mdl("filters", runs["sparse"], "--min-nonzeros", "76")
+def test_an_error_is_one_line_that_names_the_file(mdl: Command, runs: dict[str, Path]) -> None:
+    done = mdl("filters", runs["sparse"], "--min-nonzeros", "76")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"error: {runs['sparse']}: no filter of conv1 has min_nonzeros >= 76; the fullest has 75\n"

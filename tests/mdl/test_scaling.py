@@ -1,4 +1,4 @@
-"""`mdl scaling` as a process: what lands on stdout, and what is refused."""
+"""`mdl scaling`: what lands on stdout, and what is refused."""
 
 import json
 import re
@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.mdl.calls import call_here
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "mdl", "scaling", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return call_here("scaling", *arguments, folder=ROOT)
 
 
 def test_tables_show_the_formulas_the_numbers_and_the_slips():

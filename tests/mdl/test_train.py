@@ -1,14 +1,13 @@
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.mdl.calls import HANGS_S, call_here, start_process
 from training.checkpoint import load_checkpoint
 
 SMALL = (
@@ -18,21 +17,16 @@ SMALL = (
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"MDL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "mdl", "train", *arguments],
-        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    return start_process("train", *arguments, folder=folder)
 
 
 def finish(*arguments: str, folder: Path) -> tuple[int, str, str]:
-    process = start(*arguments, folder=folder)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    done = call_here("train", *arguments, folder=folder)
+    return done.returncode, done.stdout, done.stderr
 
 
 def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS_S
     while not condition():  # type: ignore[operator]
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -93,7 +87,7 @@ def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path)
     metrics = tmp_path / "cut" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 2, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANGS_S)
     assert process.returncode == 128 + number
     assert "Traceback" not in err
     assert "mdl train --resume cut" in err

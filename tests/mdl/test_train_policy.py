@@ -1,20 +1,16 @@
 """`mdl train --policy`: the table travels with the run, and mistakes get one line."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.mdl.calls import HANGS_S, Command, start_process
 from training.checkpoint import load_checkpoint
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = (
     "train", "s-fc", "--image-size", "8", "--num-train", "128", "--num-test", "32",
     "--base-channels", "1", "--batch-size", "32", "--device", "cpu", "--precision", "fp32",
@@ -32,18 +28,14 @@ def test_a_table_goes_on_with_the_run_after_its_file_is_gone(mdl: Command, tmp_p
     assert "Augmentation policy: table.json." in text
     assert "policy table that the paper used" not in text
     cut = tmp_path / "cut"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mdl", *arguments, "--out", str(cut)],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env=os.environ | {"MDL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
+    process = start_process(*arguments, "--out", cut, folder=tmp_path)
+    deadline = time.monotonic() + HANGS_S
     while not (cut / "checkpoint.pt").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANGS_S)
     assert load_checkpoint(cut).training is not None
     table.unlink()
     done = mdl("train", "--resume", str(cut))

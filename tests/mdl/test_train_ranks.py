@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.mdl.conftest import Command
+from tests.mdl.calls import HANGS_S, Command, environment_in
 from training.checkpoint import load_checkpoint
 
 SMALL = (
@@ -22,22 +22,21 @@ RUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-p
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"MDL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*RUN, "-m", "mdl", "train", *arguments], cwd=folder, env=environment, text=True,
+        [*RUN, "-m", "mdl", "train", *arguments], cwd=folder, env=environment_in(folder), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
     """Exit code, stdout, and those lines of stderr that are ours and not torchrun's."""
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=HANGS_S)
     return process.returncode, out, [line for line in err.splitlines() if line.startswith("error:")]
 
 
 def wait_for_epochs(count: int, run: Path, process: subprocess.Popen[str]) -> None:
     metrics = run / "metrics.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS_S
     while not (metrics.exists() and len(metrics.read_text().splitlines()) >= count):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

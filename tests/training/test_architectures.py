@@ -4,9 +4,10 @@ from itertools import pairwise
 from math import ceil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from training.architectures import NETWORKS, LayerSpec, NetworkSpec
 
 
@@ -59,7 +60,6 @@ CLOSED_FORMS = {
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
-@settings(deadline=None, max_examples=60)
 @given(
     s=st.integers(1, 70),
     alpha=st.integers(1, 40),
@@ -142,7 +142,7 @@ def test_28_pixels_and_one_channel_by_hand():
     assert [layer.num_weights for layer in layers("s-fc")] == [784 * 392, 392 * 48, 480]
 
 
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 @given(
     size=st.integers(1, 9),
     channels=st.integers(1, 3),

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from training.augment import augment_images, prepare_images
 from training.config import Augmentation
 from training.data import pixel_permutation
@@ -77,7 +78,7 @@ def test_results_have_the_type_asked_for(dtype):
     crop=st.integers(0, 2),
     seed=st.integers(0, 100),
 )
-@settings(deadline=None, max_examples=25)
+@examples(0.3)
 def test_every_result_is_a_possible_one(size, channels, flip, crop, seed):
     images = random_images(6, size=size, channels=channels, seed=seed)
     augmentation, normalization = Augmentation(flip=flip, crop=crop), fixed_normalization(channels)
@@ -135,7 +136,7 @@ def test_cutout_is_a_square_around_a_uniform_pixel(side):
 @given(
     flip=st.booleans(), crop=st.integers(0, 3), cutout=st.integers(0, 7), seed=st.integers(0, 50)
 )
-@settings(deadline=None, max_examples=25)
+@examples(0.3)
 def test_permutation_only_relabels_the_result(flip, crop, cutout, seed):
     images = random_images(5, seed=seed)
     policy = "rand" if seed % 2 else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -180,7 +180,6 @@ def floats(dtype: torch.dtype) -> st.SearchStrategy[list[float]]:
 coefficients = st.one_of(st.sampled_from([0.0, 1e-5, 0.1, 0.25]), st.floats(0, 1e3))
 
 
-@settings(deadline=None, max_examples=60)
 @given(data=st.data(), lr=coefficients, l1_coef=coefficients, beta=coefficients)
 def test_fast_and_paper_forms_agree_on_any_numbers(
     data: st.DataObject, lr: float, l1_coef: float, beta: float

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from training.architectures import NetworkSpec
 from training.checkpoint import Checkpoint, load_checkpoint, restore_network, save_checkpoint
 from training.errors import CheckpointError
@@ -133,7 +134,6 @@ def test_a_sparse_network_is_small_on_disk(tmp_path: Path) -> None:
     assert sizes[0.01] < sizes[1.0] / 10
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     shape=st.lists(st.integers(1, 7), min_size=1, max_size=4),
     density=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
@@ -151,7 +151,7 @@ def test_any_tensor_survives_sparse_storage(
     assert unpacked.dtype == dtype
 
 
-@settings(max_examples=40, deadline=None)
+@examples(0.5)
 @given(fraction=st.floats(0, 0.999))
 def test_a_file_cut_anywhere_is_refused(
     fraction: float, tmp_path_factory: pytest.TempPathFactory
@@ -164,7 +164,6 @@ def test_a_file_cut_anywhere_is_refused(
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None)
 @given(position=st.floats(0, 0.999), flip=st.integers(1, 255))
 def test_a_damaged_byte_is_refused_or_harmless(
     position: float, flip: int, tmp_path_factory: pytest.TempPathFactory

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.examples import examples
 from training.architectures import NetworkSpec
 from training.embedding import acting_entries, embed_network, embed_state
 from training.folding import fold_batch_norm
@@ -30,7 +31,7 @@ def trained_like(name, *, image_size, in_channels=3, alpha=2, seed=0, dropout=0.
     return network.double().eval()
 
 
-@settings(deadline=None, max_examples=12)
+@examples(0.2)
 @given(
     image_size=st.integers(1, 20),
     in_channels=st.sampled_from([1, 3]),

@@ -3,10 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.examples import examples
 from training.fused_norm import normalize
 
 BF16 = torch.bfloat16
@@ -56,7 +57,7 @@ def assert_close(found: Tensor, exact: Tensor, tolerance: float, *, scale: float
     sizes=st.tuples(st.integers(2, 300), st.integers(1, 40), st.sampled_from([1, 2, 5, 8])),
     offset=st.sampled_from([0.0, 3.0, -100.0]),
 )
-@settings(max_examples=15, deadline=None)
+@examples(0.2)
 def test_equals_batch_norm_in_float64(layout, with_residual, relu, sizes, offset):
     num, channels, side = sizes
     torch.manual_seed(num)

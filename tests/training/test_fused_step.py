@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.examples import examples
 from training.beta_lasso import BetaLasso, beta_lasso_reference_step
 from training.fused_step import backend_name, beta_lasso_pass, sgd_pass
 from training.sgd import MomentumSgd
@@ -41,7 +42,7 @@ def test_the_shadow_is_the_weight_rounded_and_its_gradient_moves_it():
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=50))
-@settings(max_examples=200, deadline=None)
+@examples(2)
 def test_rounding_to_a_shadow_is_torch_own(numbers):
     weights = torch.tensor(numbers)
     shadow, zeros = torch.empty(len(weights), dtype=BF16), torch.zeros(len(weights), dtype=BF16)

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from training.glyph_scene import SCENE_WORDS, Scene, _rotation, _wave
 from training.glyphs import draw_glyphs
 from training.random_streams import Purpose
@@ -43,7 +44,7 @@ def test_the_pixels_never_change(arguments, expected):
     seed=st.integers(0, 2**64 - 1),
     stream=st.sampled_from(STREAMS),
 )
-@settings(deadline=None, max_examples=15)
+@examples(0.2)
 def test_pieces_make_the_whole(pieces, first, size, seed, stream):
     whole = draw_glyphs(sum(pieces), image_size=size, seed=seed, start=first, stream=stream)
     start = 0

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from mdl.bench.pillow_loader import Centre, pillow_operation
+from tests.examples import examples
 from training.built_in_policies import BUILT_IN_POLICIES, built_in_policy
 from training.image_policy import Draws, apply_batched, apply_compiled, rows_on
 from training.kernels.image_operations import CUTOUT_COLOUR, CUTOUT_GREY
@@ -85,7 +86,7 @@ def one_image(draw: st.DrawFn) -> torch.Tensor:
 
 @pytest.mark.parametrize("way", WAYS)
 @given(one=change(), image=one_image())
-@settings(deadline=None, max_examples=150)
+@examples(2)
 def test_any_change_is_pillows(way, one, image):
     if one[0].startswith("Translate"):  # Very near to a half, Pillow's sum along a row drifts.
         shift = one[1] * image.shape[-1] + 0.5
@@ -150,7 +151,6 @@ def test_values_beyond_255_of_an_equalized_image_are_clipped():
 
 @pytest.mark.parametrize("way", WAYS)
 @given(image=one_image(), share=st.floats(0, 1), data=st.data())
-@settings(deadline=None, max_examples=60)
 def test_cutout_is_pillows_rectangle(way, image, share, data):
     size = image.shape[-1]
     x, y = (data.draw(st.floats(0, size, exclude_max=True, width=32)) for _ in range(2))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training import image_policy
@@ -47,7 +47,6 @@ tables = st.lists(
 @given(
     table=tables, channels=st.sampled_from([1, 3]), size=st.integers(1, 12), seed=st.integers(0, 99)
 )
-@settings(deadline=None, max_examples=60)
 def test_both_ways_agree_on_any_table(table, channels, size, seed):
     images = random_images(7, size=size, channels=channels)
     rows = rows_on(table_policy("test", table), size, CPU)

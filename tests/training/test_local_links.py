@@ -4,9 +4,10 @@ import itertools
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from training.layers import extract_patches
 from training.local_links import link_places
 
@@ -23,7 +24,7 @@ def unroll(links):
     return list(zip(places.tolist(), links.ends.tolist(), links.sources.tolist(), strict=True))
 
 
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 @given(**SIZES)
 def test_links_are_those_of_a_loop(size, kernel, stride):
     out_size = -(-size // stride)
@@ -41,7 +42,7 @@ def test_links_are_those_of_a_loop(size, kernel, stride):
     assert back.most == np.diff(back.bounds).max()
 
 
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 @given(**SIZES)
 def test_patches_hold_the_pixels_at_the_ends(size, kernel, stride):
     pixels = torch.arange(1.0, size**2 + 1).view(1, 1, size, size)

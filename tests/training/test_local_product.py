@@ -3,9 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from training import local_product as module
 from training.kernels.compiled import can_compile
 from training.layers import LocallyConnected2d
@@ -49,7 +50,7 @@ def draw_case(shape, batch):
     )
 
 
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 @example(in_channels=3, out_channels=4, size=5, kernel=3, stride=1, batch=64)
 @example(in_channels=4, out_channels=33, size=2, kernel=3, stride=2, batch=33)
 @example(in_channels=1, out_channels=1, size=1, kernel=1, stride=1, batch=32)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.make_bad_checkpoints import Hostile
+from tests.examples import examples
 from training.plain_pickle import MAX_BYTES, Opaque, read_plain_pickle
 
 LEAVES = (
@@ -33,7 +34,7 @@ def read(data: bytes, known: dict[str, Any] | None = None) -> Any:
 
 
 @given(value=VALUES, protocol=st.integers(3, 5))
-@settings(max_examples=200, deadline=None)
+@examples(2)
 def test_plain_values_come_back(value: Any, protocol: int) -> None:
     assert read(pickle.dumps(value, protocol=protocol)) == value
 
@@ -107,7 +108,7 @@ def test_deep_nesting_neither_crashes_nor_becomes_a_key(step: bytes) -> None:
 
 
 @given(data=st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@examples(2)
 def test_any_bytes_are_a_value_or_a_value_error(data: bytes) -> None:
     try:
         read(b"\x80\x02" + data)
@@ -116,7 +117,7 @@ def test_any_bytes_are_a_value_or_a_value_error(data: bytes) -> None:
 
 
 @given(value=VALUES, position=st.floats(0, 0.999), flip=st.integers(1, 255))
-@settings(max_examples=200, deadline=None)
+@examples(2)
 def test_damaged_pickles_are_a_value_or_a_value_error(
     value: Any, position: float, flip: int
 ) -> None:

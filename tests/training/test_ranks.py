@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -58,7 +58,6 @@ def test_every_rank_needs_an_image() -> None:
         span_ranks(network, Ranks(rank=0, size=3), num_images=2)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 2**31))
 def test_merged_moments_are_those_of_the_whole(counts: list[int], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.make_foreign_files import entry, make_bad_safetensors, make_safetensors
+from tests.examples import examples
 from training.errors import CheckpointError
 from training.file_bytes import FileBytes
 from training.safetensors_file import looks_like_safetensors, read_safetensors
@@ -52,7 +53,6 @@ def test_a_file_by_hand(tmp_path: Path) -> None:
         max_size=5,
     )
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
 def test_what_the_library_writes(
     tensors: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -95,7 +95,7 @@ def test_lies_are_refused_as_the_library_refuses_them(
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@examples(2)
 def test_a_damaged_header_is_refused_or_harmless(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

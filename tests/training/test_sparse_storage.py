@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -32,7 +32,6 @@ def through_a_file(stored: Tensor) -> Tensor:
     return loaded
 
 
-@settings(deadline=None, max_examples=80)
 @given(
     shape=st.lists(st.integers(1, 7), min_size=0, max_size=4),
     dtype=st.sampled_from(DTYPES),

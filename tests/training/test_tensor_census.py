@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.tensor_census import Census, take_census, view_bits
@@ -23,7 +23,6 @@ def expected_census(tensor: torch.Tensor) -> Census:
     )
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     values=st.lists(st.sampled_from(SPECIALS), max_size=12),
     dtype=st.sampled_from(DTYPES),

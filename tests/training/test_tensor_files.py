@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -147,7 +147,6 @@ def test_what_is_foreign() -> None:
     assert not is_foreign(CORPUS / "nothing.pt")
 
 
-@settings(max_examples=120, deadline=None)
 @given(
     name=st.sampled_from([path.name for path in GOOD]),
     position=st.floats(0, 0.999),

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from training.architectures import NETWORKS, NetworkSpec
 from training.checkpoint import Checkpoint, load_checkpoint, restore_network, save_checkpoint
 from training.folding import fold_batch_norm
@@ -79,7 +80,7 @@ def test_weights_are_those_of_the_table(
 
 
 @given(size=st.integers(1, 9), channels=st.integers(1, 3), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 def test_pooling_is_that_of_torch(size: int, channels: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(2, channels, size, size, generator=generator).relu()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -32,7 +32,6 @@ def save(path: Path, contents: Any) -> FileBytes:
     order=st.randoms(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
 def test_any_tensor_reads_as_torch_loads_it(
     shape: list[int], name: str, order: Any, seed: int,
     tmp_path_factory: pytest.TempPathFactory,

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes.arithmetic import ArithmeticCoder, counted_table
 from analysis.codes.errors import CodecError
+from tests.examples import examples
 
 # One decision: a value and how many there are, or a bit (total 0) and its context.
 Decision = tuple[int, int]
@@ -90,7 +91,6 @@ def decisions_strategy(largest: int = 1 << 20) -> st.SearchStrategy[list[Decisio
 
 
 @given(decisions_strategy())
-@settings(deadline=None, max_examples=60)
 def test_equals_exact_fractions(decisions: list[Decision]) -> None:
     exact = ExactInterval()
     for value, total in decisions:
@@ -106,13 +106,12 @@ def test_equals_exact_fractions(decisions: list[Decision]) -> None:
 
 
 @given(decisions_strategy(1 << 32))
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 def test_compiled_code_and_plain_python_write_the_same_bytes(decisions: list[Decision]) -> None:
     assert encode(decisions, compiled=True) == encode(decisions, compiled=False)
 
 
 @given(decisions_strategy(1 << 32), st.text("01", max_size=90), st.booleans())
-@settings(deadline=None, max_examples=80)
 def test_delimits_itself_whatever_bits_follow(
     decisions: list[Decision], behind: str, compiled: bool
 ) -> None:
@@ -125,7 +124,6 @@ def test_delimits_itself_whatever_bits_follow(
 
 
 @given(decisions_strategy(), st.binary(max_size=40))
-@settings(deadline=None, max_examples=80)
 def test_reads_nothing_but_codewords(decisions: list[Decision], data: bytes) -> None:
     """Any bytes: refused, or they begin with the codeword of what is read from them."""
     coder = ArithmeticCoder(data, compiled=False)
@@ -141,7 +139,7 @@ def test_reads_nothing_but_codewords(decisions: list[Decision], data: bytes) -> 
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.data())
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 def test_refuses_every_string_that_is_cut_short(values: list[int], data: st.DataObject) -> None:
     bits = as_string(*encode([(value, 3) for value in values]))
     kept = data.draw(st.integers(0, len(bits) - 1)) // 8 * 8
@@ -206,7 +204,7 @@ def test_all_codewords_of_a_small_model_are_prefix_free() -> None:
 
 
 @given(st.lists(st.integers(0, 70).flatmap(lambda b: st.tuples(st.just(b), st.integers(0)))))
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 def test_plain_fields_take_exactly_their_bits(fields: list[tuple[int, int]]) -> None:
     coder, expected = ArithmeticCoder(compiled=False), ""
     for width, number in fields:
@@ -220,7 +218,7 @@ def test_plain_fields_take_exactly_their_bits(fields: list[tuple[int, int]]) -> 
 
 
 @given(st.lists(st.integers(1, 2**127 - 1), max_size=20))
-@settings(deadline=None, max_examples=30)
+@examples(0.3)
 def test_whole_numbers(values: list[int]) -> None:
     coder = ArithmeticCoder(compiled=False)
     for value in values:

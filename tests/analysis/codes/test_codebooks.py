@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes.arithmetic import ArithmeticCoder
@@ -15,13 +15,13 @@ from analysis.codes.errors import CodecError
 from analysis.codes.matrix import make_values
 from analysis.codes.multiset import code_multiset
 from analysis.quantize import FORMATS
+from tests.examples import examples
 
 E4M3 = FORMATS["e4m3fn"]
 GOOD = [pattern for pattern in range(256) if pattern not in (0x7F, 0x80, 0xFF)]
 
 
 @given(st.lists(st.sampled_from(GOOD), min_size=1, max_size=60))
-@settings(deadline=None, max_examples=60)
 def test_holds_the_distinct_values_in_order(patterns: list[int]) -> None:
     codebook = make_codebook(np.array(patterns), E4M3)
     values = make_values(codebook.patterns, E4M3)
@@ -39,7 +39,7 @@ def test_holds_the_distinct_values_in_order(patterns: list[int]) -> None:
 
 
 @given(st.sets(st.sampled_from(GOOD), min_size=1, max_size=60))
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 def test_round_trip_and_length(patterns: set[int]) -> None:
     codebook = make_codebook(np.array(sorted(patterns)), E4M3)
     coder = ArithmeticCoder()

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes.arithmetic import ArithmeticCoder
@@ -12,6 +12,7 @@ from analysis.codes.errors import CodecError
 from analysis.codes.header import CODES, Header, code_header, round_normalization
 from analysis.codes.message import TensorListSpec
 from analysis.quantize import FORMATS
+from tests.examples import examples
 from training.architectures import NETWORKS, NetworkSpec
 from training.normalization import Normalization, fixed_normalization
 
@@ -59,7 +60,6 @@ def read(data: bytes) -> Header:
     network_specs(), st.sampled_from(list(FORMATS)), st.sampled_from(CODES),
     st.one_of(st.none(), st.integers(0, 2**63)), st.binary(max_size=4),
 )  # fmt: skip
-@settings(deadline=None, max_examples=80)
 def test_networks(spec: NetworkSpec, name: str, code: str, seed: int | None, behind: bytes) -> None:
     header = make(spec, number_format=FORMATS[name], code=code, permutation_seed=seed)
     data, num_bits = written(header)
@@ -83,7 +83,7 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @given(st.lists(st.tuples(FLOATS, FLOATS.filter(lambda x: x > 0)), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 def test_constants_from_data_take_32_bits_each(constants: list[tuple[float, float]]) -> None:
     mean, std = zip(*constants, strict=True)
     spec = NetworkSpec(
@@ -115,7 +115,6 @@ SHAPES = st.lists(st.integers(1, 10**10), max_size=6).map(tuple)
 
 
 @given(st.dictionaries(NAMES, SHAPES, min_size=1, max_size=6), st.binary(max_size=4))
-@settings(deadline=None, max_examples=60)
 def test_lists_of_tensors(shapes: dict[str, tuple[int, ...]], behind: bytes) -> None:
     header = make(TensorListSpec(tuple(shapes.items())))
     data, num_bits = written(header)

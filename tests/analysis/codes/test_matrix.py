@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from analysis.codes.errors import CodecError
 from analysis.codes.matrix import make_values, read_patterns, to_matrix, to_tensor
 from analysis.quantize import FORMATS, find_format
+from tests.examples import examples
 
 # name: (exponent bits, fraction bits, bias, has infinities)
 LAYOUTS = {
@@ -113,7 +114,7 @@ def test_refuses_patterns_of_too_many_bits(pattern: int) -> None:
     st.integers(1, 8), st.integers(1, 40), st.floats(0, 1), st.sampled_from(list(FORMATS)),
     st.integers(0, 2**32),
 )  # fmt: skip
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 def test_matrices_are_scipys(
     num_rows: int, num_columns: int, density: float, name: str, seed: int
 ) -> None:

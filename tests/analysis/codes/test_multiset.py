@@ -7,12 +7,13 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes.arithmetic import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.multiset import code_multiset
+from tests.examples import examples
 
 SIZED = st.integers(1, 32).flatmap(
     lambda bits: st.tuples(
@@ -51,7 +52,6 @@ def num_orders(numbers: list[int]) -> int:
 
 
 @given(SIZED)
-@settings(deadline=None, max_examples=60)
 def test_length_and_round_trip(sized: tuple[int, list[int]]) -> None:
     num_bits, numbers = sized
     coder = ArithmeticCoder(compiled=False)
@@ -64,7 +64,7 @@ def test_length_and_round_trip(sized: tuple[int, list[int]]) -> None:
 
 
 @given(SIZED, st.randoms())
-@settings(deadline=None, max_examples=40)
+@examples(0.5)
 def test_is_laplaces_rule_less_the_bits_of_the_order(
     sized: tuple[int, list[int]], order: random.Random
 ) -> None:

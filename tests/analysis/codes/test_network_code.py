@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes.errors import CodecError
@@ -103,7 +103,6 @@ DIMENSIONS = st.lists(st.integers(1, 5), max_size=5).map(tuple)
     st.sampled_from((*SINGLE, "auto")),
     st.integers(0, 2**31),
 )
-@settings(deadline=None, max_examples=80)
 def test_foreign_tensors(shapes, format_name: str, code: str, seed: int) -> None:
     """Unicode names, scalars, up to five dimensions, anything sparse."""
     generator = torch.Generator().manual_seed(seed)

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import gammaln
@@ -39,7 +39,6 @@ def encode(as_matrix, grid: Grid, mask: Mask, features: int, *, compiled: bool) 
 
 
 @given(SHAPES, st.integers(0, 63), st.integers(0, 2**32), st.binary(max_size=3))
-@settings(deadline=None, max_examples=80)
 def test_round_trip(as_matrix, shape, features: int, seed: int, behind: bytes) -> None:
     rng = np.random.default_rng(seed)
     grid = shape_grid(shape)
@@ -75,7 +74,6 @@ def test_special_supports(as_matrix, shape: tuple[int, int], features: int) -> N
 
 
 @given(SHAPES, st.floats(0, 1), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=50)
 def test_one_context_is_the_kt_formula(as_matrix, shape, density: float, seed: int) -> None:
     grid = shape_grid(shape)
     rng = np.random.default_rng(seed)
@@ -113,7 +111,6 @@ def test_a_large_tensors_scheme_is_chosen_by_a_sample(as_matrix) -> None:
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.integers(0, 2**32), st.booleans())
-@settings(deadline=None, max_examples=60)
 def test_enumerative(num_positions: int, density: float, seed: int, compiled: bool) -> None:
     mask = np.random.default_rng(seed).random(num_positions) < density
     places = np.flatnonzero(mask)

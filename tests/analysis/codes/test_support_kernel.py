@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -177,7 +177,6 @@ def grids(draw: st.DrawFn) -> Grid:
 
 
 @given(grids(), st.integers(0, 63), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=120)
 def test_length_is_that_of_named_contexts(code_rows, grid: Grid, features: int, seed: int) -> None:
     mask = random_mask(grid, seed)
     coder = ArithmeticCoder()

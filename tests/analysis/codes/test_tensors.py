@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -61,7 +61,6 @@ def random_tensor(shape: tuple[int, ...], number_format: NumberFormat, seed: int
     st.integers(0, 2**31),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
 def test_round_trip(shapes, name: str, seed: int, compiled: bool) -> None:
     number_format = FORMATS[name]
     tensors = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes.arithmetic import ArithmeticCoder
@@ -60,7 +60,6 @@ NUMBERS = st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.5, 448.0])
 
 
 @given(st.lists(NUMBERS, min_size=8, max_size=8))
-@settings(deadline=None, max_examples=60)
 def test_length_of_any_tensors(numbers: list[float]) -> None:
     state = {"a": torch.tensor(numbers[:6]).view(2, 3), "b": torch.tensor(numbers[6:])}
     message = NetworkMessage(spec=SPEC, number_format=E4M3, state=state)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -80,7 +80,6 @@ SHAPES = st.one_of(
 
 
 @given(SHAPES, st.integers(0, 2**32), st.integers(1, 9), st.booleans())
-@settings(deadline=None, max_examples=60)
 def test_codebook_and_symbols_are_as_long_as_by_named_contexts(
     as_matrix, shape, seed: int, num_levels: int, image: bool
 ) -> None:
@@ -111,7 +110,6 @@ def test_codebook_and_symbols_are_as_long_as_by_named_contexts(
 
 
 @given(SHAPES, st.integers(0, 2**32), st.sampled_from(list(FORMATS)), st.booleans())
-@settings(deadline=None, max_examples=60)
 def test_round_trip_of_tensors_that_share_levels(
     as_matrix, shape, seed: int, name: str, compiled: bool
 ) -> None:

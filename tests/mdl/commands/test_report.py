@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mdl.conftest import Command
+from tests.mdl.calls import Command
 
 
 def test_a_page_of_two_runs(trained: Path, mdl: Command, tmp_path: Path) -> None:

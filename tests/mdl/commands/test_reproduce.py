@@ -1,11 +1,16 @@
-"""`mdl reproduce` as a process: from nothing to a table and a figure, and what it refuses."""
+"""`mdl reproduce`: from nothing to a table and a figure, and what it refuses."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from unittest import mock
 
 import pytest
+
+from mdl.experiments.scales import SCALES
+from tests.mdl.calls import Command
+
+pytestmark = pytest.mark.usefixtures("trials_here", "tiny_scale")
 
 GLYPHS = ("--scale", "smoke", "--data", "glyphs", "--device", "cpu")
 FAST = ("--workers", "2", "--threads", "1")
@@ -17,15 +22,21 @@ def words_of(stderr: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory):
+def tiny_scale() -> Iterator[None]:
+    """The smoke scale, on images of half the side and fewer of them."""
+    smoke = SCALES["smoke"]
+    data = replace(smoke.data, image_size=16, num_train=512, num_test=128)
+    with mock.patch.dict(SCALES, smoke=replace(smoke, data=data)):
+        yield
+
+
+@pytest.fixture(scope="module")
+def reproduced(
+    mdl: Command, trials_here: None, tiny_scale: None, tmp_path_factory: pytest.TempPathFactory
+):
     """Figure 3 at smoke size, trained here: two trials, then a run with the better settings."""
     store = tmp_path_factory.mktemp("store")
-    done = subprocess.run(
-        [sys.executable, "-m", "mdl", "reproduce", "figure3", *GLYPHS, *FAST, "--json",
-         "--store", str(store)],
-        cwd=store, env=os.environ | {"MDL_CACHE": str(store / "cache"), "OMP_NUM_THREADS": "1"},
-        text=True, capture_output=True, timeout=600, check=False,
-    )  # fmt: skip
+    done = mdl("reproduce", "figure3", *GLYPHS, *FAST, "--json", "--store", store)
     assert done.returncode == 0, done.stderr
     return store, json.loads(done.stdout), done.stderr
 

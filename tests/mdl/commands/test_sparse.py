@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mdl.experiments.sparse_record import read_pair, read_record
-from tests.mdl.conftest import Command
+from tests.mdl.calls import Command
 
 
 @pytest.fixture(scope="module")

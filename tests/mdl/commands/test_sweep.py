@@ -1,15 +1,15 @@
+"""`mdl sweep`, its trials in this process but for one sweep that is stopped."""
+
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from tests.mdl.calls import HANGS_S, Command, start_process
+
+pytestmark = pytest.mark.usefixtures("trials_here")
 
 SMALL = (
     "sweep", "s-fc", "--grid", "small", "--method", "sgd", "--image-size", "8", "--num-train",
@@ -20,22 +20,7 @@ TINY = (*SMALL, "--epochs", "1", "--threads", "1", "--workers", "2")
 
 
 @pytest.fixture(scope="module")
-def mdl(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """As everywhere, but with time for several trials on a busy machine."""
-    folder = tmp_path_factory.mktemp("work")
-    environment = os.environ | {"MDL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mdl", *arguments],
-            cwd=folder, env=environment, text=True, capture_output=True, timeout=600, check=False,
-        )  # fmt: skip
-
-    return call
-
-
-@pytest.fixture(scope="module")
-def store(mdl: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(mdl: Command, trials_here: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a sweep of four trials that is finished."""
     folder = tmp_path_factory.mktemp("swept") / "store"
     done = mdl(*TINY, "--store", str(folder))
@@ -113,18 +98,14 @@ def test_failed_trials_are_tried_again_told_and_kept(mdl: Command, tmp_path: Pat
 
 def test_a_signal_stops_with_all_saved(tmp_path: Path) -> None:
     arguments = (*SMALL, "--epochs", "100000", "--threads", "1", "--store", "store")
-    environment = os.environ | {"MDL_CACHE": str(tmp_path / "cache")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mdl", *arguments], cwd=tmp_path, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    deadline = time.monotonic() + 100
+    process = start_process(*arguments, folder=tmp_path)
+    deadline = time.monotonic() + HANGS_S
     while not list((tmp_path / "store").glob("runs/*/metrics.jsonl")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=HANGS_S)
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in err
     assert "Stopped and saved. Go on with: mdl sweep s-fc" in err

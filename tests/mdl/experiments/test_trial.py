@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from mdl.experiments.run_key import run_key
 from mdl.experiments.run_lock import RunBusyError, run_lock
 from mdl.experiments.run_result import RunResult
 from mdl.experiments.trial import EXIT_BUSY, run_trial
+from tests.mdl.calls import Done, run_here
 from training.checkpoint import load_checkpoint
 from training.config import DataConfig, TrainConfig
 from training.data import load_dataset
@@ -213,11 +212,8 @@ def test_an_unfinished_run_is_not_adopted(tmp_path: Path) -> None:
         adopt_run(store.run_folder(CONFIG), store, device=CPU)
 
 
-def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mdl.experiments.trial", "--device", "cpu", *map(str, arguments)],
-        text=True, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+def call(*arguments: object) -> Done:
+    return run_here(trial.main, "trial", "--device", "cpu", *arguments)
 
 
 def test_the_process_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """A run of three epochs as logs see it, and real runs that are stopped."""
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mdl.loggers.logger import LoggedRun
+from tests.mdl.calls import HANGS_S, start_process
 from training.progress import EpochMetrics
 
 FIRST = EpochMetrics(
@@ -50,15 +49,10 @@ def start_training(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[st
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, num_epochs: int) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mdl", *arguments, "--out", "run"],
-            cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=os.environ | {"MDL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-        )  # fmt: skip
+        process = start_process(*arguments, "--out", "run", folder=tmp_path, own_session=True)
         started.append(process)
         metrics = tmp_path / "run" / "metrics.jsonl"
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + HANGS_S
         while not metrics.exists() or metrics.read_bytes().count(b"\n") < num_epochs:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline

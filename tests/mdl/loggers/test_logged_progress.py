@@ -1,7 +1,6 @@
 """Logs are chosen by name, and no run is lost to one of them."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -124,25 +123,20 @@ def test_a_missing_package_is_told_with_its_extra(name, spec, monkeypatch):
 
 
 @pytest.mark.parametrize("name", list(LOGS))
-def test_a_missing_package_ends_the_command_before_it_begins(name, tmp_path):
-    site = tmp_path / "site" / "sitecustomize.py"
-    site.parent.mkdir()
-    site.write_text(
-        "import importlib.util as util\n"
-        "find = util.find_spec\n"
-        f"util.find_spec = lambda name, *rest: None if name == {name!r} else find(name, *rest)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "mdl", "train", "s-fc", "--log-to", name, "--device", "cpu"],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{site.parent}{os.pathsep}{ROOT}"},
+def test_a_missing_package_ends_the_command_before_it_begins(name, mdl, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec",
+        lambda asked, *rest: None if asked == name else find(asked, *rest),
     )  # fmt: skip
+    out = tmp_path / "run"
+    done = mdl("train", "s-fc", "--log-to", name, "--device", "cpu", "--out", out)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         f"error: --log-to {name} needs the package {name}, which is not installed: "
         f"pip install {name}"
     ]
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["site"]
+    assert not out.exists()
 
 
 def test_without_the_flag_no_package_of_a_log_is_loaded(tmp_path):

@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mdl.loggers.wandb import WandbLogger, check_login, memory_file
+from tests.mdl.calls import HANGS_S, call_process
 from tests.mdl.loggers.wandb_files import configuration, history
 
 wandb = pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
@@ -119,10 +118,7 @@ def test_disabled_keeps_nothing(make_run, epochs, monkeypatch: pytest.MonkeyPatc
 
 
 def test_who_is_not_logged_in_is_told_before_anything_is_written(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mdl", *SMALL, "--epochs", "1", "--out", "run"],
-        cwd=tmp_path, text=True, capture_output=True, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    done = call_process(*SMALL, "--epochs", "1", "--out", "run", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == (
         "error: --log-to wandb: W&B does not know who you are: run wandb login once, or set "
@@ -139,15 +135,11 @@ def test_a_stopped_run_and_its_resumption_are_one_run_of_wandb(
     process = start_training(*SMALL, "--epochs", "30", num_epochs=1)
     run = tmp_path / "run"
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: W&B's own processes get it too
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=HANGS_S)
     assert (process.returncode, out) == (128 + signal.SIGINT, "")
     assert "Traceback" not in err
     assert "mdl train --resume run --log-to wandb" in " ".join(err.split())
-    done = subprocess.run(
-        [sys.executable, "-m", "mdl", "train", "--resume", "run", "--log-to", "wandb", "--json"],
-        cwd=tmp_path, text=True, capture_output=True, check=False,
-        env=os.environ | {"MDL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = call_process("train", "--resume", "run", "--log-to", "wandb", "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "finished"
     assert epochs_of(run) == list(range(1, 31))

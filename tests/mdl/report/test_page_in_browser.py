@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mdl.conftest import Command
+from tests.mdl.calls import Command
 from tests.mdl.report.conftest import Page
 
 OpenPage = Callable[..., Page]

@@ -5,7 +5,7 @@ Small whole numbers have exact products and sums in every type, so there nothing
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -60,7 +60,6 @@ def dense_products(weight: Tensor, inputs: Tensor, gradients: Tensor) -> list[Te
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("dtype", TYPES)
 @given(SIZES, st.floats(0, 1), st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
 def test_whole_numbers_are_exact(dtype, sizes, density, seed):
     torch.manual_seed(seed)
     rows, columns, batch = sizes

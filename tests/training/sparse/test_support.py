@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
+from tests.examples import examples
 from training.kernels.compiled import can_compile
 from training.sparse import compiled_support, support, torch_support
 from training.sparse.support import Support, collect, compact, merge, spread, transpose
@@ -42,7 +43,6 @@ def assert_is(found: Support, values: Tensor, dense: np.ndarray) -> None:
 
 @pytest.mark.usefixtures("forms")
 @given(MATRICES)
-@settings(max_examples=60, deadline=None)
 def test_collect_finds_the_nonzeros_and_spread_puts_them_back(dense):
     found, values = collect(torch.from_numpy(dense))
     assert_is(found, values, dense)
@@ -53,7 +53,7 @@ def test_collect_finds_the_nonzeros_and_spread_puts_them_back(dense):
 
 @pytest.mark.usefixtures("forms")
 @given(MATRICES, st.floats(0, 3))
-@settings(max_examples=30, deadline=None)
+@examples(0.3)
 def test_collect_with_a_threshold(dense, threshold):
     found, values = collect(torch.from_numpy(dense).float(), threshold=threshold)
     kept = np.abs(dense) > np.float32(threshold)
@@ -62,7 +62,6 @@ def test_collect_with_a_threshold(dense, threshold):
 
 @pytest.mark.usefixtures("forms")
 @given(MATRICES, st.data())
-@settings(max_examples=60, deadline=None)
 def test_compact_drops_what_became_zero(dense, data):
     found, values = collect(torch.from_numpy(dense))
     zeroed = data.draw(hnp.arrays(np.bool_, len(values)))
@@ -74,7 +73,6 @@ def test_compact_drops_what_became_zero(dense, data):
 
 @pytest.mark.usefixtures("forms")
 @given(MATRICES, st.data())
-@settings(max_examples=60, deadline=None)
 def test_merge_takes_up_revived_entries(dense, data):
     found, values = collect(torch.from_numpy(dense))
     revived = data.draw(hnp.arrays(np.bool_, dense.shape)) & (dense == 0)
@@ -88,7 +86,6 @@ def test_merge_takes_up_revived_entries(dense, data):
 
 @pytest.mark.usefixtures("forms")
 @given(MATRICES)
-@settings(max_examples=60, deadline=None)
 def test_transpose_is_the_transpose(dense):
     found, values = collect(torch.from_numpy(dense))
     flipped = transpose(found)

@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.examples import examples
 from training.beta_lasso import BetaLasso, beta_lasso_reference_step
 from training.models import build_model
 from training.network import Network
@@ -50,7 +51,7 @@ def step_both(weight: Tensor, deltas: Tensor, inputs: Tensor) -> tuple[SparseWei
         st.sampled_from([0.0, 0.1, 0.5, 1.0]),
     )
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@examples(2)
 def test_a_step_is_the_dense_step_bit_for_bit(case):
     """Whole numbers make all sums exact, so ties at the threshold are real ties."""
     sparse, exact, _ = step_both(*draw_step(*case))
@@ -91,7 +92,7 @@ def test_not_a_number_is_certified_nowhere():
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
-@settings(max_examples=200, deadline=None)
+@examples(2)
 def test_nothing_outside_the_screen_can_reach_the_threshold(seed, scale):
     generator = torch.Generator().manual_seed(seed)
     deltas = torch.randn(6, 8, generator=generator).double() * scale

@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from mdl.experiments.claims.ranks import MAX_ITEMS, MIN_ITEMS, RankAgreement, kendall_tau
 from mdl.experiments.claims.statistics import Basis, Estimate, Source
+from tests.examples import examples
 
 
 def agreement_of(
@@ -22,7 +23,7 @@ def agreement_of(
     )
 
 
-@settings(max_examples=20)
+@examples(0.2)
 @given(order=st.integers(MIN_ITEMS, 7).flatmap(lambda n: st.permutations(range(n))))
 def test_tau_and_p_value_are_scipys(order: list[int]) -> None:
     exact = [float(index) for index in range(len(order))]
