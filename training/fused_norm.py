@@ -54,7 +54,7 @@ def normalize(
         values = values.to(parameter.dtype)
     plain: Tensor = norm(values)
     if residual is not None:
-        plain = plain + residual.view(plain.shape)
+        plain = plain + residual.reshape(plain.shape)
     # In place on a tensor, not on a view of it: the gradient of a view comes back in another
     # memory layout, and with the channels last ReLU's own gradient then took 13 times as long.
     plain = F.relu(plain, inplace=True) if relu else plain
