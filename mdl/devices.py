@@ -1,8 +1,11 @@
-"""The device that `--device` names."""
+"""The device that `--device` names, and what to mind about arithmetic on it."""
 
 import torch
 
+from mdl import console
 from mdl.options import Device
+from training.arithmetic import is_emulated
+from training.config import Precision
 
 
 def choose_device(device: Device) -> torch.device:
@@ -15,3 +18,13 @@ def choose_device(device: Device) -> torch.device:
     if device is Device.cuda and not has_cuda:
         raise ValueError("--device cuda: torch finds no CUDA device here; use --device cpu")
     return torch.device("cuda" if has_cuda and device is not Device.cpu else "cpu")
+
+
+def say_if_emulated(precision: Precision, device: torch.device) -> None:
+    """One line on stderr if products at this precision are emulated on this device."""
+    if is_emulated(precision, device):
+        console.stderr().print(
+            f"{precision} is emulated on this processor (no AVX512_BF16, AMX or Arm bf16 "
+            "instructions): several times slower than --precision fp32",
+            markup=False,
+        )

@@ -13,8 +13,6 @@ from training.config import Augmentation
 from training.policy import Policy
 
 _POLICIES = (None, "autoaugment-cifar10", "rand", "trivial")
-_INPUT_BYTES = 3
-"""Bytes a value: one read, a bfloat16 written."""
 _PIECE, _COPY, _PILLOW = "piece", "copy", "Pillow, one core"
 
 
@@ -27,10 +25,12 @@ def _measure(settings: BenchSettings, augmentation: Augmentation) -> Line:
     batch = random_images(settings.batch_size, settings.device).images
     pixels = batch.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     rng = random.Random(0)
+    dtype = settings.input_dtype
+    bytes_per_value = 1 + dtype.itemsize
     timings = time_rounds(
         {
-            _PIECE: make_augmentation(batch, augmentation),
-            _COPY: make_copy(_INPUT_BYTES * batch.numel(), settings.device),
+            _PIECE: make_augmentation(batch, augmentation, dtype),
+            _COPY: make_copy(bytes_per_value * batch.numel(), settings.device),
             _PILLOW: Piece(
                 run=lambda: load_batch(pixels, augmentation, NORMALIZATION, rng=rng), is_naive=True
             ),
@@ -43,7 +43,9 @@ def _measure(settings: BenchSettings, augmentation: Augmentation) -> Line:
         amount=len(batch),
         unit="images",
         timing=timings[_PIECE],
-        floor="copy that moves a byte in and a bfloat16 out for each value",
+        floor=f"copy that moves {bytes_per_value} bytes a value: a byte in, a {dtype} out".replace(
+            "torch.", ""
+        ),
         floor_s=timings[_COPY].median,
         baselines=(Baseline(name=_PILLOW, timing=pillow),),
         facts={"pillow_images_per_second": len(batch) / pillow.median},

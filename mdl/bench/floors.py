@@ -31,7 +31,7 @@ class MatmulPeak:
     """The fastest matrix product that was found in one number format.
 
     Attributes:
-        dtype: Its name: "bf16" or "fp32".
+        dtype: Its name: "bf16", "fp16" or "fp32".
         shape: (m, k, n).
         flop: Operations of one product, 2 m k n.
         flop_per_second: Its rate, by the median.
@@ -49,7 +49,7 @@ def find_peak(dtype: torch.dtype, shapes: Iterable[tuple[int, int, int]], pace: 
     """The best of some shapes; the right factor lies transposed, as a layer's weight does.
 
     Args:
-        dtype: torch.bfloat16 or torch.float32.
+        dtype: torch.bfloat16, torch.float16 or torch.float32.
         shapes: (m, k, n) of products of (m, k) with (k, n).
         pace: How often each is run.
     """
@@ -64,7 +64,7 @@ def find_peak(dtype: torch.dtype, shapes: Iterable[tuple[int, int, int]], pace: 
         seconds = time_rounds({"product": run}, pace)["product"].median
         found.append((flop / seconds, shape, flop, run))
     rate, shape, flop, run = max(found, key=lambda each: each[0])
-    name = "bf16" if dtype == torch.bfloat16 else "fp32"
+    name = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "fp32")
     return MatmulPeak(dtype=name, shape=shape, flop=flop, flop_per_second=rate, run=run)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from training.arithmetic import limits_in_effect, vector_instructions
 from training.versions import collect_versions
 
 _INSTRUCTIONS = (
@@ -19,13 +20,19 @@ _INSTRUCTIONS = (
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """The machine as plain values: what a figure of the bench must be quoted with."""
+    """The machine as plain values: what a figure of the bench must be quoted with.
+
+    "instructions" are those that products run on, "limits" the environment's variables that keep
+    libraries from others, and "processor_instructions" what the processor has.
+    """
     versions = collect_versions()
     return {
         "cpu": versions["cpu"],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "instructions": _instructions(),
+        "instructions": vector_instructions(),
+        "limits": limits_in_effect(),
+        "processor_instructions": _processor_instructions(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "device": device.type,
         "gpu": versions["gpu"] if device.type == "cuda" else None,
@@ -39,7 +46,19 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _instructions() -> list[str]:
+def why_not_published(machine: dict[str, Any]) -> str | None:
+    """Why figures of this machine must not be quoted: no commit has the code; None if one has.
+
+    >>> why_not_published({"commit": "1f2e-dirty"}), why_not_published({"commit": "1f2e"})
+    ('the code has changes that no commit holds', None)
+    """
+    commit = machine["commit"]
+    if commit is None:
+        return "the commit of the code is not known"
+    return "the code has changes that no commit holds" if commit.endswith("-dirty") else None
+
+
+def _processor_instructions() -> list[str]:
     """Those of the processor's vector and matrix instructions that matter here."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")

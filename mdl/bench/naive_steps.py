@@ -21,7 +21,7 @@ class NaiveStep:
         spec: The network.
         config: Its optimizer's values.
         batch: The images of every step.
-        precision: "bf16" under autocast, or "fp32".
+        precision: "bf16" or "fp16" under autocast, or "fp32".
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class NaiveStep:
         self.inputs: Tensor = (batch.images.to(torch.float32) / 255 - 0.5) / 0.25
         self.labels = batch.labels
         self.network = build_naive(spec).to(device)
-        self.is_low = precision == "bf16"
+        self.low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
         self.sgd = torch.optim.SGD(
             self.network.parameters(), lr=config.lr, momentum=config.momentum,
             weight_decay=config.weight_decay,
@@ -42,7 +42,7 @@ class NaiveStep:
         """Forward, backward, optimizer."""
         config, device = self.config, self.inputs.device
         self.network.zero_grad()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.is_low):
+        with torch.autocast(device.type, dtype=self.low, enabled=self.low is not None):
             loss = F.cross_entropy(self.network(self.inputs), self.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         if config.method == "sgd":

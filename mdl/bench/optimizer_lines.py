@@ -25,17 +25,20 @@ SGD_BYTES = 20
 _LR, _L1_COEF, _BETA = 0.1, 1e-5, 50.0
 _DENSITY = 0.5
 _COPY, _PIECE = "copy", "piece"
+_KINDS = {True: "bf16 gradient and shadow", False: "fp32"}
 
 
 def measure_optimizers(settings: BenchSettings) -> list[Line]:
-    """β-lasso with and without a shadow, and SGD with momentum.
+    """β-lasso in each arithmetic that the bench has, and SGD with momentum in training's.
 
     Half of the weights are zero and stay it: the gradients are too small to lift one.
     """
+    shadowed = settings.precision == "bf16"
+    lines = [_measure_beta_lasso(settings, shadowed=True)] if shadowed else []
     return [
-        _measure_beta_lasso(settings, shadowed=True),
+        *lines,
         _measure_beta_lasso(settings, shadowed=False),
-        _measure_sgd(settings),
+        _measure_sgd(settings, shadowed=shadowed),
     ]
 
 
@@ -50,23 +53,22 @@ def _measure_beta_lasso(settings: BenchSettings, *, shadowed: bool) -> Line:
     for name, take_step in NAIVE_FORMS.items():
         run = partial(take_step, [plain], lr=_LR, l1_coef=_L1_COEF, threshold=_BETA * _L1_COEF)
         pieces[name] = Piece(run=run, is_naive=True)
-    kind = "bf16 gradient and shadow" if shadowed else "fp32"
+    kind = _KINDS[shadowed]
     return _time(settings, f"β-lasso, {kind}", pieces, BETA_LASSO_BYTES, same)
 
 
-def _measure_sgd(settings: BenchSettings) -> Line:
-    weight, gradient = _make_weight(settings, shadowed=True)
+def _measure_sgd(settings: BenchSettings, *, shadowed: bool) -> Line:
+    weight, gradient = _make_weight(settings, shadowed=shadowed)
     values: dict[str, Any] = {"lr": _LR, "momentum": 0.9, "weight_decay": 5e-4}
     optimizer = MomentumSgd([weight], **values)
-    _give_gradient(optimizer, weight, gradient, shadowed=True)
-    plain = weight.detach().clone()
-    plain.grad = gradient.to(weight.dtype)
-    naive = torch.optim.SGD([plain], foreach=False, **values)
-    pieces: dict[str, Callable[[], object] | Piece] = {
-        _PIECE: optimizer.step,
-        "torch.optim.SGD, fp32": Piece(run=naive.step, is_naive=True),
-    }
-    return _time(settings, "SGD with momentum, bf16 gradient and shadow", pieces, SGD_BYTES, {})
+    _give_gradient(optimizer, weight, gradient, shadowed=shadowed)
+    pieces: dict[str, Callable[[], object] | Piece] = {_PIECE: optimizer.step}
+    for form, choice in (("", {"foreach": False}), (" fused", {"fused": True})):
+        plain = weight.detach().clone()
+        plain.grad = gradient.to(weight.dtype)
+        naive = torch.optim.SGD([plain], **choice, **values)
+        pieces[f"torch.optim.SGD{form}, fp32"] = Piece(run=naive.step, is_naive=True)
+    return _time(settings, f"SGD with momentum, {_KINDS[shadowed]}", pieces, SGD_BYTES, {})
 
 
 def _time(

@@ -7,24 +7,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mdl.bench.augmentation_lines import measure_augmentation
 from mdl.bench.checkpoint_lines import measure_checkpoints
 from mdl.bench.description_lines import measure_bound, measure_encode
 from mdl.bench.floors import MatmulPeak, find_peak, make_copy
 from mdl.bench.lines import Line
-from mdl.bench.machine import describe_machine
+from mdl.bench.machine import describe_machine, why_not_published
 from mdl.bench.optimizer_lines import measure_optimizers
 from mdl.bench.rounds import time_rounds
-from mdl.bench.settings import BenchSettings
+from mdl.bench.settings import DTYPES, BenchSettings
 from mdl.bench.sparse_lines import measure_sparse_products
 from mdl.bench.sparse_networks import DENSITY
 from mdl.bench.sparse_step_lines import measure_sparse_steps, why_no_sparse_steps
 from mdl.bench.step_lines import measure_step
 from training.architectures import NetworkSpec
+from training.config import Precision
 
 OnPiece = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchStart:
+    """What is known before the first group is measured.
+
+    Attributes:
+        machine: From `describe_machine`.
+        precision: Arithmetic of the pieces of training.
+        copy_bytes_per_second: Bytes that a copy reads and writes a second, at 12 a weight.
+        peaks: Matrix products, by training's arithmetic first; none if no group needs them.
+    """
+
+    machine: dict[str, Any]
+    precision: Precision
+    copy_bytes_per_second: float
+    peaks: tuple[MatmulPeak, ...]
+
+
+OnGroup = Callable[[BenchStart, str, list[Line]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,31 +51,30 @@ class BenchReport:
     """All that one run measured.
 
     Attributes:
-        machine: From `describe_machine`.
-        copy_bytes_per_second: Bytes that a copy reads and writes a second, at 12 a weight.
-        peaks: Matrix products, in bf16 and fp32; none if no group needs them.
+        start: The machine, and what it can do at best.
         groups: Group to its lines.
         seconds: What the run took.
     """
 
-    machine: dict[str, Any]
-    copy_bytes_per_second: float
-    peaks: tuple[MatmulPeak, ...]
+    start: BenchStart
     groups: dict[str, list[Line]]
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
+        start = self.start
         return {
-            "machine": self.machine,
-            "copy_bytes_per_second": self.copy_bytes_per_second,
+            "machine": start.machine,
+            "not_for_publication": why_not_published(start.machine),
+            "precision": start.precision,
+            "copy_bytes_per_second": start.copy_bytes_per_second,
             "matmul_peaks": [
                 {
                     "dtype": peak.dtype,
                     "shape": list(peak.shape),
                     "flop_per_second": peak.flop_per_second,
                 }
-                for peak in self.peaks
+                for peak in start.peaks
             ],
             "groups": {
                 name: [line.to_dict() for line in lines] for name, lines in self.groups.items()
@@ -66,7 +84,12 @@ class BenchReport:
 
 
 def run_bench(
-    settings: BenchSettings, groups: Sequence[str], *, on_piece: OnPiece = lambda piece: None
+    settings: BenchSettings,
+    groups: Sequence[str],
+    *,
+    on_piece: OnPiece = lambda piece: None,
+    on_start: Callable[[BenchStart], None] = lambda start: None,
+    on_group: OnGroup = lambda start, group, lines: None,
 ) -> BenchReport:
     """Measure groups of pieces.
 
@@ -74,32 +97,40 @@ def run_bench(
         settings: Sizes and rounds.
         groups: Some of `mdl.bench.settings.GROUPS`, in the order to run them in.
         on_piece: Told what comes next.
+        on_start: Told of the machine before the first group.
+        on_group: Given each group's lines as soon as they are there, with the start and its name.
     """
     begin = time.perf_counter()
+    start = _measure_start(settings, groups, on_piece)
+    on_start(start)
+    measured = {}
+    for group in groups:
+        measured[group] = list(_measure(group, settings, start.peaks, on_piece))
+        on_group(start, group, measured[group])
+    return BenchReport(start=start, groups=measured, seconds=time.perf_counter() - begin)
+
+
+def _measure_start(settings: BenchSettings, groups: Sequence[str], on_piece: OnPiece) -> BenchStart:
     on_piece("copy bandwidth")
     num_bytes = 12 * settings.num_weights
-    copy = time_rounds({"copy": make_copy(num_bytes, settings.device)}, settings.pace)["copy"]
+    pace = settings.peak_pace
+    copy = time_rounds({"copy": make_copy(num_bytes, settings.device)}, pace)["copy"]
     peaks: tuple[MatmulPeak, ...] = ()
     if {"step", "sparse"} & set(groups):
         on_piece("matmul peaks")
         shapes = _product_shapes(settings, groups)
-        pace = settings.pace if "step" in groups else settings.sparse_pace
-        peaks = tuple(find_peak(dtype, shapes, pace) for dtype in (torch.bfloat16, torch.float32))
-    lines = {group: list(_measure(group, settings, peaks, on_piece)) for group in groups}
-    return BenchReport(
-        machine=describe_machine(settings.device),
-        copy_bytes_per_second=num_bytes / copy.median,
-        peaks=peaks,
-        groups=lines,
-        seconds=time.perf_counter() - begin,
-    )
+        peaks = tuple(find_peak(DTYPES[each], shapes, pace) for each in settings.precisions)
+    return BenchStart(
+        machine=describe_machine(settings.device), precision=settings.precision,
+        copy_bytes_per_second=num_bytes / copy.median, peaks=peaks,
+    )  # fmt: skip
 
 
 def _measure(
     group: str, settings: BenchSettings, peaks: tuple[MatmulPeak, ...], on_piece: OnPiece
 ) -> Iterator[Line]:
     if group == "step":
-        peak = max(peaks, key=lambda each: each.flop_per_second)
+        peak = peaks[0]
         for name in settings.steps:
             on_piece(f"step, {name}")
             yield measure_step(name, settings, peak)
@@ -132,7 +163,7 @@ def _measure_sparse(
     reason = why_no_sparse_steps(settings)
     if reason is None:
         on_piece("sparse, steps")
-        yield from measure_sparse_steps(settings, by_type["bf16"])
+        yield from measure_sparse_steps(settings, by_type[settings.sparse_precisions[0]])
     else:
         on_piece(f"sparse, no steps: {reason}")
 

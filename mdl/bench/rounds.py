@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +58,8 @@ class Pace:
         device: Where they compute; CUDA is waited for before and after every timed stretch.
         rounds: Most rounds.
         naive_rounds: The first rounds, in which naive forms run too.
-        budget_s: Seconds after which no round begins, once there are `MIN_ROUNDS` of them.
+        budget_s: Seconds after which no round begins once there are `MIN_ROUNDS` of them, and
+            `PATIENCE` times as many after which none begins at all.
         num_warmups: Calls of each piece before the rounds.
         num_calls: Calls a timed stretch, of pieces with nothing to prepare.
     """
@@ -72,7 +73,11 @@ class Pace:
 
 
 MIN_ROUNDS = 3
-"""Rounds that are run whatever they take, unless fewer are asked for."""
+"""Rounds that are run beyond the budget, unless fewer are asked for."""
+PATIENCE = 4.0
+"""Budgets after which the round that runs is the last, though there are fewer."""
+LONG_S = 1.0
+"""Seconds of a call from which on a naive form is timed once."""
 
 
 def time_rounds(
@@ -103,13 +108,18 @@ def time_rounds(
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     begin = time.perf_counter()
     for done in range(pace.rounds):
-        if done >= MIN_ROUNDS and time.perf_counter() - begin > pace.budget_s:
+        budget_s = pace.budget_s * (1 if done >= MIN_ROUNDS else PATIENCE)
+        if done > 0 and time.perf_counter() - begin > budget_s:
             break
         for name, piece in chosen.items():
-            if piece.is_naive and done >= pace.naive_rounds:
-                continue
-            seconds[name].append(_time_once(piece, pace))
+            if not (piece.is_naive and _is_enough(seconds[name], pace)):
+                seconds[name].append(_time_once(piece, pace))
     return {name: Timing(seconds=tuple(values)) for name, values in seconds.items()}
+
+
+def _is_enough(seconds: Sequence[float], pace: Pace) -> bool:
+    """Whether a naive form has been timed often enough."""
+    return len(seconds) >= pace.naive_rounds or (len(seconds) > 0 and seconds[-1] > LONG_S)
 
 
 def _time_once(piece: Piece, pace: Pace) -> float:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from mdl.bench.rounds import Pace
+from training.arithmetic import choose_precision
+from training.config import Precision
 
 GROUPS = ("optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode")
 NETWORKS = (
@@ -14,6 +16,9 @@ BATCH_SIZE = 512
 IMAGE_SIZE = 32
 SPARSE_DENSITIES = (0.01, 0.05)
 """Of the layers of s-fc that are sparse in the group of that name."""
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+"""Types of matrix products by the precision that has them."""
+_PEAK_ROUNDS, _PEAK_BUDGET_S = 7, 0.5
 _SPARSE_ROUNDS, _SPARSE_BUDGET_S, _SPARSE_NAIVE_ROUNDS = 7, 4.0, 3
 _CUDA_CALLS = 10  # A step is a millisecond there, so the clock needs some of them.
 _CUDA_WARMUPS = 12  # Captured graphs and kernels that are tuned as they run.
@@ -39,6 +44,7 @@ class BenchSettings:
 
     Attributes:
         pace: Where, and how often.
+        precision: Arithmetic of all pieces of training: "bf16", "fp16" or "fp32".
         num_weights: Weights of the optimizer's lines: far more than a cache holds.
         steps: Network to its width and images a step.
         sparse: α and images a step of the s-fc with sparse layers.
@@ -49,6 +55,7 @@ class BenchSettings:
     """
 
     pace: Pace
+    precision: Precision
     num_weights: int
     steps: dict[str, tuple[int, int]]
     sparse: tuple[int, int]
@@ -63,9 +70,33 @@ class BenchSettings:
         return self.pace.device
 
     @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """That of training, and float32 beside it."""
+        return (self.precision,) if self.precision == "fp32" else (self.precision, "fp32")
+
+    @property
+    def sparse_precisions(self) -> tuple[Precision, ...]:
+        """The same of sparse layers, which are not there at fp16."""
+        return ("fp32",) if self.precision == "fp16" else self.precisions
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """The type of a network's inputs: bfloat16 at bf16, else float32."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+    @property
     def cpu_pace(self) -> Pace:
         """The pace of what runs on the CPU on every machine."""
         return replace(self.pace, device=torch.device("cpu"), num_warmups=1, num_calls=1)
+
+    @property
+    def peak_pace(self) -> Pace:
+        """The pace of each shape among which a peak is sought."""
+        return replace(
+            self.pace,
+            rounds=min(self.pace.rounds, _PEAK_ROUNDS),
+            budget_s=min(self.pace.budget_s, _PEAK_BUDGET_S),
+        )
 
     @property
     def sparse_pace(self) -> Pace:
@@ -88,6 +119,7 @@ def choose_settings(
     num_weights: int | None = None,
     width: int | None = None,
     batch_size: int | None = None,
+    precision: Precision | None = None,
 ) -> BenchSettings:
     """The sizes for a device, with those that were asked for over them.
 
@@ -99,6 +131,7 @@ def choose_settings(
         num_weights: Weights of the optimizer's lines.
         width: base_channels (hidden_units of 3-fc) of every network.
         batch_size: Images a step and of the augmentation's lines.
+        precision: Arithmetic of training; None for what a training run would choose here.
 
     Raises:
         ValueError: A network that is not one of `NETWORKS`.
@@ -114,8 +147,8 @@ def choose_settings(
     pace = Pace(
         device=device,
         rounds=rounds or (15 if quick else 31),
-        budget_s=1.0 if quick else 10.0,
-        naive_rounds=3 if quick else 9,
+        budget_s=1.0 if quick else 5.0,
+        naive_rounds=3 if quick else 7,
         num_warmups=_CUDA_WARMUPS if is_cuda else 1,
         num_calls=_CUDA_CALLS if is_cuda else 1,
     )
@@ -126,6 +159,7 @@ def choose_settings(
     sides = (4096, 8192) if is_cuda else (1024, 2048) if quick else (1024, 2048, 4096)
     return BenchSettings(
         pace=pace,
+        precision=precision or choose_precision(device)[0],
         num_weights=num_weights or default_weights,
         steps={
             name: (width or steps[name][0], batch_size or steps[name][1])

@@ -16,23 +16,22 @@ from torch import Tensor
 from mdl.bench.floors import MatmulPeak
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.rounds import Piece, Timing, time_rounds
-from mdl.bench.settings import IMAGE_SIZE, SPARSE_DENSITIES, BenchSettings
+from mdl.bench.settings import DTYPES, IMAGE_SIZE, SPARSE_DENSITIES, BenchSettings
 from training.architectures import LayerSpec, NetworkSpec
 from training.sparse.backend import backend_name
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.support import Support, TransposedSupport, collect, transpose
 from training.sparse.torch_support import widen
 
-_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _TORCH_CSR = "torch CSR, sampled_addmm in fp32"
 
 
 def measure_sparse_products(settings: BenchSettings, peaks: Mapping[str, MatmulPeak]) -> list[Line]:
-    """Layer 1 and layer 2 of s-fc, each in bf16 and in fp32.
+    """Layer 1 and layer 2 of s-fc, each in training's arithmetic and in fp32.
 
     Args:
         settings: α of the network and images a batch.
-        peaks: The fastest matrix product in "bf16" and in "fp32".
+        peaks: The fastest matrix product in each of these.
     """
     width, _ = settings.sparse
     spec = NetworkSpec(name="s-fc", image_size=IMAGE_SIZE, num_classes=10, base_channels=width)
@@ -134,14 +133,15 @@ def _measure(
     operands: _Operands, settings: BenchSettings, peaks: Mapping[str, MatmulPeak]
 ) -> list[Line]:
     pieces: dict[str, Callable[[], object] | Piece] = {}
-    for name, dtype in _DTYPES.items():
+    for name in settings.sparse_precisions:
+        dtype = DTYPES[name]
         pieces[f"sparse {name}"] = _sparse_products(operands, dtype)
         pieces[_dense(name)] = Piece(run=_dense_products(operands, dtype), is_naive=True)
         pieces[f"peak {name}"] = peaks[name].run
     if _has_torch_products(settings.device):
         pieces[_TORCH_CSR] = Piece(run=_torch_products(operands), is_naive=True)
     timings = time_rounds(pieces, settings.sparse_pace)
-    return [_make_line(operands, name, timings, peaks[name]) for name in _DTYPES]
+    return [_make_line(operands, name, timings, peaks[name]) for name in settings.sparse_precisions]
 
 
 def _make_line(
@@ -170,7 +170,7 @@ def _make_line(
             "batch_size": len(operands.inputs),
             "flop": operands.flop,
             "peak_flop_per_second": rate,
-            "difference_from_dense": _difference_from_dense(operands, _DTYPES[dtype]),
+            "difference_from_dense": _difference_from_dense(operands, DTYPES[dtype]),
         },
     )
 

@@ -22,9 +22,8 @@ from training.state import TrainingState
 
 SHARES = (0.0, 0.5, 0.9, 1.0)
 """Of rows that are certified."""
-BASELINES = _DENSE, _NAIVE = "dense bf16 step", "plain torch in fp32"
 _STEPS_PER_EPOCH = 16
-_MATMUL, _COPY = "matmul", "copy"
+_MATMUL, _COPY, _NAIVE = "matmul", "copy", "plain torch in fp32"
 
 
 def why_no_sparse_steps(settings: BenchSettings) -> str | None:
@@ -41,12 +40,14 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
     Beside them, in the same rounds, run the step of the same weights in dense layers and the naive
     step in float32. A layer that is too small for it does not become sparse.
 
+    All but the naive step has training's arithmetic.
+
     The floor are the products at the nonzeros and the bytes of the optimizer. Augmentation,
     BatchNorm, the screen and the gradients of rows that are not certified are not in it.
 
     Args:
         settings: α and images a step, for which `why_no_sparse_steps` is None.
-        peak: The fastest matrix product in bf16.
+        peak: The fastest matrix product in that arithmetic.
     """
     config, spec = _make_config(settings)
     weights = draw_sparse_weights(spec)
@@ -69,7 +70,7 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
         _name(share): partial(sparse.take_step, share) for share in SHARES
     }
     pieces |= {
-        _DENSE: dense_state.take_step,
+        _dense(config): dense_state.take_step,
         _NAIVE: Piece(run=NaiveStep(spec, config, batch, precision="fp32"), is_naive=True),
         _MATMUL: peak.run,
         _COPY: make_copy(num_bytes, settings.device),
@@ -77,6 +78,7 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
     timings = time_rounds(pieces, settings.sparse_pace)
     facts = {
         "network": spec.name,
+        "precision": config.precision,
         "num_weights": spec.num_weights,
         "flop": flop,
         "peak_flop_per_second": peak.flop / timings[_MATMUL].median,
@@ -97,6 +99,7 @@ def _make_config(settings: BenchSettings) -> tuple[TrainConfig, NetworkSpec]:
     config = TrainConfig(
         network="s-fc", base_channels=width, augmentation=AUGMENTATION, batch_size=batch_size,
         lr=SMALL_LR, l1_conv=SMALL_L1_COEF, l1_fc=SMALL_L1_COEF, epochs=10**6,
+        precision=settings.sparse_precisions[0],
     )  # fmt: skip
     spec = config.network_spec(image_size=IMAGE_SIZE, num_classes=NUM_CLASSES, in_channels=3)
     return config, spec
@@ -125,16 +128,17 @@ def _make_line(
 ) -> Line:
     products_s = facts["flop"] / facts["peak_flop_per_second"]
     notes = sparse.notes[share]
+    names = (_dense(config), _NAIVE)
     densities = " and ".join(f"{density:.0%}" for density in SPARSE_DENSITIES)
     return Line(
         piece=f"step of s-fc α={config.base_channels} at {densities}, {_name(share)}",
         amount=config.batch_size,
         unit="images",
         timing=timings[_name(share)],
-        floor="FLOPs at the nonzeros at the bf16 matmul peak, and a copy that moves the bytes "
-        "of the optimizer for them",
+        floor=f"FLOPs at the nonzeros at the {config.precision} matmul peak, and a copy that moves "
+        "the bytes of the optimizer for them",
         floor_s=products_s + timings[_COPY].median,
-        baselines=tuple(Baseline(name=name, timing=timings[name]) for name in BASELINES),
+        baselines=tuple(Baseline(name=name, timing=timings[name]) for name in names),
         facts={
             **facts,
             "products_seconds": products_s,
@@ -144,6 +148,10 @@ def _make_line(
             "revived_per_step": notes.mean_revived(),
         },
     )
+
+
+def _dense(config: TrainConfig) -> str:
+    return f"dense {config.precision} step"
 
 
 def _name(share: float) -> str:

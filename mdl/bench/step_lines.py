@@ -15,7 +15,7 @@ from mdl.bench.rounds import Piece, Timing, time_rounds
 from mdl.bench.settings import IMAGE_SIZE, BenchSettings
 from training.architectures import NetworkSpec
 from training.augment import augment_images
-from training.config import Augmentation, Method, TrainConfig
+from training.config import Augmentation, Method, Precision, TrainConfig
 from training.image_set import ImageSet
 from training.normalization import Normalization
 from training.recipes import default_method
@@ -26,7 +26,6 @@ AUGMENTATION = Augmentation(flip=True, crop=4, cutout=16)
 NORMALIZATION = Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed")
 _STEPS_PER_EPOCH = 16
 _RESOLUTION_S = 1e-9
-_NAIVE_PRECISIONS = ("bf16", "fp32")
 _STEP, _AUGMENTATION, _OPTIMIZER, _MATMUL, _COPY = (
     "step", "augmentation", "optimizer", "matmul", "copy",
 )  # fmt: skip
@@ -41,11 +40,11 @@ def measure_step(name: str, settings: BenchSettings, peak: MatmulPeak) -> Line:
 
     Args:
         name: The network.
-        settings: Its width and batch.
-        peak: The faster of the machine's matrix products.
+        settings: Its width and batch, and the arithmetic.
+        peak: The fastest matrix product in that arithmetic.
     """
     width, batch_size = settings.steps[name]
-    config = make_config(name, width, batch_size)
+    config = make_config(name, width, batch_size, precision=settings.precision)
     spec = config.network_spec(image_size=IMAGE_SIZE, num_classes=NUM_CLASSES, in_channels=3)
     images = random_images(_STEPS_PER_EPOCH * batch_size, settings.device)
     state = TrainingState(
@@ -56,19 +55,21 @@ def measure_step(name: str, settings: BenchSettings, peak: MatmulPeak) -> Line:
     batch = ImageSet(images.images[:batch_size], images.labels[:batch_size])
     pieces: dict[str, Callable[[], object] | Piece] = {
         _STEP: lambda: _take_step(state),
-        _AUGMENTATION: make_augmentation(batch.images, AUGMENTATION),
+        _AUGMENTATION: make_augmentation(batch.images, AUGMENTATION, settings.input_dtype),
         _OPTIMIZER: state.optimizer.step,
         _MATMUL: peak.run,
         _COPY: make_copy(bytes_per_weight * spec.num_weights, settings.device),
     }
-    for precision in _NAIVE_PRECISIONS:
+    for precision in settings.precisions:
         naive = NaiveStep(spec, config, batch, precision=precision)
         pieces[f"plain torch in {precision}"] = Piece(run=naive, is_naive=True)
     timings = time_rounds(pieces, settings.pace)
     return _make_line(spec, config, timings, peak, bytes_per_weight)
 
 
-def make_config(name: str, width: int, batch_size: int) -> TrainConfig:
+def make_config(
+    name: str, width: int, batch_size: int, *, precision: Precision = "bf16"
+) -> TrainConfig:
     """The configuration of a step: the network's own optimizer, the paper's augmentation."""
     settings: dict[str, Any] = {"hidden_units" if name == "3-fc" else "base_channels": width}
     if name == "resnet18":
@@ -80,7 +81,7 @@ def make_config(name: str, width: int, batch_size: int) -> TrainConfig:
         settings |= {"momentum": 0.9, "weight_decay": 5e-4}
     return TrainConfig(
         network=name, method=method, augmentation=AUGMENTATION, batch_size=batch_size,
-        epochs=10**6, **settings,
+        epochs=10**6, precision=precision, **settings,
     )  # fmt: skip
 
 
@@ -99,11 +100,13 @@ def _take_step(state: TrainingState) -> None:
     state.take_step()
 
 
-def make_augmentation(images: Tensor, augmentation: Augmentation) -> Callable[[], object]:
-    """Inputs in bfloat16 from a batch of images, as a step at that precision makes them."""
+def make_augmentation(
+    images: Tensor, augmentation: Augmentation, dtype: torch.dtype
+) -> Callable[[], object]:
+    """Inputs of a type from a batch of images, as a step makes them."""
     generator = torch.Generator(images.device).manual_seed(0)
     return lambda: augment_images(
-        images, augmentation, NORMALIZATION, generator=generator, dtype=torch.bfloat16
+        images, augmentation, NORMALIZATION, generator=generator, dtype=dtype
     )
 
 

@@ -1,11 +1,13 @@
-"""The bench as tables: a header with the machine, then a table for each group."""
+"""The bench as tables: a header with the machine, a table for each group, and what to mind."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mdl import console
 from mdl.bench.lines import Line
-from mdl.bench.report import BenchReport
+from mdl.bench.machine import why_not_published
+from mdl.bench.report import BenchReport, BenchStart
+from mdl.bench.rounds import MIN_ROUNDS
 
 _TITLES = {
     "optimizer": "Optimizer step",
@@ -16,20 +18,51 @@ _TITLES = {
     "bound": "Bound, counts and lengths alone",
     "encode": "Encode",
 }
+_IN_TRAINING = ("optimizer", "step", "sparse", "augmentation")
+"""Groups whose pieces have training's arithmetic."""
 _COLUMNS = (
     "piece", "rate", "median ms", "floor ms", "x floor", "naive form", "naive ms", "speed-up",
 )  # fmt: skip
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def print_bench(report: BenchReport) -> None:
-    """Print a report on stdout."""
-    _print_machine(report)
-    for group, lines in report.groups.items():
-        rows = [row for line in lines for row in _rows(line)]
-        console.print_table(_TITLES[group], _COLUMNS, rows)
-        _print_floors(lines)
-        _print_facts(group, lines)
+def print_start(start: BenchStart) -> None:
+    """Print the machine, its instructions and what it can do at best on stdout."""
+    machine = start.machine
+    place = machine["gpu"] or machine["device"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; "
+        f"{_instructions(start)}",
+        f"Device {place}; torch {machine['torch']}, Python {machine['python']}; "
+        f"copy {_scale(start.copy_bytes_per_second)}B/s read and written",
+    ]
+    if machine["limits"]:
+        limits = ", ".join(
+            name if "," in value else f"{name}={value}" for name, value in machine["limits"].items()
+        )
+        lines.append(f"Instructions limited by {limits}")
+    lines += [
+        f"{peak.dtype} matmul peak {_scale(peak.flop_per_second)}FLOP/s at "
+        + " x ".join(map(str, peak.shape))
+        for peak in start.peaks
+    ]
+    for line in lines:
+        console.stdout().print(line, markup=False)
+
+
+def print_group(start: BenchStart, group: str, lines: Sequence[Line]) -> None:
+    """Print the table of a group on stdout; its title has the instructions and the arithmetic."""
+    rows = [row for line in lines for row in _rows(line)]
+    arithmetic = f"{start.precision} on " if group in _IN_TRAINING else ""
+    title = f"{_TITLES[group]}, {arithmetic}{_instructions(start)}"
+    console.print_table(title, _COLUMNS, rows)
+    _print_floors(lines)
+    _print_few_rounds(lines)
+    _print_facts(group, lines)
+
+
+def print_end(report: BenchReport) -> None:
+    """Print what makes figures doubtful, or unfit for publication, on stdout."""
     unsteady = [line for lines in report.groups.values() for line in lines if not line.is_steady]
     if unsteady:
         console.stdout().print(
@@ -37,24 +70,15 @@ def print_bench(report: BenchReport) -> None:
             + "; ".join(line.piece for line in unsteady),
             markup=False,
         )
+    reason = why_not_published(report.start.machine)
+    if reason is not None:
+        console.stdout().print(f"These figures are not for publication: {reason}.", markup=False)
 
 
-def _print_machine(report: BenchReport) -> None:
-    machine = report.machine
-    place = machine["gpu"] or machine["device"]
-    instructions = ", ".join(machine["instructions"]) or "unknown"
-    lines = [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; {instructions}",
-        f"Device {place}; torch {machine['torch']}, Python {machine['python']}; "
-        f"copy {_scale(report.copy_bytes_per_second)}B/s read and written",
-    ]
-    lines += [
-        f"{peak.dtype} matmul peak {_scale(peak.flop_per_second)}FLOP/s at "
-        + " x ".join(map(str, peak.shape))
-        for peak in report.peaks
-    ]
-    for line in lines:
-        console.stdout().print(line, markup=False)
+def _instructions(start: BenchStart) -> str:
+    if start.machine["gpu"]:
+        return str(start.machine["gpu"])
+    return ", ".join(start.machine["instructions"])
 
 
 def _rows(line: Line) -> Iterator[tuple[str, ...]]:
@@ -84,6 +108,16 @@ def _print_floors(lines: Sequence[Line]) -> None:
     for floor, pieces in floors.items():
         of = "" if len(floors) == 1 else f" of {', '.join(dict.fromkeys(pieces))}"
         console.stdout().print(f"Floor{of}: {floor}.", markup=False)
+
+
+def _print_few_rounds(lines: Sequence[Line]) -> None:
+    """Say which naive forms were timed once, and which pieces fewer times than is usual."""
+    few = [f"{each.name} of {line.piece}" for line in lines for each in line.baselines
+           if len(each.timing.seconds) == 1 and len(line.timing.seconds) > 1]  # fmt: skip
+    few += [line.piece for line in lines if len(line.timing.seconds) < MIN_ROUNDS]
+    if few:
+        text = f"Timed fewer than {MIN_ROUNDS} times, for one call takes long: {'; '.join(few)}."
+        console.stdout().print(text, markup=False)
 
 
 def _print_facts(group: str, lines: Sequence[Line]) -> None:

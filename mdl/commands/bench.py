@@ -18,6 +18,13 @@ _HEEDED_BY = {
 """Which groups an option has a say in."""
 
 
+class BenchPrecision(Enum):
+    """Arithmetic of the matrix products."""
+
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
 class Group(Enum):
     """Pieces that are measured together."""
 
@@ -45,6 +52,10 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads on the CPU. [default: torch's choice]")
     ] = None,
+    precision: Annotated[
+        BenchPrecision | None,
+        typer.Option(help="Of the matrix products. [default: what training would choose here]"),
+    ] = None,
     network: Annotated[
         list[str] | None,
         typer.Option(help="Networks of the group step; may be given again.", rich_help_panel=SIZES),
@@ -67,7 +78,8 @@ def bench(
     """Time each piece against its floor on this machine, and against its naive form.
 
     Floors are measured in the same rounds: memory copies, matrix products, raw
-    files. Below 1, part of the work stayed in the cache. Times are medians.
+    files. Below 1, part of the work stayed in the cache. Times are medians. Each
+    table is printed as soon as it is measured.
     """
     groups = tuple(dict.fromkeys(each.value for each in only or list(Group)))
     sizes = {
@@ -79,7 +91,7 @@ def bench(
 
     from mdl.bench.report import run_bench
     from mdl.bench.settings import choose_settings
-    from mdl.devices import choose_device
+    from mdl.devices import choose_device, say_if_emulated
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -88,19 +100,24 @@ def bench(
         settings = choose_settings(
             chosen_device, quick=quick, rounds=rounds, networks=tuple(network or ()),
             num_weights=weights, width=width, batch_size=batch_size,
+            precision=None if precision is None else precision.value,
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--network") from error
     log = console.stderr()
-    report = run_bench(
-        settings, groups, on_piece=lambda piece: log.print(f"measuring: {piece}", markup=False)
-    )
+    say_if_emulated(settings.precision, chosen_device)
+
+    def say(piece: str) -> None:
+        log.print(f"measuring: {piece}", markup=False)
+
     if json:
+        report = run_bench(settings, groups, on_piece=say)
         console.print_json(report.to_dict() | {"quick": quick})
         return
-    from mdl.bench.tables import print_bench
+    from mdl.bench.tables import print_end, print_group, print_start
 
-    print_bench(report)
+    report = run_bench(settings, groups, on_piece=say, on_start=print_start, on_group=print_group)
+    print_end(report)
     console.print_next("mdl bench" if quick else "mdl bench --json > bench.json", "mdl train s-fc")
 
 

@@ -1,12 +1,17 @@
-"""`mdl bench` as a process, on tiny pieces: what it reports, and that its numbers agree."""
+"""`mdl bench` on tiny pieces: what it reports, and that its numbers agree."""
 
 import json
 
 import pytest
+import torch
+
+from training.arithmetic import choose_precision, vector_instructions
 
 TINY = ("--rounds", "2", "--width", "1", "--weights", "20000", "--batch-size", "8")
 GROUPS = {"optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode"}
 NETWORKS = ["s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18"]
+PRECISIONS = list(dict.fromkeys([choose_precision(torch.device("cpu"))[0], "fp32"]))
+"""Training's arithmetic on this machine, and float32."""
 UNITS = {"weights", "nonzeros", "images", "bytes"}
 
 
@@ -37,7 +42,7 @@ def test_times_rates_and_ratios_agree(report):
     for line in lines_of(report):
         median, floor = line["median_seconds"], line["floor_seconds"]
         assert 0 < line["fastest_seconds"] <= median <= line["slowest_seconds"]
-        assert line["rounds"] == 2
+        assert 1 <= line["rounds"] <= 2
         assert line["ratio_to_floor"] == pytest.approx(median / floor)
         assert line["rate_per_second"] == pytest.approx(line["amount"] / median)
         for naive in line["naive"]:
@@ -49,14 +54,18 @@ def test_the_machine_is_described(report):
     assert machine["threads"] == 1
     assert machine["device"] == "cpu"
     assert machine["torch"]
-    assert [peak["dtype"] for peak in report["matmul_peaks"]] == ["bf16", "fp32"]
+    assert machine["instructions"] == vector_instructions()
+    assert [peak["dtype"] for peak in report["matmul_peaks"]] == PRECISIONS
+    commit = machine["commit"]
+    is_clean = commit is not None and not commit.endswith("-dirty")
+    assert (report["not_for_publication"] is None) == is_clean
     assert report["copy_bytes_per_second"] > 0
     assert report["quick"] is True
 
 
 def test_the_optimizer_leaves_the_weights_that_the_reference_leaves(report):
     plain = [line["facts"] for line in report["groups"]["optimizer"] if "β-lasso" in line["piece"]]
-    assert len(plain) == 2
+    assert len(plain) == len(PRECISIONS)
     for facts in plain:
         assert facts["support_is_the_reference's"]
         assert facts["bits_are_the_reference's"]
@@ -77,8 +86,8 @@ def test_the_parts_of_a_step_add_up(report):
 def test_a_network_without_large_layers_has_sparse_products_alone(report):
     lines = report["groups"]["sparse"]
     assert [line["piece"].split(" s-fc")[0] for line in lines] == [
-        "SpMM + SDDMM, layer 1 of", "SpMM + SDDMM, layer 1 of",
-        "2 SpMM + SDDMM, layer 2 of", "2 SpMM + SDDMM, layer 2 of",
+        product for product in ("SpMM + SDDMM, layer 1 of", "2 SpMM + SDDMM, layer 2 of")
+        for _ in PRECISIONS
     ]  # fmt: skip
     assert all(line["unit"] == "nonzeros" for line in lines)
 
@@ -91,7 +100,7 @@ def test_steps_by_certified_rows(mdl):
     text = done.stdout
     for part in (
         "Sparse layers", "Step with sparse layers, by certified rows", "measured, conv1",
-        "over dense bf16 step", "Bytes an entry: conv1", "matmul peak",
+        f"over dense {PRECISIONS[0]} step", "Bytes an entry: conv1", "matmul peak",
     ):  # fmt: skip
         assert part in text, part
     table = text[text.index("Step with sparse layers") :]
@@ -120,6 +129,29 @@ def test_tables_of_the_groups_that_were_asked_for(mdl):
     assert text.index("Training step") < text.index("Optimizer step")
     assert "Encode" not in text
     assert "s-fc" not in text.replace("mdl train s-fc", "")
+
+
+def test_without_bf16_instructions_nothing_is_timed_in_bf16(mdl, monkeypatch):
+    monkeypatch.setattr("training.arithmetic.bf16_instructions", lambda: "")
+    done = mdl("bench", "--quick", "--json", "--device", "cpu", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "bf16" not in done.stdout.replace("lzma of the bf16 numbers", "").replace(
+        "avx512_bf16", ""
+    ).replace("AVX512_BF16", "").replace("amx_bf16", "")
+    report = json.loads(done.stdout)
+    assert report["precision"] == "fp32"
+    assert [line["facts"]["precision"] for line in report["groups"]["step"]] == ["fp32"] * 8
+    assert "emulated" not in done.stderr
+
+
+@pytest.mark.parametrize(("instructions", "times"), [("", 1), ("AMX", 0)])
+def test_emulated_arithmetic_that_was_asked_for_is_said_once(mdl, monkeypatch, instructions, times):
+    monkeypatch.setattr("training.arithmetic.bf16_instructions", lambda: instructions)
+    sizes = (*TINY, "--device", "cpu", "--network", "s-fc")
+    done = mdl("bench", "--quick", "--only", "step", "--precision", "bf16", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert words_of(done).count("bf16 is emulated on this processor") == times
+    assert "Training step, bf16 on " in done.stdout
 
 
 def words_of(done):

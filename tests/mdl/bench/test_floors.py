@@ -7,6 +7,7 @@ from mdl.bench.floors import drop_from_cache, find_peak, make_copy, read_raw, wr
 from mdl.bench.rounds import Pace
 from mdl.bench.settings import NETWORKS, choose_settings
 from mdl.bench.sparse_networks import DENSITY, make_checkpoint, state_bytes
+from training import arithmetic
 
 CPU = torch.device("cpu")
 
@@ -34,11 +35,32 @@ def test_a_peak_names_its_shape():
 
 
 def test_cuda_takes_the_papers_networks():
-    settings = choose_settings(torch.device("cuda"), quick=False)
+    settings = choose_settings(torch.device("cuda"), quick=False, precision="bf16")
     assert settings.steps["s-fc"] == (150, 512)
     assert list(settings.steps) == list(NETWORKS)
     assert settings.cpu_pace.device == CPU
     assert settings.pace.num_calls > settings.cpu_pace.num_calls
+
+
+@pytest.mark.parametrize(
+    ("precision", "precisions", "sparse", "dtype"),
+    [
+        ("bf16", ("bf16", "fp32"), ("bf16", "fp32"), torch.bfloat16),
+        ("fp16", ("fp16", "fp32"), ("fp32",), torch.float32),
+        ("fp32", ("fp32",), ("fp32",), torch.float32),
+    ],
+)
+def test_float32_stands_beside_the_arithmetic_of_training(precision, precisions, sparse, dtype):
+    settings = choose_settings(CPU, quick=True, precision=precision)
+    assert settings.precisions == precisions
+    assert settings.sparse_precisions == sparse
+    assert settings.input_dtype == dtype
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_the_arithmetic_is_the_one_that_training_would_choose(has_bf16, monkeypatch):
+    monkeypatch.setattr(arithmetic, "bf16_instructions", lambda: "AMX" if has_bf16 else "")
+    assert choose_settings(CPU, quick=True).precision == ("bf16" if has_bf16 else "fp32")
 
 
 def test_unknown_networks_are_refused():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mdl.bench import rounds
-from mdl.bench.rounds import MIN_ROUNDS, Pace, Piece, time_rounds
+from mdl.bench.rounds import LONG_S, MIN_ROUNDS, PATIENCE, Pace, Piece, time_rounds
 
 CPU = torch.device("cpu")
 
@@ -42,12 +42,34 @@ def test_preparation_is_not_timed(monkeypatch):
 def test_the_budget_ends_the_rounds_but_not_before_there_are_enough(monkeypatch):
     ticks = itertools.count()
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: float(next(ticks)))
-    assert (
-        len(time_rounds({"a": lambda: None}, pace(rounds=50, budget_s=0))["a"].seconds)
-        == MIN_ROUNDS
-    )
-    assert len(time_rounds({"a": lambda: None}, pace(rounds=2, budget_s=0))["a"].seconds) == 2
-    assert len(time_rounds({"a": lambda: None}, pace(rounds=9, budget_s=1e9))["a"].seconds) == 9
+
+    def count_rounds(**settings):  # a round takes three ticks
+        return len(time_rounds({"a": lambda: None}, pace(**settings))["a"].seconds)
+
+    assert count_rounds(rounds=50, budget_s=3.0) == MIN_ROUNDS
+    assert count_rounds(rounds=2, budget_s=3.0) == 2
+    assert count_rounds(rounds=9, budget_s=1e9) == 9
+    assert count_rounds(rounds=50, budget_s=3.0 / PATIENCE - 0.1) == 1
+
+
+def test_a_naive_form_whose_call_takes_long_is_timed_once(monkeypatch):
+    clock = {"now": 0.0}
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock["now"])
+
+    def spend(seconds):
+        clock["now"] += seconds
+
+    pieces = {
+        "ours": lambda: spend(0.1),
+        "long": Piece(run=lambda: spend(2 * LONG_S), is_naive=True),
+        "short": Piece(run=lambda: spend(LONG_S / 2), is_naive=True),
+    }
+    timings = time_rounds(pieces, pace(rounds=5))
+    assert {name: len(timing.seconds) for name, timing in timings.items()} == {
+        "ours": 5,
+        "long": 1,
+        "short": 3,
+    }
 
 
 def test_naive_forms_run_in_the_first_rounds_only():

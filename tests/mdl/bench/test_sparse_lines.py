@@ -1,5 +1,7 @@
 """Lines of sparse products and steps: their operations, baselines and facts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ LAYERS = {1: (2 * 256, 3072, 0.01, 2), 2: (2 * 24, 2 * 256, 0.05, 3)}
 
 @pytest.fixture(scope="module")
 def settings():
-    return choose_settings(CPU, quick=True, rounds=1, width=2, batch_size=32)
+    return choose_settings(CPU, quick=True, rounds=1, width=2, batch_size=32, precision="bf16")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,17 @@ def test_the_floor_of_a_step_counts_sparse_layers_by_their_nonzeros(steps):
     dense = 2 * 24 * 512 + 10 * 2 * 24  # fc1 and fc2
     assert facts["flop"] == 2 * 32 * (2 * facts["entries"]["conv1"] + 3 * dense)
     assert steps[0].floor_s == pytest.approx(facts["products_seconds"] + facts["copy_seconds"])
+
+
+def test_without_bfloat16_all_is_float32(settings, peaks):
+    settings = replace(settings, precision="fp32")
+    products = measure_sparse_products(settings, {"fp32": peaks["fp32"]})
+    steps = measure_sparse_steps(settings, peaks["fp32"])
+    assert [line.piece[-4:] for line in products] == ["fp32", "fp32"]
+    names = {each.name for line in (*products, *steps) for each in line.baselines}
+    assert {"dense products in fp32", "dense fp32 step", "plain torch in fp32"} <= names
+    assert not any("bf16" in name for name in names)
+    assert all("the fp32 matmul peak" in line.floor for line in steps)
 
 
 def test_small_networks_have_no_sparse_steps():
