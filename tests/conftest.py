@@ -4,6 +4,7 @@ Two rules: tests of the whole folder share out to all cores, and real data may n
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,10 @@ from hypothesis import settings
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
-# `tests.examples.examples` gives a test more or fewer than these.
+# `tests.examples.examples` gives a test more or fewer than these. Choose by --hypothesis-profile.
 settings.register_profile("quick", max_examples=10, deadline=None)
 settings.register_profile("full", max_examples=100, deadline=None)
-_IN_CI = os.environ.get("CI") == "true"
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "full" if _IN_CI else "quick"))
+settings.load_profile("quick")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the option
@@ -40,6 +40,14 @@ def pytest_configure() -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // num_workers))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images are kept for this run and process alone, not in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """Folder of the real data sets; the test skips where it is not there."""
@@ -59,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     report = yield
-    must_run = _IN_CI and SHARED_DATA.is_dir()
+    must_run = os.environ.get("CI") == "true" and SHARED_DATA.is_dir()
     if must_run and report.skipped and item.get_closest_marker("real_data"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped although {SHARED_DATA} is there"

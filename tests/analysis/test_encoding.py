@@ -195,6 +195,7 @@ def test_impossible_tensors_are_refused(arguments: tuple, rule: str) -> None:
         enumerative_length(*arguments)
 
 
+@pytest.mark.process
 def test_formulas_never_load_torch() -> None:
     code = "import sys, analysis.bounds, analysis.encoding; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -144,6 +144,7 @@ def test_texts_stay_inside_the_figure() -> None:
                 assert box.y1 <= height
 
 
+@pytest.mark.process
 def test_drawing_loads_neither_torch_nor_pyplot() -> None:
     code = "import sys, figures.filters; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

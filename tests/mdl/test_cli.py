@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "numpy", "scipy", "sympy", "matplotlib", "seaborn", "datasets", "pyarrow", "PIL")
 
 
+@pytest.mark.process
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from mdl.cli import build_app; build_app()(['--help'], standalone_mode=False);"
@@ -54,6 +55,7 @@ def test_the_siblings_lie_beside_mdl() -> None:
     check_siblings(ROOT / "mdl")
 
 
+@pytest.mark.process
 def test_a_foreign_package_that_shadows_ours_stops_the_command(tmp_path: Path) -> None:
     (tmp_path / "analysis").mkdir()
     (tmp_path / "analysis" / "__init__.py").write_text("raise RuntimeError('imported')")

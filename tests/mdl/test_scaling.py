@@ -106,6 +106,7 @@ def test_a_missing_folder_is_one_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.process
 def test_loads_no_torch():
     code = (
         "import sys; from mdl.cli import build_app\n"

@@ -61,6 +61,7 @@ def test_json_stands_alone_on_stdout(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.process
 def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path: Path) -> None:
     arguments = ("s-fc", *SMALL, "--epochs", "40", "--l1-conv", "1e-4", "--dropout", "0.1")
     code, _, err = finish(*arguments, "--out", "whole", folder=tmp_path)
@@ -81,6 +82,7 @@ def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path: Path) -> None:
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 41))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     process = start("s-fc", *SMALL, "--epochs", "100000", "--out", "cut", folder=tmp_path)

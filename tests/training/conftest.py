@@ -18,7 +18,7 @@ def run_triton_script() -> Script:
     def run(script: str, **environment: str) -> str:
         done = subprocess.run(
             [sys.executable, "-c", script], env=os.environ | environment, text=True,
-            capture_output=True, timeout=300, check=False,
+            capture_output=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -206,13 +206,20 @@ torch.set_num_threads(1)
 path = Path(sys.argv[1]) / "checkpoint.pt"
 steps, draw = [], random.Random(1)
 save_checkpoint(make_checkpoint(0), path)
-for round in range(40):
+# At least forty, and more until one was killed in the middle of a write.
+while len(steps) < 40 or (len(steps) < 400 and not list(path.parent.glob(".*.tmp"))):
+    begun, begins = os.pipe()
     child = os.fork()
     if child == 0:
         with CheckpointWriter(path) as writer:
             for step in range(1, 10**6):
                 writer.submit(make_checkpoint(step))
-    time.sleep(draw.uniform(0.005, 0.03))
+                if step == 3:  # the first is there, however busy the machine is
+                    os.write(begins, b"x")
+    os.close(begins)
+    assert os.read(begun, 1) == b"x"
+    os.close(begun)
+    time.sleep(draw.uniform(0, 0.02))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     steps.append(step_of(path))
@@ -220,17 +227,19 @@ print(*steps)
 """
 
 
+@pytest.mark.process
 def test_killed_at_any_moment_it_leaves_a_whole_file(tmp_path: Path) -> None:
-    """Forty processes that do nothing but write, each killed at a random moment."""
+    """Processes that do nothing but write, each killed at a random moment."""
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, capture_output=True,
-        timeout=120, check=False,
+        timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     steps = [int(step) for step in done.stdout.split()]
-    assert len(steps) == 40
+    assert len(steps) >= 40
+    assert min(steps) >= 1
     assert max(steps) > 1
     leftovers = list(tmp_path.glob(".checkpoint.pt.*.tmp"))
     assert leftovers  # so some were killed in the middle of a write

@@ -161,10 +161,11 @@ def test_wrong_arguments_are_named(arguments, message):
         draw_glyphs(**arguments)
 
 
+@pytest.mark.process
 def test_drawing_needs_no_display_and_no_pyplot():
     code = (
         "import sys; from training.glyphs import draw_glyphs; draw_glyphs(2);"
         "sys.exit(any(name in sys.modules for name in"
         " ('matplotlib.pyplot', 'matplotlib.font_manager', 'PIL.ImageFont')))"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=600)

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import json, sys, torch
 from training.memory_use import give_back_memory, used_memory
@@ -22,9 +24,10 @@ json.dump(used, sys.stdout)
 FILLED = 3000 * 2**16
 
 
+@pytest.mark.process
 def test_memory_goes_up_with_tensors_and_down_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=600
     )
     before, filled, after = json.loads(done.stdout)
     assert filled - before > 0.9 * FILLED

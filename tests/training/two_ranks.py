@@ -39,7 +39,7 @@ def run_two_ranks(
         )
         for rank in range(2)
     ]  # fmt: skip
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=600)[1] for process in processes]
     assert tuple(process.returncode for process in processes) == exit_codes, errors
 
 

@@ -27,6 +27,7 @@ def hold(path: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.process
 def test_a_lock_is_held_by_one_process(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "key.lock"
     assert not is_locked(path)
@@ -41,6 +42,7 @@ def test_a_lock_is_held_by_one_process(tmp_path: Path) -> None:
         assert path.read_text() == f"{os.getpid()}\n"
 
 
+@pytest.mark.process
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     path = tmp_path / "key.lock"
     process = hold(path)
@@ -60,6 +62,7 @@ def test_a_lock_is_freed_when_its_work_fails(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.process
 def test_many_processes_take_turns(tmp_path: Path) -> None:
     """Each adds one to a number in a file, which loses counts unless they are alone."""
     program = """
@@ -83,5 +86,5 @@ for _ in range(20):
     processes = [
         subprocess.Popen([sys.executable, "-c", program, str(lock), str(number)]) for _ in range(4)
     ]
-    assert [process.wait(timeout=60) for process in processes] == [0] * 4
+    assert [process.wait(timeout=600) for process in processes] == [0] * 4
     assert number.read_text() == "80"

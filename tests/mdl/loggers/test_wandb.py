@@ -117,6 +117,7 @@ def test_disabled_keeps_nothing(make_run, epochs, monkeypatch: pytest.MonkeyPatc
     assert list(run.folder.iterdir()) == []
 
 
+@pytest.mark.process
 def test_who_is_not_logged_in_is_told_before_anything_is_written(tmp_path: Path) -> None:
     done = call_process(*SMALL, "--epochs", "1", "--out", "run", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -128,6 +129,7 @@ def test_who_is_not_logged_in_is_told_before_anything_is_written(tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("offline")
 def test_a_stopped_run_and_its_resumption_are_one_run_of_wandb(
     start_training, tmp_path: Path

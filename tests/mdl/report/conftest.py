@@ -20,7 +20,7 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe",
 )  # fmt: skip
-_SECONDS = 60.0
+_SECONDS = 600.0  # guards against a browser that hangs
 
 
 class Chromium:

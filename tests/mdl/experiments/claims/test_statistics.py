@@ -177,6 +177,7 @@ def test_a_contrast_needs_terms() -> None:
         contrast([])
 
 
+@pytest.mark.process
 def test_statistics_load_no_torch() -> None:
     modules = ("best_settings", "decisions", "ranks", "statistics")
     names = ", ".join(f"mdl.experiments.claims.{module}" for module in modules)
