@@ -1,4 +1,4 @@
-"""The two layers that torch does not have: locally connected, and a fixed scale and shift."""
+"""Layers that torch does not have, or not safely: local, strided 1x1, a fixed scale and shift."""
 
 import math
 
@@ -84,6 +84,35 @@ class LocallyConnected2d(nn.Module):
             f"{self.in_channels}, {self.out_channels}, in_size={self.in_size}, "
             f"kernel_size={self.kernel_size}, stride={self.stride}"
         )
+
+
+class StridedPointwise2d(nn.Conv2d):
+    """A 1x1 convolution with a stride: the pixels that it looks at, then one matrix product.
+
+    The numbers of `nn.Conv2d` with kernel 1, no padding and no bias. That one is left out because
+    oneDNN's weight gradient of it, channels last with few input channels on a CPU without AVX-512,
+    writes past its workspace: it crashes, hangs or is wrong (uxlfoundation/oneDNN issue 6035).
+
+    Args:
+        in_channels: Channels of the input, >= 1.
+        out_channels: Channels of the output, >= 1.
+        stride: Pixels from one output's input to the next, >= 1.
+
+    Attributes:
+        weight: Shape (out_channels, in_channels, 1, 1), as the convolution has it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, 1, stride, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, in_channels, s, s) to (N, out_channels, s', s'), s' = ceil(s / stride).
+
+        The output has the channels last in memory.
+        """
+        rows, columns = self.stride
+        pixels = images.permute(0, 2, 3, 1)[:, ::rows, ::columns]
+        return F.linear(pixels, self.weight.flatten(1)).permute(0, 3, 1, 2)
 
 
 def patch_index(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from training.architectures import LayerSpec, NetworkSpec
 from training.batch_last import flatten_units
 from training.fused_norm import normalize
-from training.layers import LocallyConnected2d, ScaleShift
+from training.layers import LocallyConnected2d, ScaleShift, StridedPointwise2d
 from training.symmetric import SymmetricBatchNorm2d, SymmetricConv2d
 
 BATCH_NORM_EPS = 1e-5
@@ -111,6 +111,8 @@ def _make_layer(layer: LayerSpec) -> nn.Module:
         )
     if layer.symmetries > 1:
         return SymmetricConv2d(layer)
+    if layer.kernel == 1 and layer.stride > 1:
+        return StridedPointwise2d(layer.in_channels, layer.out_channels, layer.stride)
     return nn.Conv2d(
         layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding, bias=False
     )

@@ -1,4 +1,4 @@
-"""The locally connected layer against a loop, against convolution, and against its gradient."""
+"""Local layers against a loop and a convolution, strided 1x1 layers against a convolution."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from training.layers import LocallyConnected2d, ScaleShift
+from training.layers import LocallyConnected2d, ScaleShift, StridedPointwise2d
 
 
 def loop_over_everything(layer, images):
@@ -98,6 +98,30 @@ def test_weights_that_see_only_padding_have_no_gradient():
     assert corner[0].tolist() == corner[:, 0].tolist() == [0, 0, 0]
     assert corner[1:, 1:].eq(2).all()
     assert layer.weight.grad[4].eq(2).all()
+
+
+@settings(deadline=None)
+@given(
+    channels=st.integers(1, 5), units=st.integers(1, 5), size=st.integers(1, 9),
+    stride=st.integers(1, 4),
+)  # fmt: skip
+def test_a_strided_pointwise_layer_has_the_numbers_of_a_convolution(channels, units, size, stride):
+    torch.manual_seed(size)
+    layer = StridedPointwise2d(channels, units, stride).double()
+    images = torch.randn(3, channels, size, size, dtype=torch.float64, requires_grad=True)
+    expected = F.conv2d(images, layer.weight, stride=stride)
+    outputs = layer(images)
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-12)
+    upstream = torch.randn_like(expected)
+    leaves = (images, layer.weight)
+    found = torch.autograd.grad(outputs, leaves, upstream)
+    for gradient, same in zip(found, torch.autograd.grad(expected, leaves, upstream), strict=True):
+        torch.testing.assert_close(gradient, same, rtol=0, atol=1e-12)
+
+
+def test_a_strided_pointwise_layer_keeps_the_channels_last():
+    images = torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
+    assert StridedPointwise2d(4, 6, 2)(images).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -1,0 +1,63 @@
+"""What the layers compute, in float64 and by another route: windows cut out and summed up."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.layers import LocallyConnected2d
+from training.symmetric import SymmetricBatchNorm2d, SymmetricConv2d, turn_kernels
+
+
+def layer_outputs(layer: nn.Module, images: Tensor, weight: Tensor) -> Tensor:
+    """Outputs of a layer with `weight` in place of its own, without its bias, differentiable.
+
+    Nothing here is a convolution of torch: windows of the padded images are gathered, and products
+    summed by one einsum.
+
+    Args:
+        layer: A layer with a weight, as networks have them.
+        images: float64 (N, channels, s, s) or (N, features).
+        weight: float64, of the shape of the layer's own.
+    """
+    if isinstance(layer, nn.Linear):
+        return torch.einsum("ni,oi->no", images, weight)
+    if isinstance(layer, LocallyConnected2d):
+        kernel, stride, padding = layer.kernel_size, layer.stride, layer.kernel_size // 2
+        windows = _windows(F.pad(images, (padding,) * 4), kernel, stride)
+        outputs = torch.einsum("nkp,pok->nop", windows, weight)
+        return outputs.unflatten(2, (layer.out_size, layer.out_size))
+    assert isinstance(layer, nn.Conv2d)
+    kernel, stride, padding = layer.kernel_size[0], layer.stride[0], layer.padding[0]
+    mode = "constant"
+    if isinstance(layer, SymmetricConv2d):
+        weight = turn_kernels(weight, layer.input_symmetries)
+        if layer.margin:
+            padding, mode = layer.margin, "replicate"
+    windows = _windows(F.pad(images, (padding,) * 4, mode), kernel, stride)
+    side = (images.shape[2] + 2 * padding - kernel) // stride + 1
+    return torch.einsum("nkp,ok->nop", windows, weight.flatten(1)).unflatten(2, (side, side))
+
+
+def normalized(
+    values: Tensor, norm: nn.Module, weight: Tensor, bias: Tensor, residual: Tensor | None
+) -> Tensor:
+    """BatchNorm in training mode by its formula, and the residual sum; without ReLU."""
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    shape = values.shape
+    if isinstance(norm, SymmetricBatchNorm2d):
+        values = values.reshape(shape[0], norm.num_features, -1)
+    elif isinstance(norm, nn.BatchNorm1d) and norm.num_features == shape[1:].numel():
+        values = values.flatten(1)
+    over = (0, *range(2, values.dim()))
+    mean = values.mean(over, keepdim=True)
+    variance = ((values - mean) ** 2).mean(over, keepdim=True)
+    by_feature = (1, -1) + (1,) * (values.dim() - 2)
+    outputs = (values - mean) / (variance + norm.eps).sqrt() * weight.view(by_feature)
+    outputs = (outputs + bias.view(by_feature)).view(shape)
+    return outputs if residual is None else outputs + residual
+
+
+def _windows(images: Tensor, kernel: int, stride: int) -> Tensor:
+    """(N, channels, s, s) to (N, channels · kernel², positions)."""
+    windows = images.unfold(2, kernel, stride).unfold(3, kernel, stride)
+    return windows.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)

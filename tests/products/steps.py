@@ -1,0 +1,213 @@
+"""One training step of a network, each of its products held against float64.
+
+The tensors are those that really went into a layer and came back to it in `TrainingState`'s own
+step, in the memory layout that the network chose; so is the arithmetic.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import training.network
+from tests.products.reference import layer_outputs, normalized
+from training.config import TrainConfig
+from training.image_set import ImageSet
+from training.normalization import fixed_normalization
+from training.state import TrainingState
+
+NUM_CLASSES = 10
+TOLERANCES = {"fp32": 1e-4, "bf16": 2e-2}
+"""Largest distance from float64 that is right, as a share of the reference's norm. bfloat16 rounds
+results by 2⁻⁹; errors of the kind that is sought here are near 1 or far above."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCase:
+    """A step of one network.
+
+    Attributes:
+        network: Its name.
+        width: α, or the hidden units of 3-fc.
+        precision: "fp32" or "bf16".
+        image_size: s.
+        in_channels: Channels of the images.
+        batch_size: Images of the step.
+        kernel_size: ResNet18's.
+    """
+
+    network: str
+    width: int
+    precision: str
+    image_size: int = 32
+    in_channels: int = 3
+    batch_size: int = 64
+    kernel_size: int | None = None
+
+    def __str__(self) -> str:
+        kernel = "" if self.kernel_size is None else f" k={self.kernel_size}"
+        return (
+            f"{self.network} width {self.width}{kernel}, {self.in_channels}x{self.image_size}x"
+            f"{self.image_size}, batch {self.batch_size}, {self.precision}"
+        )
+
+
+@dataclass
+class _Record:
+    """Tensors of one layer or normalisation: what went in, came out, and came back."""
+
+    module: nn.Module
+    inputs: Tensor
+    outputs: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    residual: Tensor | None = None
+    has_relu: bool = False
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep(self, name: str, tensor: Tensor) -> None:
+        """Keep the gradient that comes to `tensor`, if one does."""
+        if tensor.requires_grad:
+            tensor.register_hook(lambda grad: self.gradients.__setitem__(name, grad.clone()))
+
+
+def measure_step(case: StepCase) -> dict[str, float]:
+    """Take one step and measure all its products.
+
+    Returns:
+        "conv1 weight gradient" and the like to the distance from float64, as a share of the
+        reference's norm; NaN counts as infinitely far.
+    """
+    state = _make_state(case)
+    state.begin_epoch()
+    with _recording(state.network) as records:
+        state.take_step()
+    return {
+        f"{name} {what}": error
+        for name, record in records.items()
+        for what, error in _compare(record).items()
+    }
+
+
+def _make_state(case: StepCase) -> TrainingState:
+    settings: dict[str, Any] = {
+        "hidden_units" if case.network == "3-fc" else "base_channels": case.width
+    }
+    config = TrainConfig(
+        network=case.network, method="sgd", lr=1e-3, batch_size=case.batch_size, seed=1,
+        kernel_size=case.kernel_size, precision=case.precision, **settings,  # type: ignore[arg-type]
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    shape = (case.batch_size, case.in_channels, case.image_size, case.image_size)
+    images = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+    labels = torch.randint(NUM_CLASSES, (case.batch_size,), generator=generator)
+    spec = config.network_spec(
+        image_size=case.image_size, num_classes=NUM_CLASSES, in_channels=case.in_channels
+    )
+    return TrainingState(
+        config=config, spec=spec, train_set=ImageSet(images, labels),
+        normalization=fixed_normalization(case.in_channels),
+        permutation=None, device=torch.device("cpu"),
+    )  # fmt: skip
+
+
+@contextmanager
+def _recording(network: nn.Module) -> Iterator[dict[str, _Record]]:
+    """Records of the next step by layer, and by "<layer>_norm"."""
+    records: dict[str, _Record] = {}
+    names = {module: name for name, module in network.named_modules()}
+
+    def before(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        # An alias of its own, so that its gradient is what this layer alone gives back.
+        return (inputs[0].view_as(inputs[0]),)
+
+    def after(module: nn.Module, inputs: tuple[Tensor], outputs: Tensor) -> None:
+        weight, bias = module.weight, getattr(module, "bias", None)
+        assert isinstance(weight, Tensor)
+        record = _Record(
+            module, _copy(inputs[0]), _copy(outputs), _copy(weight),
+            None if bias is None else _copy(bias),
+        )  # fmt: skip
+        for kind, tensor in (("input", inputs[0]), ("output", outputs), ("weight", weight)):
+            record.keep(kind, tensor)
+        records[names[module]] = record
+
+    def normalize(
+        values: Tensor, norm: nn.Module, *, residual: Tensor | None = None, relu: bool = True
+    ) -> Tensor:
+        values = values.view_as(values)
+        if residual is not None:
+            residual = residual.view_as(residual)
+        weight, bias = norm.weight, norm.bias
+        assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
+        # The values before the call: ReLU may work in place.
+        record = _Record(
+            norm, _copy(values), values, _copy(weight), _copy(bias),
+            None if residual is None else _copy(residual), relu,
+        )  # fmt: skip
+        outputs = plain_normalize(values, norm, residual=residual, relu=relu)
+        record.outputs = _copy(outputs)
+        kept = {"input": values, "output": outputs, "weight": weight, "bias": bias}
+        for kind, tensor in (kept if residual is None else {**kept, "residual": residual}).items():
+            record.keep(kind, tensor)
+        records[names[norm]] = record
+        return outputs
+
+    layers = [module for module in network.modules() if _is_layer(module)]
+    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
+    hooks += [layer.register_forward_hook(after) for layer in layers]
+    plain_normalize = training.network.normalize
+    training.network.normalize = normalize
+    try:
+        yield records
+    finally:
+        training.network.normalize = plain_normalize
+        for hook in hooks:
+            hook.remove()
+
+
+def _is_layer(module: nn.Module) -> bool:
+    is_norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    return isinstance(getattr(module, "weight", None), Tensor) and not is_norm
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
+
+
+def _compare(record: _Record) -> dict[str, float]:
+    """Distances of outputs and gradients from those of the reference, by what they are of."""
+    leaves = {
+        name: tensor.double().requires_grad_()
+        for name, tensor in (
+            ("input", record.inputs), ("weight", record.weight), ("bias", record.bias),
+            ("residual", record.residual),
+        )
+        if tensor is not None
+    }  # fmt: skip
+    upstream = record.gradients["output"].double()
+    if isinstance(record.module, nn.BatchNorm1d | nn.BatchNorm2d):
+        expected = normalized(
+            leaves["input"], record.module, leaves["weight"], leaves["bias"],
+            leaves.get("residual"),
+        )  # fmt: skip
+        if record.has_relu:
+            expected = expected * (record.outputs > 0)  # as rounding decided who is negative
+    else:
+        expected = layer_outputs(record.module, leaves["input"], leaves["weight"])
+        if "bias" in leaves:
+            expected = expected + leaves["bias"]
+    errors = {"outputs": _distance(record.outputs, expected)}
+    wanted = [name for name in leaves if name in record.gradients]
+    gradients = torch.autograd.grad(expected, [leaves[name] for name in wanted], upstream)
+    for name, gradient in zip(wanted, gradients, strict=True):
+        errors[f"{name} gradient"] = _distance(record.gradients[name], gradient)
+    return errors
+
+
+def _distance(found: Tensor, expected: Tensor) -> float:
+    difference = (found.double() - expected.detach()).norm() / expected.detach().norm()
+    return float(torch.nan_to_num(difference, nan=float("inf")))
