@@ -114,15 +114,17 @@ def reproduce(
         _print_notes(lost_images(chosen))
         return
 
+    from mdl.experiments.local_engine import LocalEngine
     from mdl.experiments.reproduction import draw_all, print_drawn, train_all
     from mdl.experiments.schedule import Reproduction
 
     ended = Reproduction(failed={}, signal_number=None)
     if not only_draw:
-        from mdl.experiments.local_engine import LocalEngine
-
-        engine = LocalEngine(workers=workers, threads=threads, device=device)
-        ended = train_all(artefacts, chosen, results, engine)
+        _say_if_emulated(precision, device)
+        ended = train_all(
+            artefacts, chosen, results,
+            LocalEngine(workers=workers, threads=threads, device=device),
+        )  # fmt: skip
         if ended.signal_number is not None:
             console.stderr().print("Stopped; all is saved. The same command goes on.", markup=False)
             raise typer.Exit(128 + ended.signal_number)
@@ -156,6 +158,12 @@ def _check_folders(store: Path, out: Path | None, *, only_draw: bool) -> None:
 def _print_notes(notes: list[str]) -> None:
     for note in notes:
         console.stderr().print(f"note: {note}", markup=False)
+
+
+def _say_if_emulated(precision: Precision, device: Device) -> None:
+    from mdl.devices import choose_device, say_if_emulated
+
+    say_if_emulated(precision.value, choose_device(device))
 
 
 def _options(data: list[str], store: Path, precision: Precision) -> list[str]:

@@ -217,6 +217,10 @@ def sweep(
     if collect:
         show_collected(trials, results, then=then.value, command=command, as_json=json)
         return
+    if engine is EngineName.local:
+        from mdl.devices import choose_device, say_if_emulated
+
+        say_if_emulated(precision.value, choose_device(device))
     chosen = _make_engine(engine, workers, threads, retries, device)
     if index is not None:
         code = run_one(trials, index, results, chosen, command=command, as_json=json)

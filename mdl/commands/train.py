@@ -219,6 +219,7 @@ def train(
     elif network is None:
         raise typer.BadParameter("name a network, such as s-fc", param_hint="NETWORK")
 
+    from mdl.devices import say_if_emulated
     from mdl.launch import launched_ranks
     from mdl.loggers.logged_progress import check_logs
     from mdl.training_plan import plan_new, plan_resumed
@@ -230,7 +231,9 @@ def train(
         def make_plan() -> "TrainingPlan":
             check_logs(logs)
             if resume is not None:
-                return plan_resumed(resume, source=data, ranks=ranks, sharding=shard.value)
+                plan = plan_resumed(resume, source=data, ranks=ranks, sharding=shard.value)
+                say_if_emulated(plan.config.precision, chosen)
+                return plan
             reason = None
             if precision is None:
                 settings["precision"], reason = _choose_precision(device)
@@ -241,6 +244,7 @@ def train(
             if reason is not None:
                 line = f"Arithmetic: {plan.config.precision}, {reason}."
                 console.stderr().print(line, markup=False)
+            say_if_emulated(plan.config.precision, chosen)
             return plan
 
         code = carry_out(
