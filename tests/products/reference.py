@@ -38,23 +38,23 @@ def layer_outputs(layer: nn.Module, images: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("nkp,ok->nop", windows, weight.flatten(1)).unflatten(2, (side, side))
 
 
-def normalized(
-    values: Tensor, norm: nn.Module, weight: Tensor, bias: Tensor, residual: Tensor | None
-) -> Tensor:
-    """BatchNorm in training mode by its formula, and the residual sum; without ReLU."""
+def standardized(values: Tensor, norm: nn.Module) -> Tensor:
+    """BatchNorm's values less their mean over their standard deviation, (N, features, ...)."""
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-    shape = values.shape
     if isinstance(norm, SymmetricBatchNorm2d):
-        values = values.reshape(shape[0], norm.num_features, -1)
-    elif isinstance(norm, nn.BatchNorm1d) and norm.num_features == shape[1:].numel():
+        values = values.reshape(len(values), norm.num_features, -1)
+    elif isinstance(norm, nn.BatchNorm1d) and norm.num_features == values.shape[1:].numel():
         values = values.flatten(1)
     over = (0, *range(2, values.dim()))
     mean = values.mean(over, keepdim=True)
     variance = ((values - mean) ** 2).mean(over, keepdim=True)
+    return (values - mean) / (variance + norm.eps).sqrt()
+
+
+def scaled(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Values (N, features, ...) times one number a feature, plus another."""
     by_feature = (1, -1) + (1,) * (values.dim() - 2)
-    outputs = (values - mean) / (variance + norm.eps).sqrt() * weight.view(by_feature)
-    outputs = (outputs + bias.view(by_feature)).view(shape)
-    return outputs if residual is None else outputs + residual
+    return values * weight.view(by_feature) + bias.view(by_feature)
 
 
 def _windows(images: Tensor, kernel: int, stride: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import training.network
-from tests.products.reference import layer_outputs, normalized
+from tests.products.reference import layer_outputs, scaled, standardized
 from training.config import TrainConfig
 from training.image_set import ImageSet
 from training.normalization import fixed_normalization
@@ -23,6 +23,9 @@ NUM_CLASSES = 10
 TOLERANCES = {"fp32": 1e-4, "bf16": 2e-2}
 """Largest distance from float64 that is right, as a share of the reference's norm. bfloat16 rounds
 results by 2⁻⁹; errors of the kind that is sought here are near 1 or far above."""
+_CANCELLED = 1e-2
+"""What is left of a sum's terms below which its rounding is measured by the terms. So it is with
+the gradient of a scale whose layer the next BatchNorm makes invariant to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,8 +173,11 @@ def _recording(network: nn.Module) -> Iterator[dict[str, _Record]]:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    is_norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
-    return isinstance(getattr(module, "weight", None), Tensor) and not is_norm
+    return isinstance(getattr(module, "weight", None), Tensor) and not _is_norm(module)
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -180,34 +186,62 @@ def _copy(tensor: Tensor) -> Tensor:
 
 def _compare(record: _Record) -> dict[str, float]:
     """Distances of outputs and gradients from those of the reference, by what they are of."""
+    parts = {
+        "input": record.inputs, "weight": record.weight, "bias": record.bias,
+        "residual": record.residual,
+    }  # fmt: skip
     leaves = {
         name: tensor.double().requires_grad_()
-        for name, tensor in (
-            ("input", record.inputs), ("weight", record.weight), ("bias", record.bias),
-            ("residual", record.residual),
-        )
+        for name, tensor in parts.items()
         if tensor is not None
-    }  # fmt: skip
+    }
     upstream = record.gradients["output"].double()
-    if isinstance(record.module, nn.BatchNorm1d | nn.BatchNorm2d):
-        expected = normalized(
-            leaves["input"], record.module, leaves["weight"], leaves["bias"],
-            leaves.get("residual"),
-        )  # fmt: skip
-        if record.has_relu:
-            expected = expected * (record.outputs > 0)  # as rounding decided who is negative
-    else:
-        expected = layer_outputs(record.module, leaves["input"], leaves["weight"])
-        if "bias" in leaves:
-            expected = expected + leaves["bias"]
-    errors = {"outputs": _distance(record.outputs, expected)}
     wanted = [name for name in leaves if name in record.gradients]
-    gradients = torch.autograd.grad(expected, [leaves[name] for name in wanted], upstream)
-    for name, gradient in zip(wanted, gradients, strict=True):
-        errors[f"{name} gradient"] = _distance(record.gradients[name], gradient)
+    outputs, gradients = _differentiate(record, leaves, upstream, wanted)
+    # The same sums with nothing that cancels: what their rounding is measured by.
+    sizes = {
+        name: (leaf if _is_norm(record.module) and name == "input" else leaf.abs())
+        .detach()
+        .requires_grad_()
+        for name, leaf in leaves.items()
+    }
+    output_sizes, gradient_sizes = _differentiate(
+        record, sizes, upstream.abs(), wanted, in_size=True
+    )
+    errors = {"outputs": _distance(record.outputs, outputs, output_sizes)}
+    for name in wanted:
+        found = record.gradients[name]
+        errors[f"{name} gradient"] = _distance(found, gradients[name], gradient_sizes[name])
     return errors
 
 
-def _distance(found: Tensor, expected: Tensor) -> float:
-    difference = (found.double() - expected.detach()).norm() / expected.detach().norm()
-    return float(torch.nan_to_num(difference, nan=float("inf")))
+def _differentiate(
+    record: _Record,
+    leaves: dict[str, Tensor],
+    upstream: Tensor,
+    wanted: list[str],
+    *,
+    in_size: bool = False,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Outputs and the gradients of some leaves, in float64; with standardised values' sizes."""
+    if _is_norm(record.module):
+        values = standardized(leaves["input"], record.module)
+        values = values.abs() if in_size else values
+        outputs = scaled(values, leaves["weight"], leaves["bias"]).view_as(record.outputs)
+        if "residual" in leaves:
+            outputs = outputs + leaves["residual"]
+        if record.has_relu:
+            outputs = outputs * (record.outputs > 0)  # as rounding decided who is negative
+    else:
+        outputs = layer_outputs(record.module, leaves["input"], leaves["weight"])
+        if "bias" in leaves:
+            outputs = outputs + leaves["bias"]
+    gradients = torch.autograd.grad(outputs, [leaves[name] for name in wanted], upstream)
+    return outputs, dict(zip(wanted, gradients, strict=True))
+
+
+def _distance(found: Tensor, expected: Tensor, sizes: Tensor) -> float:
+    """How far from the reference, as a share of its norm, or of its terms' if they cancel."""
+    difference = (found.double() - expected.detach()).norm()
+    scale = max(expected.detach().norm(), _CANCELLED * sizes.detach().norm())
+    return float(torch.nan_to_num(difference / scale, nan=float("inf")))

@@ -75,7 +75,8 @@ def test_a_wrong_product_is_found(what, monkeypatch):
 
 def test_nan_is_infinitely_far():
     values = torch.tensor([1.0, float("nan")])
-    assert tests.products.steps._distance(values, torch.ones(2).double()) == float("inf")
+    ones = torch.ones(2).double()
+    assert tests.products.steps._distance(values, ones, ones) == float("inf")
 
 
 @pytest.mark.parametrize(
