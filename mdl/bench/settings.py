@@ -147,7 +147,7 @@ def choose_settings(
     pace = Pace(
         device=device,
         rounds=rounds or (15 if quick else 31),
-        budget_s=1.0 if quick else 5.0,
+        budget_s=1.0 if quick else 4.0,
         naive_rounds=3 if quick else 7,
         num_warmups=_CUDA_WARMUPS if is_cuda else 1,
         num_calls=_CUDA_CALLS if is_cuda else 1,
