@@ -5,11 +5,14 @@ Two rules: tests of the whole folder share out to all cores, and real data may n
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+
+from training.data_cache import default_cache_dir
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -21,16 +24,16 @@ settings.load_profile("quick")
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the option
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Without files or folders on the command line, a process for each core; `-n 0` asks for one.
+    """Whole folders are tested by a process for each core; `-n 0` asks for one.
 
-    A module's tests stay together, as they share what they have trained. Single tests are sooner
-    done in one process.
+    A module's tests stay together, as they share what they have trained. The tests of a file are
+    sooner done in one process, and so are those whose output is wanted (`-s`).
     """
-    is_worker = hasattr(config, "workerinput")
-    given = getattr(config.option, "numprocesses", "no xdist")
-    if given is None and not is_worker and config.args_source is config.ArgsSource.TESTPATHS:
-        config.option.numprocesses = "auto"
-        config.option.dist = "loadfile"
+    option = config.option
+    is_open = getattr(option, "numprocesses", 0) is None and option.dist == "no"
+    is_told = hasattr(config, "workerinput") or option.capture == "no" or option.collectonly
+    if is_open and not is_told and all(Path(each).is_dir() for each in config.args):
+        option.numprocesses, option.dist = "auto", "loadfile"
 
 
 def pytest_configure() -> None:
@@ -42,9 +45,17 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded images are kept for this run and process alone, not in the user's cache."""
+    """Decoded images are kept for this run and process alone; compiled kernels as always.
+
+    Kernels lie in the cache under a hash of their sources. Compiling them all takes a minute.
+    """
+    cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MDL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with suppress(OSError, RuntimeError):  # no home folder, or one that is not to be written
+            kernels = default_cache_dir() / "kernels"
+            kernels.mkdir(parents=True, exist_ok=True)
+            (cache / "kernels").symlink_to(kernels)
+        patch.setenv("MDL_CACHE", str(cache))
         yield
 
 

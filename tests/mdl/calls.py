@@ -23,15 +23,14 @@ Command = Callable[..., Done]
 HANGS_S = 600  # guards against a command that never ends; no command takes near as long
 
 
-def environment_in(folder: Path) -> dict[str, str]:
-    """The variables of a command that has a cache of its own and a thread, on 80 columns."""
-    own = {"MDL_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
-    return os.environ | own
+def environment() -> dict[str, str]:
+    """The variables of a command that has one thread and 80 columns, and the cache of this run."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "80"}
 
 
 def call_here(*arguments: object, folder: Path) -> Done:
     """Call `mdl ARGUMENTS` in this process, as if it had been started in that folder."""
-    with chdir(folder), mock.patch.dict(os.environ, environment_in(folder)):
+    with chdir(folder), mock.patch.dict(os.environ, environment()):
         return run_here(main, "mdl", *arguments)
 
 
@@ -60,7 +59,7 @@ def start_process(
     """Start `python -m mdl ARGUMENTS` in that folder; whoever starts it ends it."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=folder, env=environment_in(folder), text=True, stdin=subprocess.DEVNULL,
+        cwd=folder, env=environment(), text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=own_session,
     )  # fmt: skip
 

@@ -15,13 +15,13 @@ from tests.mdl.calls import Command, TrialHere, call_here, call_process
 
 @pytest.fixture(scope="session")
 def mdl(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Call `mdl ...` in this process, in an empty folder, with an empty cache."""
+    """Call `mdl ...` in this process, in an empty folder."""
     return partial(call_here, folder=tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="session")
 def mdl_process(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Call `python -m mdl ...` in an empty folder, with an empty cache."""
+    """Call `python -m mdl ...` in an empty folder."""
     return partial(call_process, folder=tmp_path_factory.mktemp("work"))
 
 

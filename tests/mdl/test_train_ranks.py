@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.mdl.calls import HANGS_S, Command, environment_in
+from tests.mdl.calls import HANGS_S, Command, environment
 from training.checkpoint import load_checkpoint
 
 SMALL = (
@@ -23,7 +23,7 @@ RUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-p
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*RUN, "-m", "mdl", "train", *arguments], cwd=folder, env=environment_in(folder), text=True,
+        [*RUN, "-m", "mdl", "train", *arguments], cwd=folder, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

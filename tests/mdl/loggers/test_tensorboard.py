@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mdl.loggers.tensorboard import TensorBoardLogger, log_folder
-from tests.mdl.calls import HANGS_S, environment_in
+from tests.mdl.calls import HANGS_S, environment
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install tensorboard")
 
@@ -124,7 +124,7 @@ def test_of_two_ranks_one_logs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, *launch, "-m", "mdl", *SMALL, "--epochs", "2", "--out", "run"],
         cwd=tmp_path, text=True, capture_output=True, check=False, timeout=HANGS_S,
-        env=environment_in(tmp_path),
+        env=environment(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(list(log_folder(tmp_path / "run").iterdir())) == 1
