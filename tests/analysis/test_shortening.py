@@ -66,7 +66,10 @@ def assert_same_decisions(before, after, *, num_images=64):
     torch.testing.assert_close(first.margins, second.margins, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("density", [1.0, 0.1, 0.01])
+@pytest.mark.parametrize(
+    "density",
+    [pytest.param(1.0, marks=pytest.mark.slow), 0.1, pytest.param(0.01, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_shortened_network_decides_the_same_in_fewer_bits(name, density):
     message = make_message(name, density=density)

@@ -83,7 +83,10 @@ def test_legend_names_the_families_that_are_drawn():
     assert [text.get_text() for text in legend.get_texts()] == ["s-conv", "3-fc"]
 
 
-@pytest.mark.parametrize("num_panels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "num_panels",
+    [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow), 4],
+)
 def test_each_data_set_has_its_panel_and_its_name_at_the_right(tmp_path, num_panels):
     names = ["CIFAR-10", "CIFAR-100", "SVHN", "glyphs"][:num_panels]
     panels = [SizePanel(title=name, families=(CONV, DENSE), fit_accuracy=0.8) for name in names]

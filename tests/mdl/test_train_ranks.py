@@ -58,6 +58,7 @@ def find_rank(rank: int, launcher: subprocess.Popen[str]) -> int:
     raise AssertionError(f"no rank {rank}")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_two_ranks_give_what_one_gives(mdl: Command, tmp_path: Path) -> None:
     process = start(*SMALL, "--epochs", "2", "--out", "two", "--json", folder=tmp_path)
@@ -79,6 +80,7 @@ def test_two_ranks_give_what_one_gives(mdl: Command, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", [0, 1])
@@ -98,6 +100,7 @@ def test_a_killed_rank_ends_the_run_and_leaves_a_good_checkpoint(
     assert load_checkpoint(tmp_path / "run").training is not None
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_stop_is_followed_by_all_ranks_and_saved(tmp_path: Path) -> None:
     process = start(*SMALL, "--epochs", "100000", "--out", "run", folder=tmp_path)
@@ -111,6 +114,7 @@ def test_a_stop_is_followed_by_all_ranks_and_saved(tmp_path: Path) -> None:
     assert saved["step"] >= json.loads(lines[-1])["step"] >= 16
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_mistake_is_told_once(tmp_path: Path) -> None:
     arguments = (*SMALL, "--num-train", "1", "--out", "run")
@@ -119,6 +123,7 @@ def test_a_mistake_is_told_once(tmp_path: Path) -> None:
     assert errors == ["error: training needs at least 2 images, not 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_wrong_usage_is_told_once(tmp_path: Path) -> None:
     arguments = ("s-fc", "--batch-size", "1", "--device", "cpu", "--out", "run")

@@ -108,16 +108,22 @@ def assert_equal_runs(found: Path, expected: Path) -> None:
                 assert line[key] == other[key], key
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_two_ranks_give_the_run_of_one(name: str, runs: Path) -> None:
     assert_equal_runs(runs / "two" / name, runs / "one" / name)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARDED)
 def test_shards_give_the_run_of_one_rank(name: str, runs: Path) -> None:
     assert_equal_runs(runs / "shards" / name, runs / "one" / name)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUT)
 @pytest.mark.parametrize(
     "kind", ["one then two", "one then shards", "two then one", "shards then one"]
@@ -126,6 +132,8 @@ def test_a_run_goes_on_with_another_number_of_ranks(kind: str, name: str, runs: 
     assert_equal_runs(runs / kind / name, runs / "one" / name)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", ["never", "always"])
 def test_bf16_differs_only_by_rounding(sharding: str, runs: Path) -> None:
     found, expected = (

@@ -201,6 +201,7 @@ def lose_rank_0(ranks: Ranks, folder: Path) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_lost_rank_is_named(tmp_path: Path) -> None:
     run_two_ranks(lose_rank_0, tmp_path, exit_codes=(3, 0))
@@ -215,6 +216,7 @@ def fail_to_begin(ranks: Ranks, folder: Path) -> None:
         ranks.from_first(make)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_what_rank_0_cannot_make_ends_all(tmp_path: Path) -> None:
     run_two_ranks(fail_to_begin, tmp_path)

@@ -96,6 +96,7 @@ def test_failed_trials_are_tried_again_told_and_kept(mdl: Command, tmp_path: Pat
     assert report["selected"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_signal_stops_with_all_saved(tmp_path: Path) -> None:
     arguments = (*SMALL, "--epochs", "100000", "--threads", "1", "--store", "store")

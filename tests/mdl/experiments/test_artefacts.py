@@ -70,6 +70,7 @@ def test_without_results_tables_have_dashes_and_figures_wait(name, tmp_path) -> 
         assert "Missing:" in text or "not run" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(ARTEFACTS) - set(WITHOUT_RUNS)))
 def test_all_that_is_drawn_was_planned(name, made_up_store, tmp_path) -> None:
     """Whatever a drawing asks the store for, training was told of."""

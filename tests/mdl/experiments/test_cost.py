@@ -69,6 +69,7 @@ def test_the_shape_of_the_glyphs_is_what_they_have() -> None:
     assert expected_shape(DataConfig()).num_train == 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar10", "mnist"])
 def test_shapes_of_data_sets_are_what_they_have(name: str, shared_data: Path) -> None:
     folder = shared_data / name

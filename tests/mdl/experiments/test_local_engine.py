@@ -100,6 +100,7 @@ def weights(config: TrainConfig, store: ResultStore) -> torch.Tensor:
     return load_checkpoint(store.run_folder(config).checkpoint).state["conv1.weight"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_failures_do_not_end_the_others_and_are_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -129,6 +130,7 @@ def test_failures_do_not_end_the_others_and_are_kept(
     assert [log.read_bytes() for log in logs] == before  # nothing was started
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_killed_trial_is_tried_again_and_goes_on(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
@@ -148,6 +150,7 @@ def test_a_killed_trial_is_tried_again_and_goes_on(tmp_path: Path) -> None:
     assert not store.failure_path(run_key(LONG)).exists()  # it was there until the retry
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_batch_whose_parent_ends_goes_on_where_it_was(
@@ -175,6 +178,7 @@ def test_a_batch_whose_parent_ends_goes_on_where_it_was(
     assert outcome.finished[0].test == expected.test
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_two_engines_on_one_store_share_the_work(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)

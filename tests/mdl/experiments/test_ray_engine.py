@@ -26,9 +26,13 @@ from mdl.experiments.trial_progress import TrialProgress
 from mdl.options import Device
 from training.config import DataConfig, TrainConfig
 
-pytestmark = pytest.mark.skipif(
-    find_spec("ray") is None, reason="Ray is not installed; pip install 'ray[tune]'"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("ray") is None, reason="Ray is not installed; pip install 'ray[tune]'"
+    ),
+]
 
 TINY = DataConfig(image_size=8, num_train=120, num_test=40, validation=20)
 GRID = Grid(

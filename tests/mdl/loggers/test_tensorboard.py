@@ -108,6 +108,7 @@ def test_a_killed_run_and_its_resumption_are_one_log(mdl, start_training, tmp_pa
     assert json.loads(text) == json.loads((run / "config.json").read_text())["config"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_stopped_run_says_how_to_go_on_with_its_log(start_training) -> None:
     process = start_training(*SMALL, "--epochs", "100000", num_epochs=1)
@@ -117,6 +118,7 @@ def test_a_stopped_run_says_how_to_go_on_with_its_log(start_training) -> None:
     assert "mdl train --resume run --log-to tensorboard" in " ".join(err.split())
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_of_two_ranks_one_logs(tmp_path: Path) -> None:
     """Also that torchrun passes the option on: it takes --log for one of its own."""

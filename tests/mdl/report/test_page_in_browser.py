@@ -11,6 +11,8 @@ import pytest
 from tests.mdl.calls import Command
 from tests.mdl.report.conftest import Page
 
+pytestmark = pytest.mark.process
+
 OpenPage = Callable[..., Page]
 EVIL = "<script>alert(1)</script>\"'><img src=http://192.0.2.1/x onerror=alert(2)></title></style>"
 CONTRAST = """

@@ -194,7 +194,13 @@ RUNS = {  # α, λ, β, η, and whether weights must come back and rows be certi
 }
 
 
-@pytest.mark.parametrize("case", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if name == "both" else pytest.mark.slow, id=name)
+        for name, case in RUNS.items()
+    ],
+)
 def test_whole_runs_have_the_support_and_the_weights_of_dense_runs(case, monkeypatch):
     """In float64, through hand-overs there and back: sums in another order differ by rounding.
 
