@@ -265,6 +265,7 @@ def test_the_kernels_compile_for_a_device(run_triton_script, tmp_path):
     assert run_triton_script(COMPILED, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(INTERPRETED, reason="runs outside the interpreter")
 def test_these_tests_pass_in_triton_interpreter(run_triton_script):
