@@ -146,8 +146,8 @@ def choose_settings(
     is_cuda = device.type == "cuda"
     pace = Pace(
         device=device,
-        rounds=rounds or (15 if quick else 31),
-        budget_s=1.0 if quick else 4.0,
+        rounds=rounds or (11 if quick else 31),
+        budget_s=0.7 if quick else 4.0,
         naive_rounds=3 if quick else 7,
         num_warmups=_CUDA_WARMUPS if is_cuda else 1,
         num_calls=_CUDA_CALLS if is_cuda else 1,
