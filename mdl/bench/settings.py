@@ -153,13 +153,16 @@ def choose_settings(
         num_calls=_CUDA_CALLS if is_cuda else 1,
     )
     steps = _PAPER_STEPS if is_cuda else _QUICK_STEPS if quick else _CPU_STEPS
-    sparse = (150, 512) if is_cuda else (16, 128) if quick else (64, 512)
+    precision = precision or choose_precision(device)[0]
+    # A dense step at α = 64 takes seconds in float32 on two cores with AVX2.
+    sparse = (64, 512) if precision == "bf16" else (32, 512)
+    sparse = (150, 512) if is_cuda else (16, 128) if quick else sparse
     stored, coded = (8, 4) if quick else (150, 16) if is_cuda else (32, 16)
     default_weights = 256_000_000 if is_cuda else 16_000_000 if quick else 40_000_000
     sides = (4096, 8192) if is_cuda else (1024, 2048) if quick else (1024, 2048, 4096)
     return BenchSettings(
         pace=pace,
-        precision=precision or choose_precision(device)[0],
+        precision=precision,
         num_weights=num_weights or default_weights,
         steps={
             name: (width or steps[name][0], batch_size or steps[name][1])
