@@ -42,7 +42,7 @@ class Piece:
     Attributes:
         run: The call.
         prepare: Called before every call, and not timed; None for nothing.
-        is_naive: Whether it is a naive form, which is slow and so runs in fewer rounds.
+        is_naive: Whether it is a naive form, which may be slow and then runs in fewer rounds.
     """
 
     run: Callable[[], object]
@@ -57,7 +57,7 @@ class Pace:
     Attributes:
         device: Where they compute; CUDA is waited for before and after every timed stretch.
         rounds: Most rounds.
-        naive_rounds: The first rounds, in which naive forms run too.
+        naive_rounds: The first rounds, in which naive forms run too if they are not short.
         budget_s: Seconds after which no round begins once there are `MIN_ROUNDS` of them, and
             `PATIENCE` times as many after which none begins at all.
         num_warmups: Calls of each piece before the rounds.
@@ -76,8 +76,8 @@ MIN_ROUNDS = 3
 """Rounds that are run beyond the budget, unless fewer are asked for."""
 PATIENCE = 4.0
 """Budgets after which the round that runs is the last, though there are fewer."""
-LONG_S = 1.0
-"""Seconds of a call from which on a naive form is timed once."""
+SHORT_S, LONG_S = 0.1, 1.0
+"""Seconds of a call below which a naive form is timed in every round, and above which once."""
 
 
 def time_rounds(
@@ -118,8 +118,10 @@ def time_rounds(
 
 
 def _is_enough(seconds: Sequence[float], pace: Pace) -> bool:
-    """Whether a naive form has been timed often enough."""
-    return len(seconds) >= pace.naive_rounds or (len(seconds) > 0 and seconds[-1] > LONG_S)
+    """Whether a naive form has been timed often enough: once, a few times or every round."""
+    if not seconds or seconds[-1] < SHORT_S:
+        return False
+    return seconds[-1] > LONG_S or len(seconds) >= pace.naive_rounds
 
 
 def _time_once(piece: Piece, pace: Pace) -> float:

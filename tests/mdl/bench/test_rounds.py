@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mdl.bench import rounds
-from mdl.bench.rounds import LONG_S, MIN_ROUNDS, PATIENCE, Pace, Piece, time_rounds
+from mdl.bench.rounds import LONG_S, MIN_ROUNDS, PATIENCE, SHORT_S, Pace, Piece, time_rounds
 
 CPU = torch.device("cpu")
 
@@ -52,7 +52,7 @@ def test_the_budget_ends_the_rounds_but_not_before_there_are_enough(monkeypatch)
     assert count_rounds(rounds=50, budget_s=3.0 / PATIENCE - 0.1) == 1
 
 
-def test_a_naive_form_whose_call_takes_long_is_timed_once(monkeypatch):
+def test_naive_forms_run_once_some_times_or_always_by_what_a_call_takes(monkeypatch):
     clock = {"now": 0.0}
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock["now"])
 
@@ -62,20 +62,13 @@ def test_a_naive_form_whose_call_takes_long_is_timed_once(monkeypatch):
     pieces = {
         "ours": lambda: spend(0.1),
         "long": Piece(run=lambda: spend(2 * LONG_S), is_naive=True),
-        "short": Piece(run=lambda: spend(LONG_S / 2), is_naive=True),
+        "slow": Piece(run=lambda: spend(2 * SHORT_S), is_naive=True),
+        "short": Piece(run=lambda: spend(SHORT_S / 2), is_naive=True),
     }
-    timings = time_rounds(pieces, pace(rounds=5))
+    timings = time_rounds(pieces, pace(rounds=5, naive_rounds=2))
     assert {name: len(timing.seconds) for name, timing in timings.items()} == {
         "ours": 5,
         "long": 1,
-        "short": 3,
-    }
-
-
-def test_naive_forms_run_in_the_first_rounds_only():
-    pieces = {"ours": lambda: None, "naive": Piece(run=lambda: None, is_naive=True)}
-    timings = time_rounds(pieces, pace(rounds=9, naive_rounds=2))
-    assert {name: len(timing.seconds) for name, timing in timings.items()} == {
-        "ours": 9,
-        "naive": 2,
+        "slow": 2,
+        "short": 5,
     }
