@@ -117,6 +117,7 @@ def linear_rules(num_rules: int, size: int) -> Callable[[np.ndarray], np.ndarray
     return decide
 
 
+@pytest.mark.slow
 def test_a_language_of_rules_on_endless_glyphs() -> None:
     """2^7 linear rules, many small training sets; the true errors from a large fresh draw."""
     bits, size, num_samples, num_draws, num_fresh = 7, 8, 50, 300, 30_000

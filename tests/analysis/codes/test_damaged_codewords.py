@@ -17,7 +17,7 @@ from analysis.quantize import FORMATS
 from training.architectures import NETWORKS
 
 SINGLE = ("plain", "theorem-2", "enumerative", "context")
-SEEDS = range(4)
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 
 
 @pytest.fixture(autouse=True)

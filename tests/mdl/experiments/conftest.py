@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from figures import style
 from mdl.experiments.cost import expected_shape
 from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import (
@@ -142,6 +143,12 @@ class MadeUpStore:
             if config.method == "beta-lasso" or config.network == "s-local":
                 filters[index] *= near * (random.random((32, 32)) < 0.4)
         return filters.astype(np.float16)
+
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer dots to an inch: what is drawn is looked at in the tests of `figures`."""
+    monkeypatch.setitem(style._SETTINGS, "savefig.dpi", 40)
 
 
 @pytest.fixture
