@@ -1,4 +1,4 @@
-"""Layers that torch does not have, or not safely: local, strided 1x1, a fixed scale and shift."""
+"""Layers that torch does not have, or not safely: local, pixel by pixel, scale and shift."""
 
 import math
 
@@ -86,33 +86,44 @@ class LocallyConnected2d(nn.Module):
         )
 
 
-class StridedPointwise2d(nn.Conv2d):
-    """A 1x1 convolution with a stride: the pixels that it looks at, then one matrix product.
+class PixelwiseConv2d(nn.Conv2d):
+    """A convolution of which one pixel and the kernel's middle make an output: a matrix product.
 
-    The numbers of `nn.Conv2d` with kernel 1, no padding and no bias. That one is left out because
-    oneDNN's weight gradient of it, channels last with few input channels on a CPU without AVX-512,
-    writes past its workspace: it crashes, hangs or is wrong (uxlfoundation/oneDNN issue 6035).
+    So it is with 1x1 kernels, and with any kernel on an image of one pixel. It gives the numbers
+    of `nn.Conv2d` with "same" padding and no bias, which is left out here because oneDNN gets
+    weight gradients of both wrong, channels last on a CPU: strided 1x1 kernels with few channels
+    write past their workspace without AVX-512 (uxlfoundation/oneDNN issue 6035); in bfloat16,
+    kernels that look at padding alone keep what lay in memory, and sums of emulated 1x1 kernels
+    lose their last terms (both seen with oneDNN 3.12).
 
     Args:
         in_channels: Channels of the input, >= 1.
         out_channels: Channels of the output, >= 1.
+        kernel_size: Side of the kernels, odd; above 1 only for images of one pixel.
         stride: Pixels from one output's input to the next, >= 1.
 
     Attributes:
-        weight: Shape (out_channels, in_channels, 1, 1), as the convolution has it.
+        weight: Shape (out_channels, in_channels, kernel_size, kernel_size).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__(in_channels, out_channels, 1, stride, bias=False)
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, in_channels, s, s) to (N, out_channels, s', s'), s' = ceil(s / stride).
 
         The output has the channels last in memory.
+
+        Raises:
+            ValueError: More than one pixel under kernels above 1x1.
         """
-        rows, columns = self.stride
+        middle, (rows, columns) = self.kernel_size[0] // 2, self.stride
+        if middle and images.shape[2:] != (1, 1):
+            raise ValueError(f"images must have one pixel for {self.kernel_size} kernels")
         pixels = images.permute(0, 2, 3, 1)[:, ::rows, ::columns]
-        return F.linear(pixels, self.weight.flatten(1)).permute(0, 3, 1, 2)
+        return F.linear(pixels, self.weight[:, :, middle, middle]).permute(0, 3, 1, 2)
 
 
 def patch_index(

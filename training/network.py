@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from training.architectures import LayerSpec, NetworkSpec
 from training.batch_last import flatten_units
 from training.fused_norm import normalize
-from training.layers import LocallyConnected2d, ScaleShift, StridedPointwise2d
+from training.layers import LocallyConnected2d, PixelwiseConv2d, ScaleShift
 from training.symmetric import SymmetricBatchNorm2d, SymmetricConv2d
 
 BATCH_NORM_EPS = 1e-5
@@ -111,8 +111,8 @@ def _make_layer(layer: LayerSpec) -> nn.Module:
         )
     if layer.symmetries > 1:
         return SymmetricConv2d(layer)
-    if layer.kernel == 1 and layer.stride > 1:
-        return StridedPointwise2d(layer.in_channels, layer.out_channels, layer.stride)
+    if layer.kernel == 1 or layer.in_size == 1:
+        return PixelwiseConv2d(layer.in_channels, layer.out_channels, layer.kernel, layer.stride)
     return nn.Conv2d(
         layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding, bias=False
     )

@@ -18,8 +18,8 @@ _WIDTHS = {
 }
 _KERNELS = (1, 3, 5, 7, 9)
 _WIDEST_FOR_KERNELS = 8
-# Image size, channels and batch size: CIFAR, MNIST, and odd ones.
-_IMAGES = ((32, 3, 64), (28, 1, 64), (15, 3, 33))
+# Image size, channels and batch size: CIFAR, MNIST, odd ones, and those that end at one pixel.
+_IMAGES = ((32, 3, 64), (28, 1, 64), (15, 3, 33), (8, 3, 64), (2, 3, 64))
 
 
 def all_cases() -> list[StepCase]:
@@ -41,9 +41,10 @@ def some_cases() -> list[StepCase]:
     """One narrow step of each network, and the narrow ResNet18s, in both kinds of arithmetic."""
     narrow = {**dict.fromkeys(_WIDTHS, (2,)), "3-fc": (64,), "resnet18": (2, 3, 4, 8)}
     return [
-        StepCase(network=network, width=width, precision=precision, batch_size=32)
+        StepCase(network=network, width=width, precision=precision, image_size=size, batch_size=32)
         for network, widths in narrow.items()
         for width in widths
+        for size in (8, 32)
         for precision in _PRECISIONS
     ]
 

@@ -38,8 +38,11 @@ def layer_outputs(layer: nn.Module, images: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("nkp,ok->nop", windows, weight.flatten(1)).unflatten(2, (side, side))
 
 
-def standardized(values: Tensor, norm: nn.Module) -> Tensor:
-    """BatchNorm's values less their mean over their standard deviation, (N, features, ...)."""
+def standardized(values: Tensor, norm: nn.Module, *, in_size: bool = False) -> Tensor:
+    """BatchNorm's values less their mean over their standard deviation, (N, features, ...).
+
+    With `in_size`, the sum of both sizes in place of their difference: what its rounding goes by.
+    """
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     if isinstance(norm, SymmetricBatchNorm2d):
         values = values.reshape(len(values), norm.num_features, -1)
@@ -48,7 +51,8 @@ def standardized(values: Tensor, norm: nn.Module) -> Tensor:
     over = (0, *range(2, values.dim()))
     mean = values.mean(over, keepdim=True)
     variance = ((values - mean) ** 2).mean(over, keepdim=True)
-    return (values - mean) / (variance + norm.eps).sqrt()
+    difference = values.abs() + mean.abs() if in_size else values - mean
+    return difference / (variance + norm.eps).sqrt()
 
 
 def scaled(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -223,10 +223,9 @@ def _differentiate(
     *,
     in_size: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Outputs and the gradients of some leaves, in float64; with standardised values' sizes."""
+    """Outputs and the gradients of some leaves, in float64."""
     if _is_norm(record.module):
-        values = standardized(leaves["input"], record.module)
-        values = values.abs() if in_size else values
+        values = standardized(leaves["input"], record.module, in_size=in_size)
         outputs = scaled(values, leaves["weight"], leaves["bias"]).view_as(record.outputs)
         if "residual" in leaves:
             outputs = outputs + leaves["residual"]

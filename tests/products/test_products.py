@@ -13,7 +13,7 @@ from tests.products.levels import known_levels, level_environment
 from tests.products.steps import TOLERANCES, StepCase, measure_step
 from tests.products.sweep import Outcome, run_cases
 from training.architectures import NETWORKS
-from training.layers import StridedPointwise2d
+from training.layers import PixelwiseConv2d
 
 NARROW = StepCase(network="resnet18", width=2, precision="fp32", image_size=16, batch_size=8)
 IN_CI = [level for level in known_levels() if level in ("own", "avx2")]
@@ -56,7 +56,7 @@ def test_a_step_in_this_process_is_right():
 
 @pytest.mark.parametrize("what", ["weight gradient", "input gradient", "outputs"])
 def test_a_wrong_product_is_found(what, monkeypatch):
-    plain = StridedPointwise2d.forward
+    plain = PixelwiseConv2d.forward
 
     def forward(layer, images):
         outputs = plain(layer, images)
@@ -67,7 +67,7 @@ def test_a_wrong_product_is_found(what, monkeypatch):
         beside = torch.einsum("oixy,nihw->nohw", weight, pixels[:, :, ::2, ::2])
         return outputs + (beside - beside.detach()) * 0.001
 
-    monkeypatch.setattr(StridedPointwise2d, "forward", forward)
+    monkeypatch.setattr(PixelwiseConv2d, "forward", forward)
     errors = measure_step(NARROW)
     wrong = {name for name, error in errors.items() if error > TOLERANCES["fp32"]}
     assert wrong == {f"stage{stage}_block1_shortcut {what}" for stage in (2, 3, 4)}

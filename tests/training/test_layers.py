@@ -1,4 +1,4 @@
-"""Local layers against a loop and a convolution, strided 1x1 layers against a convolution."""
+"""Local layers against a loop and a convolution, pixelwise ones against a convolution."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from training.layers import LocallyConnected2d, ScaleShift, StridedPointwise2d
+from training.layers import LocallyConnected2d, PixelwiseConv2d, ScaleShift
 
 
 def loop_over_everything(layer, images):
@@ -102,14 +102,17 @@ def test_weights_that_see_only_padding_have_no_gradient():
 
 @settings(deadline=None)
 @given(
-    channels=st.integers(1, 5), units=st.integers(1, 5), size=st.integers(1, 9),
-    stride=st.integers(1, 4),
+    channels=st.integers(1, 5), units=st.integers(1, 5), stride=st.integers(1, 4),
+    sizes=st.one_of(
+        st.tuples(st.just(1), st.integers(1, 9)), st.tuples(st.sampled_from([3, 5, 9]), st.just(1))
+    ),
 )  # fmt: skip
-def test_a_strided_pointwise_layer_has_the_numbers_of_a_convolution(channels, units, size, stride):
+def test_a_pixelwise_convolution_has_the_numbers_of_a_convolution(channels, units, stride, sizes):
+    kernel, size = sizes
     torch.manual_seed(size)
-    layer = StridedPointwise2d(channels, units, stride).double()
+    layer = PixelwiseConv2d(channels, units, kernel, stride).double()
     images = torch.randn(3, channels, size, size, dtype=torch.float64, requires_grad=True)
-    expected = F.conv2d(images, layer.weight, stride=stride)
+    expected = F.conv2d(images, layer.weight, stride=stride, padding=kernel // 2)
     outputs = layer(images)
     torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-12)
     upstream = torch.randn_like(expected)
@@ -119,9 +122,14 @@ def test_a_strided_pointwise_layer_has_the_numbers_of_a_convolution(channels, un
         torch.testing.assert_close(gradient, same, rtol=0, atol=1e-12)
 
 
-def test_a_strided_pointwise_layer_keeps_the_channels_last():
+def test_a_pixelwise_convolution_keeps_the_channels_last():
     images = torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
-    assert StridedPointwise2d(4, 6, 2)(images).is_contiguous(memory_format=torch.channels_last)
+    assert PixelwiseConv2d(4, 6, 1, 2)(images).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_pixelwise_convolution_refuses_what_is_none():
+    with pytest.raises(ValueError, match="one pixel"):
+        PixelwiseConv2d(1, 1, 3, 1)(torch.ones(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
