@@ -60,7 +60,9 @@ def carry_out(
     shown = TrainingProgress(num_epochs=config.epochs)
     chosen = logs if ranks.is_first else ()
     logged = LoggedProgress(shown, chosen, _logged_run(plan, with_history=bool(chosen)))
-    with logged as progress, StopRequest() as stop, shown:
+    command = resume_command(ranks, folder.path) + "".join(f" --log-to {name}" for name in logs)
+    saved = f"{folder.checkpoint} holds what was saved last; go on with: {command}"
+    with logged as progress, StopRequest(saved) as stop, shown:
         result = train(
             config=config, dataset=dataset, folder=folder, device=device, progress=progress,
             stop=stop, resume_from=resume_from, save_every=save_every,
@@ -80,7 +82,6 @@ def carry_out(
         print_result(result.metrics, result.checkpoint, folder)
     if result.status == "finished":
         return 0
-    command = resume_command(ranks, folder.path) + "".join(f" --log-to {name}" for name in logs)
     log.print(f"Stopped and saved. Go on with: {command}", markup=False)
     return 128 + (stop.signal_number or signal.SIGTERM)  # Another rank's, if not this one's.
 

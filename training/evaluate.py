@@ -1,5 +1,6 @@
 """Counting errors: in eval mode, without augmentation, on named images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def count_errors(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> int:
     """Number of images whose largest logit is not at their label.
 
@@ -54,7 +56,7 @@ def count_errors(
     """
     right = right_answers(
         network, images, normalization, permutation=permutation, batch_size=batch_size,
-        device=device, dtype=dtype, ranks=ranks,
+        device=device, dtype=dtype, ranks=ranks, on_batch=on_batch,
     )  # fmt: skip
     return ranks.sum(int((~right).sum()))
 
@@ -70,6 +72,7 @@ def right_answers(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Whether the largest logit of an image is at its label, image by image.
 
@@ -85,6 +88,7 @@ def right_answers(
         device: Where to compute; the network must be there.
         dtype: Floating-point type of the inputs; the network's parameters must have it.
         ranks: Each answers for its rows of every batch.
+        on_batch: Called before every forward pass.
 
     Returns:
         bool (N,) on the device, in the order of the images; of one rank, those of its rows.
@@ -94,6 +98,7 @@ def right_answers(
     answers = [torch.zeros(0, dtype=torch.bool, device=device)]
     permutation = None if permutation is None else permutation.to(device)
     for start in range(0, len(images), batch_size * ranks.size):
+        on_batch()
         end = min(start + batch_size * ranks.size, len(images))
         rows = ranks.rows(end - start, start=start)
         batch, labels = images.images[rows].to(device), images.labels[rows].to(device)

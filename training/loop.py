@@ -35,6 +35,10 @@ FINITE_CHECK_EVERY = 50
 """Steps between looks at the loss; each look waits for the device."""
 
 
+class _StoppedError(Exception):
+    """A signal came while errors were being counted."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
     """How a run ended: "finished", or "stopped" early with all state saved."""
@@ -108,6 +112,11 @@ def train(
     # Already on the device, so that the evaluation of an epoch moves nothing.
     validation_set, test_set = (_to_device(each, device) for each in (validation_set, dataset.test))
 
+    def stop_between_batches() -> None:
+        # Several ranks go through with it: they would have to agree on the batch.
+        if stop.requested and ranks.size == 1:
+            raise _StoppedError
+
     def errors_on(images: ImageSet, network: Network) -> int:
         return count_errors(
             network,
@@ -117,6 +126,7 @@ def train(
             device=device,
             dtype=state.dtype,
             ranks=ranks,
+            on_batch=stop_between_batches,
         )
 
     def accuracy_on(images: ImageSet, *, due: bool) -> float | None:
@@ -126,6 +136,10 @@ def train(
             return 1 - errors_on(images, state.network) / len(images)
 
     metrics: dict[str, Any] = {} if resume_from is None else dict(resume_from.metrics)
+
+    def was_evaluated(epoch: int) -> bool:
+        return bool(metrics.get("epoch", 0) >= epoch)
+
     way_out = (
         f"{folder.checkpoint} holds the last good state; go on with "
         f"torchrun ... -m mdl train --resume {folder.path}"
@@ -143,54 +157,62 @@ def train(
         Vote(lambda: stop.requested, ranks) as stopping,
         Vote(checkpoints.is_due, ranks) as saving,
     ):
+
+        def stopped() -> TrainResult:
+            return TrainResult(
+                status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
+            )
+
         if resume_from is None:
             checkpoints.save_now(metrics)
-        while state.step < state.num_steps:
-            _run_epoch(
-                state, checkpoints, metrics, progress=progress, stopping=stopping, saving=saving
-            )
-            if state.step % state.steps_per_epoch != 0:
-                return TrainResult(
-                    status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
+        try:
+            while state.step < state.num_steps or not was_evaluated(state.epoch):
+                if was_evaluated(state.epoch):  # else a signal came in the middle of that
+                    _run_epoch(
+                        state, checkpoints, metrics,
+                        progress=progress, stopping=stopping, saving=saving,
+                    )  # fmt: skip
+                if state.step % state.steps_per_epoch != 0:
+                    return stopped()
+                epoch = state.epoch
+                last = state.step == state.num_steps
+                due = last or epoch % evaluate_every == 0
+                epoch_metrics = EpochMetrics(
+                    epoch=epoch,
+                    step=state.step,
+                    lr=state.last_lr,
+                    train_loss=state.mean_loss(),
+                    train_accuracy=state.mean_accuracy(),
+                    validation_accuracy=accuracy_on(validation_set, due=due),
+                    test_accuracy=accuracy_on(test_set, due=due),
+                    seconds=state.seconds,
+                    images_per_second=state.images_per_second,
+                    num_nonzeros=state.num_nonzeros(),
+                    certified=state.weights.certified,
+                    sparse_layers=state.weights.sparse_layers,
+                    weight_bytes=state.weights.weight_bytes,
+                    memory_bytes=used_memory(device),
                 )
-            epoch = state.epoch
-            last = state.step == state.num_steps
-            due = last or epoch % evaluate_every == 0
-            epoch_metrics = EpochMetrics(
-                epoch=epoch,
-                step=state.step,
-                lr=state.last_lr,
-                train_loss=state.mean_loss(),
-                train_accuracy=state.mean_accuracy(),
-                validation_accuracy=accuracy_on(validation_set, due=due),
-                test_accuracy=accuracy_on(test_set, due=due),
-                seconds=state.seconds,
-                images_per_second=state.images_per_second,
-                num_nonzeros=state.num_nonzeros(),
-                certified=state.weights.certified,
-                sparse_layers=state.weights.sparse_layers,
-                weight_bytes=state.weights.weight_bytes,
-                memory_bytes=used_memory(device),
-            )
-            metrics = asdict(epoch_metrics)
-            if ranks.is_first:
-                folder.append_metrics(metrics)
-            progress.on_epoch(epoch_metrics)
-            if not last and stopping.ask_now():
-                return TrainResult(
-                    status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
-                )
-            if not last and saving.ask_now():
-                checkpoints.save(metrics)
-        network = state.weights.exact_network()
-        metrics = metrics | {
-            "train_errors": errors_on(state.train_set, network),
-            "num_samples": len(train_set),
-            "validation_errors": errors_on(validation_set, network),
-            "num_validation": len(validation_set),
-            "test_errors": errors_on(test_set, network),
-            "num_test": len(test_set),
-        }
+                metrics = asdict(epoch_metrics)
+                if ranks.is_first:
+                    folder.append_metrics(metrics)
+                progress.on_epoch(epoch_metrics)
+                if not last and stopping.ask_now():
+                    return stopped()
+                if not last and saving.ask_now():
+                    checkpoints.save(metrics)
+            network = state.weights.exact_network()
+            counts = {
+                "train_errors": errors_on(state.train_set, network),
+                "num_samples": len(train_set),
+                "validation_errors": errors_on(validation_set, network),
+                "num_validation": len(validation_set),
+                "test_errors": errors_on(test_set, network),
+                "num_test": len(test_set),
+            }
+        except _StoppedError:
+            return stopped()
+        metrics = metrics | counts
         return TrainResult(
             status="finished", checkpoint=checkpoints.save_now(metrics, final=True), metrics=metrics
         )

@@ -258,6 +258,8 @@ class TrainingState:
             self.scaler.load_state_dict(saved["scaler"])
             self.step = int(saved["step"])
             self.seconds = float(saved["seconds"])
+            self.images_per_second = self.step * self.batch_size / max(self.seconds, 1e-9)
+            self.last_lr = cosine_lr(self.config.lr, max(self.step - 1, 0), self.num_steps)
             self._loss_sum.fill_(float(saved["loss_sum"]) if self.ranks.is_first else 0.0)
             self._num_right.fill_(int(saved["num_right"]) if self.ranks.is_first else 0)
             torch.set_rng_state(saved["cpu_generator"])

@@ -224,7 +224,7 @@ def _stop_with_parent(stop: StopRequest) -> None:
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1):
             pass
-        if not stop.requested:  # A second signal would end it without saving.
+        if stop.signal_number is None:  # A second signal would end it without saving.
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -112,7 +112,7 @@ def test_a_run_leaves_a_checkpoint_that_predicts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["beta-lasso", "sgd"])
-@pytest.mark.parametrize("stop_after", [1, 4, 6, 11])
+@pytest.mark.parametrize("stop_after", [1, 4, 6, 11, 12])
 def test_a_stopped_run_goes_on_to_bit_identical_weights(
     method: str, stop_after: int, tmp_path: Path
 ) -> None:
@@ -130,6 +130,28 @@ def test_a_stopped_run_goes_on_to_bit_identical_weights(
     assert without_times(RunFolder(tmp_path / "whole").read_metrics()) == without_times(
         RunFolder(tmp_path / "cut").read_metrics()
     )
+
+
+def test_a_signal_while_errors_are_counted_at_the_end_loses_nothing(tmp_path: Path) -> None:
+    config = make_config()
+    whole = run(config, tmp_path / "whole")
+
+    class StopAtTheEnd(Watch):
+        def on_epoch(self, metrics: EpochMetrics) -> None:
+            super().on_epoch(metrics)
+            self.requested = metrics.epoch == config.epochs
+
+    folder, watch = tmp_path / "cut", StopAtTheEnd()
+    folder.mkdir()
+    stopped = train(
+        config=config, dataset=make_dataset(), folder=RunFolder(folder), device=CPU,
+        progress=watch, stop=watch,
+    )  # fmt: skip
+    assert (stopped.status, len(watch.epochs)) == ("stopped", config.epochs)
+    resumed = run(config, folder, resume=True)
+    assert resumed.status == "finished"
+    assert without_times([whole.metrics]) == without_times([resumed.metrics])
+    assert len(RunFolder(folder).read_metrics()) == config.epochs
 
 
 def test_a_run_twice_is_the_same_and_another_seed_is_not(tmp_path: Path) -> None:
