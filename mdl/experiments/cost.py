@@ -17,12 +17,33 @@ from training.config import DataConfig, Precision, TrainConfig
 from training.versions import collect_versions
 
 EFFICIENCIES = {
-    "s-fc": 0.84, "s-local": 0.47, "s-conv": 0.44, "d-fc": 0.71, "d-local": 0.16, "d-conv": 0.26,
-    "3-fc": 0.83, "resnet18": 0.42, "tiny-conv": 0.05,
-}  # fmt: skip
-"""Operations of a step at the peak's rate, over its time: believed until finished runs say more.
+    "bf16": {
+        "s-fc": 0.92,
+        "s-local": 0.24,
+        "s-conv": 0.39,
+        "d-fc": 0.82,
+        "d-local": 0.07,
+        "d-conv": 0.096,
+        "3-fc": 0.55,
+        "resnet18": 0.17,
+        "tiny-conv": 0.05,
+    },
+    "fp32": {
+        "s-fc": 1.1,
+        "s-local": 0.29,
+        "s-conv": 0.63,
+        "d-fc": 0.95,
+        "d-local": 0.069,
+        "d-conv": 0.39,
+        "3-fc": 0.86,
+        "resnet18": 0.64,
+        "tiny-conv": 0.05,
+    },
+}
+"""Operations of a step at the peak's rate, over its time, by arithmetic and network.
 
-All but tiny-conv, a guess, are those of `mdl bench` on two cores (results/bench-cpu.json).
+Believed until finished runs say more. All but tiny-conv, a guess, are those of `mdl bench` on two
+cores: bf16 with AMX (results/bench-cpu.json), fp32 with AVX2 (results/bench-avx2.json).
 """
 
 _DTYPES = {
@@ -111,6 +132,11 @@ def training_flop(config: TrainConfig, *, num_train: int | None = None) -> int:
     return max(1, num_steps * _step_flop(config))
 
 
+def efficiency(network: str, precision: Precision) -> float:
+    """The share of `EFFICIENCIES` for a network; fp16 is taken for bf16, and fp64 for fp32."""
+    return EFFICIENCIES["bf16" if precision in ("bf16", "fp16") else "fp32"][network]
+
+
 def expected_work(config: TrainConfig) -> float:
     """What the time of a whole run is proportional to on a machine that has no runs yet: > 0.
 
@@ -121,7 +147,7 @@ def expected_work(config: TrainConfig) -> float:
     >>> expected_work(shallow) < expected_work(deep)
     True
     """
-    return training_flop(config) / EFFICIENCIES[config.network]
+    return training_flop(config) / efficiency(config.network, config.precision)
 
 
 def estimate_cost(
@@ -148,7 +174,7 @@ def estimate_cost(
     if not peak > 0:
         raise ValueError(f"peak must be > 0 operations a second, not {peak}")
     flop = training_flop(config, num_train=num_train)
-    believed = 1 / (peak * EFFICIENCIES[config.network])
+    believed = 1 / (peak * efficiency(config.network, config.precision))
     per_step, per_flop = _fit_times(_measured_steps(config, results), believed)
     return RunCost(
         num_weights=_expected_spec(config).num_weights,

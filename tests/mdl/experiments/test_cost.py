@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mdl.experiments.cost import (
     EFFICIENCIES,
+    efficiency,
     estimate_cost,
     expected_shape,
     measure_peak,
@@ -17,11 +18,11 @@ from mdl.experiments.run_key import run_key
 from mdl.experiments.run_result import Count, RunResult
 from tests.mdl.experiments.answers import answers_with
 from training.architectures import NETWORKS
-from training.config import DataConfig, TrainConfig
+from training.config import DataConfig, Precision, TrainConfig
 from training.data import load_dataset
 from training.versions import collect_versions
 
-BENCH = Path(__file__).resolve().parents[3] / "results" / "bench-cpu.json"
+RESULTS = Path(__file__).resolve().parents[3] / "results"
 CONFIG = TrainConfig(
     network="s-fc", base_channels=12, data=DataConfig(source="cifar10"), epochs=20, batch_size=512
 )
@@ -48,7 +49,7 @@ def test_operations_of_a_network_counted_by_hand() -> None:
     cost = estimate_cost(config, peak=1e9)
     assert cost.num_weights == first + second + third
     assert cost.flop == 9 * step
-    assert cost.seconds == pytest.approx(9 * step / (1e9 * EFFICIENCIES["3-fc"]))
+    assert cost.seconds == pytest.approx(9 * step / (1e9 * efficiency("3-fc", "bf16")))
 
 
 @given(epochs=st.integers(1, 400), validation=st.integers(0, 40_000))
@@ -109,8 +110,8 @@ def test_a_run_too_small_to_be_limited_by_its_operations_says_little_of_a_large_
     narrow = result_of(replace(CONFIG, base_channels=1), seconds=60.0)
     wide = replace(CONFIG, base_channels=64)
     peak = 1e11
-    believed = training_flop(wide) / (peak * EFFICIENCIES["s-fc"])
-    rest = 60.0 - training_flop(narrow.config) / (peak * EFFICIENCIES["s-fc"])
+    believed = training_flop(wide) / (peak * efficiency("s-fc", "bf16"))
+    rest = 60.0 - training_flop(narrow.config) / (peak * efficiency("s-fc", "bf16"))
     assert estimate_cost(wide, peak=peak, results=[narrow]).seconds == pytest.approx(
         believed + rest, rel=0.01
     )
@@ -125,13 +126,17 @@ def test_runs_of_another_kind_do_not_count() -> None:
     assert estimate_cost(CONFIG, peak=1e11, results=others) == estimate_cost(CONFIG, peak=1e11)
 
 
-def test_efficiencies_are_those_of_the_bench() -> None:
-    lines = json.loads(BENCH.read_text())["groups"]["step"]
-    assert set(EFFICIENCIES) == set(NETWORKS)
+@pytest.mark.parametrize(("file", "precision"), [("bench-cpu", "bf16"), ("bench-avx2", "fp32")])
+def test_efficiencies_are_those_of_the_bench(file: str, precision: Precision) -> None:
+    report = json.loads((RESULTS / f"{file}.json").read_text())
+    assert report["precision"] == precision
+    assert report["not_for_publication"] is None
+    assert set(EFFICIENCIES[precision]) == set(NETWORKS)
+    lines = report["groups"]["step"]
     for line in lines:
         facts = line["facts"]
         share = facts["flop"] / (facts["peak_flop_per_second"] * line["median_seconds"])
-        assert EFFICIENCIES[facts["network"]] == pytest.approx(share, rel=0.25)
+        assert efficiency(facts["network"], precision) == pytest.approx(share, rel=0.05)
 
 
 def test_a_peak_is_measured() -> None:
