@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.architectures import LayerSpec, NetworkSpec
+from training.layers import PixelwiseConv2d
 
 _NUM_STAGES = 4
 _BLOCKS_PER_STAGE = 2
@@ -87,8 +88,12 @@ def _modules(layer: LayerSpec) -> list[nn.Module]:
         return [linear, nn.BatchNorm1d(layer.out_features)] if layer.normalized else [linear]
     if layer.kind == "local":
         return [NaiveLocal(layer), nn.BatchNorm2d(layer.out_channels)]
-    conv = nn.Conv2d(
-        layer.in_channels, layer.out_channels, layer.kernel or 1, layer.stride, layer.padding,
-        bias=False,
-    )  # fmt: skip
+    sizes = (layer.in_channels, layer.out_channels, layer.kernel or 1, layer.stride)
+    # Plain torch's own crashes or hangs on some processors: see `PixelwiseConv2d`.
+    is_pixelwise = layer.kernel == 1 or layer.in_size == 1
+    conv = (
+        PixelwiseConv2d(*sizes)
+        if is_pixelwise
+        else nn.Conv2d(*sizes, padding=layer.padding, bias=False)
+    )
     return [conv, nn.BatchNorm2d(layer.out_channels)]
