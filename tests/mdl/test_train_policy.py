@@ -18,6 +18,7 @@ SMALL = (
 TABLE = [[["Rotate", 0.9, 0.9], ["Invert", 0.5, 0.0]], [["Color", 1, 0.2], ["Cutout", 1, 1]]]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_table_goes_on_with_the_run_after_its_file_is_gone(mdl: Command, tmp_path: Path) -> None:
     table = tmp_path / "table.json"

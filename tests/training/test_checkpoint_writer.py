@@ -227,6 +227,7 @@ print(*steps)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_killed_at_any_moment_it_leaves_a_whole_file(tmp_path: Path) -> None:
     """Processes that do nothing but write, each killed at a random moment."""

@@ -203,6 +203,7 @@ def test_the_kernels_for_cuda_in_triton_interpreter(run_triton_script):
     assert run_triton_script(TRITON_SCRIPT, TRITON_INTERPRET="1") == "same\n"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_kernels_compile_for_a_device_without_fused_products(run_triton_script, tmp_path):
     assert run_triton_script(COMPILE_SCRIPT, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"

@@ -64,6 +64,8 @@ def test_the_kernel_gives_the_bytes_of_the_batched_form(run_triton_script):
     assert run_triton_script(INTERPRETED, TRITON_INTERPRET="1") == "same\n"
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_the_kernel_compiles_for_a_device_without_fused_products(run_triton_script, tmp_path):
     assert run_triton_script(COMPILED, TRITON_CACHE_DIR=str(tmp_path)) == "compiled\n"
 

@@ -16,6 +16,7 @@ from mdl.experiments.scales import SCALES, scale_on
 LAPTOP = SCALES["laptop"]
 WITHOUT_RUNS = ("table3", "table4", "figure1")
 DRAWN = sorted(set(ARTEFACTS) - {"ledger"})  # a ledger needs a checkpoint
+LIKE_ANOTHER = ("figure4", "figure5", "figure6", "figure9")  # drawn by what draws one of the rest
 
 
 class Nothing(NothingFound):
@@ -37,7 +38,10 @@ def test_the_catalogue_has_every_name() -> None:
         chosen_names(["table7"])
 
 
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LIKE_ANOTHER else ()) for name in DRAWN],
+)
 def test_with_all_results_everything_is_drawn(name, made_up_store, tmp_path) -> None:
     store = made_up_store()
     found = Results(store)

@@ -88,6 +88,7 @@ def test_a_run_that_goes_on_shows_each_epoch_once(
     assert times == sorted(times)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_killed_run_and_its_resumption_are_one_log(mdl, start_training, tmp_path: Path) -> None:
     process = start_training(*SMALL, "--epochs", "30", num_epochs=3)

@@ -258,6 +258,7 @@ print("compiled")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(INTERPRETED, reason="runs outside the interpreter")
 def test_the_kernels_compile_for_a_device(run_triton_script, tmp_path):
