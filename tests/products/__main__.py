@@ -11,6 +11,7 @@ import sys
 from tests.products.cases import all_cases, some_cases
 from tests.products.kernels import KERNEL_TESTS
 from tests.products.levels import known_levels, level_environment
+from tests.products.steps import PRECISIONS
 from tests.products.sweep import run_cases
 
 
@@ -34,7 +35,7 @@ def main() -> int:
             num_wrong += wrong
             worst = [
                 max((o.error for o in outcomes if o.case.precision == precision), default=0.0)
-                for precision in ("fp32", "bf16")
+                for precision in PRECISIONS
             ]
             products = sum(outcome.num_products for outcome in outcomes)
             print(

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from tests.products.steps import StepCase
+from tests.products.steps import PRECISIONS, StepCase
 
-_PRECISIONS = ("fp32", "bf16")
 _WIDTHS = {
     "d-conv": (1, 2, 5, 16),
     "d-local": (1, 3),
@@ -32,7 +31,7 @@ def all_cases() -> list[StepCase]:
         for network, widths in _WIDTHS.items()
         for width in widths
         for size, channels, batch_size in _IMAGES
-        for precision in _PRECISIONS
+        for precision in PRECISIONS
     ]  # fmt: skip
     return [kernel for case in cases for kernel in _with_kernels(case)]
 
@@ -45,7 +44,7 @@ def some_cases() -> list[StepCase]:
         for network, widths in narrow.items()
         for width in widths
         for size in (8, 32)
-        for precision in _PRECISIONS
+        for precision in PRECISIONS
     ]
 
 

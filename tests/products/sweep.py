@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from tests.products.levels import level_environment
-from tests.products.steps import TOLERANCES, StepCase, measure_step
+from tests.products.steps import StepCase, measure_step, tolerance
 
 LONGEST_S = 300
 """Seconds after which a step hangs: the slowest takes some seconds, on a busy machine more."""
@@ -29,7 +29,7 @@ class Outcome:
     Attributes:
         case: The step.
         num_products: Products that were compared.
-        worst: The one farthest from float64; empty if the process died.
+        worst: The one farthest from float64 for its tolerance; empty if the process died.
         error: Its distance.
         failure: How the process died; empty if it did not.
     """
@@ -43,7 +43,7 @@ class Outcome:
     @property
     def is_right(self) -> bool:
         """Whether the step ended and every product was close enough to float64."""
-        return not self.failure and self.error <= TOLERANCES[self.case.precision]
+        return not self.failure and self.error <= tolerance(self.worst, self.case.precision)
 
     def __str__(self) -> str:
         said = self.failure or f"{self.worst} is off by {self.error:.1e}"
@@ -102,7 +102,8 @@ def work() -> None:
     task = json.load(sys.stdin)
     torch.set_num_threads(task["threads"])
     for values in task["cases"]:
-        errors = measure_step(StepCase(**values))
-        worst = max(errors, key=lambda name: errors[name])
+        case = StepCase(**values)
+        errors = measure_step(case)
+        worst = max(errors, key=lambda name: errors[name] / tolerance(name, case.precision))
         outcome = {"num_products": len(errors), "worst": worst, "error": errors[worst]}
         print(json.dumps(outcome), flush=True)
