@@ -185,6 +185,7 @@ def test_flipped_bits_under_a_new_checksum_are_noticed(folder: Path, tmp_path: P
         assert not verify_certificate(place).ok
 
 
+@pytest.mark.slow
 def test_every_changed_value_is_noticed(folder: Path, tmp_path: Path) -> None:
     """Every leaf without a new seal; every number and every fact also with one."""
     stated = read(folder)

@@ -143,6 +143,7 @@ def test_pixels_in_another_order(inputs):
     check_result(result, permuted, spec)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits(inputs):
     spec = make_spec("tiny-conv")
     one, again, other = (
@@ -154,6 +155,7 @@ def test_same_seed_same_bits(inputs):
     assert one.codeword.data != other.codeword.data
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_the_best_on_the_way(inputs):
     """Nothing shown on the curve before beats what is certified, but for errors in float32."""
     spec = make_spec("s-conv")

@@ -46,6 +46,7 @@ def count_exactly(network: LevelNetwork, images) -> CertifiedErrors:
     return count_certified_errors(folded, images, NORMALIZATION)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
 def test_score_falls_and_is_true(images, name):
     network = make_network(name)

@@ -16,6 +16,7 @@ def test_table_for_people(mdl):
     assert "mdl compress" in done.stdout
 
 
+@pytest.mark.slow
 def test_json_of_a_data_set(mdl):
     done = mdl(
         "budget", "--target", "0.2", "--data", "glyphs", "--train-error", "0.1", "--train-error",

@@ -91,7 +91,7 @@ def test_a_command_as_a_process(
 
 @pytest.mark.process
 def test_a_mistake_as_a_process(mdl_process: Command) -> None:
-    done = mdl_process("bound", "nothing.pt")
+    done = mdl_process("scaling", "--plot", "no/such/folder/figure.png")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1

@@ -61,6 +61,7 @@ def test_json_stands_alone_on_stdout(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path: Path) -> None:
     arguments = ("s-fc", *SMALL, "--epochs", "40", "--l1-conv", "1e-4", "--dropout", "0.1")

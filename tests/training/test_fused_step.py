@@ -198,6 +198,7 @@ print("compiled")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_kernels_for_cuda_in_triton_interpreter(run_triton_script):
     assert run_triton_script(TRITON_SCRIPT, TRITON_INTERPRET="1") == "same\n"

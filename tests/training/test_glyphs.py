@@ -161,6 +161,7 @@ def test_wrong_arguments_are_named(arguments, message):
         draw_glyphs(**arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_drawing_needs_no_display_and_no_pyplot():
     code = (

@@ -79,6 +79,7 @@ def test_the_gradient_passes_rounding_and_keeps_latents_in_range():
     assert latent.grad[0, 0] == 1 and latent.grad[0, 1] == 0 and latent.grad[0, 2] == 1
 
 
+@pytest.mark.slow
 def test_training_learns_and_a_price_shortens():
     images, bits = bright_images(), {}
     for price in (0.0, 3e-3):

@@ -24,6 +24,7 @@ json.dump(used, sys.stdout)
 FILLED = 3000 * 2**16
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_memory_goes_up_with_tensors_and_down_again() -> None:
     done = subprocess.run(

@@ -164,6 +164,7 @@ def talk(ranks: Ranks, folder: Path) -> None:
     norm_on_ranks(ranks, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_two_ranks_agree_and_norm_as_one(tmp_path: Path) -> None:
     run_two_ranks(talk, tmp_path)

@@ -24,6 +24,7 @@ def are_valid(ends: list[int], columns: list[int]) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Sparse")
 def test_every_small_pattern_is_judged_as_torch_judges_it(tmp_path: Path) -> None:
     cases = [

@@ -59,6 +59,7 @@ print("compiled")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_kernel_gives_the_bytes_of_the_batched_form(run_triton_script):
     assert run_triton_script(INTERPRETED, TRITON_INTERPRET="1") == "same\n"

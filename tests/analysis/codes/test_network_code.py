@@ -129,6 +129,7 @@ def tiny_messages() -> list[NetworkMessage]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_codewords_of_a_tiny_language_are_prefix_free(bit_string) -> None:
     """Of all four codes together: 4 x 729 strings, none of which begins another."""
     words = []

@@ -186,6 +186,7 @@ def test_patterns_have_twelve_adaptive_bits(bits: int) -> None:
     assert (found == patterns).all()
 
 
+@pytest.mark.slow
 def test_many_values_are_estimated_and_not_tried() -> None:
     rng = np.random.default_rng(3)
     support = full(1 << 9, (1 << 9) + 1)

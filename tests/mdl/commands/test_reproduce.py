@@ -23,9 +23,9 @@ def words_of(stderr: str) -> str:
 
 @pytest.fixture(scope="module")
 def tiny_scale() -> Iterator[None]:
-    """The smoke scale, on images of half the side and fewer of them."""
+    """The smoke scale, on images of a smaller side and fewer of them."""
     smoke = SCALES["smoke"]
-    data = replace(smoke.data, image_size=16, num_train=512, num_test=128)
+    data = replace(smoke.data, image_size=12, num_train=512, num_test=128)
     with mock.patch.dict(SCALES, smoke=replace(smoke, data=data)):
         yield
 
@@ -99,6 +99,7 @@ def test_a_dry_run_trains_nothing(mdl, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_as_json(mdl, tmp_path) -> None:
     done = mdl(
         "reproduce", "table2", "--dry-run", "--scale", "paper", "--json", "--store", str(tmp_path)

@@ -139,6 +139,7 @@ def test_a_missing_package_ends_the_command_before_it_begins(name, mdl, tmp_path
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_without_the_flag_no_package_of_a_log_is_loaded(tmp_path):
     code = (
