@@ -24,6 +24,7 @@ def by_many_digits(num_things: int, num_chosen: int) -> mpmath.mpf:
         return (n - k - r) / mpmath.log(2)
 
 
+@pytest.mark.slow
 def test_every_small_case() -> None:
     for n in range(160):
         for k in range(n + 1):

@@ -174,6 +174,7 @@ def test_every_flipped_bit_is_noticed(folder: Path, tmp_path: Path) -> None:
         assert BITS_FILE in found.differences[0]
 
 
+@pytest.mark.slow
 def test_flipped_bits_under_a_new_checksum_are_noticed(folder: Path, tmp_path: Path) -> None:
     start = len(MAGIC) + 16
     data = (folder / BITS_FILE).read_bytes()[start:]

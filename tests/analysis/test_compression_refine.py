@@ -68,6 +68,7 @@ def test_score_falls_and_is_true(images, name):
         assert levels.abs().max() <= network.max_level(tensor_name)
 
 
+@pytest.mark.slow
 def test_each_kept_change_lowers_the_score(images):
     """More trials go on where fewer stopped, so the scores fall with their number."""
     scores = []

@@ -84,8 +84,7 @@ def test_legend_names_the_families_that_are_drawn():
 
 
 @pytest.mark.parametrize(
-    "num_panels",
-    [1, 2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)],
+    "num_panels", [1, *(pytest.param(each, marks=pytest.mark.slow) for each in (2, 3, 4))]
 )
 def test_each_data_set_has_its_panel_and_its_name_at_the_right(tmp_path, num_panels):
     names = ["CIFAR-10", "CIFAR-100", "SVHN", "glyphs"][:num_panels]

@@ -23,6 +23,7 @@ def draw(*grids, **settings):
         return draw_filter_grids(grids, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "side"), [(24, 32), (5, 28), (1, 9)])
 def test_the_saved_picture_holds_every_pixel_of_every_filter(tmp_path, number, side):
     filters = some(number, side)

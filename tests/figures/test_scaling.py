@@ -65,6 +65,7 @@ def test_diagrams_name_every_layer_and_grow_with_channels_and_side():
     assert heights[-1] == pytest.approx(4 * heights[0])  # √(16α) against √α
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF")])
 def test_files_are_written_whole_and_alike(tmp_path, suffix, magic):
     contents = []

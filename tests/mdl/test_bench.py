@@ -29,6 +29,7 @@ def lines_of(report):
     return [line for lines in report["groups"].values() for line in lines]
 
 
+@pytest.mark.slow
 def test_every_group_says_what_it_ran_against(report):
     assert set(report["groups"]) == GROUPS
     for line in lines_of(report):
@@ -38,6 +39,7 @@ def test_every_group_says_what_it_ran_against(report):
         assert line["floor"]
 
 
+@pytest.mark.slow
 def test_times_rates_and_ratios_agree(report):
     for line in lines_of(report):
         median, floor = line["median_seconds"], line["floor_seconds"]
@@ -49,6 +51,7 @@ def test_times_rates_and_ratios_agree(report):
             assert naive["speedup"] == pytest.approx(naive["median_seconds"] / median)
 
 
+@pytest.mark.slow
 def test_the_machine_is_described(report):
     machine = report["machine"]
     assert machine["threads"] == 1
@@ -63,6 +66,7 @@ def test_the_machine_is_described(report):
     assert report["quick"] is True
 
 
+@pytest.mark.slow
 def test_the_optimizer_leaves_the_weights_that_the_reference_leaves(report):
     plain = [line["facts"] for line in report["groups"]["optimizer"] if "β-lasso" in line["piece"]]
     assert len(plain) == len(PRECISIONS)
@@ -71,6 +75,7 @@ def test_the_optimizer_leaves_the_weights_that_the_reference_leaves(report):
         assert facts["bits_are_the_reference's"]
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_step_add_up(report):
     steps = report["groups"]["step"]
     assert [line["facts"]["network"] for line in steps] == NETWORKS
@@ -83,6 +88,7 @@ def test_the_parts_of_a_step_add_up(report):
         assert line["floor_seconds"] == pytest.approx(products + facts["copy_seconds"])
 
 
+@pytest.mark.slow
 def test_a_network_without_large_layers_has_sparse_products_alone(report):
     lines = report["groups"]["sparse"]
     assert [line["piece"].split(" s-fc")[0] for line in lines] == [
@@ -92,6 +98,7 @@ def test_a_network_without_large_layers_has_sparse_products_alone(report):
     assert all(line["unit"] == "nonzeros" for line in lines)
 
 
+@pytest.mark.slow
 def test_steps_by_certified_rows(mdl):
     sizes = ("--rounds", "1", "--width", "2", "--batch-size", "32", "--device", "cpu")
     done = mdl("bench", "--quick", "--only", "sparse", *sizes)
@@ -108,6 +115,7 @@ def test_steps_by_certified_rows(mdl):
     assert cells == ["0%", "50%", "90%", "100%"]
 
 
+@pytest.mark.slow
 def test_a_sparse_file_is_smaller_than_a_dense_one(report):
     write, handover, read = report["groups"]["checkpoint"]
     assert write["amount"] == read["amount"]
@@ -131,6 +139,7 @@ def test_tables_of_the_groups_that_were_asked_for(mdl):
     assert "s-fc" not in text.replace("mdl train s-fc", "")
 
 
+@pytest.mark.slow
 def test_without_bf16_instructions_nothing_is_timed_in_bf16(mdl, monkeypatch):
     monkeypatch.setattr("training.arithmetic.bf16_instructions", lambda: "")
     done = mdl("bench", "--quick", "--json", "--device", "cpu", *TINY)

@@ -122,6 +122,7 @@ def test_fewer_filters_than_asked_for_are_all_drawn(
     assert "have 20 nonzeros or more; all of them are drawn." in printed
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_picture(runs: dict[str, Path], tmp_path: Path) -> None:
     pictures = []
     for name, seed in (("first", 3), ("again", 3), ("other", 4)):

@@ -40,7 +40,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "report": ("RUN", "-o", "OUT/page.html", "--bits", "8"),
     "sparse": ("DENSE", "SPARSE"),
 }  # fmt: skip
-SECONDS = ("train", "budget", "scaling")  # as a process, these show most in the least time
+LIGHT = ("budget", "scaling")  # load no torch
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def places(mdl: Command, trained: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(command, marks=() if command in SECONDS else pytest.mark.slow)
+        pytest.param(command, marks=() if command in LIGHT else pytest.mark.slow)
         for command in COMMANDS
     ],
 )
@@ -78,7 +78,7 @@ def test_a_command_as_a_process(
     command: str, mdl_process: Command, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     given = CALLS[command]
-    known = {} if command in SECONDS else request.getfixturevalue("places")
+    known = {} if command in LIGHT else request.getfixturevalue("places")
     arguments = [known.get(each, each.replace("OUT", str(tmp_path))) for each in given]
     done = mdl_process(command, *arguments)
     assert done.returncode == 0, done.stderr

@@ -84,9 +84,8 @@ def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     process = start("s-fc", *SMALL, "--epochs", "100000", "--out", "cut", folder=tmp_path)
     metrics = tmp_path / "cut" / "metrics.jsonl"

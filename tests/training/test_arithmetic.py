@@ -81,6 +81,8 @@ def test_a_limit_above_the_processor_adds_nothing(machine):
     assert arithmetic.vector_instructions() == ["AVX2"]
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="x86 has these limits")
 def test_a_process_with_limited_instructions_chooses_fp32():
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}

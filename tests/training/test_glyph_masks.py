@@ -46,6 +46,7 @@ def test_finer_masks_average_to_coarser_ones():
     assert np.abs(averaged - coarse).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_masks_have_an_empty_border_and_cannot_be_changed():
     for side in (16, 32, 96):
         masks = digit_masks(side)

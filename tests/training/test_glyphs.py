@@ -101,6 +101,7 @@ def test_neither_size_nor_colour_tells_the_label():
             assert float(shift.max()) < 5 / len(chosen) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_same_scene_at_two_sizes_looks_alike():
     size = 48
     large = draw_glyphs(64, image_size=2 * size)[0].float()

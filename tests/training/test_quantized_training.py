@@ -58,6 +58,7 @@ def test_loss_falls_and_numbers_stay_those_of_the_format(name: str, images: Imag
     assert all(tensor.abs().max() <= 16 for tensor in network.levels().values())
 
 
+@pytest.mark.slow
 def test_a_price_makes_the_network_shorter(images: ImageSet) -> None:
     settings = LevelTraining(epochs=8, batch_size=50, lr=0.1)
     bits = {}

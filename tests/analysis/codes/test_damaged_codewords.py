@@ -127,6 +127,7 @@ def mutations(rng: random.Random, data: bytes) -> Iterator[bytes]:
     yield data[:place] + random_tail(rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_mutated_codewords(codewords: list[bytes], seed: int) -> None:
     rng = random.Random(seed)

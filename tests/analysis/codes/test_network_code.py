@@ -147,6 +147,7 @@ def test_all_codewords_of_a_tiny_language_are_prefix_free(bit_string) -> None:
     assert sum(Fraction(1, 2 ** len(word)) for word in words) < 1
 
 
+@pytest.mark.slow
 def test_every_tiny_network_is_decoded() -> None:
     for number, message in enumerate(tiny_messages()):
         codeword = encode_network(message, SINGLE[number % 4])

@@ -57,6 +57,7 @@ def test_a_figure_from_nothing(reproduced) -> None:
     assert "[2/2]" in log and "[1/1]" in log and "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_the_second_time_nothing_is_trained(reproduced, mdl) -> None:
     store, before, _ = reproduced
     results = {path: path.stat().st_mtime_ns for path in (store / "results").iterdir()}
@@ -158,6 +159,7 @@ def test_a_dry_run_says_where_there_are_no_images(mdl, tmp_path) -> None:
     assert len(json.loads(done.stdout)["runs"]) == 42
 
 
+@pytest.mark.slow
 def test_what_to_run_next_keeps_the_options(mdl, reproduced) -> None:
     store, _, _ = reproduced
     done = mdl("reproduce", "figure3", *GLYPHS, "--store", str(store))

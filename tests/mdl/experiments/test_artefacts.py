@@ -16,7 +16,7 @@ from mdl.experiments.scales import SCALES, scale_on
 LAPTOP = SCALES["laptop"]
 WITHOUT_RUNS = ("table3", "table4", "figure1")
 DRAWN = sorted(set(ARTEFACTS) - {"ledger"})  # a ledger needs a checkpoint
-LIKE_ANOTHER = ("figure4", "figure5", "figure6", "figure9")  # drawn by what draws one of the rest
+SLOW = ("figure1", "figure4", "figure5", "figure6", "figure7", "figure9")  # much as the others
 
 
 class Nothing(NothingFound):
@@ -40,7 +40,7 @@ def test_the_catalogue_has_every_name() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in LIKE_ANOTHER else ()) for name in DRAWN],
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in DRAWN],
 )
 def test_with_all_results_everything_is_drawn(name, made_up_store, tmp_path) -> None:
     store = made_up_store()
@@ -87,7 +87,11 @@ def test_all_that_is_drawn_was_planned(name, made_up_store, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "scale"),
-    [*((name, "laptop") for name in ARTEFACTS), ("table1", "paper"), ("figure5", "paper")],
+    [
+        *((name, "laptop") for name in ARTEFACTS),
+        pytest.param("table1", "paper", marks=pytest.mark.slow),
+        pytest.param("figure5", "paper", marks=pytest.mark.slow),
+    ],
 )
 def test_a_plan_in_stages_ends_near_its_preview(name, scale, made_up_store) -> None:
     """A placeholder may be a run that is needed anyway; then the preview is a little shorter."""
@@ -169,6 +173,7 @@ def test_figure_3_has_the_sizes_of_the_twins(made_up_store) -> None:
     assert rows["fc1"]["s_conv"] == rows["fc1"]["s_fc"]
 
 
+@pytest.mark.slow
 def test_several_data_sets_have_a_table_each(made_up_store, tmp_path) -> None:
     scale = scale_on("smoke", ("cifar10", "cifar100", "svhn"))
     store = made_up_store()

@@ -161,6 +161,7 @@ def test_what_is_printed_and_what_is_written(capsys) -> None:
     assert values["projection"]["num_epochs"] == 104
 
 
+@pytest.mark.slow
 def test_figures_show_the_epochs(tmp_path) -> None:
     gain = measure_gain(DENSE, SPARSE)
     time, memory = draw_costs(gain).axes
