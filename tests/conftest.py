@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import torch
@@ -68,7 +69,14 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    last_sampled = ""
     for item in items:
+        sample = item.get_closest_marker("sample")
+        if sample is not None:  # the first case, and others by chance but always the same ones
+            test = item.nodeid.partition("[")[0]
+            if test == last_sampled and crc32(item.nodeid.encode()) % sample.args[0]:
+                item.add_marker("slow")
+            last_sampled = test
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker("real_data")
         if item.get_closest_marker("cuda") and not torch.cuda.is_available():

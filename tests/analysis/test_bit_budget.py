@@ -27,6 +27,7 @@ def test_largest_length_that_holds(num_samples, share, target, delta):
     assert binomial_tail(num_errors, num_samples, bits + 1, delta) > target
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("target", "num_samples", "error", "kilobits"),
     [

@@ -66,6 +66,7 @@ def count_by_hand(network: torch.nn.Module, images: ImageSet, permutation: torch
     return errors
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_every_number_follows_from_the_quantised_network(bits: int) -> None:
     checkpoint, data = make_case()

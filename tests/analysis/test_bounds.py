@@ -110,6 +110,7 @@ def test_theorem_2_adds_its_own_terms() -> None:
     assert value >= occam_hoeffding(1200, 60_000, 256 + 1700.5 + math.log2(5000), 0.05)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("bits", [0, 1, 4])
 @pytest.mark.parametrize("num_samples", [10, 60])
 @pytest.mark.parametrize("p", [0.02, 0.13, 0.5, 0.8])

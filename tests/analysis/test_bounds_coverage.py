@@ -51,6 +51,7 @@ def least_errors(
     return binom.ppf(level, num_samples, p).astype(int)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("bits", [0, 2, 5, 10, 15, 20])
 def test_the_best_of_a_whole_code_on_exact_binomials(function: Callable, bits: int) -> None:
@@ -67,6 +68,7 @@ def test_the_best_of_a_whole_code_on_exact_binomials(function: Callable, bits: i
         assert fails_too_often(bounds_of(function, quoted, num_samples, 0) < truth)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("bits", [0, 3, 8, 12])
 def test_the_tail_is_tight_for_equal_classifiers(bits: int) -> None:
     """The share of failures comes near δ, so the test above has something to notice."""

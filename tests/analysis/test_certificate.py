@@ -136,6 +136,7 @@ def test_there_is_no_date_and_no_place_in_it(folder: Path, tmp_path: Path) -> No
     assert str(tmp_path.parents[-2]) not in (folder / JSON_FILE).read_text()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "options",
     [

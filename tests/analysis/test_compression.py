@@ -102,6 +102,7 @@ def check_result(result, inputs: CompressionInputs, spec: NetworkSpec) -> None:
     )
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
 def test_from_scratch(inputs, name):
     spec, recorder = make_spec(name), Recorder()
@@ -120,6 +121,7 @@ def test_from_scratch(inputs, name):
     assert len(weights.abs().unique()) <= 2  # 0 and one size
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
 def test_from_a_network(inputs, name):
     spec = make_spec(name)

@@ -175,6 +175,7 @@ def reference_logits(network: Network, image: np.ndarray) -> list[float]:
 # --- tests ---
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_logits_are_those_of_rational_arithmetic_bit_by_bit(name: str, seed: int) -> None:

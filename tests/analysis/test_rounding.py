@@ -56,6 +56,7 @@ def check(bits: NDArray[np.uint32], name: str) -> None:
         assert not marks.has_infinite
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_around_every_number_of_16_bits(name: str) -> None:
     """Each bfloat16 and float16 number, the points half-way between, and their neighbours."""

@@ -66,6 +66,7 @@ def assert_same_decisions(before, after, *, num_images=64):
     torch.testing.assert_close(first.margins, second.margins, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "density",
     [pytest.param(1.0, marks=pytest.mark.slow), 0.1, pytest.param(0.01, marks=pytest.mark.slow)],
@@ -78,6 +79,7 @@ def test_shortened_network_decides_the_same_in_fewer_bits(name, density):
     assert encode_network(short, "context").num_bits < encode_network(message, "context").num_bits
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", [*FAMILIES, "tiny-conv"])
 @pytest.mark.parametrize("step", ["idle", "dead", "signs", "scales", "order", "spatial order"])
 def test_each_step_keeps_every_decision(name, step):

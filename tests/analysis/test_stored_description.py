@@ -20,6 +20,7 @@ CORPUS = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
 SPEC = NetworkSpec(name="s-fc", image_size=6, num_classes=3, in_channels=1, base_channels=2)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", sorted(FORMATS))
 @pytest.mark.parametrize("density", [0.05, 0.3, 1.0])
 @pytest.mark.parametrize("folded", [False, True])

@@ -7,6 +7,7 @@ import pytest
 from training.checkpoint import load_checkpoint
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("options", "bits", "name"),
     [

@@ -85,6 +85,7 @@ def test_tables_for_people(mdl, trained, tmp_path):
     assert "mdl decode" in done.stdout
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -126,6 +126,7 @@ def random_weights(size: int, dtype: torch.dtype, seed: int) -> Tensor:
     return torch.randn(size, generator=generator, dtype=torch.float64).mul(0.05).to(dtype)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fast_and_paper_forms_agree_bit_for_bit_over_hundreds_of_steps(
     dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch

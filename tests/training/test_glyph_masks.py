@@ -30,6 +30,7 @@ def render_by_pillow(font: str, digit: int, side: int) -> np.ndarray:
     return np.asarray(page.resize((side, side), Image.Resampling.BOX, box=box)) / 255
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("font", FONTS)
 def test_masks_agree_with_pillow(font):
     masks = digit_masks(40)[FONTS.index(font)]

@@ -22,6 +22,7 @@ def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
     return hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()[:16]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

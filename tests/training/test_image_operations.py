@@ -105,6 +105,7 @@ def all_changes(policy: Policy) -> list[Change]:
     ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", BUILT_IN_POLICIES)
@@ -118,6 +119,7 @@ def test_every_step_of_the_built_in_policies_is_pillows(way, channels, name):
     assert torch.equal(change_images(way, stacked, changes), by_pillow(stacked, changes))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.real_data
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["cifar10", "svhn"])

@@ -54,6 +54,7 @@ def test_both_ways_agree_on_any_table(table, channels, size, seed):
     assert torch.equal(apply_compiled(images, rows, draws), apply_batched(images, rows, draws))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", BUILT_IN_POLICIES)
 def test_both_ways_agree_on_large_batches_and_from_the_same_state(name, channels, monkeypatch):

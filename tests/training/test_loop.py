@@ -111,6 +111,7 @@ def test_a_run_leaves_a_checkpoint_that_predicts(tmp_path: Path) -> None:
     assert lines[-1]["num_nonzeros"] == checkpoint.num_nonzeros
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", ["beta-lasso", "sgd"])
 @pytest.mark.parametrize("stop_after", [1, 4, 6, 11, 12])
 def test_a_stopped_run_goes_on_to_bit_identical_weights(
@@ -294,6 +295,7 @@ def test_shadows_change_no_bit_of_a_step_under_autocast(method: str) -> None:
             assert torch.equal(weight, state.network.get_parameter(name)), name
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("network", ["s-conv", "s-local", "s-fc", "d-conv", "d-local", "resnet18"])
 def test_bf16_learns_as_fp32_does(network: str) -> None:
     """Many steps, so that a fault that grows with the running statistics shows."""

@@ -75,6 +75,7 @@ def test_resnet18_has_the_known_number_of_parameters():
     assert parameters == 11_689_512 - stem - last == 11_173_962
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("in_channels", [1, 3])
 @pytest.mark.parametrize("image_size", [1, 5, 13, 28])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -88,6 +89,7 @@ def test_forward_and_backward_at_any_size(name, image_size, in_channels):
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_forward_on_the_meta_device_and_in_float64(name):
     with torch.device("meta"):

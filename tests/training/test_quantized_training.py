@@ -44,6 +44,7 @@ def measure(network: LevelNetwork, images: ImageSet, **options: torch.Tensor) ->
     return float(F.cross_entropy(logits, images.labels))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["tiny-conv", "s-fc", "s-local", "s-conv", "3-fc"])
 def test_loss_falls_and_numbers_stay_those_of_the_format(name: str, images: ImageSet) -> None:
     network = new_network(name)

@@ -41,6 +41,7 @@ def train_and_watch(folder: Path, watch: Watch, interval: SaveInterval, **settin
     )  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", ["beta-lasso", "sgd"])
 @pytest.mark.parametrize("saved", [1, 3, 4, 6, 11])
 def test_a_crashed_run_goes_on_from_what_was_written_beside_it(

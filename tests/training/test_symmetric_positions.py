@@ -112,6 +112,7 @@ def test_turned_kernels_pixel_by_pixel(size: int, symmetries: int) -> None:
     assert torch.equal(found, expected)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("element", ELEMENTS)
 @pytest.mark.parametrize(
     ("size", "stride"), [(1, 1), (4, 1), (6, 1), (7, 1), (1, 2), (5, 2), (7, 2)]

@@ -48,6 +48,7 @@ def to_bytes(bits: str) -> bytes:
     return int(bits + "0" * (-len(bits) % 8), 2).to_bytes(-(-len(bits) // 8), "big")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("code", SINGLE)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_in_every_code(small_spec, random_message, name: str, code: str) -> None:
@@ -62,6 +63,7 @@ def test_every_network_in_every_code(small_spec, random_message, name: str, code
     check_round_trip(encode_network(message, code), message)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
 @pytest.mark.parametrize("code", SINGLE)
 def test_every_format(small_spec, random_message, code: str, format_name: str) -> None:
@@ -174,6 +176,7 @@ def test_what_is_accepted_depends_on_b_bits_only(bit_string) -> None:
             assert again.message.same_as(found.message)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["s-conv", "s-fc", "3-fc"])
 @pytest.mark.parametrize("density", [0.0, 0.05, 1.0])
 def test_auto_is_the_shortest_of_all(small_spec, random_message, name: str, density: float) -> None:

@@ -24,6 +24,7 @@ def embedded(message: NetworkMessage, kind: str) -> NetworkMessage:
     return replace(message, spec=message.spec.twin(kind), state=state)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 @pytest.mark.parametrize("density", [1.0, 0.1])
 def test_decodes_exactly_and_is_as_short_as_the_small_one(
@@ -59,6 +60,7 @@ def test_what_is_extracted_embeds_to_the_same(small_spec, random_message, image_
     assert decode_network(encode_network(large, "structured-conv").data).message.same_as(large)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("name", "kind"), PAIRS[:2])
 @pytest.mark.parametrize("where", ["conv1.weight", "conv1_norm.shift", "conv1_norm.scale"])
 def test_one_number_that_differs_breaks_the_structure(

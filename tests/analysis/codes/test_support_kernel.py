@@ -185,6 +185,7 @@ def test_length_is_that_of_named_contexts(code_rows, grid: Grid, features: int, 
     assert coder.information == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("features", range(64))
 def test_every_scheme_on_one_rich_tensor(code_rows, features: int) -> None:
     """21 wide: chunks; 2 x 2 units of 2 channels; 3 colours."""

@@ -41,6 +41,7 @@ def reproduced(
     return store, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_a_figure_from_nothing(reproduced) -> None:
     store, values, log = reproduced
     assert values["failed"] == {} and values["scale"] == "smoke"
@@ -67,6 +68,7 @@ def test_the_second_time_nothing_is_trained(reproduced, mdl) -> None:
     assert {path: path.stat().st_mtime_ns for path in (store / "results").iterdir()} == results
 
 
+@pytest.mark.slow
 def test_table_2_shares_the_runs_of_figure_3(reproduced, mdl) -> None:
     store, _, _ = reproduced
     done = mdl("reproduce", "table2", *GLYPHS, "--only-draw", "--store", str(store), "--json")
@@ -143,6 +145,7 @@ def test_a_store_that_is_not_there_cannot_be_drawn(mdl, tmp_path) -> None:
     assert "is not there; pass the folder of an earlier reproduction" in words_of(done.stderr)
 
 
+@pytest.mark.slow
 def test_a_data_set_without_any_result_is_said(mdl, reproduced) -> None:
     store, _, _ = reproduced
     done = mdl("reproduce", "table1", "--only-draw", "--data", "cifr10", "--store", str(store))
@@ -169,6 +172,7 @@ def test_what_to_run_next_keeps_the_options(mdl, reproduced) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_broken_result_is_named(mdl, reproduced, tmp_path) -> None:
     store, _, _ = reproduced
     name = next((store / "results").iterdir()).name

@@ -55,6 +55,7 @@ def test_json_is_alone_on_stdout_and_says_what_the_metrics_say(pair, mdl: Comman
     assert values["all_dense_share"] == 0.5
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

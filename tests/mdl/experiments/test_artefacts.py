@@ -38,6 +38,7 @@ def test_the_catalogue_has_every_name() -> None:
         chosen_names(["table7"])
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in DRAWN],
@@ -61,6 +62,7 @@ def test_with_all_results_everything_is_drawn(name, made_up_store, tmp_path) -> 
         assert "Missing" not in (tmp_path / f"{table.name}.md").read_text()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", sorted(ARTEFACTS))
 def test_without_results_tables_have_dashes_and_figures_wait(name, tmp_path) -> None:
     store = Nothing()
@@ -85,6 +87,7 @@ def test_all_that_is_drawn_was_planned(name, made_up_store, tmp_path) -> None:
     assert {run_key(each) for each in store.asked} == planned
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("name", "scale"),
     [

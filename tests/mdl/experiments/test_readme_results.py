@@ -48,6 +48,7 @@ def drawn(source: str, name: str) -> list[Table]:
     return list(ARTEFACTS[name].tables(scale_on("laptop", (source,)), Results(STORE)))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("source", "name"), SHOWN)
 def test_the_tables_of_the_readme_are_drawn_from_the_results(source, name, shown) -> None:
     tables = [table for table in drawn(source, name) if table.title in shown]

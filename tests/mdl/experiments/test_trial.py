@@ -104,6 +104,7 @@ def test_what_is_there_is_not_trained_again(whole: tuple[ResultStore, RunResult]
     assert watch.steps == []
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("stop_after", [1, 4, 6, 12])
 def test_a_stopped_trial_goes_on_to_the_same_result(
     stop_after: int, whole: tuple[ResultStore, RunResult], tmp_path: Path

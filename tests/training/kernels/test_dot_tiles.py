@@ -29,6 +29,7 @@ def draw_bits(*shape):
     return numbers.double(), numbers.view(torch.uint16).numpy()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("num_rows", "num_groups"), [(2, 1), (1, 2)])
 def test_product_tile(tiles, num_rows, num_groups):
     torch.manual_seed(0)

@@ -77,6 +77,7 @@ def test_whole_numbers_are_exact(dtype, sizes, density, seed):
 SHAPES = [(9, 200, 130), (40, 3072, 64), (7, 3073, 129), (5, 10_000, 40), (3, 70_000, 33)]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("rows", "columns", "batch"), SHAPES)

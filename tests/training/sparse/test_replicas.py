@@ -154,6 +154,7 @@ def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
     assert dense.num_nonzeros()["conv1"] < 0.7 * exact["conv1.weight"].numel()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("stop_after", [3, 4, 6, 11])
 def test_a_stopped_sparse_run_goes_on_to_bit_identical_weights(

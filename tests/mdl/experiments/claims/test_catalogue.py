@@ -49,6 +49,7 @@ def test_a_world_like_the_paper_reproduces_every_claim(world: Callable[..., Worl
         assert all(effect.low <= effect.estimate <= effect.high for effect in verdict.effects)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("number", "applies", "by"),
     [
@@ -73,6 +74,7 @@ def test_a_world_against_a_claim_does_not_reproduce_it(
     assert verdict.sentence.startswith("The other way")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("number", [1, 2, 6, 7, 9, 10, 11, 12, 13])
 def test_a_world_of_equals_decides_nothing(world: Callable[..., World], number: int) -> None:
     verdict = verdicts(world(accuracy=lambda config: 0.8, spread=0.0005))[number]
@@ -197,6 +199,7 @@ def test_settings_are_chosen_before_final_runs(world: Callable[..., World]) -> N
     assert set(first) <= set(everything)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
 def test_only_permutations_and_their_partners_are_runs_of_its_own(
     world: Callable[..., World], name: str

@@ -20,6 +20,7 @@ def covers(estimate: Estimate, truth: float) -> bool:
     return low <= truth <= high
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("num_seeds", [2, 3])
 @pytest.mark.parametrize("spreads", [(1.0, 1.0), (1.0, 0.3), (1.0, 0.01)])
 @pytest.mark.parametrize("image_deviation", [0.0, 0.3, 1.0])
@@ -86,6 +87,7 @@ def _inverse_erfc(value: float) -> float:
     return low
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("answers_known", [False, True])
 @pytest.mark.parametrize("num_seeds", [2, 3])
 @pytest.mark.parametrize(
