@@ -48,9 +48,13 @@ def start(body: str) -> subprocess.Popen[str]:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
+BY_TERM = signal.SIGTERM
+BY_INT = pytest.param(signal.SIGINT, marks=pytest.mark.slow)
+
+
 @pytest.mark.process
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("body", [POLITE, SAVING])
+@pytest.mark.parametrize("number", [BY_INT, BY_TERM])
+@pytest.mark.parametrize("body", [POLITE, pytest.param(SAVING, marks=pytest.mark.slow)])
 def test_work_that_asks_ends_by_itself(body, number):
     process = start(body)
     process.send_signal(number)
@@ -59,8 +63,8 @@ def test_work_that_asks_ends_by_itself(body, number):
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("body", [HANGING, DEAF])
+@pytest.mark.parametrize("number", [BY_INT, BY_TERM])
+@pytest.mark.parametrize("body", [HANGING, pytest.param(DEAF, marks=pytest.mark.slow)])
 def test_work_that_hangs_is_ended(body, number):
     process = start(body)
     process.send_signal(number)
@@ -71,6 +75,7 @@ def test_work_that_hangs_is_ended(body, number):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_work_that_hangs_behind_the_first(number):
