@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 collect_ignore = (
     [
-        "mdl/experiments/ray_engine.py",
-        "mdl/experiments/ray_trials.py",
-        "tests/mdl/experiments/ray_sweep.py",
+        "mdl/experiments/engines/ray_engine.py",
+        "mdl/experiments/engines/ray_trials.py",
+        "tests/mdl/experiments/engines/ray_sweep.py",
     ]
     if find_spec("ray") is None
     else []

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from figures.log_axes import set_count_axis
-from figures.notes import add_note
-from figures.percent_axis import set_percent_axis
-from figures.point_labels import PointLabel, place_labels
-from figures.spread import Spread, plot_spreads, seeds_note, spread
-from figures.style import COLUMN_WIDTH, INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.log_axes import set_count_axis
+from figures.style.look import COLUMN_WIDTH, INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.notes import add_note
+from figures.style.percent_axis import set_percent_axis
+from figures.style.point_labels import PointLabel, place_labels
+from figures.style.spread import Spread, plot_spreads, seeds_note, spread
 
 _DASHES = (":", "--", "-.")  # of the data sets' lines in the right panel
 _MOST_BESIDE = 2  # data sets in one row with the panel at the right

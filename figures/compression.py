@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
-from analysis.tails import binary_kl
-from figures.style import INK, MUTED, PAGE_WIDTH, new_figure
+from analysis.bounds.tails import binary_kl
+from figures.style.look import INK, MUTED, PAGE_WIDTH, new_figure
 
 _BOUND_COLOR = "#d55e00"
 _TARGETS = (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.log_axes import set_count_axis
-from figures.notes import add_note
-from figures.percent_axis import set_percent_axis
-from figures.point_labels import PointLabel, place_labels
-from figures.spread import Spread, seeds_note, spread
-from figures.style import MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.log_axes import set_count_axis
+from figures.style.look import MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.notes import add_note
+from figures.style.percent_axis import set_percent_axis
+from figures.style.point_labels import PointLabel, place_labels
+from figures.style.spread import Spread, seeds_note, spread
 
 
 @dataclass(frozen=True, kw_only=True)

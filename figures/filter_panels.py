@@ -11,8 +11,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from figures.filters import DOTS_PER_INCH, filter_colors, plot_filters
-from figures.notes import add_note
-from figures.style import INK, MUTED, PAGE_WIDTH, new_figure
+from figures.style.look import INK, MUTED, PAGE_WIDTH, new_figure
+from figures.style.notes import add_note
 
 # Lengths in dots.
 _TITLE = 42

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.style import INK, MUTED, new_figure
+from figures.style.look import INK, MUTED, new_figure
 
 GAMMA = 0.6
 DOTS_PER_INCH = 200  # of the grid of pixels below; `save_figure` writes at the same

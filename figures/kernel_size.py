@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from figures.notes import add_note
-from figures.percent_axis import set_percent_axis
-from figures.spread import plot_spreads, seeds_note, spread
-from figures.style import COLUMN_WIDTH, PAGE_WIDTH, NetworkStyle, new_figure
+from figures.style.look import COLUMN_WIDTH, PAGE_WIDTH, NetworkStyle, new_figure
+from figures.style.notes import add_note
+from figures.style.percent_axis import set_percent_axis
+from figures.style.spread import plot_spreads, seeds_note, spread
 
 METHOD_STYLES = {
     "beta-lasso": NetworkStyle(color="#b8400a", marker="s"),

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from analysis.codes.ledger import END, HEAD, Entry
-from figures.style import INK, MUTED, new_figure
+from figures.style.look import INK, MUTED, new_figure
 
 PART_COLORS = {
     "support": "#0062a3",

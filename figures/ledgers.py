@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from figures.layer_styles import layer_styles
 from figures.ledger import PART_COLORS
-from figures.log_axes import set_count_axis
-from figures.notes import add_note
-from figures.style import INK, MUTED, PAGE_WIDTH, new_figure
+from figures.style.layer_styles import layer_styles
+from figures.style.log_axes import set_count_axis
+from figures.style.look import INK, MUTED, PAGE_WIDTH, new_figure
+from figures.style.notes import add_note
 
 _ROW = 0.27  # inches
 _LEGEND_COLUMNS, _LEGEND_LINE, _LEGEND_BELOW = 3, 0.17, 0.3  # of names, and inches

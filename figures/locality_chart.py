@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.notes import add_note
-from figures.style import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.look import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.notes import add_note
 
 _ROW = 0.36  # inches
 _BETWEEN_SEEDS = 0.26  # of a row, from one seed to the next, or less if there are many
@@ -21,7 +21,7 @@ _READING = (
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredLocality:
-    """Locality of one network's filters, as `analysis.locality.LocalitySummary` has it.
+    """Locality of one network's filters, as `analysis.filters.locality.LocalitySummary` has it.
 
     Attributes:
         radius: Median half-mass radius in pixels.

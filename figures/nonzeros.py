@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from figures.log_axes import log_places, set_count_axis
-from figures.notes import add_note
-from figures.point_labels import PointLabel, place_labels
-from figures.spread import plot_spreads, seeds_note, spread
-from figures.style import COLUMN_WIDTH, INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.log_axes import log_places, set_count_axis
+from figures.style.look import COLUMN_WIDTH, INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from figures.style.notes import add_note
+from figures.style.point_labels import PointLabel, place_labels
+from figures.style.spread import plot_spreads, seeds_note, spread
 
 _ROOM = 2.5  # times: room below the lowest mark for its number
 _TRAINED = "s-fc"  # the style of the marks

@@ -17,8 +17,8 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from analysis.scaling_curves import Block, Curve
-from figures.style import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
+from analysis.scaling.curves import Block, Curve
+from figures.style.look import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
 
 _HEAD_COLOR = "#9a9a9a"
 _IMAGE_COLOR = "#d3c7b0"
@@ -74,7 +74,7 @@ class ScalingFigure:
 
 
 def draw_scaling(data: ScalingFigure) -> Figure:
-    """Draw the whole figure. Call it under `figures.style.figure_style()`."""
+    """Draw the whole figure. Call it under `figures.style.look.figure_style()`."""
     figure = new_figure(PAGE_WIDTH, 4.15)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.1, 1))[0]
     draw_architectures(left.subplots(), data.diagrams)

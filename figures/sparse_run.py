@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from figures.end_labels import EndLabel, label_ends
-from figures.notes import add_note
-from figures.style import MUTED, PAGE_WIDTH, NetworkStyle, new_figure
+from figures.style.end_labels import EndLabel, label_ends
+from figures.style.look import MUTED, PAGE_WIDTH, NetworkStyle, new_figure
+from figures.style.notes import add_note
 
 _STYLES = {
     "dense": NetworkStyle(color="#4d4d4d", marker="o", filled=False),

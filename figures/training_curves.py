@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from figures.end_labels import EndLabel, label_ends
-from figures.layer_styles import layer_styles
-from figures.log_axes import set_count_axis, zero_place
-from figures.notes import add_note
-from figures.style import MUTED, PAGE_WIDTH, NetworkStyle, new_figure
+from figures.style.end_labels import EndLabel, label_ends
+from figures.style.layer_styles import layer_styles
+from figures.style.log_axes import set_count_axis, zero_place
+from figures.style.look import MUTED, PAGE_WIDTH, NetworkStyle, new_figure
+from figures.style.notes import add_note
 
 _NUM_MARKS = 8  # on a line
 

@@ -2,7 +2,7 @@
 
 import os
 
-from mdl.cli import run
+from mdl.cli.app import run
 
 
 def main() -> None:

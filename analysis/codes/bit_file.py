@@ -11,7 +11,7 @@ from analysis.codes.errors import CodecError
 from analysis.codes.frame import CHECKSUM_BYTES, MAGIC, compute_checksum
 from analysis.codes.network_code import Codeword, decode_network
 from training.errors import CheckpointError
-from training.files import write_atomically
+from training.system.files import write_atomically
 
 
 def save_codeword(codeword: Codeword, path: Path | str) -> None:

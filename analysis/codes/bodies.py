@@ -16,7 +16,7 @@ from analysis.codes.support import code_enumerative
 from analysis.codes.tensors import TensorCoder
 from analysis.codes.theorem_code import code_theorem_2
 from analysis.codes.work import Ints, State, Work
-from training.architectures import NetworkSpec
+from training.spec.architectures import NetworkSpec
 
 
 def code_plain(work: Work) -> State:

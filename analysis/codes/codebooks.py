@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.matrix import make_values
 from analysis.codes.multiset import code_multiset
-from analysis.quantize import NumberFormat
+from analysis.quantize.formats import NumberFormat
 
 Ints = NDArray[np.int64]
 

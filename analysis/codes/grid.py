@@ -13,8 +13,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
-from training.architectures import LayerSpec
+from analysis.codes.kernels.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
+from training.spec.architectures import LayerSpec
 
 PLAIN_WIDTH = 32
 _SMALL_RADIUS = 1
@@ -69,7 +69,7 @@ class Grid:
 def layer_grid(layer: LayerSpec) -> Grid:
     """The layout of a layer's weight tensor, as `LayerSpec.weight_shape` has it.
 
-    >>> from training.architectures import NetworkSpec
+    >>> from training.spec.architectures import NetworkSpec
     >>> spec = NetworkSpec(name="s-fc", image_size=32, num_classes=10, base_channels=2)
     >>> grid = layer_grid(spec.layers[0])
     >>> grid.num_rows, grid.num_planes, grid.num_lines, grid.width, grid.side, grid.stride

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
-from analysis.quantize import FORMATS, NumberFormat
-from training.architectures import NETWORKS, NetworkSpec
-from training.normalization import FIXED_MEAN, FIXED_STD, Normalization, fixed_normalization
+from analysis.quantize.formats import FORMATS, NumberFormat
+from training.spec.architectures import NETWORKS, NetworkSpec
+from training.spec.normalization import FIXED_MEAN, FIXED_STD, Normalization, fixed_normalization
 
 FORMAT_VERSION = 1
 CODES = ("plain", "theorem-2", "enumerative", "context", "structured-conv", "structured-local")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.codes.errors import CodecError
-from analysis.quantize import NumberFormat, chunks
+from analysis.quantize.formats import NumberFormat, chunks
 
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 

@@ -5,7 +5,7 @@ no limit; this machine's memory is.
 """
 
 from analysis.codes.errors import CodecError
-from training.memory import physical_memory
+from training.system.memory import physical_memory
 
 BYTES_A_VALUE = 56
 """Most that a nonzero number takes while it is decoded: its place, symbol, pattern, and copies."""

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from analysis.codes.elias import MAX_VALUE
-from analysis.quantize import NumberFormat
-from training.architectures import NetworkSpec
-from training.models import build_network
-from training.normalization import Normalization
+from analysis.quantize.formats import NumberFormat
+from training.networks.models import build_network
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import Normalization
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ coded as one of N + 1 equally likely counts. That is as long as coding the numbe
 another by Laplace's rule, less the log2(N! / (n1! n2! ...)) bits of their order.
 """
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 
 

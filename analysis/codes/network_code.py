@@ -9,7 +9,7 @@ and it knows where they end: B is what it consumed.
 from dataclasses import dataclass
 from math import prod
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.bodies import BODIES
 from analysis.codes.errors import CodecError
 from analysis.codes.header import CODES, Header, code_header, make_header, round_normalization
@@ -18,8 +18,8 @@ from analysis.codes.memory import check_memory
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
 from analysis.codes.work import State, Work
-from training.architectures import NetworkSpec
-from training.embedding import embed_state
+from training.networks.embedding import embed_state
+from training.spec.architectures import NetworkSpec
 
 _STRUCTURED = "structured-"
 _MAX_TENSOR = 1 << 31

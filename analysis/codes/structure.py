@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from analysis.codes.message import NetworkMessage
-from training.architectures import LayerSpec, NetworkSpec
-from training.embedding import embed_state, input_units
+from training.networks.embedding import embed_state, input_units
+from training.spec.architectures import LayerSpec, NetworkSpec
 
 _SMALLER = {"fc": ("conv", "local"), "local": ("conv",)}
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.arithmetic import ArithmeticCoder, counted_table
+from analysis.codes.arithmetic_coder import ArithmeticCoder, counted_table
+from analysis.codes.context_schemes import NUM_SCHEMES, Scheme, candidates
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid
-from analysis.codes.grid_fields import (
+from analysis.codes.kernels.grid_fields import (
     NUM_CHUNK_CONTEXTS,
     NUM_LINE_CONTEXTS,
     NUM_POSITION_CONTEXTS,
@@ -17,7 +18,6 @@ from analysis.codes.grid_fields import (
 )
 from analysis.codes.matrix import SparseMatrix
 from analysis.codes.memory import BYTES_A_VALUE, check_memory
-from analysis.codes.schemes import NUM_SCHEMES, Scheme, candidates
 
 Ints = NDArray[np.int64]
 _SAMPLE_POSITIONS = 1 << 20

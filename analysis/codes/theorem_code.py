@@ -1,4 +1,4 @@
-"""The description in Theorem 2's proof, as bits: exactly `analysis.encoding.sparse_length` of them.
+"""The description in Theorem 2's proof, as bits: exactly `bounds.lengths.sparse_length` of them.
 
 The k distinct values, zero among them if it occurs; ‖w‖₀; k again; then of each nonzero weight its
 index among n and its value's index among k. All fields have fixed lengths, so every term of the
@@ -7,9 +7,9 @@ formula can be read off the string.
 
 import numpy as np
 
+from analysis.bounds.lengths import index_bits
 from analysis.codes.errors import CodecError
 from analysis.codes.work import Ints, State, Work
-from analysis.encoding import index_bits
 
 _ALL = "all tensors"
 

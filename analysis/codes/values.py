@@ -5,13 +5,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.arithmetic import ArithmeticCoder, counted_table
+from analysis.codes.arithmetic_coder import ArithmeticCoder, counted_table
 from analysis.codes.codebooks import Codebook, code_codebook, make_codebook
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid
+from analysis.codes.kernels.value_kernel import NUM_SIGN_CONTEXTS
 from analysis.codes.support import plane_marks
-from analysis.codes.value_kernel import NUM_SIGN_CONTEXTS
-from analysis.quantize import NumberFormat
+from analysis.quantize.formats import NumberFormat
 
 Ints = NDArray[np.int64]
 Support = tuple[Grid, Ints, Ints]

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.ledger import Ledger
 from analysis.codes.matrix import make_values, read_patterns
 from analysis.codes.message import Spec, expected_shapes
-from analysis.quantize import NumberFormat
+from analysis.quantize.formats import NumberFormat
 
 Ints = NDArray[np.int64]
 State = dict[str, Tensor]

@@ -3,14 +3,14 @@
 import random
 from dataclasses import replace
 
-from mdl.bench.floors import make_copy
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.pillow_loader import load_batch
-from mdl.bench.rounds import Piece, time_rounds
 from mdl.bench.settings import BenchSettings
 from mdl.bench.step_lines import AUGMENTATION, NORMALIZATION, make_augmentation, random_images
-from training.config import Augmentation
-from training.policy import Policy
+from mdl.timing.floors import make_copy
+from mdl.timing.rounds import Piece, time_rounds
+from training.spec.config import Augmentation
+from training.spec.policy import Policy
 
 _POLICIES = (None, "autoaugment-cifar10", "rand", "trivial")
 _PIECE, _COPY, _PILLOW = "piece", "copy", "Pillow, one core"

@@ -11,12 +11,12 @@ from functools import partial
 
 from torch import Tensor
 
+from training.run.state import TrainingState
 from training.sparse.choice import may_be_sparse
 from training.sparse.dense_probe import DenseProbe
 from training.sparse.linear import SparseLinear
 from training.sparse.replicas import SparseReplicas
 from training.sparse.weight import SparseWeight
-from training.state import TrainingState
 
 SMALL_LR = 1e-6
 """η. β-lasso moves no weight by more than some millionths of it in all the steps of a bench."""

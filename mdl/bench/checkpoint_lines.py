@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
-from mdl.bench.floors import make_copy, read_raw, write_raw
 from mdl.bench.lines import Baseline, Line
-from mdl.bench.rounds import Piece, Timing, time_rounds
 from mdl.bench.settings import BenchSettings
 from mdl.bench.sparse_networks import DENSITY, make_checkpoint, state_bytes
-from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from training.checkpoint_writer import CheckpointWriter
+from mdl.timing.floors import make_copy, read_raw, write_raw
+from mdl.timing.rounds import Piece, Timing, time_rounds
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.checkpoint.writer import CheckpointWriter
 
 _WRITE, _HANDOVER, _READ = "write", "hand over", "read"
 _RAW_WRITE, _RAW_READ, _PASS = "raw write", "raw read", "pass"

@@ -9,19 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
+from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import decode_network, encode_network
 from analysis.codes.values import code_patterns
-from analysis.messages import checkpoint_message
-from analysis.quantize import find_format
-from analysis.stored_description import describe_file
-from mdl.bench.floors import drop_from_cache, make_copy, read_raw
+from analysis.describe.file_description import describe_file
+from analysis.quantize.formats import find_format
 from mdl.bench.lines import Baseline, Line
-from mdl.bench.rounds import Piece, time_rounds
 from mdl.bench.settings import BenchSettings
 from mdl.bench.sparse_networks import DENSITY, make_checkpoint, state_bytes
-from training.checkpoint import save_checkpoint
+from mdl.timing.floors import drop_from_cache, make_copy, read_raw
+from mdl.timing.rounds import Piece, time_rounds
+from training.checkpoint.checkpoint import save_checkpoint
 
 _NUM_DECISIONS = 1 << 20
 _PIECE, _READ, _COPY, _DECISIONS = "piece", "read", "copy", "decisions"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from mdl.bench.rounds import Timing
+from mdl.timing.rounds import Timing
 
 _UNSTEADY = 1.5
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from training.arithmetic import limits_in_effect, vector_instructions
-from training.versions import collect_versions
+from training.run.precision import limits_in_effect, vector_instructions
+from training.run.provenance import collect_versions
 
 _INSTRUCTIONS = (
     "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16",

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.architectures import LayerSpec, NetworkSpec
-from training.layers import PixelwiseConv2d
+from training.networks.layers import PixelwiseConv2d
+from training.spec.architectures import LayerSpec, NetworkSpec
 
 _NUM_STAGES = 4
 _BLOCKS_PER_STAGE = 2

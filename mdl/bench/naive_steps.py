@@ -6,9 +6,9 @@ from torch import Tensor
 
 from mdl.bench.naive_networks import build_naive
 from mdl.bench.naive_optimizers import step_by_indexing
-from training.architectures import NetworkSpec
-from training.config import TrainConfig
-from training.image_set import ImageSet
+from training.data.image_set import ImageSet
+from training.spec.architectures import NetworkSpec
+from training.spec.config import TrainConfig
 
 
 class NaiveStep:

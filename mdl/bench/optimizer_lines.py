@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdl.bench.floors import make_copy
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.naive_optimizers import NAIVE_FORMS
-from mdl.bench.rounds import Piece, Timing, time_rounds
 from mdl.bench.settings import BenchSettings
-from training.beta_lasso import BetaLasso, beta_lasso_reference_step
-from training.fused_step import backend_name
-from training.sgd import MomentumSgd
+from mdl.timing.floors import make_copy
+from mdl.timing.rounds import Piece, Timing, time_rounds
+from training.optim.beta_lasso import BetaLasso, beta_lasso_reference_step
+from training.optim.fused_step import backend_name
+from training.optim.sgd import MomentumSgd
 
 BETA_LASSO_BYTES = 12
 """Bytes a weight that β-lasso moves: read 4 + 4 and write 4 in float32; with a bfloat16 gradient

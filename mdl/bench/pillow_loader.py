@@ -1,7 +1,7 @@
 """The loader that public code uses: Pillow, one image after another. The bench's baseline.
 
-It does what `training.augment` does, in the same order. `pillow_operation` is also what the tests
-hold the batched operations to.
+It does what `training.augment.inputs` does, in the same order. `pillow_operation` is also what the
+tests hold the batched operations to.
 """
 
 import random
@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from training.config import Augmentation
-from training.normalization import Normalization
-from training.policy import MIRRORED, Policy
+from training.spec.config import Augmentation
+from training.spec.normalization import Normalization
+from training.spec.policy import MIRRORED, Policy
 
 Centre = tuple[float, float]
 """Where a Cutout's middle is, in pixels: x and y."""
@@ -76,7 +76,7 @@ def pillow_policy(image: Image.Image, policy: Policy, *, rng: random.Random) -> 
 def pillow_operation(  # noqa: PLR0911
     image: Image.Image, operation: str, magnitude: float, *, centre: Centre = (0.0, 0.0)
 ) -> Image.Image:
-    """An image, "RGB" or "L", after one operation of `training.policy`, by Pillow."""
+    """An image, "RGB" or "L", after one operation of `training.spec.policy`, by Pillow."""
     match operation:
         case "ShearX":
             return _affine(image, (1, magnitude, 0, 0, 1, 0))

@@ -10,18 +10,18 @@ from typing import Any
 from mdl.bench.augmentation_lines import measure_augmentation
 from mdl.bench.checkpoint_lines import measure_checkpoints
 from mdl.bench.description_lines import measure_bound, measure_encode
-from mdl.bench.floors import MatmulPeak, find_peak, make_copy
 from mdl.bench.lines import Line
 from mdl.bench.machine import describe_machine, why_not_published
 from mdl.bench.optimizer_lines import measure_optimizers
-from mdl.bench.rounds import time_rounds
 from mdl.bench.settings import DTYPES, BenchSettings
 from mdl.bench.sparse_lines import measure_sparse_products
 from mdl.bench.sparse_networks import DENSITY
 from mdl.bench.sparse_step_lines import measure_sparse_steps, why_no_sparse_steps
 from mdl.bench.step_lines import measure_step
-from training.architectures import NetworkSpec
-from training.config import Precision
+from mdl.timing.floors import MatmulPeak, find_peak, make_copy
+from mdl.timing.rounds import time_rounds
+from training.spec.architectures import NetworkSpec
+from training.spec.config import Precision
 
 OnPiece = Callable[[str], None]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from mdl.bench.rounds import Pace
-from training.arithmetic import choose_precision
-from training.config import Precision
+from mdl.timing.rounds import Pace
+from training.run.precision import choose_precision
+from training.spec.config import Precision
 
 GROUPS = ("optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode")
 NETWORKS = (

@@ -13,15 +13,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mdl.bench.floors import MatmulPeak
 from mdl.bench.lines import Baseline, Line
-from mdl.bench.rounds import Piece, Timing, time_rounds
 from mdl.bench.settings import DTYPES, IMAGE_SIZE, SPARSE_DENSITIES, BenchSettings
-from training.architectures import LayerSpec, NetworkSpec
+from mdl.timing.floors import MatmulPeak
+from mdl.timing.rounds import Piece, Timing, time_rounds
 from training.sparse.backend import backend_name
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.support import Support, TransposedSupport, collect, transpose
 from training.sparse.torch_support import widen
+from training.spec.architectures import LayerSpec, NetworkSpec
 
 _TORCH_CSR = "torch CSR, sampled_addmm in fp32"
 

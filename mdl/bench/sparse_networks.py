@@ -3,10 +3,10 @@
 import torch
 
 from mdl.bench.settings import IMAGE_SIZE
-from training.architectures import NetworkSpec
-from training.checkpoint import Checkpoint
-from training.models import build_network
-from training.normalization import Normalization
+from training.checkpoint.checkpoint import Checkpoint
+from training.networks.models import build_network
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import Normalization
 
 DENSITY = 0.01
 

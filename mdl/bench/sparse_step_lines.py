@@ -5,20 +5,20 @@ from functools import partial
 from typing import Any
 
 from mdl.bench.certified_steps import SMALL_L1_COEF, SMALL_LR, CertifiedSteps, set_weights
-from mdl.bench.floors import MatmulPeak, make_copy
-from mdl.bench.flop_counts import multiplications
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.naive_steps import NaiveStep
 from mdl.bench.optimizer_lines import BETA_LASSO_BYTES
-from mdl.bench.rounds import Piece, Timing, time_rounds
 from mdl.bench.settings import IMAGE_SIZE, SPARSE_DENSITIES, BenchSettings
 from mdl.bench.sparse_lines import draw_sparse_weights
 from mdl.bench.step_lines import AUGMENTATION, NORMALIZATION, NUM_CLASSES, random_images
-from training.architectures import NetworkSpec
-from training.config import TrainConfig
-from training.image_set import ImageSet
+from mdl.timing.floors import MatmulPeak, make_copy
+from mdl.timing.flop_counts import multiplications
+from mdl.timing.rounds import Piece, Timing, time_rounds
+from training.data.image_set import ImageSet
+from training.run.state import TrainingState
 from training.sparse.choice import SMALLEST_LAYER, Sparsity, may_be_sparse
-from training.state import TrainingState
+from training.spec.architectures import NetworkSpec
+from training.spec.config import TrainConfig
 
 SHARES = (0.0, 0.5, 0.9, 1.0)
 """Of rows that are certified."""
@@ -112,7 +112,7 @@ def _count_entries(sparse: CertifiedSteps) -> dict[str, int]:
 def _count_work(spec: NetworkSpec, batch_size: int, entries: Mapping[str, int]) -> tuple[int, int]:
     """FLOPs of a step's products and bytes of its optimizer, by nonzeros where layers are sparse.
 
-    As in `mdl.bench.flop_counts.step_flop`, the first layer's inputs need no gradients.
+    As in `mdl.timing.flop_counts.step_flop`, the first layer's inputs need no gradients.
     """
     counts = [entries.get(layer.name, multiplications(layer)) for layer in spec.layers]
     products = 3 * sum(counts) - counts[0]

@@ -6,20 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdl.bench.floors import MatmulPeak, make_copy
-from mdl.bench.flop_counts import step_flop
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.naive_steps import NaiveStep
 from mdl.bench.optimizer_lines import BETA_LASSO_BYTES, SGD_BYTES
-from mdl.bench.rounds import Piece, Timing, time_rounds
 from mdl.bench.settings import IMAGE_SIZE, BenchSettings
-from training.architectures import NetworkSpec
-from training.augment import augment_images
-from training.config import Augmentation, Method, Precision, TrainConfig
-from training.image_set import ImageSet
-from training.normalization import Normalization
-from training.recipes import default_method
-from training.state import TrainingState
+from mdl.timing.floors import MatmulPeak, make_copy
+from mdl.timing.flop_counts import step_flop
+from mdl.timing.rounds import Piece, Timing, time_rounds
+from training.augment.inputs import augment_images
+from training.data.image_set import ImageSet
+from training.run.state import TrainingState
+from training.spec.architectures import NetworkSpec
+from training.spec.config import Augmentation, Method, Precision, TrainConfig
+from training.spec.normalization import Normalization
+from training.spec.recipes import default_method
 
 NUM_CLASSES = 10
 AUGMENTATION = Augmentation(flip=True, crop=4, cutout=16)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mdl import console
 from mdl.bench.lines import Line
 from mdl.bench.machine import why_not_published
 from mdl.bench.report import BenchReport, BenchStart
-from mdl.bench.rounds import MIN_ROUNDS
+from mdl.terminal import console
+from mdl.timing.rounds import MIN_ROUNDS
 
 _TITLES = {
     "optimizer": "Optimizer step",

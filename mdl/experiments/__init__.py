@@ -1,1 +1,4 @@
-"""Experiments of many runs: what to train, what each run gave, and what the runs say together."""
+"""Many trainings: kept results, engines that make them, sweeps, the paper's tables and claims.
+
+`store` is at the bottom; `engines`, `sweep`, `reproduce`, `claims` and `artefacts` build on it.
+"""

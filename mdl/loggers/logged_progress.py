@@ -8,8 +8,8 @@ from typing import Protocol
 from mdl.loggers.logger import LoggedRun, Logger
 from mdl.loggers.tensorboard import TensorBoardLogger
 from mdl.loggers.wandb import WandbLogger, check_login
-from mdl.option_errors import OptionError
-from training.progress import EpochMetrics, Progress
+from mdl.terminal.errors import OptionError
+from training.run.progress import EpochMetrics, Progress
 
 
 class OpenLog(Protocol):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from training.progress import EpochMetrics
+from training.run.progress import EpochMetrics
 
 
 @dataclass(frozen=True, kw_only=True)

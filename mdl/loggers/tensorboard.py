@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mdl.loggers.logger import LoggedRun
-from training.progress import EpochMetrics
+from training.run.progress import EpochMetrics
 
 
 class TensorBoardLogger:

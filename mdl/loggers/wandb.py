@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mdl.loggers.logger import LoggedRun
-from training.files import write_text_atomically
-from training.progress import EpochMetrics
+from training.run.progress import EpochMetrics
+from training.system.files import write_text_atomically
 
 PROJECT = "mdl"
 """The project where WANDB_PROJECT names none."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from mdl.experiments.run_result import EpochPoint
+from mdl.experiments.store.run_result import EpochPoint
 from mdl.report.line_chart import AMOUNT, SHARE, Chart, Points, Series, draw_chart
 from mdl.report.marks import legend
 from mdl.report.markup import Markup, element

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.filters import filter_place, kernel_window
+from analysis.filters.filters import filter_place, kernel_window
 from figures.filters import GAMMA, filter_colors
 from mdl.report.marks import chip
 from mdl.report.markup import Markup, element

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.nonzeros import twin_weight_counts
+from analysis.quantize.nonzeros import twin_weight_counts
 from mdl.report.line_chart import COUNT, Chart, Level, Series, draw_chart
 from mdl.report.marks import legend, line_sample
 from mdl.report.markup import Markup, element

@@ -5,20 +5,25 @@ from dataclasses import dataclass
 
 import torch
 
-from analysis.bound_report import BoundReport, report_bound
+from analysis.bounds.lengths import DescriptionLength
 from analysis.codes.bit_file import decode_whole
+from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.codes.network_code import Codeword, encode_network
-from analysis.description import measure_lengths
-from analysis.encoding import DescriptionLength
-from analysis.filters import FilterSample, sample_filters
-from analysis.locality import Locality, LocalitySummary, measure_locality, summarize_locality
-from analysis.messages import checkpoint_message
-from analysis.nonzeros import count_tensors
-from analysis.quantize import NumberFormat
+from analysis.describe.bound_report import BoundReport, report_bound
+from analysis.describe.description import measure_lengths
+from analysis.filters.filters import FilterSample, sample_filters
+from analysis.filters.locality import (
+    Locality,
+    LocalitySummary,
+    measure_locality,
+    summarize_locality,
+)
+from analysis.quantize.formats import NumberFormat
+from analysis.quantize.nonzeros import count_tensors
 from mdl.report.run_files import ReportedRun
-from training.checkpoint import Checkpoint
+from training.checkpoint.checkpoint import Checkpoint
 from training.errors import CheckpointError, DataError
-from training.evaluate import EvaluationData, evaluation_data
+from training.run.evaluate import EvaluationData, evaluation_data
 
 Tell = Callable[[str], None]
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.bound_report import BoundReport
-from mdl.bound_tables import percent_up
+from analysis.describe.bound_report import BoundReport
 from mdl.report.axis import duration, percent
 from mdl.report.marks import chip
 from mdl.report.markup import Markup, element
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
+from mdl.terminal.bound_tables import percent_up
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
 WIDTHS = {"base_channels": "α", "hidden_units": "h", "kernel_size": "kernel"}

@@ -18,7 +18,7 @@ from mdl.report.markup import Markup, element
 from mdl.report.measurements import MeasuredRun
 from mdl.report.overview import describe_run, draw_overview
 from mdl.report.settings import draw_settings
-from training.versions import collect_versions
+from training.run.provenance import collect_versions
 
 _NAMED = 3  # runs whose names fit a heading
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdl.experiments.run_result import EpochPoint
-from mdl.report.metrics_file import parse_point, read_points
-from training.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
-from training.runs import RunFolder
-from training.stored_tensor import printable
+from mdl.experiments.store.metrics_file import parse_point, read_points
+from mdl.experiments.store.run_result import EpochPoint
+from training.checkpoint.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
+from training.run.run_folder import RunFolder
+from training.tensor_files.stored_tensor import printable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 from mdl.report.markup import Markup, element
 from mdl.report.run_files import ReportedRun
 from mdl.report.tables import details, table
-from training.stored_tensor import printable
+from training.tensor_files.stored_tensor import printable
 
 _NAMES = {
     "base_channels": "α, base channels",

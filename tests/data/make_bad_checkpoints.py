@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.architectures import NetworkSpec
-from training.checkpoint import Checkpoint, DataRecord, save_checkpoint
-from training.folding import fold_batch_norm
-from training.models import build_network
-from training.normalization import fixed_normalization
+from training.checkpoint.checkpoint import Checkpoint, DataRecord, save_checkpoint
+from training.networks.models import build_network
+from training.networks.norm_folding import fold_batch_norm
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import fixed_normalization
 
 FOLDER = Path(__file__).resolve().parent / "checkpoints"
 MARKER = "hostile_code_ran"

@@ -19,10 +19,10 @@ from torch import Tensor
 from analysis.codes.bit_file import save_codeword
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
-from analysis.quantize import FORMATS, quantize_tensors
-from training.architectures import NetworkSpec
-from training.embedding import embed_state
-from training.normalization import Normalization, fixed_normalization
+from analysis.quantize.formats import FORMATS, quantize_tensors
+from training.networks.embedding import embed_state
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import Normalization, fixed_normalization
 
 FOLDER = Path(__file__).resolve().parent / "codes"
 RECORD = FOLDER / "golden.json"

@@ -11,8 +11,8 @@ from figures.accuracy import (
     draw_train_and_test,
     fitting_point,
 )
-from figures.files import save_figure_pair
-from figures.style import NETWORK_STYLES, figure_style
+from figures.style.files import save_figure_pair
+from figures.style.look import NETWORK_STYLES, figure_style
 
 CONV = Family(
     network="s-conv",

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.bounds import binomial_tail, chernoff_kl
+from analysis.bounds.bounds import binomial_tail, chernoff_kl
 from figures.compression import CompressionFigure, equal_bound_bits, plot_compression
-from figures.style import figure_style, save_figure
+from figures.style.look import figure_style, save_figure
 
 FIGURE = CompressionFigure(
     title="tiny-conv on glyphs", bits=[2_600, 4_800, 3_000, 2_100], errors=[0.9, 0.15, 0.05, 0.0],

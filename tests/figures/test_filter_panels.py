@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from figures.files import save_figure_pair
 from figures.filter_panels import FilterGrid, draw_filter_grids
 from figures.filters import filter_colors
-from figures.style import figure_style
+from figures.style.files import save_figure_pair
+from figures.style.look import figure_style
 
 
 def some(number, side=32, channels=3):

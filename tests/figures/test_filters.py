@@ -10,7 +10,7 @@ import pytest
 from matplotlib.image import imread
 
 from figures.filters import GAMMA, FilterPanel, draw_filters, filter_colors, filter_mosaic
-from figures.style import figure_style, save_figure
+from figures.style.look import figure_style, save_figure
 
 
 def some_filters(number: int, channels: int, side: int = 32, nonzeros: int = 20) -> np.ndarray:

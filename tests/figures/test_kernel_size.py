@@ -2,9 +2,9 @@
 
 import pytest
 
-from figures.files import save_figure_pair
 from figures.kernel_size import KernelPanel, KernelPoint, MethodLine, draw_kernel_sizes
-from figures.style import figure_style
+from figures.style.files import save_figure_pair
+from figures.style.look import figure_style
 
 SGD = MethodLine(
     method="sgd",

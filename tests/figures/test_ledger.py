@@ -5,7 +5,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.codes.ledger import Entry
 from figures.ledger import PART_COLORS, draw_ledger, group_entries, new_ledger_figure
-from figures.style import figure_style, save_figure
+from figures.style.look import figure_style, save_figure
 
 ENTRIES = (
     Entry("head", "network, inputs, e4m3fn, code", 50.0),

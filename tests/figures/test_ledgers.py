@@ -2,9 +2,9 @@
 
 import pytest
 
-from figures.files import save_figure_pair
 from figures.ledgers import NetworkLedger, draw_ledgers
-from figures.style import figure_style
+from figures.style.files import save_figure_pair
+from figures.style.look import figure_style
 
 SMALL = NetworkLedger(
     label="d-conv",

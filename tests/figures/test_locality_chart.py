@@ -2,9 +2,9 @@
 
 import pytest
 
-from figures.files import save_figure_pair
 from figures.locality_chart import LocalityRow, MeasuredLocality, draw_locality
-from figures.style import figure_style
+from figures.style.files import save_figure_pair
+from figures.style.look import figure_style
 
 
 def measured(radius, ratio, share=0.9):

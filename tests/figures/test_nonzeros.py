@@ -2,9 +2,9 @@
 
 import pytest
 
-from figures.files import save_figure_pair
 from figures.nonzeros import LayerPanel, TrainedNonzeros, draw_nonzeros
-from figures.style import figure_style
+from figures.style.files import save_figure_pair
+from figures.style.look import figure_style
 
 CONV1 = LayerPanel(
     layer="conv1", num_weights=900_000, references={"s-conv": 2_916, "s-local": 74_000},

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.scaling_curves import Block, Curve, describe_blocks
+from analysis.scaling.curves import Block, Curve, describe_blocks
 from figures.scaling import ScalingFigure, draw_architectures, draw_scaling, draw_weights
-from figures.style import NETWORK_STYLES, figure_style, new_figure, save_figure
+from figures.style.look import NETWORK_STYLES, figure_style, new_figure, save_figure
 
 CURVES = (
     Curve(network="s-conv", x=(1, 2, 4), num_weights=(10, 40, 160)),

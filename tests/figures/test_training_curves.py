@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from figures.files import save_figure_pair
-from figures.style import figure_style
+from figures.style.files import save_figure_pair
+from figures.style.look import figure_style
 from figures.training_curves import LayerCurve, NonzerosHistory, draw_nonzeros_history
 
 CONV1 = LayerCurve(

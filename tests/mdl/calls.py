@@ -78,13 +78,13 @@ def call_process(*arguments: object, folder: Path, module: str = "mdl") -> Done:
 class TrialHere:
     """Stands in for the process of a trial: runs it here, and has ended once it is made.
 
-    What `mdl.experiments.trial_process` does with a process is what this can do.
+    What `mdl.experiments.engines.trial_process` does with a process is what this can do.
     """
 
     stdin = None
 
     def __init__(self, command: list[str], *, stdout: BinaryIO, **_: object) -> None:
-        from mdl.experiments import trial
+        from mdl.experiments.engines import trial
 
         assert command[:3] == [sys.executable, "-m", trial.__name__]
         arguments = [each for each in command[3:] if each != "--tied"]  # to a parent's pipe

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from mdl.experiments import local_engine, trial_process
+from mdl.experiments.engines import local_engine, trial_process
 from tests.mdl.calls import Command, TrialHere, call_here, call_process
 
 

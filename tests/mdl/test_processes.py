@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.cli import COMMANDS
+from mdl.cli.app import COMMANDS
 from tests.mdl.calls import Command
 
 TINY = (

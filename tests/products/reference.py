@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.layers import LocallyConnected2d
-from training.symmetric import SymmetricBatchNorm2d, SymmetricConv2d, turn_kernels
+from training.networks.layers import LocallyConnected2d
+from training.networks.symmetric import SymmetricBatchNorm2d, SymmetricConv2d, turn_kernels
 
 
 def layer_outputs(layer: nn.Module, images: Tensor, weight: Tensor) -> Tensor:

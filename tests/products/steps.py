@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import training.network
+import training.networks.network
 from tests.products.reference import layer_outputs, scaled, standardized
-from training.config import TrainConfig
-from training.image_set import ImageSet
-from training.normalization import fixed_normalization
-from training.state import TrainingState
+from training.data.image_set import ImageSet
+from training.run.state import TrainingState
+from training.spec.config import TrainConfig
+from training.spec.normalization import fixed_normalization
 
 NUM_CLASSES = 10
 PRECISIONS = ("fp32", "bf16")
@@ -170,12 +170,12 @@ def _recording(network: nn.Module) -> Iterator[dict[str, _Record]]:
     layers = [module for module in network.modules() if _is_layer(module)]
     hooks = [layer.register_forward_pre_hook(before) for layer in layers]
     hooks += [layer.register_forward_hook(after) for layer in layers]
-    plain_normalize = training.network.normalize
-    training.network.normalize = normalize
+    plain_normalize = training.networks.network.normalize
+    training.networks.network.normalize = normalize
     try:
         yield records
     finally:
-        training.network.normalize = plain_normalize
+        training.networks.network.normalize = plain_normalize
         for hook in hooks:
             hook.remove()
 

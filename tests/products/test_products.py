@@ -12,8 +12,8 @@ from tests.products.kernels import KERNEL_TESTS
 from tests.products.levels import known_levels, level_environment
 from tests.products.steps import PRECISIONS, StepCase, measure_step, tolerance
 from tests.products.sweep import Outcome, run_cases
-from training.architectures import NETWORKS
-from training.layers import PixelwiseConv2d
+from training.networks.layers import PixelwiseConv2d
+from training.spec.architectures import NETWORKS
 
 NARROW = StepCase(network="resnet18", width=2, precision="fp32", image_size=16, batch_size=8)
 IN_CI = [level for level in known_levels() if level in ("own", "avx2")]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from training.ranks import Ranks, joined_ranks
+from training.distributed.ranks import Ranks, joined_ranks
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,7 @@
 """A policy's operations on one image after another, as kernels for `training.kernels.compiled`.
 
-The arithmetic is Pillow's, operation by operation, and `training.image_operations` is the same on
-whole batches. Images are uint8 (C, s, s) with one channel or three.
+The arithmetic is Pillow's, operation by operation, and `training.augment.image_operations` is the
+same on whole batches. Images are uint8 (C, s, s) with one channel or three.
 """
 
 import numpy as np
@@ -30,8 +30,8 @@ def apply_steps(
 ) -> None:
     """Images start, ..., stop - 1 after their steps.
 
-    `steps` (K, N) holds rows of `training.policy_rows` and `boxes` (K, 4, N) the left, top, right
-    and bottom of Cutout, the last two exclusive.
+    `steps` (K, N) holds rows of `training.augment.policy_rows` and `boxes` (K, 4, N) the left, top,
+    right and bottom of Cutout, the last two exclusive.
     """
     num_channels, size = images.shape[1], images.shape[2]
     scratch = np.empty((num_channels, size, size), dtype=np.uint8)
@@ -82,7 +82,7 @@ def copy_image(source: Cells, target: Cells) -> None:
 
 
 def move_pixels(image: Cells, target: Cells, a: Cells) -> None:
-    """The image under an affine map of `training.policy_rows`."""
+    """The image under an affine map of `training.augment.policy_rows`."""
     num_channels, size = image.shape[0], image.shape[1]
     for y in range(size):
         x_fixed = np.int64(a[2]) + np.int64(a[1]) * y

@@ -4,9 +4,9 @@ from typing import Literal
 
 import torch
 
-from training.architectures import LayerSpec
-from training.config import TrainConfig
-from training.ranks import Ranks
+from training.distributed.ranks import Ranks
+from training.spec.architectures import LayerSpec
+from training.spec.config import TrainConfig
 
 Sparsity = Literal["auto", "typical", "always", "never"]
 """By times measured here, by typical times, by memory, or not at all."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.beta_lasso import BetaLasso
+from training.optim.beta_lasso import BetaLasso
 from training.sparse.clock import measure_seconds
 from training.sparse.weight import SparseWeight
 

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.architectures import LayerSpec
-from training.config import TrainConfig
-from training.memory_use import give_back_memory
-from training.models import network_from_state
-from training.network import Network
-from training.ranks import Ranks
-from training.replicas import Replicas
+from training.distributed.ranks import Ranks
+from training.distributed.replicas import Replicas
+from training.networks.models import network_from_state
+from training.networks.network import Network
 from training.sparse.choice import Sparsity, may_be_sparse
 from training.sparse.costs import LayerCosts, measure_costs, memory_costs, typical_costs
 from training.sparse.dense_probe import DenseProbe
 from training.sparse.linear import SparseLinear
 from training.sparse.weight import SparseWeight
+from training.spec.architectures import LayerSpec
+from training.spec.config import TrainConfig
+from training.system.memory import give_back_memory
 
 LARGEST_DENSITY = 0.5
 """Share of nonzeros above which a layer stays dense and nothing is measured."""
@@ -48,7 +48,7 @@ class _SparseLayer:
 
 
 class SparseReplicas(Replicas):
-    """`training.replicas.Replicas` for β-lasso on one rank, with sparse layers.
+    """`training.distributed.replicas.Replicas` for β-lasso on one rank, with sparse layers.
 
     A parameter whose layer is sparse stays where it is, in the optimizer's groups too, but has no
     entries. What is saved are the weights alone, so that any other run may go on from them; beside

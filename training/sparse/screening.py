@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.norm_passes import measure_batch_last
+from training.networks.norm_passes import measure_batch_last
 from training.sparse.backend import backend_name
 
 _UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-24, torch.float32: 2.0**-24, torch.float64: 2.0**-53}
@@ -29,7 +29,7 @@ MEASURED = {torch.bfloat16: 2.0**-10, torch.float32: 2.0**-10, torch.float64: 2.
 """Relative error of a measured norm, by the type of the line."""
 _BF16_ROUNDING = 2.0**-8
 _SHAPE_STEP = 256
-_NEAR = 2.5  # `training.sparse.deflation` gets bounds down to 0.4 to 0.6 of these.
+_NEAR = 2.5  # `training.sparse.projected_screening` gets bounds down to 0.4 to 0.6 of these.
 
 
 @dataclass(frozen=True)

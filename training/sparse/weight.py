@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.beta_lasso import beta_lasso_step_
-from training.sparse.deflation import may_tighten, tighten
+from training.checkpoint.sparse_storage import pack_rows
+from training.optim.beta_lasso import beta_lasso_step_
 from training.sparse.products import multiply, multiply_transposed, sum_products
-from training.sparse.revival import find_revived
+from training.sparse.projected_screening import may_tighten, tighten
+from training.sparse.regrowth import find_revived
 from training.sparse.screening import Screen, measure_lines, screen
 from training.sparse.support import Support, TransposedSupport, collect, compact, merge, spread
 from training.sparse.support import transpose as transpose_support
 from training.sparse.torch_support import find_rows, widen
-from training.sparse_storage import pack_rows
 
 _DEAD_SHARE = 0.25  # Zeros among the entries from which on they are dropped.
 

@@ -2,25 +2,25 @@
 
 from matplotlib.figure import Figure
 
+from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.codes.ledger import Entry
 from analysis.codes.network_code import encode_network
-from analysis.messages import checkpoint_message
-from analysis.quantize import find_format
+from analysis.quantize.formats import find_format
 from figures.ledger import group_entries
 from figures.ledgers import NetworkLedger, draw_ledgers
-from mdl.experiments.artefact import Artefact, Store, stems
 from mdl.experiments.artefacts.compared_networks import (
     FULLY_CONNECTED,
     ComparedNetwork,
     compared_networks,
 )
-from mdl.experiments.footnotes import figure_note
-from mdl.experiments.measure import DESCRIPTION_BITS
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scale import Scale
-from training.checkpoint import load_checkpoint
-from training.runs import RunFolder
+from mdl.experiments.engines.measure import DESCRIPTION_BITS
+from mdl.experiments.reproduce.artefact import Artefact, Store, stems
+from mdl.experiments.reproduce.footnotes import figure_note
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.store.results import Results
+from training.checkpoint.checkpoint import load_checkpoint
+from training.run.run_folder import RunFolder
 
 _BY_SGD = ("s-conv", "s-local", "d-conv")
 

@@ -1,6 +1,5 @@
 """Every table and figure by name."""
 
-from mdl.experiments.artefact import Artefact
 from mdl.experiments.artefacts.bit_ledgers import BitLedgers
 from mdl.experiments.artefacts.certified_rows import CertifiedRows
 from mdl.experiments.artefacts.figure1 import Figure1
@@ -21,6 +20,7 @@ from mdl.experiments.artefacts.table2 import Table2
 from mdl.experiments.artefacts.tables34 import ScalingTable
 from mdl.experiments.artefacts.training_curves import TrainingCurves
 from mdl.experiments.claims.artefact import Claims
+from mdl.experiments.reproduce.artefact import Artefact
 
 _ARTEFACTS: tuple[Artefact, ...] = (
     Table1(),

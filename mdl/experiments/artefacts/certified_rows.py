@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from figures.certified import LayerShares, SettingPanel, SharePoint, draw_certified_by_setting
-from mdl.experiments.artefact import Artefact, Store, stems
-from mdl.experiments.footnotes import data_name, missing_note, seed_note
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
-from mdl.experiments.scales import reductions
-from mdl.experiments.screening_grid import factors
-from mdl.experiments.tables import Cell, Column, Table
-from mdl.experiments.wording import epochs_text
+from figures.screened_rows import LayerShares, SettingPanel, SharePoint, draw_certified_by_setting
+from mdl.experiments.reproduce.artefact import Artefact, Store, stems
+from mdl.experiments.reproduce.footnotes import data_name, missing_note, seed_note
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scales import reductions
+from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.sweep.screening_grid import factors
+from mdl.terminal.wording import epochs_text
 
 NETWORK = "s-fc"
 

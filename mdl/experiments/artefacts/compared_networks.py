@@ -8,9 +8,9 @@ from mdl.experiments.artefacts.method_runs import (
     method_runs,
     network_runs,
 )
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.store.run_result import RunResult
 
 FULLY_CONNECTED = ("d-fc", "s-fc", "3-fc")
 """Whose widths say how large the others are, too."""

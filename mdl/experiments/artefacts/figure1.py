@@ -3,11 +3,11 @@
 from matplotlib.figure import Figure
 
 from figures.scaling import draw_scaling
-from mdl.experiments.artefact import Artefact, Store
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scale import Scale
-from mdl.scaling_figure import scaling_figure
+from mdl.experiments.reproduce.artefact import Artefact, Store
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scaling_figure import scaling_figure
+from mdl.experiments.store.results import Results
 
 
 class Figure1(Artefact):

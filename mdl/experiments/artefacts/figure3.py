@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from figures.nonzeros import LayerPanel, TrainedNonzeros, draw_nonzeros
-from mdl.experiments.artefact import Artefact, Store
 from mdl.experiments.artefacts.method_runs import BETA_LASSO, CHOSEN_NETWORK, method_runs
-from mdl.experiments.footnotes import (
+from mdl.experiments.reproduce.artefact import Artefact, Store
+from mdl.experiments.reproduce.footnotes import (
     data_name,
     figure_note,
     missing_note,
     scale_note,
     seed_note,
 )
-from mdl.experiments.result_network import network_of
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
-from mdl.experiments.seed_mean import seed_mean
-from mdl.experiments.tables import Cell, Column, Table
-from mdl.experiments.wording import epochs_text
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.store.result_network import network_of
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.seed_mean import seed_mean
+from mdl.terminal.wording import epochs_text
 
 TWINS = ("conv", "local")
 

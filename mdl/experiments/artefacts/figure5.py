@@ -12,8 +12,8 @@ from figures.kernel_size import (
     MethodLine,
     draw_kernel_sizes,
 )
-from mdl.experiments.artefact import Artefact, Store, stems
-from mdl.experiments.footnotes import (
+from mdl.experiments.reproduce.artefact import Artefact, Store, stems
+from mdl.experiments.reproduce.footnotes import (
     data_name,
     figure_note,
     missing_note,
@@ -21,13 +21,13 @@ from mdl.experiments.footnotes import (
     seed_note,
     tuned_note,
 )
-from mdl.experiments.ladders import KERNEL_METHODS, KernelStep, kernel_steps
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scale import Scale
-from mdl.experiments.seed_mean import seed_mean
-from mdl.experiments.tables import Cell, Column, Table
-from mdl.experiments.wording import epochs_text
+from mdl.experiments.reproduce.ladders import KERNEL_METHODS, KernelStep, kernel_steps
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.seed_mean import seed_mean
+from mdl.terminal.wording import epochs_text
 
 
 class Figure5(Artefact):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from figures.filter_panels import FilterGrid, draw_filter_grids
-from mdl.experiments.artefact import Artefact, Store
 from mdl.experiments.artefacts.method_runs import (
     BETA_LASSO,
     CHOSEN_NETWORK,
@@ -14,12 +13,13 @@ from mdl.experiments.artefacts.method_runs import (
     method_runs,
     network_runs,
 )
-from mdl.experiments.footnotes import data_name, figure_note
-from mdl.experiments.paper_numbers import DATA_SETS, paper_data_set
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
+from mdl.experiments.reproduce.artefact import Artefact, Store
+from mdl.experiments.reproduce.footnotes import data_name, figure_note
+from mdl.experiments.reproduce.paper_numbers import DATA_SETS, paper_data_set
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_result import RunResult
 
 _BESIDE, _ALONE = 16, 24  # filters drawn
 _COLUMNS_BESIDE, _COLUMNS_ALONE = 4, 6

@@ -5,27 +5,27 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from figures.description import DescribedNetwork, draw_description
-from mdl.experiments.artefact import Artefact, Store, stems
 from mdl.experiments.artefacts.compared_networks import (
     FULLY_CONNECTED,
     ComparedNetwork,
     compared_networks,
 )
-from mdl.experiments.footnotes import (
+from mdl.experiments.reproduce.artefact import Artefact, Store, stems
+from mdl.experiments.reproduce.footnotes import (
     data_name,
     figure_note,
     missing_note,
     scale_note,
     seed_note,
 )
-from mdl.experiments.result_network import network_of
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import Description, RunResult
-from mdl.experiments.scale import Scale
-from mdl.experiments.seed_mean import seed_mean
-from mdl.experiments.tables import Cell, Column, Table
-from mdl.experiments.wording import epochs_text
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.store.result_network import network_of
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_result import Description, RunResult
+from mdl.experiments.store.seed_mean import seed_mean
+from mdl.terminal.wording import epochs_text
 
 
 class MdlView(Artefact):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
-from training.config import Method
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.store.run_result import RunResult
+from training.spec.config import Method
 
 CHOSEN_NETWORK = "s-fc"
 """Whose settings validation chooses at every scale: the training methods are compared on it."""

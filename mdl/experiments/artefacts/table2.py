@@ -3,28 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mdl.experiments.artefact import Artefact, stems
 from mdl.experiments.artefacts.method_runs import (
     CHOSEN_NETWORK,
     TrainingMethod,
     method_runs,
     network_runs,
 )
-from mdl.experiments.footnotes import (
+from mdl.experiments.reproduce.artefact import Artefact, stems
+from mdl.experiments.reproduce.footnotes import (
     data_name,
     missing_note,
     scale_note,
     seed_note,
     settings_text,
 )
-from mdl.experiments.paper_numbers import LONG_EPOCHS, TABLE_2, PublishedRow, paper_data_set
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
-from mdl.experiments.seed_mean import seed_mean
-from mdl.experiments.tables import Cell, Column, Table, difference, filled, fraction
-from mdl.experiments.wording import epochs_text
+from mdl.experiments.reproduce.paper_numbers import (
+    LONG_EPOCHS,
+    TABLE_2,
+    PublishedRow,
+    paper_data_set,
+)
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table, difference, filled, fraction
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.seed_mean import seed_mean
+from mdl.terminal.wording import epochs_text
 
 
 @dataclass(frozen=True, kw_only=True)

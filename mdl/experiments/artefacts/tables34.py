@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from analysis.formula_text import to_unicode
-from analysis.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
-from mdl.experiments.artefact import Artefact
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scale import Scale
-from mdl.experiments.tables import Cell, Column, Table
-from mdl.scaling_tables import format_number
+from analysis.scaling.formula_text import to_unicode
+from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
+from mdl.experiments.reproduce.artefact import Artefact
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.store.results import Results
+from mdl.terminal.scaling_tables import format_number
 
 _KINDS = ("conv", "local", "fc")
 

@@ -3,7 +3,6 @@
 from matplotlib.figure import Figure
 
 from figures.training_curves import LayerCurve, NonzerosHistory, draw_nonzeros_history
-from mdl.experiments.artefact import Artefact, Store, stems
 from mdl.experiments.artefacts.figure3 import TWINS
 from mdl.experiments.artefacts.method_runs import (
     BETA_LASSO,
@@ -12,12 +11,13 @@ from mdl.experiments.artefacts.method_runs import (
     TrainingMethod,
     method_runs,
 )
-from mdl.experiments.footnotes import figure_note
-from mdl.experiments.result_network import network_of
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
+from mdl.experiments.reproduce.artefact import Artefact, Store, stems
+from mdl.experiments.reproduce.footnotes import figure_note
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.store.result_network import network_of
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_result import RunResult
 
 _SHOWN = tuple(each for each in METHODS if each.beta is not None and each.beta > 0)
 """Methods that set weights to zero."""

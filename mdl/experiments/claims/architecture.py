@@ -2,7 +2,7 @@
 
 from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
 from mdl.experiments.claims.groups import LONG, SHORT, Groups, Lineup
-from mdl.experiments.paper_numbers import SOURCE_1
+from mdl.experiments.reproduce.paper_numbers import SOURCE_1
 
 _KINDS = ("conv", "local", "fc")
 _FAMILIES = ("d", "s")

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from mdl.experiments.artefact import Artefact
 from mdl.experiments.claims.catalogue import collect, judge
 from mdl.experiments.claims.verdict_tables import verdict_tables
-from mdl.experiments.footnotes import scale_note
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scale import Scale
-from mdl.experiments.tables import Table
+from mdl.experiments.reproduce.artefact import Artefact
+from mdl.experiments.reproduce.footnotes import scale_note
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.tables import Table
+from mdl.experiments.store.results import Results
 
 
 class Claims(Artefact):

@@ -16,11 +16,11 @@ from mdl.experiments.claims.decisions import combine, decide
 from mdl.experiments.claims.effect_text import effect_text
 from mdl.experiments.claims.experiment import Claim
 from mdl.experiments.claims.groups import LEARNED, Groups, Lineup
-from mdl.experiments.footnotes import data_name
-from mdl.experiments.results import Results
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.scale import Scale
-from training.config import TrainConfig
+from mdl.experiments.reproduce.footnotes import data_name
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.store.results import Results
+from training.spec.config import TrainConfig
 
 _NAMED = 3
 CLAIMS: tuple[Claim, ...] = tuple(
@@ -40,7 +40,7 @@ def is_judged(scale: Scale) -> bool:
 
     Glyphs are drawn, and MNIST and its kin are written signs.
 
-    >>> from mdl.experiments.scales import scale_on
+    >>> from mdl.experiments.reproduce.scales import scale_on
     >>> is_judged(scale_on("smoke", ("glyphs",))), is_judged(scale_on("smoke", ("cifar10",)))
     (False, True)
     """

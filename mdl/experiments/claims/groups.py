@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mdl.experiments.claims.statistics import Sample
-from mdl.experiments.footnotes import settings_text
-from mdl.experiments.ladders import kernel_steps, size_steps
-from mdl.experiments.paper_numbers import (
+from mdl.experiments.reproduce.footnotes import settings_text
+from mdl.experiments.reproduce.ladders import kernel_steps, size_steps
+from mdl.experiments.reproduce.paper_numbers import (
     LONG_EPOCHS,
     SHORT_EPOCHS,
     SOURCE_1,
@@ -17,10 +17,10 @@ from mdl.experiments.paper_numbers import (
     TABLE_2,
     paper_data_set,
 )
-from mdl.experiments.run_plan import RunPlan
-from mdl.experiments.run_result import RunResult
-from mdl.experiments.scale import Scale
-from training.config import TrainConfig
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.store.run_result import RunResult
+from training.spec.config import TrainConfig
 
 USUAL_BETA = 50.0
 PERMUTATION_SEED = 0

@@ -7,7 +7,7 @@ from mdl.experiments.claims.claim import Comparison, Unit
 from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
 from mdl.experiments.claims.groups import USUAL_BETA, Group, Groups, Lineup
 from mdl.experiments.claims.statistics import Basis, Estimate, Source, contrast
-from mdl.experiments.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult
 
 SAME_MARGIN = 0.02
 """Accuracies this close count as the same: a third of what β-lasso adds to s-fc in Table 2."""

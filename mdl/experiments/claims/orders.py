@@ -8,7 +8,7 @@ from mdl.experiments.claims.experiment import (
     steps_down,
 )
 from mdl.experiments.claims.groups import LENGTHS, USUAL_BETA, Groups, Lineup
-from mdl.experiments.paper_numbers import SOURCE_1, SOURCE_2, TABLE_2
+from mdl.experiments.reproduce.paper_numbers import SOURCE_1, SOURCE_2, TABLE_2
 
 _OTHER_BETAS = (1.0, 0.0)
 

@@ -9,7 +9,7 @@ from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, 
 from mdl.experiments.claims.groups import USUAL_BETA, Group, Groups, Lineup
 from mdl.experiments.claims.ranks import RankAgreement
 from mdl.experiments.claims.statistics import contrast
-from mdl.experiments.paper_numbers import TABLE_1
+from mdl.experiments.reproduce.paper_numbers import TABLE_1
 
 _FAMILY_ORDER = ("resnet18", "d-conv", "s-conv", "3-fc")
 

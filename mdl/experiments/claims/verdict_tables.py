@@ -6,9 +6,9 @@ from pathlib import Path
 from mdl.experiments.claims.claim import Effect, Verdict
 from mdl.experiments.claims.decisions import ALPHA
 from mdl.experiments.claims.effect_text import value_text, wanted_text
-from mdl.experiments.table_files import write_table
-from mdl.experiments.tables import Cell, Column, Table
-from mdl.experiments.trial_progress import duration
+from mdl.experiments.engines.trial_progress import duration
+from mdl.experiments.reproduce.table_files import write_table
+from mdl.experiments.reproduce.tables import Cell, Column, Table
 
 _KEY = (
     "Reproduced: every comparison goes the paper's way and its interval leaves out no effect. Not "

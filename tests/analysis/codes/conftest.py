@@ -8,15 +8,15 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.codes import support
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.grid import Grid
 from analysis.codes.matrix import SparseMatrix
 from analysis.codes.message import NetworkMessage
-from analysis.quantize import find_format, quantize_tensors
-from training.architectures import NetworkSpec
-from training.folding import fold_batch_norm
-from training.models import build_network
-from training.normalization import fixed_normalization
+from analysis.quantize.formats import find_format, quantize_tensors
+from training.networks.models import build_network
+from training.networks.norm_folding import fold_batch_norm
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import fixed_normalization
 
 
 def _small_spec(name: str, *, image_size: int = 8, in_channels: int = 3) -> NetworkSpec:

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from analysis.codes import work
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.bit_file import decode_whole, load_codeword, save_codeword
 from analysis.codes.errors import CodecError
 from analysis.codes.frame import MAGIC, is_bit_file
 from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
-from analysis.quantize import FORMATS
-from training.architectures import NETWORKS
+from analysis.quantize.formats import FORMATS
 from training.errors import CheckpointError
+from training.spec.architectures import NETWORKS
 
 
 def frame(data: bytes) -> bytes:

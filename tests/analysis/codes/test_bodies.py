@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.bounds.lengths import plain_length
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.bodies import BODIES
 from analysis.codes.codebooks import code_codebook, make_codebook
 from analysis.codes.elias import delta_bits
@@ -17,8 +18,7 @@ from analysis.codes.ledger import Ledger
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import encode_network
 from analysis.codes.work import Work
-from analysis.encoding import plain_length
-from analysis.quantize import FORMATS
+from analysis.quantize.formats import FORMATS
 
 E4M3 = FORMATS["e4m3fn"]
 NAMES = ["s-conv", "s-local", "s-fc", "3-fc", "resnet18"]

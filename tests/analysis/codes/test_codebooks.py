@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.codebooks import code_codebook, make_codebook
 from analysis.codes.elias import delta_bits
 from analysis.codes.errors import CodecError
 from analysis.codes.matrix import make_values
 from analysis.codes.multiset import code_multiset
-from analysis.quantize import FORMATS
+from analysis.quantize.formats import FORMATS
 from tests.examples import examples
 
 E4M3 = FORMATS["e4m3fn"]

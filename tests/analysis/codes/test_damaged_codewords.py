@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.header import CODES
 from analysis.codes.network_code import decode_network, encode_network
-from analysis.quantize import FORMATS
-from training.architectures import NETWORKS
+from analysis.quantize.formats import FORMATS
+from training.spec.architectures import NETWORKS
 
 SINGLE = ("plain", "theorem-2", "enumerative", "context")
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from analysis.codes.grid import Grid, layer_grid, plain_grid, shape_grid
-from analysis.codes.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
-from training.architectures import NETWORKS, LayerSpec, NetworkSpec
-from training.embedding import input_units
+from analysis.codes.kernels.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
+from training.networks.embedding import input_units
+from training.spec.architectures import NETWORKS, LayerSpec, NetworkSpec
 
 
 def all_layers(image_size: int = 9) -> list[LayerSpec]:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.header import CODES, Header, code_header, round_normalization
 from analysis.codes.message import TensorListSpec
-from analysis.quantize import FORMATS
+from analysis.quantize.formats import FORMATS
 from tests.examples import examples
-from training.architectures import NETWORKS, NetworkSpec
-from training.normalization import Normalization, fixed_normalization
+from training.spec.architectures import NETWORKS, NetworkSpec
+from training.spec.normalization import Normalization, fixed_normalization
 
 NUMBERS = st.one_of(st.integers(1, 300), st.integers(1, 10**12))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.codes.errors import CodecError
 from analysis.codes.matrix import make_values, read_patterns, to_matrix, to_tensor
-from analysis.quantize import FORMATS, find_format
+from analysis.quantize.formats import FORMATS, find_format
 from tests.examples import examples
 
 # name: (exponent bits, fraction bits, bias, has infinities)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
-from analysis.quantize import FORMATS
-from training.architectures import NETWORKS
-from training.folding import fold_batch_norm
-from training.models import build_network
-from training.normalization import Normalization, fixed_normalization
+from analysis.quantize.formats import FORMATS
+from training.networks.models import build_network
+from training.networks.norm_folding import fold_batch_norm
+from training.spec.architectures import NETWORKS
+from training.spec.normalization import Normalization, fixed_normalization
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -14,9 +14,9 @@ from analysis.codes.errors import CodecError
 from analysis.codes.header import CODES
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import Codeword, auto_codes, decode_network, encode_network
-from analysis.quantize import FORMATS, quantize_tensors
-from training.architectures import NETWORKS
-from training.normalization import Normalization
+from analysis.quantize.formats import FORMATS, quantize_tensors
+from training.spec.architectures import NETWORKS
+from training.spec.normalization import Normalization
 
 SINGLE = ("plain", "theorem-2", "enumerative", "context")
 FORMAT_NAMES = list(FORMATS)
@@ -252,7 +252,7 @@ def test_networks_too_large_for_memory_are_refused(monkeypatch, small_spec, rand
 
 
 def test_a_tensor_of_more_numbers_than_the_counters_hold_is_refused(monkeypatch) -> None:
-    from analysis.codes.arithmetic import ArithmeticCoder
+    from analysis.codes.arithmetic_coder import ArithmeticCoder
     from analysis.codes.header import Header, code_header
 
     coder = ArithmeticCoder()

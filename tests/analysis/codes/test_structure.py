@@ -9,8 +9,8 @@ from torch import Tensor
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import auto_codes, decode_network, encode_network
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
-from training.architectures import NETWORKS, NetworkSpec
-from training.embedding import embed_state
+from training.networks.embedding import embed_state
+from training.spec.architectures import NETWORKS, NetworkSpec
 
 PAIRS = [
     ("s-conv", "fc"), ("s-conv", "local"), ("s-local", "fc"),

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from analysis.codes import support
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
+from analysis.codes.context_schemes import Scheme, candidates
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid, plain_grid, shape_grid
-from analysis.codes.schemes import Scheme, candidates
 from analysis.codes.support import choose_scheme, code_enumerative, code_support
 
 Mask = NDArray[np.bool_]

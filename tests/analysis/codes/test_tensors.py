@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import plain_grid, shape_grid
 from analysis.codes.matrix import to_tensor
 from analysis.codes.tensors import TensorCoder
 from analysis.codes.values import ValueCoder
-from analysis.quantize import FORMATS, NumberFormat
+from analysis.quantize.formats import FORMATS, NumberFormat
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 20)),

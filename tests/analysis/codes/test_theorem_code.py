@@ -1,4 +1,4 @@
-"""Theorem 2's code against the formula of `analysis.encoding`, and field by field."""
+"""Theorem 2's code against the formula of `analysis.bounds.lengths`, and field by field."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.bounds.lengths import index_bits, sparse_length
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.ledger import Ledger
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import decode_network, encode_network
 from analysis.codes.theorem_code import code_theorem_2
 from analysis.codes.work import Work
-from analysis.encoding import index_bits, sparse_length
-from analysis.quantize import FORMATS
+from analysis.quantize.formats import FORMATS
 
 SPEC = TensorListSpec((("a", (2, 3)), ("b", (2,))))
 E4M3 = FORMATS["e4m3fn"]

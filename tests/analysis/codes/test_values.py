@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.codes.arithmetic import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.codebooks import code_codebook, make_codebook
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid, plain_grid, shape_grid
 from analysis.codes.values import ValueCoder, code_patterns
-from analysis.quantize import FORMATS
+from analysis.quantize.formats import FORMATS
 
 Ints = NDArray[np.int64]
 E4M3 = FORMATS["e4m3fn"]

@@ -16,8 +16,8 @@ from mdl.bench.certified_steps import (
 )
 from mdl.bench.sparse_lines import draw_sparse_weights
 from mdl.bench.step_lines import NORMALIZATION, random_images
-from training.config import TrainConfig
-from training.state import TrainingState
+from training.run.state import TrainingState
+from training.spec.config import TrainConfig
 
 WIDTH = 14  # The least at which both layers are large enough.
 BATCH = 64

@@ -5,16 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mdl.bench.flop_counts import step_flop
 from mdl.bench.naive_networks import NaiveLocal, build_naive
 from mdl.bench.naive_optimizers import NAIVE_FORMS
 from mdl.bench.naive_steps import NaiveStep
 from mdl.bench.settings import NETWORKS
 from mdl.bench.step_lines import make_config, random_images
-from training.architectures import NetworkSpec
-from training.beta_lasso import beta_lasso_reference_step
-from training.layers import LocallyConnected2d
-from training.models import build_network
+from mdl.timing.flop_counts import step_flop
+from training.networks.layers import LocallyConnected2d
+from training.networks.models import build_network
+from training.optim.beta_lasso import beta_lasso_reference_step
+from training.spec.architectures import NetworkSpec
 
 NUM_IMAGES = 4
 

@@ -9,10 +9,10 @@ from mdl.bench import report
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.machine import describe_machine
 from mdl.bench.report import BenchReport, BenchStart, run_bench
-from mdl.bench.rounds import Timing
 from mdl.bench.settings import choose_settings
 from mdl.bench.tables import print_end, print_group, print_start
-from training.arithmetic import LIMITS, vector_instructions
+from mdl.timing.rounds import Timing
+from training.run.precision import LIMITS, vector_instructions
 
 CPU = torch.device("cpu")
 ONCE, THRICE = Timing(seconds=(2.0,)), Timing(seconds=(0.1, 0.1, 0.1))

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mdl.bench.floors import find_peak
 from mdl.bench.settings import choose_settings
 from mdl.bench.sparse_lines import draw_sparse_weight, measure_sparse_products
 from mdl.bench.sparse_step_lines import SHARES, measure_sparse_steps, why_no_sparse_steps
+from mdl.timing.floors import find_peak
 from training.sparse.support import collect
 
 CPU = torch.device("cpu")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdl.experiments.run_result import Count, pack_answers
+from mdl.experiments.store.run_result import Count, pack_answers
 
 
 def answers_with(count: Count, *, seed: int = 0) -> str:

@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures import style
-from mdl.experiments.cost import expected_shape
-from mdl.experiments.run_key import run_key
-from mdl.experiments.run_result import (
+from figures.style import look as style
+from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_result import (
     Count,
     Description,
     EpochPoint,
     FilterLocality,
     RunResult,
 )
+from mdl.experiments.store.time_estimate import expected_shape
 from tests.mdl.experiments.answers import answers_with
-from training.runs import RunFolder
+from training.run.run_folder import RunFolder
 
 ACCURACY = {
     "resnet18": 0.92, "d-conv": 0.85, "d-local": 0.8, "d-fc": 0.55, "s-conv": 0.78,

@@ -10,7 +10,7 @@ import pytest
 
 from mdl.loggers.logger import LoggedRun
 from tests.mdl.calls import HANGS_S, start_process
-from training.progress import EpochMetrics
+from training.run.progress import EpochMetrics
 
 FIRST = EpochMetrics(
     epoch=1, step=10, lr=0.1, train_loss=2.5, train_accuracy=0.25, validation_accuracy=None,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from mdl.loggers.logged_progress import LOGS, LoggedProgress, check_logs
-from mdl.option_errors import OptionError
+from mdl.terminal.errors import OptionError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -144,7 +144,7 @@ def test_a_missing_package_ends_the_command_before_it_begins(name, mdl, tmp_path
 def test_without_the_flag_no_package_of_a_log_is_loaded(tmp_path):
     code = (
         "import sys\n"
-        "from mdl.cli import build_app\n"
+        "from mdl.cli.app import build_app\n"
         "build_app()(['train', 's-fc', '--image-size', '8', '--num-train', '64', '--num-test',"
         " '16', '--base-channels', '1', '--batch-size', '32', '--epochs', '1', '--device', 'cpu',"
         f" '--out', {str(tmp_path / 'run')!r}], standalone_mode=False)\n"

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from mdl.experiments.run_result import EpochPoint
+from mdl.experiments.store.run_result import EpochPoint
 from mdl.report.curves import seconds_by_epoch
 from mdl.report.line_chart import COUNT, MAX_POINTS, SHARE, Chart, Level, Series, draw_chart, thin
 from mdl.report.settings import setting_rows

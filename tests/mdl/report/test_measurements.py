@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.quantize import find_format
+from analysis.quantize.formats import find_format
 from mdl.report.measurements import MeasuredRun, measure_run
 from mdl.report.overview import status
 from mdl.report.page import default_title, write_page

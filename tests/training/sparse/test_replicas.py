@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.test_loop import CPU, Watch, make_config, make_dataset, without_times
-from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tests.training.run.test_loop import CPU, Watch, make_config, make_dataset, without_times
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.errors import CheckpointError
-from training.loop import TrainResult, train
-from training.normalization import Normalization
-from training.runs import RunFolder
+from training.run.loop import TrainResult, train
+from training.run.run_folder import RunFolder
+from training.run.state import TrainingState
 from training.sparse import choice, costs, replicas
 from training.sparse.choice import Sparsity, chooses_sparse
 from training.sparse.costs import LayerCosts
 from training.sparse.linear import SparseLinear
 from training.sparse.replicas import SparseReplicas
-from training.state import TrainingState
+from training.spec.normalization import Normalization
 
 ALWAYS = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
 NEVER = LayerCosts(dense=1.0, fixed=2.0, open_rows=0.0, entry=0.0)
@@ -254,7 +254,7 @@ def test_only_layers_with_a_threshold_may_be_sparse() -> None:
 
 
 def test_only_beta_lasso_on_one_rank_chooses_sparse() -> None:
-    from training.ranks import ALONE
+    from training.distributed.ranks import ALONE
 
     sgd = {"method": "sgd", "l1_conv": 0.0, "l1_fc": 0.0}
     for expected, choice_made, device, settings in (

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.examples import examples
-from training.beta_lasso import BetaLasso, beta_lasso_reference_step
-from training.models import build_model
-from training.network import Network
-from training.sparse import deflation
+from training.networks.models import build_model
+from training.networks.network import Network
+from training.optim.beta_lasso import BetaLasso, beta_lasso_reference_step
+from training.sparse import projected_screening as deflation
 from training.sparse.linear import SparseLinear
 from training.sparse.screening import measure_lines, screen
 from training.sparse.weight import SparseWeight

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mdl.experiments.results import Results
-from mdl.experiments.run_key import run_key
-from mdl.experiments.run_result import Count, Description, FilterLocality, RunResult
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_result import Count, Description, FilterLocality, RunResult
 from tests.mdl.experiments.answers import answers_with
-from training.config import TrainConfig
+from training.spec.config import TrainConfig
 
 NUM_TEST = 10_000
 

@@ -3,14 +3,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mdl.experiments.artefact import NothingFound
 from mdl.experiments.claims.artefact import Claims
 from mdl.experiments.claims.catalogue import judge, plan
 from mdl.experiments.claims.claim import Effect, Outcome, Unit
 from mdl.experiments.claims.effect_text import effect_text
 from mdl.experiments.claims.verdict_tables import verdict_tables, write_verdicts
-from mdl.experiments.results import Results
-from mdl.experiments.scales import SCALES, scale_on
+from mdl.experiments.reproduce.artefact import NothingFound
+from mdl.experiments.reproduce.scales import SCALES, scale_on
+from mdl.experiments.store.results import Results
 
 LAPTOP = SCALES["laptop"]
 

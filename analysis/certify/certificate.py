@@ -1,0 +1,221 @@
+"""What a certificate states: a network's bits, its errors on named images, and what they prove."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from analysis.bounds.bounds import binomial_tail, compare_bounds, hold_out, theorem_2
+from analysis.bounds.lengths import sparse_length
+from analysis.certify.errors import EVALUATION, CertifiedErrors, count_certified_errors
+from analysis.certify.images import CertifiedData, CertifiedImages
+from analysis.codes.checkpoint_message import message_network
+from analysis.codes.message import NetworkMessage
+from analysis.codes.network_code import Codeword
+from analysis.quantize.nonzeros import Counts, count_tensors
+from training.data.image_set import ImageSet
+from training.data.loading import pixel_permutation
+from training.errors import CheckpointError, DataError
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import fixed_normalization
+
+FORMAT = "mdl-certificate"
+FORMAT_VERSION = 1
+STATEMENT = (
+    "The classifier is the decoded network in whole-number arithmetic, the same on every machine: "
+    "weights rounded to 20 bits below the largest of their unit, the values that enter a layer so "
+    "that every sum of products is exact in 53 bits, all else in float64, rounded step by step. "
+    "An image is an error unless its right logit exceeds every other."
+)
+"""`analysis.certify.exact_evaluation` in a sentence."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """All numbers follow from the bits, the images and δ.
+
+    Attributes:
+        spec: The network.
+        code: The code of its description.
+        number_format: Name of R_b.
+        bits_per_weight: b.
+        description_bits: B, the bits that the decoder consumed.
+        bits_sha256: Hash of the codeword, its last byte filled up with zeros.
+        counts: n, ‖w‖₀ and k of all tensors.
+        normalization: Where the constants come from: "fixed", or "data" if they are in the bits.
+        permutation_seed: Of the pixels, or None.
+        data: The images.
+        errors: On the m samples.
+        held_out: On validation images that are not among the samples, or None.
+        test: On test images, or None.
+        delta: δ, of each bound by itself.
+    """
+
+    spec: NetworkSpec
+    code: str
+    number_format: str
+    bits_per_weight: int
+    description_bits: int
+    bits_sha256: str
+    counts: Counts
+    normalization: str
+    permutation_seed: int | None
+    data: CertifiedData
+    errors: CertifiedErrors
+    held_out: CertifiedErrors | None
+    test: CertifiedErrors | None
+    delta: float
+
+    @property
+    def bound(self) -> float:
+        """The binomial tail: the true error is at most this, with probability 1 - δ."""
+        errors = self.errors
+        return binomial_tail(
+            errors.num_errors, errors.num_samples, self.description_bits, self.delta
+        )
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Every bound by its name, the same bits behind each; Theorem 2 with its own terms."""
+        errors, counts, bits = self.errors, self.counts, self.bits_per_weight
+        found = {
+            each.name: each.value
+            for each in compare_bounds(
+                errors.num_errors, errors.num_samples, self.description_bits, self.delta
+            )
+        }
+        sparse = sparse_length(counts.num_weights, counts.num_nonzeros, counts.num_distinct, bits)
+        found["theorem_2"] = theorem_2(
+            errors.num_errors, errors.num_samples, self.delta,
+            value_bits=float(bits * counts.num_distinct), map_bits=sparse.map_bits,
+            num_weights=counts.num_weights,
+        )  # fmt: skip
+        return found
+
+    @property
+    def hold_out_bound(self) -> float | None:
+        """The bound from the held-out images alone, if they chose nothing."""
+        if self.held_out is None:
+            return None
+        return hold_out(self.held_out.num_errors, self.held_out.num_samples, 0, self.delta)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON. Errors and bounds are fractions, lengths are bits."""
+        return {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "network": asdict(self.spec),
+            "code": self.code,
+            "number_format": self.number_format,
+            "bits_per_weight": self.bits_per_weight,
+            "description_bits": self.description_bits,
+            "bits_sha256": self.bits_sha256,
+            "num_weights": self.counts.num_weights,
+            "num_nonzeros": self.counts.num_nonzeros,
+            "num_distinct": self.counts.num_distinct,
+            "normalization": self.normalization,
+            "permutation_seed": self.permutation_seed,
+            "data": self.data.to_dict(),
+            "evaluation": {"name": EVALUATION, "statement": STATEMENT},
+            "num_samples": self.errors.num_samples,
+            "num_errors": self.errors.num_errors,
+            "num_ties": self.errors.num_ties,
+            "delta": self.delta,
+            "bound": self.bound,
+            "bounds": self.bounds,
+            "hold_out": None if self.held_out is None else _count_dict(self.held_out),
+            "hold_out_bound": self.hold_out_bound,
+            "test": None if self.test is None else _count_dict(self.test),
+        }
+
+
+def make_certificate(
+    codeword: Codeword,
+    data: CertifiedData,
+    images: CertifiedImages,
+    *,
+    delta: float = 0.05,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Certificate:
+    """Count the errors of a decoded network and state what its length proves.
+
+    Args:
+        codeword: As the decoder gave it.
+        data: The record of the images.
+        images: The images.
+        delta: δ, in (0, 1).
+        device: Where the errors are counted.
+        progress: Called with the images done and all of them.
+
+    Raises:
+        CheckpointError: The bits are tensors of a foreign network, which cannot be evaluated.
+        DataError: The images are not such as the network takes.
+        ValueError: δ outside (0, 1).
+    """
+    if not 0 < delta < 1:
+        raise ValueError(f"delta must lie in (0, 1), not {delta!r}")
+    message = codeword.message
+    if not isinstance(message.spec, NetworkSpec):
+        raise CheckpointError(
+            "these bits are tensors of a network whose code is not mdl's, so its errors cannot be "
+            "counted here; use mdl bound with --samples and --train-errors"
+        )
+    data.check_network(message.spec)
+    sets = (images.samples, images.held_out, images.test)
+    errors, held_out, test = _count_sets(message, sets, device, progress)
+    if errors is None:
+        raise DataError(f"{data.name} has no images to count errors on")
+    return Certificate(
+        spec=message.spec,
+        code=codeword.code,
+        number_format=message.number_format.name,
+        bits_per_weight=message.number_format.bits_per_weight,
+        description_bits=codeword.num_bits,
+        bits_sha256=hashlib.sha256(codeword.data).hexdigest(),
+        counts=count_tensors(message.state, message.number_format).total,
+        normalization="fixed" if message.normalization is None else message.normalization.source,
+        permutation_seed=message.permutation_seed,
+        data=data,
+        errors=errors,
+        held_out=held_out,
+        test=test,
+        delta=delta,
+    )
+
+
+def _count_sets(
+    message: NetworkMessage,
+    sets: tuple[ImageSet, ...],
+    device: torch.device | str,
+    progress: Progress | None,
+) -> tuple[CertifiedErrors | None, ...]:
+    """Errors on each set; None on an empty one."""
+    network = message_network(message)
+    normalization = message.normalization or fixed_normalization(network.spec.in_channels)
+    seed, size = message.permutation_seed, network.spec.image_size
+    permutation = None if seed is None else pixel_permutation(seed, size**2)
+    total, before = sum(map(len, sets)), 0
+    counts: list[CertifiedErrors | None] = []
+    for images in sets:
+
+        def report(done: int, _: int, before: int = before) -> None:
+            if progress is not None:
+                progress(before + done, total)
+
+        counts.append(
+            count_certified_errors(
+                network, images, normalization,
+                permutation=permutation, device=device, progress=report,
+            ) if len(images) else None
+        )  # fmt: skip
+        before += len(images)
+    return tuple(counts)
+
+
+def _count_dict(errors: CertifiedErrors) -> dict[str, int]:
+    return {"num_errors": errors.num_errors, "num_samples": errors.num_samples}

@@ -1,0 +1,156 @@
+"""A certificate on disk: a folder with the bits and a small JSON, written whole or not at all.
+
+    network.mdl        the codeword in its frame (`analysis.codes.bit_file`)
+    certificate.json   what is stated about it
+
+The JSON ends with the hash of the rest of it, its seal. The seal guards against damage and against
+changes of words and names that no recount can notice. It proves no number: those are recomputed
+from the bits and the images by `analysis.certify.verify`.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any, NoReturn
+
+from analysis.certify.certificate import FORMAT, FORMAT_VERSION, Certificate
+from analysis.codes.bit_file import save_codeword
+from analysis.codes.network_code import Codeword
+from training.errors import CheckpointError
+from training.run.provenance import collect_versions
+from training.system.files import write_text_atomically
+
+BITS_FILE = "network.mdl"
+JSON_FILE = "certificate.json"
+SEAL = "seal"
+VERSIONS = "versions"
+_VERSIONS = ("mdl", "python", "torch", "numpy")
+_MAX_JSON = 1 << 20
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a place where a certificate cannot go.
+
+    Raises:
+        FileExistsError: Something is there that is not an empty folder.
+        FileNotFoundError: The folder that it would lie in is not there.
+    """
+    target = folder.resolve()
+    if target.is_dir() and any(target.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; give a new folder")
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{folder} is a file; give a new folder")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"{target.parent} is not a folder, so {target.name} cannot go there"
+        )
+
+
+def write_certificate(certificate: Certificate, codeword: Codeword, folder: Path) -> None:
+    """Write the folder: beside its place first, forced to disk, then moved there in one step.
+
+    The same certificate gives the same bytes; there is no date in it.
+
+    Raises:
+        OSError: The folder is there and not empty, or it cannot be written; nothing is left behind.
+    """
+    check_folder(folder)
+    target = folder.resolve()
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.mkdir()
+        save_codeword(codeword, temporary / BITS_FILE)
+        write_text_atomically(temporary / JSON_FILE, certificate_text(certificate))
+        temporary.replace(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync(target.parent)
+
+
+def certificate_text(certificate: Certificate) -> str:
+    """The JSON, with versions and seal."""
+    versions = collect_versions()
+    contents = certificate.to_dict() | {VERSIONS: {name: versions[name] for name in _VERSIONS}}
+    return _dump(contents | {SEAL: compute_seal(contents)})
+
+
+def compute_seal(contents: dict[str, Any]) -> str:
+    """SHA-256 of everything but the seal itself, in 64 hexadecimal digits."""
+    rest = {name: value for name, value in contents.items() if name != SEAL}
+    return hashlib.sha256(_dump(rest).encode()).hexdigest()
+
+
+def read_certificate(folder: Path) -> dict[str, Any]:
+    """The JSON of a certificate, of which only the format is checked.
+
+    Raises:
+        CheckpointError: It cannot be read, or is none.
+    """
+    path = folder / JSON_FILE
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder; give one that mdl certify wrote")
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_JSON + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        if len(data) > _MAX_JSON:
+            raise ValueError("too long")
+        contents = json.loads(
+            data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: not the JSON of a certificate ({reason})") from error
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not the JSON of a certificate of mdl")
+    if contents.get("version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: version {contents.get('version')!r}, and this mdl reads {FORMAT_VERSION}"
+        )
+    return contents
+
+
+def check_versions(contents: dict[str, Any]) -> list[str]:
+    """What is wrong with the versions, one line each: they are words, and no other machine's."""
+    versions = contents.get(VERSIONS)
+    if not isinstance(versions, dict) or set(versions) != set(_VERSIONS):
+        return [f"{VERSIONS} must name {', '.join(_VERSIONS)}, not {versions!r}"]
+    return [
+        f"{VERSIONS}.{name} must be text, not {value!r}"
+        for name, value in versions.items()
+        if not isinstance(value, str | None)
+    ]
+
+
+def _dump(contents: dict[str, Any]) -> str:
+    return (
+        json.dumps(contents, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError("a field occurs twice")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _sync(folder: Path) -> None:
+    """Force the move itself to disk, where the system lets one open a folder."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

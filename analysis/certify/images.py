@@ -1,0 +1,187 @@
+"""Which images a certificate counts errors on: enough to find them again and to know them."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+
+from training.data.image_set import Dataset, ImageSet
+from training.data.loading import load_dataset, split_validation
+from training.errors import DataError
+from training.spec.architectures import NetworkSpec
+from training.spec.config import DataConfig
+from training.system.field_checks import check_keys, check_type
+from training.system.memory import physical_memory
+
+GLYPHS = "glyphs"
+TRAINING = "training"
+WITH_VALIDATION = "training and validation"
+_LOWEST = {
+    "num_train": 1, "num_test": 0, "image_size": 1, "in_channels": 1, "num_classes": 2, "seed": 0,
+    "validation": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedData:
+    """The images of a certificate. It says nothing of where they lie on a machine.
+
+    Attributes:
+        name: Name of the data set, for people.
+        fingerprint: Hash of the training and test images and labels.
+        num_train: Training images, before validation images are taken out; the first so many.
+        num_test: Test images, the first so many.
+        image_size: s, side in pixels, after any resizing.
+        in_channels: Channels.
+        num_classes: c.
+        seed: Of the glyphs generator and of the validation split; 0 where there is neither.
+        validation: Training images held out for selection, drawn by the seed.
+        samples: What the m samples are: "training", the images left for training; or "training
+            and validation", all training images.
+
+    Raises:
+        ValueError: A value of another type or outside its range.
+    """
+
+    name: str
+    fingerprint: str
+    num_train: int
+    num_test: int
+    image_size: int
+    in_channels: int
+    num_classes: int
+    seed: int
+    validation: int
+    samples: str
+
+    def __post_init__(self) -> None:
+        for text in ("name", "fingerprint", "samples"):
+            check_type(f"data {text}", getattr(self, text), str)
+        for name, lowest in _LOWEST.items():
+            value = getattr(self, name)
+            check_type(f"data {name}", value, int)
+            if value < lowest:
+                raise ValueError(f"data {name} must be >= {lowest}, not {value}")
+        if self.samples not in (TRAINING, WITH_VALIDATION):
+            raise ValueError(
+                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not {self.samples!r}"
+            )
+        if self.validation >= self.num_train:
+            raise ValueError(
+                f"data validation must be below num_train = {self.num_train}, not {self.validation}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: object) -> "CertifiedData":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: A field that is unknown, missing or not as it must be.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"data must be of type dict, not {type(values).__name__}")
+        check_keys("data", values, {field.name for field in fields(cls)})
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def check_network(self, spec: NetworkSpec) -> None:
+        """Refuse a network for other images.
+
+        Raises:
+            DataError: Sizes, channels or classes differ.
+        """
+        for field in ("image_size", "in_channels", "num_classes"):
+            ours, theirs = getattr(self, field), getattr(spec, field)
+            if ours != theirs:
+                raise DataError(
+                    f"{self.name} has {field} {ours}, but the network is for {theirs}; pass the "
+                    "data set that it was trained on"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedImages:
+    """The images themselves.
+
+    Attributes:
+        samples: The m images that training may have seen, on which the bound rests.
+        held_out: Validation images that are not among them; may be empty.
+        test: Images that nothing saw; may be empty.
+    """
+
+    samples: ImageSet
+    held_out: ImageSet
+    test: ImageSet
+
+
+def load_images(
+    config: DataConfig, *, count_validation: bool = False
+) -> tuple[CertifiedData, CertifiedImages]:
+    """Load a data set and say which of its images are counted.
+
+    Args:
+        config: The data; its permutation and normalisation belong to the network's description.
+        count_validation: Whether validation images are among the m samples.
+
+    Raises:
+        DataError: The data cannot be loaded.
+    """
+    dataset = load_dataset(config)
+    needs_seed = config.source == GLYPHS or config.validation > 0
+    record = CertifiedData(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        num_train=len(dataset.train),
+        num_test=len(dataset.test),
+        image_size=dataset.image_size,
+        in_channels=dataset.in_channels,
+        num_classes=dataset.num_classes,
+        seed=config.seed if needs_seed else 0,
+        validation=config.validation,
+        samples=WITH_VALIDATION if count_validation else TRAINING,
+    )
+    return record, _split(dataset, record)
+
+
+def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedData, CertifiedImages]:
+    """Load the images of a record from where they lie on this machine.
+
+    Args:
+        record: Which images; the fingerprint is not compared.
+        source: "glyphs", a folder or a name on the hub; None for glyphs, which lie nowhere.
+
+    Returns:
+        The record as the images themselves give it, and the images.
+
+    Raises:
+        DataError: They cannot be loaded, or nothing says where they lie.
+    """
+    if source is None and record.name != GLYPHS:
+        raise DataError(f"the certificate is about {record.name}; pass --data with that data set")
+    size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
+    memory = physical_memory()
+    if memory is not None and size > memory:
+        raise DataError(
+            f"the certificate is about {record.num_train + record.num_test:,} images, "
+            f"{size / 1e9:,.0f} GB, and this machine has {memory / 1e9:.0f} GB"
+        )
+    config = DataConfig(
+        source=source or GLYPHS,
+        image_size=record.image_size,
+        num_train=record.num_train,
+        num_test=record.num_test or None,
+        validation=record.validation,
+        seed=record.seed,
+    )
+    return load_images(config, count_validation=record.samples == WITH_VALIDATION)
+
+
+def _split(dataset: Dataset, record: CertifiedData) -> CertifiedImages:
+    train, held_out = split_validation(dataset.train, record.validation, seed=record.seed)
+    if record.samples == WITH_VALIDATION:
+        nothing = ImageSet(torch.empty_like(train.images[:0]), train.labels[:0])
+        return CertifiedImages(samples=dataset.train, held_out=nothing, test=dataset.test)
+    return CertifiedImages(samples=train, held_out=held_out, test=dataset.test)

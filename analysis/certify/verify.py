@@ -1,0 +1,141 @@
+"""Checks a certificate anew: decode the bits, count the errors, recompute every number, compare.
+
+Only the bits, the images and δ are believed. B is what the decoder consumed.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analysis.certify.certificate import Certificate, Progress, make_certificate
+from analysis.certify.folder import (
+    BITS_FILE,
+    SEAL,
+    VERSIONS,
+    check_versions,
+    compute_seal,
+    read_certificate,
+)
+from analysis.certify.images import CertifiedData, find_images
+from analysis.codes.bit_file import load_codeword
+from training.errors import CheckpointError, DataError
+from training.spec.architectures import NetworkSpec
+
+_SAME = 1e-12
+"""Relative difference of two bounds that two libraries' logarithms may make."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What came of a check.
+
+    Attributes:
+        differences: One line for each thing that is not as the certificate states it.
+        certificate: As recomputed; None if it could not be.
+    """
+
+    differences: tuple[str, ...]
+    certificate: Certificate | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as the certificate states it."""
+        return not self.differences and self.certificate is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as recomputed, for JSON; null where they could not be."""
+        found = {} if self.certificate is None else self.certificate.to_dict()
+        names = ("bound", "num_errors", "num_samples", "description_bits", "delta", "data")
+        return {
+            "ok": self.ok,
+            "differences": list(self.differences),
+            **{name: found.get(name) for name in (*names, "network", "hold_out_bound", "test")},
+        }
+
+
+def verify_certificate(
+    folder: Path,
+    *,
+    source: str | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Verification:
+    """Recompute a certificate from its bits and the images, and compare.
+
+    Args:
+        folder: What `write_certificate` wrote.
+        source: Where the images lie on this machine; None for glyphs, which lie nowhere.
+        device: Where the errors are counted.
+        progress: Called with the images done and all of them.
+    """
+    try:
+        contents = read_certificate(folder)
+        codeword = load_codeword(folder / BITS_FILE)
+    except CheckpointError as error:
+        return Verification(differences=(str(error),), certificate=None)
+    try:
+        record = CertifiedData.from_dict(contents.get("data"))
+        delta = _read_delta(contents.get("delta"))
+        if isinstance(codeword.message.spec, NetworkSpec):
+            record.check_network(codeword.message.spec)
+        found, images = find_images(record, source)
+        if found.fingerprint != record.fingerprint:
+            raise DataError(
+                f"data.fingerprint: the certificate is about {record.name} "
+                f"({record.fingerprint[:12]}), these images are {found.name} "
+                f"({found.fingerprint[:12]}); pass --data with the original data set"
+            )
+        # The name may follow the folder's on this machine; the fingerprint is what counts.
+        known = CertifiedData.from_dict(found.to_dict() | {"name": record.name})
+        certificate = make_certificate(
+            codeword, known, images, delta=delta, device=device, progress=progress
+        )
+    except (CheckpointError, DataError, ValueError, MemoryError) as error:
+        reason = str(error) or "too large for this machine's memory"
+        lines = [*_check_frame(contents), reason]
+        return Verification(differences=tuple(lines), certificate=None)
+    lines = [*_check_frame(contents)]
+    stated = {name: contents[name] for name in contents if name not in (SEAL, VERSIONS)}
+    lines += _compare("", stated, certificate.to_dict())
+    return Verification(differences=tuple(lines), certificate=certificate)
+
+
+def _check_frame(contents: dict[str, Any]) -> list[str]:
+    """Versions and seal, which no recount can give."""
+    lines = check_versions(contents)
+    if contents.get(SEAL) != compute_seal(contents):
+        lines.append(f"{SEAL}: does not fit the rest; something in the JSON was changed")
+    return lines
+
+
+def _read_delta(value: object) -> float:
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise ValueError(f"delta must be a number in (0, 1), not {value!r}")
+    return value
+
+
+def _compare(place: str, stated: Any, found: Any) -> Iterator[str]:
+    """A line for each field that differs, is missing, or is unknown."""
+    if isinstance(stated, dict) and isinstance(found, dict):
+        for name in sorted(stated.keys() | found.keys()):
+            where = f"{place}.{name}" if place else name
+            if name not in found:
+                yield f"{where}: a field that no certificate has"
+            elif name not in stated:
+                yield f"{where}: missing; recomputed as {found[name]!r}"
+            else:
+                yield from _compare(where, stated[name], found[name])
+    elif not _is_same(stated, found):
+        yield f"{place}: the certificate says {stated!r}, recomputed it is {found!r}"
+
+
+def _is_same(stated: Any, found: Any) -> bool:
+    if type(stated) is not type(found):
+        return False
+    if isinstance(found, float):
+        return math.isclose(stated, found, rel_tol=_SAME)
+    return bool(stated == found)

@@ -1,0 +1,293 @@
+"""Compression that minimises the certified bound: start, train in levels, refine, encode, count.
+
+What is minimised is the binomial tail of the very bits and errors that a certificate has. Training
+can only follow it through a price for a bit (`analysis.compress.bit_price`), so the bound is
+measured along the way, and the network of the lowest one is kept.
+"""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from analysis.bounds.bounds import binomial_tail
+from analysis.certify.errors import CertifiedErrors, count_certified_errors
+from analysis.codes.bit_file import decode_whole
+from analysis.codes.canonical_form import shorten
+from analysis.codes.checkpoint_message import message_network
+from analysis.codes.message import NetworkMessage
+from analysis.codes.network_code import Codeword, encode_network
+from analysis.compress.bit_price import BoundPrice, score
+from analysis.compress.level_network import LevelNetwork, new_level_network
+from analysis.compress.level_training import (
+    LevelEpoch,
+    LevelTraining,
+    count_wrong,
+    evaluate_levels,
+    train_levels,
+)
+from analysis.compress.refine import refine
+from analysis.compress.start import LEVELS, THRESHOLDS, choose_start
+from analysis.quantize.formats import NumberFormat
+from training.data.image_set import ImageSet
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import Normalization
+
+_NUM_POINTS = 24
+_START_IMAGES = 5_000
+_MAX_REFINED = 20_000
+"""Networks of more weights are not refined: each change tried is a pass over images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionInputs:
+    """Images and what they are put through before the network.
+
+    Attributes:
+        images: All m training images, on the CPU.
+        normalization: Maps pixels to inputs.
+        permutation: Of the pixels, or None.
+        permutation_seed: Its seed, or None.
+    """
+
+    images: ImageSet
+    normalization: Normalization
+    permutation: Tensor | None = None
+    permutation_seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionSettings:
+    """How hard to try.
+
+    Attributes:
+        training: Epochs, batch size, learning rate and seed of training in levels.
+        levels: L to choose from; the first one where a network is trained from scratch.
+        thresholds: Thresholds to choose from; of no use from scratch.
+        num_trials: Single changes to try at the end, >= 0.
+        price_factor: On the price of a bit that follows from the bound, > 0.
+        delta: δ.
+    """
+
+    training: LevelTraining
+    levels: Sequence[int] = LEVELS
+    thresholds: Sequence[float] = THRESHOLDS
+    num_trials: int = 0
+    price_factor: float = 3.0
+    delta: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One network on the way: its bits, its training errors and the bound of both.
+
+    Attributes:
+        stage: "start", "training", "refined" or "certified".
+        epoch: Epochs done.
+        description_bits: B, by the real code; as it is from "start" to "refined", shortened and
+            decoded in "certified".
+        num_errors: On all m images: in float32, and by the stated evaluation in "certified".
+        bound: Binomial tail.
+    """
+
+    stage: str
+    epoch: int
+    description_bits: int
+    num_errors: int
+    bound: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compression:
+    """A compressed network.
+
+    Attributes:
+        codeword: Its bits, as decoded.
+        errors: Of the decoded network on the m images, by the stated evaluation.
+        delta: δ.
+        curve: How it came about.
+        seconds: All of it.
+        starts: Candidates of the start, as plain values; empty from scratch.
+    """
+
+    codeword: Codeword
+    errors: CertifiedErrors
+    delta: float
+    curve: list[CurvePoint]
+    seconds: float
+    starts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def bound(self) -> float:
+        """The binomial tail of the decoded network."""
+        errors = self.errors
+        return binomial_tail(
+            errors.num_errors, errors.num_samples, self.codeword.num_bits, self.delta
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "bound": self.bound,
+            "description_bits": self.codeword.num_bits,
+            "code": self.codeword.code,
+            "num_errors": self.errors.num_errors,
+            "num_samples": self.errors.num_samples,
+            "delta": self.delta,
+            "seconds": self.seconds,
+            "curve": [asdict(point) for point in self.curve],
+            "starts": self.starts,
+            "ledger": [entry.to_dict() for entry in self.codeword.ledger.entries],
+        }
+
+
+class Progress:
+    """Told how compression goes; does nothing unless overridden."""
+
+    def on_epoch(self, metrics: LevelEpoch, num_epochs: int) -> None:
+        """After each epoch of training."""
+
+    def on_point(self, point: CurvePoint) -> None:
+        """After each measured network."""
+
+    def on_trial(self, done: int, total: int) -> None:
+        """After each change that refinement tried."""
+
+    def on_count(self, done: int, total: int) -> None:
+        """While certified errors are counted."""
+
+
+def compress_state(
+    spec: NetworkSpec,
+    state: dict[str, Tensor],
+    inputs: CompressionInputs,
+    number_format: NumberFormat,
+    settings: CompressionSettings,
+    *,
+    progress: Progress | None = None,
+) -> Compression:
+    """Compress a trained network.
+
+    Args:
+        spec: The network.
+        state: Its folded tensors.
+        inputs: The images that it was trained on.
+        number_format: R_b.
+        settings: How.
+        progress: Told of every step.
+    """
+    sample = ImageSet(inputs.images.images[:_START_IMAGES], inputs.images.labels[:_START_IMAGES])
+    network, starts = choose_start(
+        spec, state, number_format, sample, inputs.normalization,
+        num_samples=len(inputs.images), delta=settings.delta, permutation=inputs.permutation,
+        levels=settings.levels, thresholds=settings.thresholds,
+    )  # fmt: skip
+    run = _Run(inputs, number_format, settings, progress or Progress())
+    return run.finish(network, [asdict(start) for start in starts])
+
+
+def compress_from_scratch(
+    spec: NetworkSpec,
+    inputs: CompressionInputs,
+    number_format: NumberFormat,
+    settings: CompressionSettings,
+    *,
+    progress: Progress | None = None,
+) -> Compression:
+    """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
+    network = new_level_network(
+        spec, max_level=settings.levels[0], seed=settings.training.seed,
+        round_scale=number_format.round,
+    )  # fmt: skip
+    return _Run(inputs, number_format, settings, progress or Progress()).finish(network, [])
+
+
+class _Run:
+    """One compression: the curve so far and the best network on it."""
+
+    def __init__(
+        self,
+        inputs: CompressionInputs,
+        number_format: NumberFormat,
+        settings: CompressionSettings,
+        progress: Progress,
+    ) -> None:
+        self.inputs, self.number_format = inputs, number_format
+        self.settings, self.progress = settings, progress
+        self.curve: list[CurvePoint] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_score = float("inf")
+        self.start = time.monotonic()
+
+    def finish(self, network: LevelNetwork, starts: list[dict[str, Any]]) -> Compression:
+        inputs, settings = self.inputs, self.settings
+        num_epochs = settings.training.epochs
+        every = max(1, num_epochs // _NUM_POINTS)
+        self._measure(network, "start", 0)
+
+        def on_epoch(metrics: LevelEpoch) -> None:
+            self.progress.on_epoch(metrics, num_epochs)
+            if metrics.epoch % every == 0 or metrics.epoch == num_epochs:
+                self._measure(network, "training", metrics.epoch)
+
+        price = BoundPrice(len(inputs.images), settings.delta, settings.price_factor)
+        train_levels(
+            network, inputs.images, inputs.normalization, settings.training,
+            price=price, permutation=inputs.permutation, on_epoch=on_epoch,
+        )  # fmt: skip
+        network.load_state_dict(self.best)
+        if settings.num_trials and network.spec.num_weights <= _MAX_REFINED:
+            refine(
+                network, inputs.images, inputs.normalization, count_bits=self._count_bits,
+                num_trials=settings.num_trials, delta=settings.delta,
+                permutation=inputs.permutation, on_trial=self.progress.on_trial,
+            )  # fmt: skip
+            self._measure(network, "refined", num_epochs)
+            network.load_state_dict(self.best)
+        message = shorten(self._message(network))
+        codeword = decode_whole(encode_network(message).data)
+        errors = count_certified_errors(
+            message_network(codeword.message), inputs.images, inputs.normalization,
+            permutation=inputs.permutation, progress=self.progress.on_count,
+        )  # fmt: skip
+        self._add("certified", num_epochs, codeword.num_bits, errors.num_errors)
+        return Compression(
+            codeword=codeword, errors=errors, delta=settings.delta, curve=self.curve,
+            seconds=time.monotonic() - self.start, starts=starts,
+        )  # fmt: skip
+
+    def _measure(self, network: LevelNetwork, stage: str, epoch: int) -> None:
+        images = self.inputs.images
+        logits = evaluate_levels(
+            network, images, self.inputs.normalization, permutation=self.inputs.permutation
+        )
+        errors = count_wrong(logits, images.labels)
+        bits = self._count_bits(network)
+        value = score(errors, len(images), bits, self.settings.delta)
+        if value <= self.best_score:
+            self.best_score, self.best = value, copy.deepcopy(network.state_dict())
+        self._add(stage, epoch, bits, errors)
+
+    def _add(self, stage: str, epoch: int, bits: int, errors: int) -> None:
+        bound = binomial_tail(errors, len(self.inputs.images), bits, self.settings.delta)
+        point = CurvePoint(
+            stage=stage, epoch=epoch, description_bits=bits, num_errors=errors, bound=bound
+        )
+        self.curve.append(point)
+        self.progress.on_point(point)
+
+    def _count_bits(self, network: LevelNetwork) -> int:
+        return encode_network(self._message(network), "context").num_bits
+
+    def _message(self, network: LevelNetwork) -> NetworkMessage:
+        state = network.folded_state()
+        return NetworkMessage(
+            spec=network.spec,
+            number_format=self.number_format,
+            state={name: self.number_format.round(tensor) for name, tensor in state.items()},
+            normalization=self.inputs.normalization,
+            permutation_seed=self.inputs.permutation_seed,
+        )

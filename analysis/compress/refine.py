@@ -1,0 +1,159 @@
+"""Single changes of single numbers, kept if they lower the bound: the last step of compression.
+
+Bits and errors are whole numbers, and so are levels. Straight-through training ends near a good
+network in levels, not at one that no single change improves. Here the gradient of the loss plus the
+length of the levels ranks all changes to a neighbouring level; each is tried on the images whose
+decisions are close, and what promises a lower bound is checked on all images and in real bits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from analysis.compress.bit_price import BoundPrice, score
+from analysis.compress.level_network import LevelNetwork
+from analysis.compress.level_training import count_wrong, evaluate_levels
+from training.augment.inputs import prepare_images
+from training.data.image_set import ImageSet
+from training.spec.normalization import Normalization
+
+_CLOSE = 6_000
+"""Images of the smallest margins, on which changes are tried first."""
+_GRADIENT_BATCH = 2048
+
+CountBits = Callable[[LevelNetwork], int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """What refinement came to.
+
+    Attributes:
+        num_tried: Changes that were tried.
+        num_kept: Changes that were kept.
+        num_errors: Errors of the refined network, in float32.
+        bits: Its bits.
+    """
+
+    num_tried: int
+    num_kept: int
+    num_errors: int
+    bits: int
+
+
+@torch.no_grad()
+def refine(
+    network: LevelNetwork,
+    images: ImageSet,
+    normalization: Normalization,
+    *,
+    count_bits: CountBits,
+    num_trials: int,
+    delta: float,
+    permutation: Tensor | None = None,
+    on_trial: Callable[[int, int], None] | None = None,
+) -> Refinement:
+    """Improve a network in levels in place, by single changes.
+
+    Args:
+        network: Its latents become whole numbers.
+        images: All m training images.
+        normalization: Maps pixels to inputs.
+        count_bits: B of a network, by the real code.
+        num_trials: Changes to try at most, >= 0.
+        delta: δ.
+        permutation: Of the pixels, or None.
+        on_trial: Told of the trials done and all of them.
+    """
+    for key, latent in network.latents.items():
+        top = network.max_level(key.replace("/", "."))
+        latent.copy_(latent.round().clamp(-top, top))
+    tried, kept = 0, 0
+    bits = count_bits(network)
+    logits = evaluate_levels(network, images, normalization, permutation=permutation)
+    errors = count_wrong(logits, images.labels)
+    best = score(errors, len(images), bits, delta)
+    improved = True
+    while improved and tried < num_trials:
+        improved = False
+        close, inputs = _close_images(logits, images, normalization, permutation)
+        labels = images.labels[close]
+        ranked = _rank_changes(
+            network, inputs, labels, num_errors=errors, num_samples=len(images), delta=delta
+        )
+        errors_close = count_wrong(network(inputs), labels)
+        for name, index, change in ranked[: num_trials - tried]:
+            flat = network.latents[name.replace(".", "/")].view(-1)
+            if abs(float(flat[index]) + change) > network.max_level(name):
+                continue
+            flat[index] += change
+            tried += 1
+            now = errors + count_wrong(network(inputs), labels) - errors_close
+            now_bits = count_bits(network)
+            if score(max(now, 0), len(images), now_bits, delta) < best:
+                found = evaluate_levels(network, images, normalization, permutation=permutation)
+                now = count_wrong(found, images.labels)
+                if (value := score(now, len(images), now_bits, delta)) < best:
+                    best, errors, bits, logits = value, now, now_bits, found
+                    errors_close = count_wrong(network(inputs), labels)
+                    kept, improved = kept + 1, True
+                    continue
+            flat[index] -= change
+            if on_trial is not None:
+                on_trial(tried, num_trials)
+    return Refinement(num_tried=tried, num_kept=kept, num_errors=errors, bits=bits)
+
+
+def _close_images(
+    logits: Tensor, images: ImageSet, normalization: Normalization, permutation: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Indices of the images of smallest margins, errors among them, and their inputs."""
+    index = images.labels[:, None]
+    others = logits.scatter(1, index, float("-inf")).amax(dim=1)
+    margins = logits.gather(1, index)[:, 0] - others
+    close = margins.abs().argsort()[:_CLOSE]
+    inputs = prepare_images(images.images[close], normalization, permutation=permutation)
+    return close, inputs.contiguous(memory_format=torch.channels_last)
+
+
+def _rank_changes(
+    network: LevelNetwork,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    num_errors: int,
+    num_samples: int,
+    delta: float,
+) -> list[tuple[str, int, int]]:
+    """All changes to a neighbouring level, by what the loss and the lengths promise."""
+    with torch.enable_grad():
+        network.zero_grad()
+        loss_sum = 0.0
+        batches = zip(
+            torch.split(inputs, _GRADIENT_BATCH), torch.split(labels, _GRADIENT_BATCH), strict=True
+        )
+        for batch, own in batches:
+            loss = F.cross_entropy(network(batch), own, reduction="sum") / num_samples
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss_sum += float(loss.detach())
+    network.update_lengths()
+    rate = float(network.rate())
+    price = BoundPrice(num_samples, delta, 1.0)(num_errors / num_samples, loss_sum, rate)
+    promises, places = [], []
+    for key, latent in network.latents.items():
+        name = key.replace("/", ".")
+        top, lengths = network.max_level(name), network.lengths[name]
+        level = latent.detach().flatten()
+        gradient = torch.zeros_like(level) if latent.grad is None else latent.grad.flatten()
+        for change in (-1, 1):
+            changed = (level + change).clamp(-top, top)
+            longer = lengths[(changed + top).long()] - lengths[(level + top).long()]
+            promise = gradient * change + price * longer
+            promise[changed == level] = float("inf")
+            promises.append(promise)
+            places += [(name, index, change) for index in range(len(level))]
+    order = torch.cat(promises).argsort()
+    return [places[index] for index in order.tolist()]

@@ -1,0 +1,179 @@
+"""From a checkpoint to a first network in levels: thresholds, number of levels and rounding.
+
+Each unit's scale goes into its weights first, so that a layer has one scale. Then, for every number
+of levels L and every threshold on offer, weights below threshold · rms become 0 and the others the
+nearest of 1..L times the step that fits them best; the rms is that of the layer's nonzeros. The
+candidate with the best bound, errors counted on some training images and bits estimated by the
+levels' frequencies, is where fine-tuning starts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.codes.connectivity import from_unit_rows, unit_rows
+from analysis.compress.bit_price import score
+from analysis.compress.level_network import (
+    MAX_SHIFT_LEVEL,
+    LevelNetwork,
+    LevelPlan,
+    power_of_two,
+    shift_name,
+)
+from analysis.compress.level_training import count_wrong, evaluate_levels
+from analysis.quantize.formats import NumberFormat
+from training.data.image_set import ImageSet
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import Normalization
+
+LEVELS = (1, 2, 4)
+THRESHOLDS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
+_FITTING_STEPS = 8
+_LARGEST_SHIFT_STEP = 16.0
+_SMALLEST_SHIFT_STEP = 2.0**-6
+_HALF = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """One candidate and what it came to.
+
+    Attributes:
+        max_level: L.
+        threshold: In units of the rms of a layer's nonzeros.
+        num_errors: Scaled up to all training images.
+        bits: Estimated.
+        score: The bound, or above 1 where it says nothing.
+    """
+
+    max_level: int
+    threshold: float
+    num_errors: int
+    bits: float
+    score: float
+
+
+def choose_start(
+    spec: NetworkSpec,
+    state: dict[str, Tensor],
+    number_format: NumberFormat,
+    images: ImageSet,
+    normalization: Normalization,
+    *,
+    num_samples: int,
+    delta: float,
+    permutation: Tensor | None = None,
+    levels: Sequence[int] = LEVELS,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> tuple[LevelNetwork, list[Start]]:
+    """The candidate with the best bound, and all that were tried.
+
+    Args:
+        spec: The network.
+        state: Its folded tensors.
+        number_format: Scales are rounded to it.
+        images: Training images to count errors on, all of them or some.
+        normalization: Maps pixels to inputs.
+        num_samples: m of the bound.
+        delta: δ.
+        permutation: Of the pixels, or None.
+        levels: Numbers of levels to try, each in 1..16.
+        thresholds: Thresholds to try, each >= 0.
+
+    Raises:
+        ValueError: Nothing to try, or a value outside its range.
+    """
+    if not levels or not thresholds:
+        raise ValueError("levels and thresholds must each hold a candidate")
+    best: LevelNetwork | None = None
+    tried: list[Start] = []
+    for max_level in levels:
+        for threshold in thresholds:
+            network = level_network(
+                spec, state, number_format, max_level=max_level, threshold=threshold
+            )
+            logits = evaluate_levels(network, images, normalization, permutation=permutation)
+            share = count_wrong(logits, images.labels) / len(images)
+            errors, bits = round(share * num_samples), float(network.rate().detach())
+            found = Start(
+                max_level=max_level, threshold=threshold, num_errors=errors, bits=bits,
+                score=score(errors, num_samples, bits, delta),
+            )  # fmt: skip
+            if best is None or found.score < min(each.score for each in tried):
+                best = network
+            tried.append(found)
+    if best is None:
+        raise ValueError("nothing was tried")
+    return best, tried
+
+
+def level_network(
+    spec: NetworkSpec,
+    state: dict[str, Tensor],
+    number_format: NumberFormat,
+    *,
+    max_level: int,
+    threshold: float,
+) -> LevelNetwork:
+    """A folded network put into levels.
+
+    Args:
+        spec: The network.
+        state: Its folded tensors.
+        number_format: Scales are rounded to it.
+        max_level: L, in 1..16.
+        threshold: In units of the rms of a layer's nonzeros, >= 0; weights below it become 0.
+
+    Raises:
+        ValueError: A value outside its range.
+    """
+    if not 1 <= max_level <= MAX_SHIFT_LEVEL:
+        raise ValueError(f"max_level must lie in 1..{MAX_SHIFT_LEVEL}, not {max_level}")
+    if not threshold >= 0:
+        raise ValueError(f"threshold must be >= 0, not {threshold}")
+    plans, latents = {}, {}
+    for layer in spec.layers:
+        weight = state[f"{layer.name}.weight"].float()
+        if layer.normalized:
+            scale = state[f"{layer.name}_norm.scale"].float()
+            rows = unit_rows(layer, weight) * scale[:, None]
+            weight = from_unit_rows(layer, rows)
+        step, latent = _fit_levels(weight, max_level, threshold)
+        shift = state[shift_name(layer)].float()
+        # The last layer's logits are divided by its step, its bias with them.
+        shift = shift if layer.normalized else shift / step
+        shift_step = _shift_step(shift)
+        plans[layer.name] = LevelPlan(max_level=max_level, step=step, shift_step=shift_step)
+        latents[f"{layer.name}.weight"] = latent
+        latents[shift_name(layer)] = shift / shift_step
+    return LevelNetwork(spec, plans, latents, round_scale=number_format.round)
+
+
+def _fit_levels(weight: Tensor, max_level: int, threshold: float) -> tuple[float, Tensor]:
+    """The step of least squared error, by Lloyd's iterations, and the latents."""
+    sizes = weight.abs()
+    nonzero = sizes[sizes > 0]
+    if not len(nonzero):
+        return 1.0, torch.zeros_like(weight)
+    kept = nonzero[nonzero >= threshold * nonzero.square().mean().sqrt()]
+    if not len(kept):
+        kept = nonzero.max().view(1)
+    limit = float(kept.min())
+    step = float(kept.mean()) * 2 / (max_level + 1)
+    for _ in range(_FITTING_STEPS):
+        level = (kept / step).round().clamp(1, max_level)
+        step = float((kept * level).sum() / level.square().sum())
+    latent = weight / step
+    below, above = latent.abs().clamp(max=_HALF - 0.01), latent.abs().clamp(min=_HALF + 0.01)
+    return step, torch.where(sizes >= limit, above, below) * latent.sign()
+
+
+def _shift_step(shift: Tensor) -> float:
+    """A power of two of which the largest shift is at most 16."""
+    largest = float(shift.abs().max())
+    if largest == 0:
+        return 0.25
+    step = power_of_two(largest / MAX_SHIFT_LEVEL * 1.4)
+    return min(max(step, _SMALLEST_SHIFT_STEP), _LARGEST_SHIFT_STEP)

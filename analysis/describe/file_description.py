@@ -1,0 +1,127 @@
+"""Counts and lengths of a checkpoint of ours in one pass over its file: all of a bound but errors.
+
+The same numbers as `analysis.describe.description` gives for a network in memory, without the
+network.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.bounds.length_bounds import quoted_bits, shortest_length
+from analysis.bounds.lengths import DescriptionLength
+from analysis.describe.description import measure_lengths
+from analysis.describe.vector_folding import AFFINE, STATISTICS, fold_vectors, round_to_type
+from analysis.quantize.formats import NumberFormat
+from analysis.quantize.nonzeros import NetworkCounts, twin_weight_counts
+from analysis.quantize.number_pieces import OnProgress, Source
+from analysis.quantize.stream_counts import count_sources
+from training.checkpoint.lazy import StoredCheckpoint, open_checkpoint
+from training.errors import CheckpointError
+from training.networks.network import BATCH_NORM_EPS, is_folded
+from training.spec.architectures import NetworkSpec
+from training.tensor_files.stored_tensor import StoredTensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDescription:
+    """What the file of a checkpoint says about its description.
+
+    Attributes:
+        spec: The network.
+        number_format: R_b.
+        counts: Of the folded and rounded network's tensors.
+        twins: Weights by layer of the conv and local twins; {} without twins.
+        lengths: Of the descriptions, by name.
+    """
+
+    spec: NetworkSpec
+    number_format: NumberFormat
+    counts: NetworkCounts
+    twins: dict[str, dict[str, int]]
+    lengths: dict[str, DescriptionLength]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; lengths are bits."""
+        total = self.counts.total
+        return {
+            "network": asdict(self.spec),
+            "format": self.number_format.name,
+            "bits_per_weight": self.number_format.bits_per_weight,
+            "num_weights": total.num_weights,
+            "num_nonzeros": total.num_nonzeros,
+            "num_distinct": total.num_distinct,
+            "counts": self.counts.to_dict(),
+            "twins": self.twins or None,
+            "lengths": {name: length.to_dict() for name, length in self.lengths.items()},
+            "description": shortest_length(self.lengths).name,
+            "description_bits": quoted_bits(self.lengths),
+        }
+
+
+def describe_file(
+    path: Path, number_format: NumberFormat, *, on_progress: OnProgress | None = None
+) -> FileDescription:
+    """Fold, round, count and measure a checkpoint without loading it.
+
+    Args:
+        path: A checkpoint file, or its run folder.
+        number_format: R_b.
+        on_progress: Called with bytes done and bytes in all, from any thread.
+
+    Raises:
+        CheckpointError: The file is not a checkpoint of mdl that can be used.
+    """
+    with open_checkpoint(path) as checkpoint:
+        try:
+            sources = _fold(checkpoint)
+            found = count_sources(sources, number_format, on_progress=on_progress)
+            _check_counts(checkpoint, found.stored_nonzeros)
+        except ValueError as error:
+            raise CheckpointError(f"{checkpoint.source.path}: {error}") from error
+    return FileDescription(
+        spec=checkpoint.network,
+        number_format=number_format,
+        counts=found.counts,
+        twins=twin_weight_counts(checkpoint.network),
+        lengths=measure_lengths(found.counts, number_format),
+    )
+
+
+def _fold(checkpoint: StoredCheckpoint) -> dict[str, Source]:
+    """The folded network's tensors in its order: scales and shifts read, weights in the file."""
+    spec, tensors = checkpoint.network, checkpoint.tensors
+    if is_folded(dict.fromkeys(tensors)):  # type: ignore[arg-type]
+        return dict(tensors)
+    norms = {f"{layer.name}_norm" for layer in spec.layers if layer.normalized}
+    folded: dict[str, Source] = {}
+    for norm in norms:
+        vectors = {field: tensors[f"{norm}.{field}"] for field in (*AFFINE, *STATISTICS)}
+        read = {
+            field: vector.read_float64()
+            for field, vector in vectors.items()
+            if isinstance(vector, StoredTensor)
+        }
+        kind = vectors["weight"].number_type.name
+        for part, values in zip(
+            ("scale", "shift"), fold_vectors(read, BATCH_NORM_EPS), strict=True
+        ):
+            folded[f"{norm}.{part}"] = round_to_type(values, kind)
+    sources: dict[str, Source] = {}
+    for name, tensor in tensors.items():
+        owner, _, field = name.rpartition(".")
+        if owner not in norms:
+            sources[name] = tensor
+        elif field == "weight":
+            sources |= {each: folded[each] for each in (f"{owner}.scale", f"{owner}.shift")}
+    return sources
+
+
+def _check_counts(checkpoint: StoredCheckpoint, stored_nonzeros: dict[str, int]) -> None:
+    for name, count in checkpoint.num_nonzeros.items():
+        found = stored_nonzeros[f"{name}.weight"]
+        if found != count:
+            raise ValueError(
+                f"{name}.weight has {found} nonzeros, not the {count} it was saved with; the file "
+                "is damaged, copy it again"
+            )

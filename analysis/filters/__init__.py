@@ -1,0 +1,4 @@
+"""First-layer filters and how local they are.
+
+Others take `filters` and, without torch, `locality`.
+"""

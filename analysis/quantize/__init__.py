@@ -1,0 +1,4 @@
+"""The sets R_b of b-bit numbers, rounding to them, and counts of what is left.
+
+Others take `formats` and `nonzeros`; `stream_counts` counts tensors that stay in their file.
+"""

@@ -1,0 +1,1 @@
+"""What all figures share: the look, axes, labels that do not overlap, files."""

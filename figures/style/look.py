@@ -1,0 +1,156 @@
+"""The look of every figure: one style, one colour and marker per network, one way to save.
+
+Nothing here uses pyplot, so that drawing leaves no global state behind: a figure is made by
+`new_figure` under `with figure_style():` and written by `save_figure`.
+
+Colours are pairs of one hue (after Okabe and Ito's palette, told apart by the common forms of
+colour blindness and in grey): the hue and the marker's shape give the kind of layers (conv, local,
+fc), the dark filled member of a pair is the shallow network s-, the light open one the deep d-.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from training.system.files import write_atomically
+
+COLUMN_WIDTH = 3.3  # inches: one column of a two-column paper
+PAGE_WIDTH = 6.9  # inches: the full width of a page
+FIGURE_SUFFIXES = (".png", ".pdf")
+
+INK = "#222222"  # text and frames
+MUTED = "#6b6b6b"  # notes and secondary lines
+GRID = "#e4e4e4"
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # ships with Matplotlib: the same picture everywhere
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "figure.titlesize": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "lines.markeredgewidth": 1.0,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,  # text stays text
+}
+# Settings of the process rather than of a picture.
+_NOT_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "webagg.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkStyle:
+    """How one network is drawn in every figure.
+
+    Attributes:
+        color: Line and marker edge, as a hex colour.
+        marker: Matplotlib's name of the marker's shape.
+        filled: Whether the marker is filled (s-) or open (d-).
+    """
+
+    color: str
+    marker: str
+    filled: bool = True
+
+    def line(self, **changes: Any) -> dict[str, Any]:
+        """Keyword arguments for `Axes.plot`, with `changes` on top.
+
+        >>> NETWORK_STYLES["d-conv"].line(linestyle="--")["markerfacecolor"]
+        'white'
+        """
+        face = self.color if self.filled else "white"
+        base = {"color": self.color, "marker": self.marker, "markerfacecolor": face}
+        return base | {"linestyle": "-"} | changes
+
+
+NETWORK_STYLES: dict[str, NetworkStyle] = {
+    "d-conv": NetworkStyle(color="#56b4e9", marker="o", filled=False),
+    "s-conv": NetworkStyle(color="#0062a3", marker="o"),
+    "d-local": NetworkStyle(color="#3fbf8f", marker="^", filled=False),
+    "s-local": NetworkStyle(color="#006b4e", marker="^"),
+    "d-fc": NetworkStyle(color="#e69f00", marker="s", filled=False),
+    "s-fc": NetworkStyle(color="#b8400a", marker="s"),
+    "3-fc": NetworkStyle(color="#b05a8e", marker="D"),
+    "resnet18": NetworkStyle(color="#4d4d4d", marker="P"),
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """The project's style while the context lasts, whatever the user's own matplotlibrc says."""
+    settings: Any = {
+        key: value
+        for key, value in matplotlib.rcParamsDefault.items()
+        if not key.startswith(_NOT_STYLE)
+    }
+    with matplotlib.rc_context(settings | _SETTINGS):
+        yield
+
+
+def new_figure(width: float = PAGE_WIDTH, height: float = 3.0) -> Figure:
+    """An empty figure of `width` x `height` inches with constrained layout and an Agg canvas."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def check_figure_path(path: Path) -> None:
+    """Refuse a file name that `save_figure` could not write, before any work is done.
+
+    Raises:
+        ValueError: The name ends neither in .png nor in .pdf.
+    """
+    if path.suffix.lower() not in FIGURE_SUFFIXES:
+        raise ValueError(f"a figure's file name must end in .png or .pdf, not {path.name!r}")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG or PDF: whole or not at all, the same bytes for the same picture.
+
+    Args:
+        figure: The figure.
+        path: Where to; the suffix decides the format. An existing file is replaced.
+
+    Raises:
+        ValueError: The suffix is neither .png nor .pdf.
+        OSError: The folder is missing or not writable.
+    """
+    check_figure_path(path)
+    kind = path.suffix.lower()[1:]
+    metadata: dict[str, Any] = {"Software": None}
+    if kind == "pdf":
+        metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+
+    def write(stream: BinaryIO) -> None:
+        with figure_style():
+            figure.savefig(stream, format=kind, metadata=metadata)
+
+    write_atomically(path, write)

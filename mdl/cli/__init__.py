@@ -1,0 +1,4 @@
+"""The command line: `app` gathers the commands, each of which parses, calls and prints.
+
+A folder here holds the parts of a command that has several. Nothing else imports this room.
+"""

@@ -1,0 +1,1 @@
+"""`mdl bound`: networks of files, of bits and of other programs."""

@@ -1,0 +1,1 @@
+"""A module a command. Heavy imports stay inside them, so that `mdl --help` is fast."""

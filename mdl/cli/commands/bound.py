@@ -1,0 +1,223 @@
+"""`mdl bound`: a checkpoint's description length and what it proves about the true error."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdl.terminal import console
+from mdl.terminal.options import (
+    OTHERS,
+    BitsOption,
+    BnEpsOption,
+    CheckpointArgument,
+    DeltaOption,
+    Device,
+    DeviceOption,
+    FixedOption,
+    FormatOption,
+    JsonOption,
+)
+
+if TYPE_CHECKING:
+    from analysis.describe.bound_report import BoundReport
+    from analysis.quantize.formats import NumberFormat
+
+
+def bound(
+    checkpoint: CheckpointArgument,
+    bits: BitsOption = None,
+    number_format: FormatOption = None,
+    delta: DeltaOption = 0.05,
+    data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
+    device: DeviceOption = Device.auto,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw where the bits go, into a .png or .pdf file.")
+    ] = None,
+    lengths_only: Annotated[
+        bool,
+        typer.Option(
+            "--lengths-only", help="Counts and lengths alone, in one pass over the file; no data."
+        ),
+    ] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(help="m, training samples behind --train-errors.", rich_help_panel=OTHERS),
+    ] = None,
+    train_errors: Annotated[
+        int | None,
+        typer.Option(
+            help="Errors of the decoded network (mdl encode, mdl decode --state-dict) on them.",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
+    test_errors: Annotated[
+        int | None, typer.Option(help="Its errors on a test set.", rich_help_panel=OTHERS)
+    ] = None,
+    test_samples: Annotated[
+        int | None, typer.Option(help="Samples of the test set.", rich_help_panel=OTHERS)
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Key that the state dict lies under.", rich_help_panel=OTHERS),
+    ] = None,
+    fixed: FixedOption = None,
+    bn_eps: BnEpsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Bound the true error of a network by the length of its description.
+
+    BatchNorm is folded, every number is rounded to b bits, and the network is
+    written as bits and decoded. The errors of the decoded network are counted
+    on exactly the images that training saw; |d(h)| is the number of bits.
+    A file of bits that mdl encode wrote is taken as it is, with --data.
+
+    Another program's network (a state dict, bare or wrapped, .safetensors,
+    shards by their index) can be described but not run here: give the errors
+    that you counted, of the decoded network.
+    """
+    from analysis.codes.frame import is_bit_file
+    from mdl.cli.bound.messages import choose_format
+    from training.tensor_files.open import is_foreign
+
+    chosen = choose_format(bits, number_format)
+    numbers = (samples, train_errors, test_errors, test_samples)
+    _check_plot(plot, is_possible=not lengths_only and not is_foreign(checkpoint))
+    if is_bit_file(checkpoint):
+        if bits is not None or number_format is not None:
+            raise typer.BadParameter(
+                f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
+            )
+        _bound_bits(checkpoint, delta, data, device, numbers, plot, json=json)
+        return
+    if is_foreign(checkpoint):
+        from mdl.cli.bound.foreign import read_given_errors, show_foreign
+
+        known = None if lengths_only else read_given_errors(checkpoint, *numbers)
+        show_foreign(checkpoint, chosen, delta, known, (key, fixed, bn_eps), json=json)
+        return
+    if any(each is not None for each in (key, fixed, bn_eps)):
+        raise typer.BadParameter(
+            f"{checkpoint} is not another program's network", param_hint="--key, --fixed, --bn-eps"
+        )
+    if lengths_only:
+        _describe(checkpoint, chosen, json=json)
+        return
+    if any(each is not None for each in numbers):
+        console.stderr().print(
+            "The errors and samples given are not used: this is a checkpoint of mdl train, whose "
+            "errors are measured here, on its own images.",
+            markup=False,
+        )
+    measured = _measure(checkpoint, chosen, delta, data, device)
+    _show(measured[0], checkpoint, measured[1], plot, json=json)
+
+
+def _check_plot(plot: Path | None, *, is_possible: bool) -> None:
+    if plot is None:
+        return
+    from figures.style.look import check_figure_path
+
+    try:
+        if not is_possible:
+            raise ValueError("only the bits of a network of ours are drawn")
+        check_figure_path(plot)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--plot") from error
+
+
+def _measure(
+    checkpoint: Path, number_format: "NumberFormat", delta: float, data: str | None, device: Device
+) -> "tuple[BoundReport, dict[str, str | None]]":
+    from analysis.describe.bound_report import report_bound
+    from mdl.terminal.devices import choose_device
+    from training.checkpoint.checkpoint import load_checkpoint
+    from training.run.evaluate import evaluation_data
+
+    chosen_device = choose_device(device)
+    loaded = load_checkpoint(checkpoint)
+    images = evaluation_data(loaded, source=data)
+    report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
+    record = loaded.data
+    return report, {
+        "data": images.name,
+        "fingerprint": None if record is None else record.fingerprint,
+    }
+
+
+def _bound_bits(
+    file: Path,
+    delta: float,
+    data: str | None,
+    device: Device,
+    numbers: tuple[int | None, ...],
+    plot: Path | None,
+    *,
+    json: bool,
+) -> None:
+    from analysis.codes.bit_file import load_codeword
+    from analysis.codes.checkpoint_message import is_foreign_codeword
+    from analysis.describe.bound_report import report_codeword
+    from mdl.cli.bound.bit_file import load_evaluation_data
+    from mdl.cli.bound.foreign import read_given_errors, show_foreign_bits
+    from mdl.terminal.devices import choose_device
+
+    codeword = load_codeword(file)
+    if is_foreign_codeword(codeword):
+        show_foreign_bits(codeword, file, delta, read_given_errors(file, *numbers), json=json)
+        return
+    images, fingerprint = load_evaluation_data(codeword, file, data)
+    report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
+    _show(report, file, {"data": images.name, "fingerprint": fingerprint}, plot, json=json)
+
+
+def _show(
+    report: "BoundReport",
+    checkpoint: Path,
+    data: "dict[str, str | None]",
+    plot: Path | None,
+    *,
+    json: bool,
+) -> None:
+    if plot is not None:
+        _draw(report, plot)
+    if json:
+        drawn = {"plot": None if plot is None else str(plot)}
+        place = {"checkpoint": str(checkpoint), "errors": "measured"} | data | drawn
+        console.print_json(place | report.to_dict())
+    else:
+        from mdl.terminal.bound_tables import print_measured
+
+        print_measured(report, str(data["data"]))
+        if plot is not None:
+            console.stdout().print(f"Figure: {plot}", markup=False)
+        console.print_next(
+            f"mdl certify {checkpoint} -o cert", f"mdl bound {checkpoint} --plot bits.png"
+        )
+
+
+def _draw(report: "BoundReport", path: Path) -> None:
+    from figures.ledger import draw_ledger, group_entries, new_ledger_figure
+    from figures.style.look import figure_style, save_figure
+
+    codeword = report.codeword
+    with figure_style():
+        rows = group_entries(codeword.ledger.entries)
+        figure = new_ledger_figure(len(rows))
+        title = f"{report.spec.name} in {codeword.num_bits:,} bits, {codeword.code} code"
+        draw_ledger(figure.subplots(), rows, title=title)
+        save_figure(figure, path)
+
+
+def _describe(checkpoint: Path, number_format: "NumberFormat", *, json: bool) -> None:
+    from analysis.describe.file_description import describe_file
+    from mdl.terminal.bound_tables import print_description
+    from mdl.terminal.reading_progress import ReadingProgress
+
+    with ReadingProgress() as progress:
+        description = describe_file(checkpoint, number_format, on_progress=progress.on_bytes)
+    if json:
+        console.print_json({"checkpoint": str(checkpoint)} | description.to_dict())
+        return
+    print_description(description)
+    console.print_next(f"mdl bound {checkpoint}")

@@ -1,0 +1,152 @@
+"""`mdl compress`: the network whose certified bound is lowest, from a checkpoint or a recipe."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdl.terminal import console
+from mdl.terminal.options import DeltaOption, JsonOption, SeedOption
+
+if TYPE_CHECKING:
+    from analysis.quantize.formats import NumberFormat
+
+_DEFAULT_BITS = 8
+
+
+def compress(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The new folder of the result.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint file, or its run folder."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Train a short network from nothing instead: mnist-tight."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="The data set: glyphs or a folder. A recipe needs it; a checkpoint only where the "
+            "data have moved."
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Epochs of training in levels (default: 10; a recipe has its own)."
+        ),
+    ] = None,
+    levels: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=16,
+            help="L: weights are -L..L times a step. For a checkpoint it may be repeated and the "
+            "best is taken (default: 1, 2 and 4).",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Changes of one number to try at the end (default: 0; a recipe has its own). "
+            "Networks of more than 20,000 weights skip them.",
+        ),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Base channels α of a recipe's network.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images a step (default: 256).")
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate in levels (default: 0.01; a recipe has its own)."),
+    ] = None,
+    delta: DeltaOption = 0.05,
+    bits: Annotated[
+        int | None, typer.Option("--bits", help="b, bits a number: 32, 16 or 8 (default: 8).")
+    ] = None,
+    number_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="The set of numbers: float32, bfloat16, float16 or e4m3fn (default)."
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads to compute with (default: torch's).")
+    ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Also draw the curve: compression.png.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Shorten a network where that lowers its certified bound, and write its bits.
+
+    Threshold, number of levels and rounding are chosen by the bound itself; then
+    the network is trained in levels, every bit at the price that the bound sets.
+    A recipe trains its own: mdl compress --recipe mnist-tight --data DATA -o FOLDER
+
+    The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
+    compression.json (the curve of bits, training errors and bound; where bits go).
+    """
+    if (checkpoint is None) == (recipe is None):
+        raise typer.BadParameter("give one of the two", param_hint="CHECKPOINT, --recipe")
+    if recipe is not None and data is None:
+        raise typer.BadParameter(
+            "a recipe needs the data set whose training images are the m samples",
+            param_hint="--data",
+        )
+    if recipe is not None and levels is not None and len(levels) > 1:
+        raise typer.BadParameter("a recipe takes one number of levels", param_hint="--levels")
+    if checkpoint is not None and width is not None:
+        raise typer.BadParameter("only a recipe takes it", param_hint="--width")
+    if lr is not None and not 0 < lr < float("inf"):
+        raise typer.BadParameter(f"must be > 0, not {lr}", param_hint="--lr")
+
+    import torch
+
+    from analysis.certify.folder import check_folder
+    from mdl.cli.bound.messages import choose_format
+    from mdl.cli.compress.output import compression_report, print_compression, write_compression
+    from mdl.cli.compress.plan import Wishes, plan_checkpoint, plan_recipe
+    from mdl.terminal.compression_progress import CompressionProgress
+
+    check_folder(out)
+    if bits is None and number_format is None:
+        bits = _DEFAULT_BITS
+    chosen = choose_format(bits, number_format)
+    _check_levels_fit(chosen)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    wishes = Wishes(
+        epochs=epochs, levels=levels, batch_size=batch_size, lr=lr, trials=trials, width=width,
+        seed=seed, delta=delta,
+    )  # fmt: skip
+    if checkpoint is not None:
+        job = plan_checkpoint(checkpoint, data, chosen, wishes)
+    else:
+        job = plan_recipe(recipe or "", data, chosen, wishes)
+    compression = job.run(CompressionProgress(len(job.inputs.images)))
+    report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
+    write_compression(out, job, compression, report, plot=plot)
+    if json:
+        console.print_json(report | {"folder": str(out)})
+        return
+    print_compression(out, job, report, data)
+
+
+def _check_levels_fit(number_format: "NumberFormat") -> None:
+    """Refuse numbers among which not every level is."""
+    import torch
+
+    from analysis.compress.level_network import MAX_SHIFT_LEVEL
+
+    levels = torch.arange(MAX_SHIFT_LEVEL + 1.0)
+    if not torch.equal(number_format.round(levels), levels):
+        raise typer.BadParameter(
+            f"{number_format.name} does not hold all levels 0..{MAX_SHIFT_LEVEL}; take e4m3fn",
+            param_hint="--format",
+        )

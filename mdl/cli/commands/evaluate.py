@@ -1,0 +1,106 @@
+"""`mdl evaluate`: errors of a checkpoint on its training, validation and test images."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdl.terminal import console
+from mdl.terminal.options import CheckpointArgument, Device, DeviceOption, JsonOption
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.checkpoint.checkpoint import Checkpoint
+
+FRESH_BLOCK = 10_000
+"""Fresh images drawn and forgotten at a time."""
+
+
+def evaluate(
+    checkpoint: CheckpointArgument,
+    data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
+    fresh: Annotated[
+        int,
+        typer.Option(min=0, help="Draw so many new glyphs: they estimate the true error."),
+    ] = 0,
+    device: DeviceOption = Device.auto,
+    json: JsonOption = False,
+) -> None:
+    """Count the errors of a checkpoint, with 95 % Clopper-Pearson intervals."""
+    from mdl.terminal.devices import choose_device
+    from training.checkpoint.checkpoint import load_checkpoint, restore_network
+    from training.run.evaluate import count_errors, evaluation_data
+
+    chosen = choose_device(device)
+    loaded = load_checkpoint(checkpoint)
+    network = restore_network(loaded).to(chosen)
+    images = evaluation_data(loaded, source=data)
+    counts: dict[str, tuple[int, int]] = {}
+    for split in ("train", "validation", "test"):
+        part = getattr(images, split)
+        if len(part):
+            errors = count_errors(
+                network, part, images.normalization, permutation=images.permutation, device=chosen
+            )
+            counts[split] = (errors, len(part))
+    if fresh:
+        counts["fresh"] = (_count_fresh_errors(loaded, network, fresh, chosen), fresh)
+    results = {split: _interval(errors, total) for split, (errors, total) in counts.items()}
+    if json:
+        console.print_json({"checkpoint": str(checkpoint), "data": images.name, "splits": results})
+        return
+    console.print_table(
+        f"{loaded.network.name} on {images.name}",
+        ("images", "number", "errors", "error", "95 % interval"),
+        [
+            (
+                split,
+                f"{row['num_samples']:,}",
+                f"{row['num_errors']:,}",
+                f"{row['error']:.2%}",
+                f"{row['low']:.2%} to {row['high']:.2%}",
+            )
+            for split, row in results.items()
+        ],
+    )
+    console.print_next(f"mdl bound {checkpoint} --bits 16")
+
+
+def _interval(errors: int, total: int) -> dict[str, Any]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(errors, total).proportion_ci(0.95, method="exact")
+    return {
+        "num_errors": errors,
+        "num_samples": total,
+        "error": errors / total,
+        "low": float(interval.low),
+        "high": float(interval.high),
+    }
+
+
+def _count_fresh_errors(
+    checkpoint: "Checkpoint", network: "torch.nn.Module", total: int, device: "torch.device"
+) -> int:
+    from training.data.glyphs import draw_glyphs
+    from training.data.loading import ImageSet
+    from training.run.evaluate import count_errors, input_mapping
+
+    record = checkpoint.data
+    if record is None or record.config["source"] != "glyphs":
+        raise ValueError("--fresh draws new glyphs; this checkpoint was trained on other images")
+    normalization, permutation = input_mapping(checkpoint)
+    errors = 0
+    for start in range(0, total, FRESH_BLOCK):
+        number = min(FRESH_BLOCK, total - start)
+        drawn = draw_glyphs(
+            number,
+            image_size=record.image_size,
+            seed=record.config["seed"],
+            start=start,
+            stream="fresh",
+        )
+        errors += count_errors(
+            network, ImageSet(*drawn), normalization, permutation=permutation, device=device
+        )
+    return errors

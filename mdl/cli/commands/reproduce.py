@@ -1,0 +1,185 @@
+"""`mdl reproduce`: the paper's tables and figures from stored runs, training what is missing."""
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdl.cli.training_choices import Precision
+from mdl.terminal import console
+from mdl.terminal.options import Device, DeviceOption, JsonOption
+
+RUN = "Run"
+_STORE = Path("experiments")
+
+
+class ScaleName(StrEnum):
+    """How large."""
+
+    smoke = "smoke"
+    laptop = "laptop"
+    paper = "paper"
+
+
+def reproduce(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="table1 to table4, figure1 to figure9, mdl-view, ledger, locality, training, "
+            "certified, claims, or all.",
+        ),
+    ],
+    scale: Annotated[
+        ScaleName,
+        typer.Option(
+            help="smoke: minutes. laptop: hours on two cores. paper: its own sizes, for a cluster. "
+            "What is reduced stands under every table.",
+        ),
+    ] = ScaleName.laptop,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A hub name, a folder, or glyphs; give it several times for a column or panel "
+            "each. (default: cifar10)",
+        ),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option(help="Folder of results; what is there is not trained again.")
+    ] = _STORE,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables and figures. (default: STORE/SCALE-DATA)"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the runs with sizes and times; train nothing.")
+    ] = False,
+    only_draw: Annotated[
+        bool,
+        typer.Option("--only-draw", help="Train nothing; draw what is there, dashes for the rest."),
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at once.", rich_help_panel=RUN)] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads of a run. (default: the libraries')", rich_help_panel=RUN
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="Of the matrix products; the same on every machine.", rich_help_panel=RUN
+        ),
+    ] = Precision.bf16,
+    device: DeviceOption = Device.auto,
+    json: JsonOption = False,
+) -> None:
+    """Reproduce tables and figures of the paper, with its own numbers beside ours.
+
+    Every finished run is kept, so nothing is trained twice, and the same command goes on where it
+    was stopped.
+    """
+    if dry_run and only_draw:
+        raise typer.BadParameter("choose one of --dry-run and --only-draw")
+    _check_folders(store, out, only_draw=only_draw)
+
+    from mdl.experiments.artefacts.names import chosen_names
+    from mdl.experiments.reproduce.scales import scale_on
+
+    try:
+        asked = chosen_names(names)
+        chosen = scale_on(scale.value, tuple(data or ()), precision=precision.value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+    from mdl.experiments.artefacts.catalogue import ARTEFACTS
+    from mdl.experiments.reproduce.image_check import lost_images, without_results
+    from mdl.experiments.store.result_store import ResultStore
+
+    artefacts = [ARTEFACTS[name] for name in asked]
+    results = ResultStore(store)
+    options = _options(data or [], store, precision)
+    again = _command(names, scale, options)
+    if dry_run:
+        from mdl.experiments.reproduce.dry_run import plan_dry_run, print_dry_run
+
+        plan = plan_dry_run(artefacts, chosen, results)
+        if json:
+            console.print_json({"scale": chosen.name} | plan.as_json())
+        else:
+            print_dry_run(plan)
+            console.print_next(again)
+        _print_notes(lost_images(chosen))
+        return
+
+    from mdl.experiments.engines.local_engine import LocalEngine
+    from mdl.experiments.reproduce.reproduction import draw_all, print_drawn, train_all
+    from mdl.experiments.reproduce.stages import Reproduction
+
+    ended = Reproduction(failed={}, signal_number=None)
+    if not only_draw:
+        _say_if_emulated(precision, device)
+        ended = train_all(
+            artefacts, chosen, results,
+            LocalEngine(workers=workers, threads=threads, device=device),
+        )  # fmt: skip
+        if ended.signal_number is not None:
+            console.stderr().print("Stopped; all is saved. The same command goes on.", markup=False)
+            raise typer.Exit(128 + ended.signal_number)
+    sources = (Path(one.data.source).name for one in chosen.by_data_set())
+    folder = store / "-".join((chosen.name, *sources)) if out is None else out
+    drawn = draw_all(artefacts, chosen, results, folder)
+    if json:
+        console.print_json(drawn.as_json() | {"scale": chosen.name, "failed": ended.failed})
+    else:
+        print_drawn(drawn)
+        is_whole = not any(drawn.num_missing.values())
+        console.print_next(_after(asked, scale, options) if is_whole else f"{again} --dry-run")
+    if only_draw and any(drawn.num_missing.values()):
+        _print_notes(without_results(chosen, results))
+    for key, message in ended.failed.items():
+        console.stderr().print(f"error: run {key} failed: {message}", markup=False)
+    raise typer.Exit(1 if ended.failed else 0)
+
+
+def _check_folders(store: Path, out: Path | None, *, only_draw: bool) -> None:
+    for option, folder in (("--store", store), ("--out", out)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise typer.BadParameter(f"{option} {folder} is not a folder")
+    if only_draw and store != _STORE and not store.exists():
+        raise typer.BadParameter(
+            f"--store {store} is not there; pass the folder of an earlier reproduction, or leave "
+            "out --only-draw"
+        )
+
+
+def _print_notes(notes: list[str]) -> None:
+    for note in notes:
+        console.stderr().print(f"note: {note}", markup=False)
+
+
+def _say_if_emulated(precision: Precision, device: Device) -> None:
+    from mdl.terminal.devices import choose_device, say_if_emulated
+
+    say_if_emulated(precision.value, choose_device(device))
+
+
+def _options(data: list[str], store: Path, precision: Precision) -> list[str]:
+    options = [part for source in data for part in ("--data", source)]
+    if store != _STORE:
+        options += ["--store", str(store)]
+    return options if precision is Precision.bf16 else [*options, "--precision", precision.value]
+
+
+def _command(names: list[str], scale: ScaleName, options: list[str]) -> str:
+    return shlex.join(["mdl", "reproduce", *names, "--scale", scale.value, *options])
+
+
+def _after(drawn: list[str], scale: ScaleName, options: list[str]) -> str:
+    """What to run once all of these are drawn: the claims, then everything, then a larger scale."""
+    if "claims" not in drawn:
+        return _command(["claims"], scale, options)
+    larger = ScaleName.laptop if scale is ScaleName.smoke else ScaleName.paper
+    return f"{_command(['all'], larger, options)} --dry-run"

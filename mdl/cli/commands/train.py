@@ -1,0 +1,293 @@
+"""`mdl train`: from images to a checkpoint."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdl.cli.training_choices import Log, Method, Normalize, Precision, Recipe, Shard, Sparse
+from mdl.cli.training_options import (
+    DATA,
+    NETWORK,
+    TRAINING,
+    BaseChannelsOption,
+    BatchSizeOption,
+    HiddenUnitsOption,
+    ImageSizeOption,
+    NumTestOption,
+    NumTrainOption,
+)
+from mdl.terminal import console
+from mdl.terminal.options import Device, DeviceOption, JsonOption
+
+if TYPE_CHECKING:
+    from mdl.cli.train.plan import TrainingPlan
+    from training.run.save_schedule import SaveInterval
+
+
+RUN = "Run"
+
+
+def train(
+    network: Annotated[
+        str | None,
+        typer.Argument(
+            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18 or tiny-conv."
+        ),
+    ] = None,
+    recipe: Annotated[
+        Recipe | None,
+        typer.Option(help="Named defaults; every flag overrides them. (default: quick)"),
+    ] = None,
+    base_channels: BaseChannelsOption = None,
+    hidden_units: HiddenUnitsOption = None,
+    kernel_size: Annotated[
+        int | None, typer.Option(help="Kernel of resnet18, odd.", rich_help_panel=NETWORK)
+    ] = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help="Dropout on the last two fc layers.", rich_help_panel=NETWORK),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="glyphs, a hub name such as cifar10, or a folder: parquet files, or "
+            "train/CLASS/*.png and test/CLASS/*.png. (default: glyphs)",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    image_size: ImageSizeOption = None,
+    num_train: NumTrainOption = None,
+    num_test: NumTestOption = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(help="Training images held out for selection.", rich_help_panel=DATA),
+    ] = None,
+    permute_pixels: Annotated[
+        int | None,
+        typer.Option(help="Seed of one permutation of all pixels.", rich_help_panel=DATA),
+    ] = None,
+    normalize: Annotated[
+        Normalize | None,
+        typer.Option(
+            help="Constants fixed before the data, or the training set's. (default: fixed)",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    data_seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of glyphs and of the validation split.", rich_help_panel=DATA),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip", help="Mirror images; off for digits.", rich_help_panel=DATA
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option(help="Padding of the random crop.", rich_help_panel=DATA)
+    ] = None,
+    cutout: Annotated[
+        int | None, typer.Option(help="Side of the cutout square.", rich_help_panel=DATA)
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="none, trivial, rand, autoaugment-cifar10, autoaugment-svhn, or a Fast "
+            "AutoAugment table, JSON. (default: none; paper recipes: that of the data)",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=TRAINING
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)
+    ] = None,
+    batch_size: BatchSizeOption = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate η at the start of its cosine schedule. (default: 0.1)",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    l1_conv: Annotated[
+        float | None, typer.Option(help="λ of conv-like layers.", rich_help_panel=TRAINING)
+    ] = None,
+    l1_fc: Annotated[
+        float | None, typer.Option(help="λ of the fc layers.", rich_help_panel=TRAINING)
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Threshold is βλ. (default: 50)", rich_help_panel=TRAINING)
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Of the matrix products. (default: bf16 where the device has it)",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of all random choices. (default: 0)", rich_help_panel=TRAINING),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run folder. (default: the next number in runs/)", rich_help_panel=RUN
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on with this run folder from its last checkpoint. It keeps its network, data, "
+            "training and seed; give anew what else you want: --save-every, --evaluate-every, "
+            "--shard, --sparse, --log-to, --device, and --data if the images lie elsewhere now.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    save_every: Annotated[
+        str,
+        typer.Option(
+            help="Between checkpoints: epochs (5), steps (500steps) or time (90s, 10m, 2h). Saving "
+            "keeps to 2 % of the time, so short intervals are stretched.",
+            rich_help_panel=RUN,
+        ),
+    ] = "1",
+    evaluate_every: Annotated[
+        int, typer.Option(min=1, help="Epochs between evaluations.", rich_help_panel=RUN)
+    ] = 1,
+    shard: Annotated[
+        Shard,
+        typer.Option(
+            help="Share the weights out among ranks (FSDP2); auto: where a copy outgrows a card.",
+            rich_help_panel=RUN,
+        ),
+    ] = Shard.auto,
+    sparse: Annotated[
+        Sparse,
+        typer.Option(
+            help="Compute with nonzeros alone under beta-lasso; auto: in layers where that is "
+            "faster as timed here; typical: where it typically is, so that the run repeats exactly "
+            "on a CPU; always: where it takes less memory. The same weights but for rounding.",
+            rich_help_panel=RUN,
+        ),
+    ] = Sparse.auto,
+    log_to: Annotated[
+        list[Log] | None,
+        typer.Option(
+            help="Log every epoch to TensorBoard or Weights & Biases too; may be given again. "
+            "Needs the package of that name: pip install wandb.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    json: JsonOption = False,
+) -> None:
+    """Train a network and write its checkpoint.
+
+    Ctrl-C saves and stops; --resume goes on to the same weights. On many GPUs and machines:
+    torchrun --nproc-per-node GPUS -m mdl train ..., with the same options and results.
+    """
+    settings = {
+        "base_channels": base_channels, "hidden_units": hidden_units, "kernel_size": kernel_size,
+        "dropout": dropout, "flip": flip, "crop": crop, "cutout": cutout, "policy": policy,
+        "method": _value(method), "epochs": epochs, "batch_size": batch_size, "lr": lr,
+        "l1_conv": l1_conv, "l1_fc": l1_fc, "beta": beta, "momentum": momentum,
+        "weight_decay": weight_decay, "precision": _value(precision), "seed": seed,
+    }  # fmt: skip
+    data_settings = {
+        "source": data, "image_size": image_size, "num_train": num_train, "num_test": num_test,
+        "validation": validation, "permute_pixels": permute_pixels,
+        "normalize": _value(normalize), "seed": data_seed,
+    }  # fmt: skip
+    interval = _parse_interval(save_every)
+    if resume is not None:
+        given = {"network": network, "recipe": recipe, "out": out} | settings
+        _refuse_beside_resume(given, data_settings)
+    elif network is None:
+        raise typer.BadParameter("name a network, such as s-fc", param_hint="NETWORK")
+
+    from mdl.cli.launch import launched_ranks
+    from mdl.cli.train.plan import plan_new, plan_resumed
+    from mdl.cli.train.run import carry_out
+    from mdl.loggers.logged_progress import check_logs
+    from mdl.terminal.devices import say_if_emulated
+
+    logs = tuple(dict.fromkeys(each.value for each in log_to or ()))
+    with launched_ranks(device) as (ranks, chosen):
+
+        def make_plan() -> "TrainingPlan":
+            check_logs(logs)
+            if resume is not None:
+                plan = plan_resumed(resume, source=data, ranks=ranks, sharding=shard.value)
+                say_if_emulated(plan.config.precision, chosen)
+                return plan
+            reason = None
+            if precision is None:
+                settings["precision"], reason = _choose_precision(device)
+            plan = plan_new(
+                network or "", str(recipe or Recipe.quick), settings, data_settings, out=out,
+                ranks=ranks, sharding=shard.value,
+            )  # fmt: skip
+            if reason is not None:
+                line = f"Arithmetic: {plan.config.precision}, {reason}."
+                console.stderr().print(line, markup=False)
+            say_if_emulated(plan.config.precision, chosen)
+            return plan
+
+        code = carry_out(
+            ranks.from_first(make_plan), ranks=ranks, device=chosen, sharding=shard.value,
+            sparsity=sparse.value, save_every=interval, evaluate_every=evaluate_every, as_json=json,
+            logs=logs,
+        )  # fmt: skip
+    raise typer.Exit(code)
+
+
+def _refuse_beside_resume(given: dict[str, Any], data_given: dict[str, Any]) -> None:
+    """Refuse settings of a run that has its own. Where its images lie now is none of them."""
+    from mdl.terminal.option_names import option_of
+
+    options = [option_of(name) for name, value in given.items() if value is not None]
+    options += [
+        option_of(name, of_data=True)
+        for name, value in data_given.items()
+        if value is not None and name != "source"
+    ]
+    if options:
+        raise typer.BadParameter(
+            f"{', '.join(options)} cannot change a run that goes on; use --resume alone, with "
+            "--data, --device, --shard, --sparse, --log-to, --save-every or --evaluate-every",
+            param_hint="--resume",
+        )
+
+
+def _choose_precision(device: Device) -> tuple[str, str]:
+    from mdl.terminal.devices import choose_device
+    from training.run.precision import choose_precision
+
+    return choose_precision(choose_device(device))
+
+
+def _parse_interval(text: str) -> "SaveInterval":
+    from training.run.save_schedule import SaveInterval
+
+    try:
+        return SaveInterval.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--save-every") from error
+
+
+def _value(choice: StrEnum | None) -> str | None:
+    return None if choice is None else choice.value

@@ -1,0 +1,46 @@
+"""`mdl verify`: check a certificate from its bits and the images alone."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdl.terminal import console
+from mdl.terminal.certificate_tables import print_certificate
+from mdl.terminal.count_progress import CountProgress
+from mdl.terminal.options import Device, DeviceOption, JsonOption
+
+
+def verify(
+    certificate: Annotated[
+        Path, typer.Argument(metavar="CERT", help="The folder that mdl certify wrote.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where the data set lies here; glyphs are drawn anew."),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    json: JsonOption = False,
+) -> None:
+    """Decode the bits, count the errors again, recompute every number, and compare.
+
+    Exits with 1 and prints one line for each thing that differs. B is what the
+    decoder consumed; nothing but the bits, the images and δ is believed.
+    """
+    from analysis.certify.verify import verify_certificate
+    from mdl.terminal.devices import choose_device
+
+    with CountProgress() as progress:
+        found = verify_certificate(
+            certificate, source=data, device=choose_device(device), progress=progress.update
+        )
+    if json:
+        console.print_json({"certificate": str(certificate)} | found.to_dict())
+    elif found.ok and found.certificate is not None:
+        print_certificate(found.certificate)
+        console.stdout().print(f"{certificate}: verified", style="bold", markup=False)
+    if not found.ok:
+        for line in found.differences:
+            sys.stderr.write(f"error: {' '.join(line.split())}\n")
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""`mdl compress`: the plan and what it leaves."""

@@ -1,0 +1,203 @@
+"""What `mdl filters` measures of each checkpoint, and how it is told in tables and JSON."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.filters.filters import MAX_FILTERS, FilterSample, filter_place, sample_filters
+from analysis.filters.locality import (
+    Locality,
+    LocalitySummary,
+    measure_locality,
+    summarize_locality,
+)
+from mdl.terminal import console
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+
+METHOD_TITLES = {"beta-lasso": "β-lasso", "sgd": "SGD"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredFilters:
+    """Filters of one checkpoint and their locality.
+
+    Attributes:
+        path: The checkpoint as the user named it.
+        title: Network, training method and data set.
+        network: The network's name.
+        sample: The filters, in random order.
+        locality: Of every filter of the sample.
+        summary: Of all of them.
+        num_drawn: So many of the first are drawn.
+    """
+
+    path: Path
+    title: str
+    network: str
+    sample: FilterSample
+    locality: Locality
+    summary: LocalitySummary
+    num_drawn: int
+
+
+def measure_filters(
+    path: Path, *, num: int, min_nonzeros: int, unpermute: bool, seed: int
+) -> MeasuredFilters:
+    """Load a checkpoint, choose filters of its first layer and measure them.
+
+    Raises:
+        CheckpointError: The file cannot be used.
+        ValueError: The network has no filter with so many nonzeros.
+    """
+    checkpoint = load_checkpoint(path)
+    try:
+        sample = sample_filters(
+            checkpoint,
+            max_filters=max(num, MAX_FILTERS),
+            min_nonzeros=min_nonzeros,
+            unpermute=unpermute,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    locality = measure_locality(sample.images, seed=seed)
+    return MeasuredFilters(
+        path=path,
+        title=_title(checkpoint),
+        network=checkpoint.network.name,
+        sample=sample,
+        locality=locality,
+        summary=summarize_locality(locality),
+        num_drawn=min(num, len(sample.indices)),
+    )
+
+
+def _title(checkpoint: Checkpoint) -> str:
+    parts = [checkpoint.network.name]
+    source = checkpoint.metrics.get("embedded_from")
+    if source:
+        parts[0] += f" (twin of {source})"
+    method = checkpoint.config.get("method")
+    if method:
+        parts.append(METHOD_TITLES.get(str(method), str(method)))
+    if checkpoint.data is not None:
+        parts.append(checkpoint.data.name)
+    return ", ".join(parts)
+
+
+def describe_filters(one: MeasuredFilters) -> str:
+    """A few lines to write below the filters in a picture."""
+    sample, summary = one.sample, one.summary
+    low, high = summary.ratio_interval
+    lines = [
+        f"{_run_name(one.path)}: {one.num_drawn} of {sample.num_eligible:,} filters with "
+        f"{sample.min_nonzeros} nonzeros or more",
+        f"half-mass radius {summary.radius:.1f} px, by chance {summary.chance_radius:.1f} px",
+        f"ratio {summary.ratio:.2f} (95 %: {low:.2f} to {high:.2f}); "
+        f"{100 * summary.local_share:.0f} % local at the 5 % level",
+    ]
+    if sample.permutation_seed is not None:
+        lines.append(f"pixels un-permuted (seed {sample.permutation_seed})")
+    return "\n".join(lines)
+
+
+def _run_name(path: Path) -> str:
+    """The run folder of a checkpoint.pt, the file's own name of any other."""
+    file = (path / "checkpoint.pt" if path.is_dir() else path).resolve()
+    return file.parent.name if file.name == "checkpoint.pt" else file.stem
+
+
+def _rows(one: MeasuredFilters) -> list[dict[str, Any]]:
+    rows = []
+    for rank, index in enumerate(one.sample.indices.tolist()):
+        channel, row, column = filter_place(one.sample.layer, index)
+        rows.append(
+            {
+                "filter": index,
+                "channel": channel,
+                "row": row,
+                "column": column,
+                "num_nonzeros": int(one.sample.nonzeros[rank]),
+                "radius": float(one.locality.radius[rank]),
+                "chance_radius": float(one.locality.chance_radius[rank]),
+                "ratio": float(one.locality.ratio[rank]),
+                "p_value": float(one.locality.p_value[rank]),
+                "drawn": rank < one.num_drawn,
+            }
+        )
+    return rows
+
+
+def filters_to_dict(one: MeasuredFilters) -> dict[str, Any]:
+    """Primitives for --json: the summary, and a row for every filter measured."""
+    return {
+        "checkpoint": str(one.path),
+        "network": one.network,
+        "layer": one.sample.layer.name,
+        "num_filters": one.sample.num_filters,
+        "num_eligible": one.sample.num_eligible,
+        "permutation_undone": one.sample.permutation_seed,
+        "summary": asdict(one.summary),
+        "filters": _rows(one),
+    }
+
+
+def print_filters(one: MeasuredFilters) -> None:
+    """Print a table of the filters drawn, in the picture's order."""
+    drawn = [row for row in _rows(one) if row["drawn"]]
+    console.print_table(
+        f"{one.title}: the filters drawn, row by row ({one.path})",
+        ("filter", "channel", "row", "column", "nonzeros", "radius px", "by chance", "ratio", "p"),
+        [
+            (
+                *(str(row[key]) for key in ("filter", "channel", "row", "column", "num_nonzeros")),
+                *(f"{row[key]:.2f}" for key in ("radius", "chance_radius", "ratio", "p_value")),
+            )
+            for row in drawn
+        ],
+        num_text_columns=0,
+    )
+
+
+def print_summaries(measured: list[MeasuredFilters]) -> None:
+    """Print a table with a row a checkpoint."""
+    rows = []
+    for one in measured:
+        summary, sample = one.summary, one.sample
+        low, high = summary.ratio_interval
+        rows.append(
+            (
+                str(one.path),
+                one.title,
+                f"{sample.num_filters:,}",
+                f"{sample.num_eligible:,}",
+                f"{summary.num_filters:,}",
+                f"{summary.radius:.2f}",
+                f"{summary.chance_radius:.2f}",
+                f"{summary.ratio:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                f"{100 * summary.local_share:.0f} %",
+            )
+        )
+    nonzeros = f">= {measured[0].sample.min_nonzeros} nonzeros"
+    console.print_table(
+        "First-layer filters: half-mass radius and what pixels shuffled at random would have "
+        "(medians; of random supports 5 % count as local)",
+        (
+            "checkpoint", "network", "filters", nonzeros, "measured", "radius px", "by chance",
+            "ratio", "95 % interval", "local at 5 %",
+        ),
+        rows,
+        num_text_columns=2,
+    )  # fmt: skip
+
+
+def describe_shortage(one: MeasuredFilters) -> str:
+    """Why fewer filters are drawn than were asked for."""
+    total, least = one.sample.num_filters, one.sample.min_nonzeros
+    if one.sample.num_eligible == total:
+        return f"{one.path} has only {total} filters; all are drawn."
+    return (
+        f"Only {one.num_drawn} of the {total:,} filters of {one.path} have {least} nonzeros or "
+        "more; all of them are drawn."
+    )

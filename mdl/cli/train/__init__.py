@@ -1,0 +1,1 @@
+"""`mdl train`: the plan, the run, the tables."""

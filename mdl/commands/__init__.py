@@ -1,1 +1,0 @@
-"""One small module a command; each imports what is heavy inside its function."""

@@ -1,0 +1,197 @@
+"""What is measured of a finished run: errors, weights, description, locality of its filters."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from analysis.describe.bound_report import report_bound
+from analysis.filters.filters import (
+    MIN_NONZEROS,
+    FilterSample,
+    count_filter_nonzeros,
+    sample_filters,
+)
+from analysis.filters.locality import measure_locality, summarize_locality
+from analysis.quantize.formats import find_format
+from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_result import (
+    Count,
+    Description,
+    EpochPoint,
+    FilterLocality,
+    RunResult,
+    pack_answers,
+)
+from training.checkpoint.checkpoint import Checkpoint
+from training.data.loading import Dataset, pixel_permutation, split_validation
+from training.errors import CheckpointError
+from training.networks.models import network_from_state
+from training.run.evaluate import EvaluationData, right_answers
+from training.spec.config import TrainConfig
+
+MAX_DESCRIBED_WEIGHTS = 40_000_000
+"""Larger networks are not described, which takes time and memory in proportion to their weights.
+
+`mdl bound` does it on request.
+"""
+DESCRIPTION_BITS = 16
+NUM_KEPT_FILTERS = 24
+"""Filters kept for drawing. Locality is measured of up to `filters.MAX_FILTERS`."""
+
+Filters = NDArray[np.float16]
+
+
+def measure_run(
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    *,
+    config: TrainConfig,
+    epochs: Iterable[Mapping[str, Any]],
+    versions: Mapping[str, Any],
+    device: torch.device,
+) -> tuple[RunResult, Filters | None]:
+    """Measure a finished run.
+
+    The errors are those that the training loop counted of the final network; the test images are
+    counted again, one by one. The description is that of `analysis.describe.bound_report` at 16
+    bits a number, where the network has at most `MAX_DESCRIBED_WEIGHTS` and held out no images:
+    trials of a sweep are compared by accuracy alone, and describing one can take longer than
+    training it.
+
+    Args:
+        checkpoint: The final one.
+        dataset: The images, whole, as training loaded them.
+        config: What was asked for; its key is the result's.
+        epochs: The lines of metrics.jsonl.
+        versions: What trained it.
+        device: Where the errors of the described network are counted.
+
+    Returns:
+        The result, and a sample of the first layer's filters of the s- networks, (n, channels, s,
+        s) with n <= `NUM_KEPT_FILTERS`; None where no filter has `MIN_NONZEROS`.
+
+    Raises:
+        CheckpointError: The run is not finished, or an older version wrote it.
+    """
+    metrics = checkpoint.metrics
+    if checkpoint.training is not None or "train_errors" not in metrics:
+        raise CheckpointError("the run is not finished; go on with mdl train --resume")
+    spec = checkpoint.network
+    sample = _sample(checkpoint) if _filters_have_place(spec.name) else None
+    described = not config.data.validation and spec.num_weights <= MAX_DESCRIBED_WEIGHTS
+    try:
+        data = _evaluation_data(checkpoint, dataset)
+        right = _right_tests(checkpoint, data, device)
+        result = RunResult(
+            key=run_key(config),
+            config=config,
+            data_name=dataset.name,
+            fingerprint=dataset.fingerprint,
+            num_weights={layer.name: layer.num_weights for layer in spec.layers},
+            num_nonzeros=_count_nonzeros(checkpoint),
+            train=Count(num_errors=metrics["train_errors"], num_samples=metrics["num_samples"]),
+            validation=_optional_count(metrics["validation_errors"], metrics["num_validation"]),
+            test=Count(num_errors=int((~right).sum()), num_samples=len(right)),
+            test_answers=pack_answers(right),
+            history=tuple(map(_epoch_point, epochs)),
+            seconds=metrics["seconds"],
+            description=_describe(checkpoint, data, device) if described else None,
+            locality=None if sample is None else _measure_locality(sample),
+            versions=dict(versions),
+        )
+    except KeyError as error:
+        raise CheckpointError(f"the run does not say {error}; train it with this version") from None
+    keep = sample is not None and spec.family == "s"
+    kept = sample.images[:NUM_KEPT_FILTERS].astype(np.float16) if sample and keep else None
+    return result, kept
+
+
+def _filters_have_place(network: str) -> bool:
+    """Whether units of the first layer look at the whole image, or once at a place of it."""
+    return network.startswith("s-") or network.endswith("-fc")
+
+
+def _sample(checkpoint: Checkpoint) -> FilterSample | None:
+    layer = checkpoint.network.layers[0]
+    nonzeros = count_filter_nonzeros(layer, checkpoint.state[f"{layer.name}.weight"])
+    return sample_filters(checkpoint) if nonzeros.max() >= MIN_NONZEROS else None
+
+
+def _measure_locality(sample: FilterSample) -> FilterLocality:
+    found = summarize_locality(measure_locality(sample.images))
+    return FilterLocality(
+        num_filters=found.num_filters,
+        radius=found.radius,
+        chance_radius=found.chance_radius,
+        ratio=found.ratio,
+        ratio_interval=found.ratio_interval,
+        local_share=found.local_share,
+    )
+
+
+def _evaluation_data(checkpoint: Checkpoint, dataset: Dataset) -> EvaluationData:
+    record, normalization = checkpoint.data, checkpoint.normalization
+    if record is None or normalization is None:
+        raise CheckpointError("the checkpoint does not say what its images were put through")
+    train, validation = split_validation(
+        dataset.train, record.config["validation"], seed=record.config["seed"]
+    )
+    seed = record.config["permute_pixels"]
+    return EvaluationData(
+        name=dataset.name,
+        train=train,
+        validation=validation,
+        test=dataset.test,
+        normalization=normalization,
+        permutation=None if seed is None else pixel_permutation(seed, dataset.image_size**2),
+    )
+
+
+def _right_tests(
+    checkpoint: Checkpoint, data: EvaluationData, device: torch.device
+) -> NDArray[np.bool_]:
+    network = network_from_state(checkpoint.network, checkpoint.state).to(device)
+    right = right_answers(
+        network, data.test, data.normalization, permutation=data.permutation, device=device
+    )
+    return right.cpu().numpy()
+
+
+def _describe(checkpoint: Checkpoint, data: EvaluationData, device: torch.device) -> Description:
+    report = report_bound(checkpoint, data, find_format(DESCRIPTION_BITS), device=device)
+    return Description(
+        bits_per_number=report.number_format.bits_per_weight,
+        num_bits=report.description_bits,
+        code=report.codeword.code,
+        lengths={name: length.bits for name, length in report.lengths.items()},
+        bound=report.bound.value,
+        delta=report.delta,
+    )
+
+
+def _count_nonzeros(checkpoint: Checkpoint) -> dict[str, int]:
+    """Counted again: those of a checkpoint that has not been to the disk are not filled in."""
+    return {
+        layer.name: int(torch.count_nonzero(checkpoint.state[f"{layer.name}.weight"]))
+        for layer in checkpoint.network.layers
+    }
+
+
+def _optional_count(num_errors: int, num_samples: int) -> Count | None:
+    return Count(num_errors=num_errors, num_samples=num_samples) if num_samples else None
+
+
+def _epoch_point(line: Mapping[str, Any]) -> EpochPoint:
+    return EpochPoint(
+        epoch=line["epoch"],
+        seconds=line["seconds"],
+        train_loss=line["train_loss"],
+        train_accuracy=line["train_accuracy"],
+        validation_accuracy=line["validation_accuracy"],
+        test_accuracy=line["test_accuracy"],
+        num_nonzeros=dict(line["num_nonzeros"]),
+        certified=dict(line["certified"]),
+    )

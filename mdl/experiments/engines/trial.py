@@ -1,0 +1,259 @@
+"""One trial: train a configuration, go on if it was begun, measure it, keep the result.
+
+`python -m mdl.experiments.engines.trial --store DIR --key KEY --config FILE` is what engines start.
+Its exit code is 0 when the result is in the store, 1 when the trial failed, 2 for wrong usage,
+`EXIT_BUSY` when another process works on the run, and 128 and the signal's number when it was asked
+to stop and has saved.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mdl.experiments.engines.measure import measure_run
+from mdl.experiments.store.failures import forget_failure
+from mdl.experiments.store.result_store import ResultStore
+from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_lock import RunBusyError, run_lock
+from mdl.experiments.store.run_result import RunResult
+from mdl.terminal.devices import choose_device
+from mdl.terminal.errors import error_line
+from mdl.terminal.options import Device
+from mdl.terminal.training_progress import TrainingProgress
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from training.data.loading import Dataset, load_dataset
+from training.errors import USER_ERRORS, CheckpointError, DataError
+from training.run.loop import train
+from training.run.progress import Progress, Stop
+from training.run.provenance import collect_versions
+from training.run.run_folder import RunFolder
+from training.run.save_schedule import SaveInterval
+from training.spec.config import TrainConfig
+from training.system.signals import StopRequest
+
+EXIT_BUSY = 75
+SAVE_EVERY = SaveInterval(count=30, unit="seconds")
+NUM_EVALUATIONS = 20
+"""About so many times a run counts its errors on held-out and test images while it trains."""
+
+
+def run_trial(
+    config: TrainConfig,
+    store: ResultStore,
+    *,
+    device: torch.device,
+    stop: Stop,
+    progress: Progress,
+) -> RunResult | None:
+    """Train, measure and keep one run, or as much of it as is not done yet.
+
+    Args:
+        config: What to train.
+        store: Where the run lies and its result goes.
+        device: Where to compute.
+        stop: Asked after every step.
+        progress: Told of every epoch.
+
+    Returns:
+        The result; None if it was asked to stop. Then all is saved, and the next call goes on.
+
+    Raises:
+        RunBusyError: Another process works on it.
+        StoreError: The result is there, but damaged.
+        CheckpointError: What is in the run's folder is damaged or another run.
+        DataError: The images cannot be had, or are not those it was begun with.
+        TrainingError: The loss is not finite.
+    """
+    with run_lock(store.lock_path(run_key(config))):
+        found = store.find(config)
+        if found is not None:
+            return found
+        dataset = load_dataset(config.data)
+        checkpoint = train_run(
+            config, dataset, store.run_folder(config), device=device, stop=stop, progress=progress
+        )
+        if checkpoint.training is not None or stop.requested:
+            return None
+        return keep_run(config, dataset, checkpoint, store, device=device)
+
+
+def train_run(
+    config: TrainConfig,
+    dataset: Dataset,
+    folder: RunFolder,
+    *,
+    device: torch.device,
+    stop: Stop,
+    progress: Progress,
+) -> Checkpoint:
+    """Train a run to its end, from its checkpoint if it has one. Nothing is done to a finished one.
+
+    Args:
+        config: What to train.
+        dataset: Its images, whole.
+        folder: Of the run; it is made.
+        device: Where to compute.
+        stop: Asked after every step.
+        progress: Told of every epoch.
+
+    Returns:
+        The final checkpoint, or one with `training` if it was asked to stop.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged or another run's.
+        DataError: The images are not those it was begun with.
+        TrainingError: The loss is not finite.
+    """
+    begun = _begun_checkpoint(config, dataset, folder)
+    if begun is None:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.metrics.unlink(missing_ok=True)
+        folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
+    elif begun.training is None:
+        return begun
+    checkpoint = train(
+        config=config if begun is None else TrainConfig.from_dict(begun.config),
+        dataset=dataset,
+        folder=folder,
+        device=device,
+        progress=progress,
+        stop=stop,
+        resume_from=begun,
+        save_every=SAVE_EVERY,
+        evaluate_every=max(1, config.epochs // NUM_EVALUATIONS),
+        sparsity="typical",
+    ).checkpoint
+    # Read again where it is finished: sparse layers are dense tensors there, as others need them.
+    return load_checkpoint(folder.path) if checkpoint.training is None else checkpoint
+
+
+def keep_run(
+    config: TrainConfig,
+    dataset: Dataset,
+    checkpoint: Checkpoint,
+    store: ResultStore,
+    *,
+    device: torch.device,
+) -> RunResult:
+    """Measure a finished run of the store and put its result there.
+
+    Raises:
+        CheckpointError: The run is not finished.
+    """
+    result, filters = measure_run(
+        checkpoint,
+        dataset,
+        config=config,
+        epochs=store.run_folder(config).read_metrics(),
+        versions=checkpoint.versions | _where(device),
+        device=device,
+    )
+    store.put(result, filters)
+    forget_failure(config, store)
+    return result
+
+
+def _where(device: torch.device) -> dict[str, Any]:
+    return {"device": device.type, "num_threads": torch.get_num_threads()}
+
+
+def _begun_checkpoint(
+    config: TrainConfig, dataset: Dataset, folder: RunFolder
+) -> Checkpoint | None:
+    if not folder.checkpoint.exists():
+        return None
+    checkpoint = load_checkpoint(folder.checkpoint)
+    if run_key(TrainConfig.from_dict(checkpoint.config)) != run_key(config):
+        raise CheckpointError(
+            f"{folder.path} holds a run of another configuration; delete the folder"
+        )
+    if checkpoint.data is None or checkpoint.data.fingerprint != dataset.fingerprint:
+        raise DataError(
+            f"{config.data.source}: these are not the images that the run in {folder.path} was "
+            "begun with; give the original data set, or delete the folder"
+        )
+    return checkpoint
+
+
+def main() -> None:
+    """The process of one trial."""
+    options = _parse()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    try:
+        config = _read_config(options.config)
+        if run_key(config) != options.key:
+            _fail(f"--key {options.key}: {options.config} has key {run_key(config)}", code=2)
+        sys.exit(_carry_out(config, ResultStore(options.store), options))
+    except RunBusyError as error:
+        _fail(str(error), code=EXIT_BUSY)
+    except USER_ERRORS as error:
+        _fail(error_line(error), code=1)
+
+
+def _carry_out(config: TrainConfig, store: ResultStore, options: argparse.Namespace) -> int:
+    """As `run_trial`, but a signal while measuring ends it at once: nothing is lost by that."""
+    device = choose_device(Device(options.device))
+    with run_lock(store.lock_path(options.key)):
+        if store.find(config) is not None:
+            return 0
+        with StopRequest() as stop, TrainingProgress(num_epochs=config.epochs) as progress:
+            if options.tied:
+                _stop_with_parent(stop)
+            dataset = load_dataset(config.data)
+            checkpoint = train_run(
+                config, dataset, store.run_folder(config), device=device, stop=stop,
+                progress=progress,
+            )  # fmt: skip
+        if stop.signal_number is not None:
+            return 128 + stop.signal_number
+        keep_run(config, dataset, checkpoint, store, device=device)
+    return 0
+
+
+def _stop_with_parent(stop: StopRequest) -> None:
+    """Ask this process to stop when its standard input closes, as it does if the parent is gone."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        if stop.signal_number is None:  # A second signal would end it without saving.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _read_config(path: Path) -> TrainConfig:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict) or "config" not in values:
+        raise ValueError(f"--config {path}: not a configuration; give the config.json of a run")
+    return TrainConfig.from_dict(values["config"])
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m mdl.experiments.engines.trial", description=__doc__
+    )
+    parser.add_argument("--store", type=Path, required=True, help="the folder of results")
+    parser.add_argument("--key", required=True, help="key of the configuration")
+    parser.add_argument("--config", type=Path, required=True, help="a config.json")
+    parser.add_argument("--device", choices=[*Device], default="auto", help="where to compute")
+    parser.add_argument("--threads", type=int, help="threads to compute with")
+    parser.add_argument("--tied", action="store_true", help="stop when standard input closes")
+    return parser.parse_args()
+
+
+def _fail(message: str, *, code: int) -> None:
+    sys.stderr.write(message + "\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

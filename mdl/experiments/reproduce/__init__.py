@@ -1,0 +1,1 @@
+"""Scales, stages and tables that all artefacts of the paper share."""

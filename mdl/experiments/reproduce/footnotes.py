@@ -1,0 +1,88 @@
+"""What must be said below a table or figure: data, reductions, seeds, and what is missing."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from mdl.experiments.engines.trial_progress import describe_trial
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scales import SIZED, reductions
+from mdl.experiments.store.run_result import RunResult
+from mdl.terminal.wording import epochs_text
+from training.spec.config import TrainConfig
+
+_NAMED = 4
+
+
+def data_name(scale: Scale, results: Sequence[RunResult]) -> str:
+    """Name of the data set: as the results have it, else the last part of its source."""
+    return results[0].data_name if results else PurePath(scale.data.source).name
+
+
+def settings_text(config: TrainConfig) -> str:
+    """The method with its settings.
+
+    >>> settings_text(TrainConfig(network="s-fc", base_channels=2, l1_conv=1e-4, l1_fc=2e-5))
+    'β = 50, λ = 0.0001, 2e-05, η = 0.1'
+    """
+    rest = f", η = {config.lr:g}" + (f", dropout {config.dropout:g}" if config.dropout else "")
+    if config.method == "sgd":
+        return f"SGD {config.momentum:g}, {config.weight_decay:g}{rest}"
+    return f"β = {config.beta:g}, λ = {config.l1_conv:g}, {config.l1_fc:g}{rest}"
+
+
+def seed_note(*seeds: Sequence[int], is_whole: bool = True) -> str:
+    """How many seeds there are, and what ± means.
+
+    Args:
+        *seeds: Those asked for, a list for each kind of run.
+        is_whole: Whether all runs are there.
+
+    >>> seed_note((0, 1, 2), (0,))
+    'Means over 3 seeds, or 1; ± is half the t interval at 95 %; one seed has none.'
+    """
+    counts = [str(number) for number in dict.fromkeys(map(len, seeds))]
+    if counts == ["1"]:
+        return "One seed, so no interval."
+    of = f"{counts[0]} seeds" + "".join(f", or {each}" for each in counts[1:])
+    single = "; one seed has none" if "1" in counts or not is_whole else ""
+    means = "Means over" if is_whole else "Means over at most"
+    return f"{means} {of}; ± is half the t interval at 95 %{single}."
+
+
+def missing_note(runs: RunPlan) -> str:
+    """Which runs have no result yet; "" where all have one."""
+    missing = runs.missing
+    if not missing:
+        return ""
+    named = "; ".join(map(describe_trial, missing[:_NAMED]))
+    rest = f"; and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    total = len(runs.configs)
+    return f"Missing: {len(missing)} of {total} runs known so far ({named}{rest})."
+
+
+def scale_note(scale: Scale, networks: Sequence[str] = SIZED) -> str:
+    """What the scale reduces, in one line.
+
+    Args:
+        scale: Which.
+        networks: Whose widths are named.
+    """
+    reduced = reductions(scale, networks)
+    if not reduced:
+        return f"Scale: {scale.name}; sizes as in the paper. Arithmetic: {scale.precision}."
+    return f"Scale: {scale.name}, reduced. {' '.join(reduced)} Arithmetic: {scale.precision}."
+
+
+def tuned_note(scale: Scale, quantity: str) -> str:
+    """Where every network's settings are chosen: that it was once for all values of a quantity."""
+    if not scale.tunes_all:
+        return ""
+    return f"Settings chosen once, after {epochs_text(scale.short_epochs)}, for every {quantity}."
+
+
+def figure_note(scale: Scale, runs: RunPlan, networks: Sequence[str] = SIZED) -> str:
+    """What stands below a figure: the reductions, and how many runs are missing."""
+    missing, total = len(runs.missing), len(runs.configs)
+    lacking = f" Missing: {missing} of {total} runs known so far." if missing else ""
+    return scale_note(scale, networks) + lacking

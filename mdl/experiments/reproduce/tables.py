@@ -1,0 +1,145 @@
+"""A table of results: what its cells hold, and how they read. No torch."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from mdl.experiments.store.seed_mean import SeedMean
+
+Kind = Literal[
+    "text", "as printed", "count", "millions", "percent", "bound", "points", "number", "bits"
+]
+Cell = str | int | float | SeedMean | None
+MISSING = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column.
+
+    Attributes:
+        key: Its name in CSV and JSON.
+        title: Its heading.
+        kind: How its cells read. "percent", "bound" and "points" hold fractions; "bound" is
+            rounded up, "points" carry a sign. "as printed" is text that stands with the numbers.
+    """
+
+    key: str
+    title: str
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with all that must be said with it.
+
+    Attributes:
+        name: Stem of its files.
+        title: What it shows.
+        columns: From left to right; those of text come first.
+        rows: Cells by column key; a key that is left out is missing.
+        notes: Sentences below it; empty ones are left out.
+        details: More for the JSON file, primitives only.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Cell], ...]
+    notes: Sequence[str] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(note for note in self.notes if note))
+
+    @property
+    def num_text_columns(self) -> int:
+        """Columns of text at the left; the rest are set as numbers."""
+        kinds = [column.kind for column in self.columns]
+        return next((index for index, kind in enumerate(kinds) if kind != "text"), len(kinds))
+
+    def texts(self) -> list[list[str]]:
+        """The cells as a reader sees them, row by row."""
+        return [
+            [cell_text(row.get(column.key), column.kind) for column in self.columns]
+            for row in self.rows
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Primitives only; means with their intervals in full."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "columns": [asdict(column) for column in self.columns],
+            "rows": [
+                {column.key: _plain(row.get(column.key)) for column in self.columns}
+                for row in self.rows
+            ],
+            "notes": list(self.notes),
+        } | self.details
+
+
+def cell_text(cell: Cell, kind: Kind) -> str:
+    """One cell for people.
+
+    >>> cell_text(SeedMean(mean=0.8519, half_width=0.0042, num_seeds=3), "percent")
+    '85.19 ± 0.42'
+    >>> cell_text(-0.0123, "points"), cell_text(256_240_800, "millions"), cell_text(None, "count")
+    ('−1.23', '256.24', '–')
+    """
+    if cell is None:
+        return MISSING
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, SeedMean):
+        text = cell_text(cell.mean, kind)
+        if not cell.half_width:  # one seed, or an exact number that is the same for all
+            return text
+        return f"{text} ± {cell_text(cell.half_width, 'percent' if kind == 'points' else kind)}"
+    return _number_text(cell, kind)
+
+
+def _number_text(value: float, kind: Kind) -> str:
+    if kind == "percent":
+        return f"{100 * value:.2f}"
+    if kind == "bound":
+        return f"{math.ceil(round(1e4 * value, 6)) / 100:.2f}"
+    if kind == "points":
+        return f"{100 * value:+.2f}".replace("-", "−")
+    if kind == "millions":
+        return f"{value / 1e6:.2f}" if value >= 1e5 else f"{value / 1e6:.4f}"
+    if kind in ("count", "bits"):
+        return f"{value:,.0f}"
+    return f"{value:.2f}"
+
+
+def difference(ours: SeedMean | None, paper_percent: float | None) -> Cell:
+    """Our mean minus the paper's number, a fraction, with our interval; None without either.
+
+    >>> cell_text(difference(SeedMean(mean=0.6, half_width=None, num_seeds=1), 78.63), "points")
+    '−18.63'
+    """
+    if ours is None or paper_percent is None:
+        return None
+    return SeedMean(
+        mean=ours.mean - round(paper_percent / 100, 6),
+        half_width=ours.half_width,
+        num_seeds=ours.num_seeds,
+    )
+
+
+def fraction(paper_percent: float | None) -> float | None:
+    """A printed percent as a fraction."""
+    return None if paper_percent is None else round(paper_percent / 100, 6)
+
+
+def filled(columns: Sequence[Column], rows: Sequence[dict[str, Cell]]) -> tuple[Column, ...]:
+    """The columns in which some row has a cell: what a data set of no paper leaves out."""
+    return tuple(
+        column for column in columns if any(row.get(column.key) is not None for row in rows)
+    )
+
+
+def _plain(cell: Cell) -> Any:
+    return asdict(cell) if isinstance(cell, SeedMean) else cell

@@ -1,0 +1,1 @@
+"""What a run gained from its sparse layers, beside the same run without."""

@@ -1,0 +1,182 @@
+"""What `mdl sparse` prints: time, memory, layers and a projection, or all of it as plain values."""
+
+from dataclasses import asdict
+from typing import Any
+
+from mdl.experiments.engines.trial_progress import duration
+from mdl.experiments.reproduce.tables import MISSING
+from mdl.experiments.sparse_gain.gain import Projection, SparseGain
+from mdl.terminal import console
+from mdl.terminal.wording import epochs_text
+
+ASSUMPTION = (
+    "A projection, not a measurement: every epoch beyond these runs is taken to last as long as "
+    "one of their last tenth. The learning rate of a longer run falls more slowly, so its layers "
+    "would become sparse at another epoch, and its rows be certified at another rate."
+)
+
+
+def gain_to_dict(gain: SparseGain, projection: Projection) -> dict[str, Any]:
+    """Primitives only, for JSON."""
+    phases = {
+        "whole": gain.whole,
+        "before_handover": gain.before,
+        "after_handover": gain.after,
+        "last_tenth": gain.last,
+        "all_dense": gain.all_dense,
+    }
+    runs = {"dense": (gain.dense, gain.dense_memory), "sparse": (gain.sparse, gain.sparse_memory)}
+    return {
+        "runs": {
+            name: {
+                "run": str(record.path),
+                "test_errors": record.test.num_errors,
+                "num_test": record.test.num_samples,
+                "test_accuracy": record.test.accuracy,
+                "memory": asdict(memory),
+                "bytes_per_nonzero": gain.bytes_per_nonzero(record),
+                "versions": record.versions,
+            }
+            for name, (record, memory) in runs.items()
+        },
+        "config": gain.sparse.config.to_dict(),
+        "phases": {name: phase.to_dict() for name, phase in phases.items()},
+        "all_dense_share": gain.all_dense_share,
+        "all_dense_seconds_share": gain.all_dense_seconds_share,
+        "largest_ratio": gain.largest_ratio,
+        "weight_bytes_ratio": gain.dense_memory.weights_last / gain.sparse_memory.weights_last,
+        "sparse_layer_bytes_per_nonzero": gain.sparse_layer_bytes_per_nonzero,
+        "layers": [asdict(layer) for layer in gain.layers],
+        "projection": asdict(projection) | {"ratio": projection.ratio, "assumption": ASSUMPTION},
+    }
+
+
+def print_gain(gain: SparseGain, projection: Projection) -> None:
+    """Print every table, with a sentence on what the dense start costs."""
+    _print_times(gain)
+    _print_memory(gain)
+    _print_layers(gain)
+    output = console.stdout()
+    for line in (*_dense_lines(gain), *_projection_lines(projection)):
+        output.print(line, markup=False)
+
+
+def _print_times(gain: SparseGain) -> None:
+    phases = [("all epochs", gain.whole)]
+    if gain.handovers:
+        first = min(gain.handovers.values())
+        phases += [
+            (f"before the first sparse layer (epoch {first})", gain.before),
+            ("from then on", gain.after),
+        ]
+    phases.append((f"the last tenth ({epochs_text(gain.last.num_epochs)})", gain.last))
+    console.print_table(
+        "Training time, seconds",
+        ("", "epochs", "dense", "sparse", "dense / sparse"),
+        [
+            (
+                name,
+                str(phase.num_epochs),
+                *(f"{each:,.1f}" for each in (phase.dense_seconds, phase.sparse_seconds)),
+                _times(phase.ratio),
+            )
+            for name, phase in phases
+        ],
+    )
+
+
+def _print_memory(gain: SparseGain) -> None:
+    dense, sparse = gain.dense_memory, gain.sparse_memory
+    rows = [
+        ("weights, after the first epoch", dense.weights_first, sparse.weights_first),
+        ("weights, after the last epoch", dense.weights_last, sparse.weights_last),
+        ("process, after the first epoch", dense.process_first, sparse.process_first),
+        ("process, after the last epoch", dense.process_last, sparse.process_last),
+        ("process, largest", dense.process_largest, sparse.process_largest),
+    ]
+    console.print_table(
+        "Memory, MB; weights with their copies and supports",
+        ("", "dense", "sparse", "dense / sparse"),
+        [
+            (
+                name,
+                *(MISSING if each is None else f"{each / 1e6:,.1f}" for each in (ours, theirs)),
+                _times(ours / theirs if ours and theirs else None),
+            )
+            for name, ours, theirs in rows
+        ],
+    )
+
+
+def _print_layers(gain: SparseGain) -> None:
+    console.print_table(
+        "Layers, and the mean share of their rows that is certified",
+        (
+            "layer", "weights", "nonzeros, dense run", "sparse run", "sparse from epoch",
+            "certified while dense", "while sparse",
+        ),
+        [
+            (
+                each.layer,
+                f"{each.num_weights:,}",
+                f"{each.dense_nonzeros:,}",
+                f"{each.sparse_nonzeros:,}",
+                MISSING if each.handover is None else str(each.handover),
+                *map(_percent, (each.certified_dense, each.certified_sparse)),
+            )
+            for each in gain.layers
+        ],
+    )  # fmt: skip
+    rows = []
+    for name, record in (("dense", gain.dense), ("sparse", gain.sparse)):
+        test = record.test
+        rows.append(
+            (
+                name,
+                f"{test.accuracy:.2%}",
+                f"{test.num_errors:,} of {test.num_samples:,}",
+                _number(gain.bytes_per_nonzero(record)),
+            )
+        )
+    console.print_table(
+        "At the end", ("run", "test accuracy", "test errors", "bytes a nonzero, all layers"), rows
+    )
+
+
+def _dense_lines(gain: SparseGain) -> list[str]:
+    each = gain.sparse_layer_bytes_per_nonzero
+    lines = [] if each is None else [f"Sparse layers alone: {each:.2f} bytes a nonzero."]
+    if not gain.handovers:
+        lines.append("No layer became sparse in this run.")
+    elif gain.largest_ratio is not None:
+        lines.append(
+            f"Every layer was dense in {_percent(gain.all_dense_share)} of the epochs, which took "
+            f"{_percent(gain.all_dense_seconds_share)} of the dense run's time; so no more than "
+            f"{_times(gain.largest_ratio)} can be gained in all, were sparse epochs for nothing."
+        )
+    lines.append("Certified while dense: at the first step of an epoch; while sparse: at all.")
+    return lines
+
+
+def _projection_lines(projection: Projection) -> list[str]:
+    return [
+        f"{projection.num_epochs:,} epochs: about {duration(projection.dense_seconds)} dense, "
+        f"{duration(projection.sparse_seconds)} sparse, {_times(projection.ratio)}. {ASSUMPTION}"
+    ]
+
+
+def _times(ratio: float | None) -> str:
+    """A ratio with its sign.
+
+    >>> _times(3.456), _times(None)
+    ('3.46x', '–')
+    """
+    return MISSING if ratio is None else f"{ratio:.2f}x"
+
+
+def _percent(share: float | None) -> str:
+    return MISSING if share is None else f"{share:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:,.2f}"

@@ -1,0 +1,174 @@
+"""A folder of finished runs: a small JSON a run, a sample of filters, and the runs themselves."""
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.codes.ledger import Entry
+from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_result import RunResult
+from training.run.run_folder import RunFolder
+from training.spec.config import TrainConfig
+from training.system.files import write_atomically, write_text_atomically
+
+Filters = NDArray[np.float16]
+
+_FILTERS = "filters"
+"""Name of the one array of a file of filters."""
+
+
+class StoreError(ValueError):
+    """A file of the store that cannot be used: names the file, the rule and the way out."""
+
+
+class ResultStore:
+    """Results by configuration: `results/`, `filters/`, `ledgers/`, `runs/`, `failed/` of a folder.
+
+    Every file is replaced whole, so several processes may read and write at once. What is written
+    twice under one key is the same run.
+
+    Args:
+        root: The folder; made when something is put into it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, config: TrainConfig) -> RunResult | None:
+        """The result of a run of this configuration; None if there is none yet.
+
+        Raises:
+            StoreError: The file is damaged or of another version.
+        """
+        path = self.result_path(run_key(config))
+        return self._read(path) if path.exists() else None
+
+    def put(self, result: RunResult, filters: Filters | None = None) -> None:
+        """Keep a result, and filters of its first layer, (n, channels, s, s), if it has any.
+
+        The filters go first: where there is a result, there is all of it.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        if filters is not None:
+            path = self.filters_path(result.key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, partial(_write_filters, filters.astype(np.float16)))
+        path = self.result_path(result.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(result.to_dict(), indent=1, sort_keys=True, allow_nan=False)
+        write_text_atomically(path, text + "\n")
+
+    def run_folder(self, config: TrainConfig) -> RunFolder:
+        """Where the run itself lies, or will lie: configuration, metrics and checkpoint."""
+        return RunFolder(self.root / "runs" / run_key(config))
+
+    def filters(self, config: TrainConfig) -> Filters | None:
+        """Filters of the first layer, (n, channels, s, s); None if none were kept.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        path = self.filters_path(run_key(config))
+        if not path.exists():
+            return None
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                found: Filters = arrays[_FILTERS].astype(np.float16)
+        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _broken(path, error) from error
+        if found.ndim != 4:
+            raise _broken(path, f"filters have 4 axes, not {found.ndim}")
+        return found
+
+    def ledger(self, config: TrainConfig) -> list[Entry] | None:
+        """Where the bits of a run's description go; None where that was not kept.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        path = self.ledger_path(run_key(config))
+        if not path.exists():
+            return None
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+                raise ValueError("not a list of JSON objects")
+            return [Entry.from_dict(each) for each in entries]
+        except (ValueError, RecursionError) as error:
+            raise _broken(path, error) from error
+
+    def put_ledger(self, config: TrainConfig, entries: Sequence[Entry]) -> None:
+        """Keep where the bits of a run's description go.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        path = self.ledger_path(run_key(config))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(path, json.dumps([each.to_dict() for each in entries]) + "\n")
+
+    def all(self) -> list[RunResult]:
+        """Every result, sorted by key.
+
+        Raises:
+            StoreError: A file is damaged or of another version.
+        """
+        folder = self.root / "results"
+        if not folder.is_dir():
+            return []
+        return [self._read(path) for path in sorted(folder.glob("[!.]*.json"))]
+
+    def result_path(self, key: str) -> Path:
+        """The file of a result."""
+        return self.root / "results" / f"{key}.json"
+
+    def filters_path(self, key: str) -> Path:
+        """The file of a run's filters."""
+        return self.root / "filters" / f"{key}.npz"
+
+    def ledger_path(self, key: str) -> Path:
+        """The file of a run's ledger of bits."""
+        return self.root / "ledgers" / f"{key}.json"
+
+    def failure_path(self, key: str) -> Path:
+        """The file that says why a trial failed."""
+        return self.root / "failed" / f"{key}.json"
+
+    def lock_path(self, key: str) -> Path:
+        """The file whose lock a process holds while it works on a run."""
+        return self.root / "runs" / f"{key}.lock"
+
+    def _read(self, path: Path) -> RunResult:
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError("not a JSON object")
+            result = RunResult.from_dict(values)
+        except (ValueError, RecursionError) as error:
+            raise _broken(path, error) from error
+        key = run_key(result.config)
+        if (result.key, path.stem) != (key, key):
+            raise _broken(path, f"its configuration has key {key}")
+        return result
+
+
+def _write_filters(filters: Filters, file: BinaryIO) -> None:
+    np.savez_compressed(file, filters=filters)
+
+
+def _broken(path: Path, why: object) -> StoreError:
+    reason = " ".join(str(why).split())
+    return StoreError(
+        f"{os.fspath(path)} is damaged or of another version ({reason}); delete it, and it is "
+        "made again: from its run where the store has that, else by training"
+    )

@@ -1,0 +1,211 @@
+"""What is kept of one finished run: a few kilobytes of JSON, enough for every table and figure."""
+
+import base64
+import binascii
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.spec.config import TrainConfig
+
+RESULT_VERSION = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """Errors on a set of images.
+
+    Attributes:
+        num_errors: From 0 to `num_samples`.
+        num_samples: Images, >= 1.
+    """
+
+    num_errors: int
+    num_samples: int
+
+    @property
+    def error(self) -> float:
+        """The fraction of errors."""
+        return self.num_errors / self.num_samples
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction that is right."""
+        return 1 - self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochPoint:
+    """A run at the end of one epoch.
+
+    Attributes:
+        epoch: From 1.
+        seconds: Training time so far.
+        train_loss: Mean over the epoch's steps, with augmentation.
+        train_accuracy: Likewise, a fraction.
+        validation_accuracy: A fraction; None where it was not measured.
+        test_accuracy: A fraction; None where it was not measured.
+        num_nonzeros: By layer.
+        certified: Share of rows certified by layer, as `training.run.progress.EpochMetrics` has it.
+    """
+
+    epoch: int
+    seconds: float
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    test_accuracy: float | None
+    num_nonzeros: dict[str, int]
+    certified: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """How short the network is, as `analysis.describe.bound_report` measures it.
+
+    Attributes:
+        bits_per_number: b of the number format.
+        num_bits: B of the shortest of our codes, as the decoder consumed them.
+        code: Its name.
+        lengths: Bits of each of the paper's descriptions, by name.
+        bound: The bound on the true error that B proves, a fraction.
+        delta: δ of the bound.
+    """
+
+    bits_per_number: int
+    num_bits: int
+    code: str
+    lengths: dict[str, float]
+    bound: float
+    delta: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterLocality:
+    """Locality of the first layer's filters, as `analysis.filters.locality.LocalitySummary` has it.
+
+    Radii in pixels; `ratio` is radius over chance, with its interval at 95 %.
+    """
+
+    num_filters: int
+    radius: float
+    chance_radius: float
+    ratio: float
+    ratio_interval: tuple[float, float]
+    local_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One finished run.
+
+    Attributes:
+        key: `mdl.experiments.store.run_key.run_key` of the configuration.
+        config: What was trained.
+        data_name: Name of the data set.
+        fingerprint: Of its images.
+        num_weights: By layer, without biases and BatchNorm.
+        num_nonzeros: By layer, of the final weights.
+        train: Errors of the final network on the training images, without augmentation.
+        validation: On the held-out images; None if there are none.
+        test: On the test images.
+        test_answers: Which test images are right, as `pack_answers` writes it: so that two runs
+            can be compared image by image.
+        history: By epoch.
+        seconds: Training time.
+        description: How short it is; None if not measured.
+        locality: Of the first layer; None where filters have no place.
+        versions: Of the project and the packages, and the machine.
+    """
+
+    key: str
+    config: TrainConfig
+    data_name: str
+    fingerprint: str
+    num_weights: dict[str, int]
+    num_nonzeros: dict[str, int]
+    train: Count
+    validation: Count | None
+    test: Count
+    test_answers: str
+    history: tuple[EpochPoint, ...]
+    seconds: float
+    description: Description | None
+    locality: FilterLocality | None
+    versions: dict[str, Any]
+
+    @property
+    def right_tests(self) -> NDArray[np.bool_]:
+        """Whether each test image is right, (number of test images,)."""
+        return unpack_answers(self.test_answers, self.test.num_samples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"version": RESULT_VERSION} | asdict(self) | {"config": self.config.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RunResult":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: Another version, a field that is missing or unknown, or a value out of its
+                range.
+        """
+        rest = dict(values)
+        version = rest.pop("version", None)
+        if version != RESULT_VERSION:
+            raise ValueError(f"version must be {RESULT_VERSION}, not {version!r}")
+        unknown = set(rest) ^ {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"not a result of a run: {', '.join(sorted(unknown))}")
+        try:
+            rest["config"] = TrainConfig.from_dict(rest["config"])
+            for name in ("train", "validation", "test"):
+                rest[name] = None if rest[name] is None else Count(**rest[name])
+            rest["history"] = tuple(EpochPoint(**point) for point in rest["history"])
+            if rest["description"] is not None:
+                rest["description"] = Description(**rest["description"])
+            if rest["locality"] is not None:
+                low, high = rest["locality"]["ratio_interval"]
+                rest["locality"] = FilterLocality(
+                    **rest["locality"] | {"ratio_interval": (low, high)}
+                )
+            result = cls(**rest)
+            num_wrong = int((~result.right_tests).sum())
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a result of a run: {error}") from error
+        if num_wrong != result.test.num_errors:
+            raise ValueError(
+                f"not a result of a run: test_answers has {num_wrong} errors, "
+                f"test.num_errors is {result.test.num_errors}"
+            )
+        return result
+
+
+def pack_answers(right: NDArray[np.bool_]) -> str:
+    """Right and wrong answers as text: a bit an image, the first highest, bytes in base64.
+
+    >>> pack_answers(np.array([True, False, False, False, False, False, False, True, True]))
+    'gYA='
+    """
+    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+
+
+def unpack_answers(text: str, number: int) -> NDArray[np.bool_]:
+    """The inverse of `pack_answers`.
+
+    Raises:
+        ValueError: The text does not hold just as many answers.
+
+    >>> unpack_answers("gYA=", 9).tolist().count(True)
+    3
+    """
+    try:
+        packed = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"test_answers: {error}") from None
+    if len(packed) != (number + 7) // 8:
+        raise ValueError(f"test_answers must hold {number} answers, not {8 * len(packed)}")
+    return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=number).astype(np.bool_)

@@ -1,0 +1,1 @@
+"""Grids of settings and the choice among them by validation."""

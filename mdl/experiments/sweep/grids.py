@@ -1,0 +1,136 @@
+"""The settings that a sweep tries: Appendix A's grid, and a small one for a laptop. No torch."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from training.spec.config import Method, TrainConfig
+
+DROPOUT = 0.5
+"""With dropout. Appendix A gives no probability; this is the usual one for hidden units."""
+_WITHOUT_CONVOLUTIONS = ("3-fc",)  # λ of the conv-like layers has nothing to act on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Values to try. Every pair is tried with every dropout.
+
+    Attributes:
+        name: What `--grid` takes.
+        about: One sentence for people.
+        recipe: Of `training.spec.recipes`: everything that the grid does not set.
+        source: The images, as `training.spec.config.DataConfig` names them, if none are asked for.
+        l1: Pairs (λ of the conv-like layers, λ of the fc layers), for β-lasso.
+        sgd: Pairs (momentum, weight decay), for SGD.
+        dropout: Probabilities of dropping an input of the last two fc layers.
+        validation: Training images held out where the configuration holds out none, >= 1.
+    """
+
+    name: str
+    about: str
+    recipe: str
+    source: str = "cifar10"
+    l1: tuple[tuple[float, float], ...]
+    sgd: tuple[tuple[float, float], ...]
+    dropout: tuple[float, ...]
+    validation: int
+
+
+_PAPER_L1 = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5)
+GRIDS = {
+    grid.name: grid
+    for grid in (
+        Grid(
+            name="paper",
+            about="Appendix A: 5x5 λ for β-lasso, 2 momenta x 5 weight decays for SGD, each with "
+            "and without dropout.",
+            recipe="paper-400",
+            l1=tuple(itertools.product(_PAPER_L1, _PAPER_L1)),
+            sgd=tuple(itertools.product((0.0, 0.9), (0.0, 1e-4, 2e-4, 5e-4, 1e-3))),
+            dropout=(0.0, DROPOUT),
+            validation=5000,
+        ),
+        Grid(
+            name="small",
+            about="For a laptop: 6 pairs of λ, larger than the paper's because there are fewer "
+            "steps, or 4 pairs of momentum and weight decay; no dropout.",
+            recipe="quick",
+            source="glyphs",
+            l1=tuple(itertools.product((5e-5, 1.5e-4, 3e-4), (2e-5, 1e-4))),
+            sgd=((0.9, 0.0), (0.9, 5e-4), (0.9, 1e-3), (0.0, 1e-3)),
+            dropout=(0.0,),
+            validation=2000,
+        ),
+    )
+}
+
+
+def grid(
+    network: str,
+    method: Method,
+    choice: Grid | str,
+    base: TrainConfig,
+    *,
+    learning_rates: Sequence[float] = (),
+    seeds: Sequence[int] = (),
+) -> list[TrainConfig]:
+    """The trials of a sweep, always in the same order: learning rate, pair, dropout, seed.
+
+    Args:
+        network: What to train.
+        method: By which method; decides which pairs are tried.
+        choice: A grid, or the name of one of `GRIDS`.
+        base: Everything else, β among it. Its λ, momentum, weight decay and dropout are replaced.
+            If it holds out no validation images, the grid's number is held out, but at most a
+            tenth of `num_train`.
+        learning_rates: Values of η; the base's own if none are given.
+        seeds: Every setting is trained once with each; the base's own if none are given.
+
+    Returns:
+        Configurations that all differ, each with validation images.
+
+    Raises:
+        ValueError: An unknown grid, or a value outside its range.
+
+    >>> base = TrainConfig(network="s-fc", base_channels=150)
+    >>> trials = grid("s-fc", "beta-lasso", "paper", base)
+    >>> len(trials), trials[1].l1_conv, trials[1].l1_fc, trials[1].dropout
+    (50, 1e-06, 1e-06, 0.5)
+    >>> len(grid("s-fc", "sgd", "paper", base))
+    20
+    """
+    chosen = find_grid(choice) if isinstance(choice, str) else choice
+    names = ("l1_conv", "l1_fc") if method == "beta-lasso" else ("momentum", "weight_decay")
+    pairs = chosen.l1 if method == "beta-lasso" else chosen.sgd
+    if method == "beta-lasso" and network in _WITHOUT_CONVOLUTIONS:
+        pairs = tuple(dict.fromkeys((0.0, l1_fc) for _, l1_fc in pairs))
+    data = replace(base.data, validation=base.data.validation or _held_out(chosen, base))
+    untuned = replace(
+        base, network=network, method=method, data=data,
+        l1_conv=0.0, l1_fc=0.0, momentum=0.0, weight_decay=0.0,
+    )  # fmt: skip
+    rates, all_seeds = tuple(learning_rates) or (base.lr,), tuple(seeds) or (base.seed,)
+    return [
+        replace(untuned, **dict(zip(names, pair, strict=True)), lr=lr, dropout=dropout, seed=seed)
+        for lr, pair, dropout, seed in itertools.product(
+            dict.fromkeys(rates), pairs, chosen.dropout, dict.fromkeys(all_seeds)
+        )
+    ]
+
+
+def find_grid(name: str) -> Grid:
+    """The grid of a name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in GRIDS:
+        raise ValueError(f"grid must be one of {', '.join(GRIDS)}, not {name!r}")
+    return GRIDS[name]
+
+
+def _held_out(chosen: Grid, base: TrainConfig) -> int:
+    num_train = base.data.num_train
+    return (
+        chosen.validation if num_train is None else max(1, min(chosen.validation, num_train // 10))
+    )

@@ -1,0 +1,239 @@
+"""What a sweep has come to: every trial, the choice by validation, and what is left to do."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mdl.experiments.store.result_store import ResultStore
+from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.sweep.selection import (
+    Candidate,
+    rank_by_validation,
+    retrain_config,
+    validation_of,
+)
+from mdl.terminal import console
+from training.spec.config import TrainConfig
+
+Then = Literal["report", "retrain"]
+_SETTINGS = {
+    "beta-lasso": ("beta", "l1_conv", "l1_fc"),
+    "sgd": ("momentum", "weight_decay"),
+}
+_COMMON = ("lr", "dropout")
+_LABELS = {
+    "beta": "β", "l1_conv": "λ conv", "l1_fc": "λ fc", "momentum": "momentum",
+    "weight_decay": "weight decay", "lr": "lr", "dropout": "dropout", "seed": "seed",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepReport:
+    """A sweep as its store has it now.
+
+    Attributes:
+        trials: All trials, in order.
+        results: Key to result, of those that are finished.
+        failures: Key to message, of those that failed and are not finished.
+        ranked: Settings with a finished run, best first by validation.
+        finals: The chosen settings on all training images, a seed each; empty until every trial is
+            finished, or where nothing is retrained.
+        final_results: Those of them that are finished.
+    """
+
+    trials: tuple[TrainConfig, ...]
+    results: dict[str, RunResult]
+    failures: dict[str, str]
+    ranked: tuple[Candidate, ...]
+    finals: tuple[TrainConfig, ...]
+    final_results: tuple[RunResult, ...]
+
+    @property
+    def num_missing(self) -> int:
+        """Trials that neither finished nor failed."""
+        return len(self.trials) - len(self.results) - len(self.failures)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every trial is finished, so that the choice stands."""
+        return len(self.results) == len(self.trials)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON. Test errors are there for what was chosen alone."""
+        return {
+            "trials": [self._trial(number, trial) for number, trial in enumerate(self.trials, 1)],
+            "num_finished": len(self.results),
+            "num_failed": len(self.failures),
+            "num_missing": self.num_missing,
+            "complete": self.is_complete,
+            "selected": None if not self.ranked else self._selected(self.ranked[0]),
+            "retrained": [
+                {"key": run.key, "seed": run.config.seed, "test_error": run.test.error}
+                for run in self.final_results
+            ],
+        }
+
+    def _trial(self, number: int, trial: TrainConfig) -> dict[str, Any]:
+        key = run_key(trial)
+        result = self.results.get(key)
+        return trial_row(number, trial) | {
+            "status": self.status(key),
+            "message": self.failures.get(key),
+            "validation_error": None if result is None else validation_of(result).error,
+            "num_nonzeros": None if result is None else sum(result.num_nonzeros.values()),
+            "seconds": None if result is None else result.seconds,
+        }
+
+    def _selected(self, best: Candidate) -> dict[str, Any]:
+        config = best.runs[0].config
+        return {
+            "settings": settings_of(config),
+            "keys": [run.key for run in best.runs],
+            "validation_error": float(best.validation_error),
+            "num_nonzeros": float(best.num_nonzeros),
+            "test_error": mean_test_error(best.runs) if self.is_complete else None,
+        }
+
+    def status(self, key: str) -> str:
+        """Whether it is "finished", "failed" or "missing"."""
+        if key in self.results:
+            return "finished"
+        return "failed" if key in self.failures else "missing"
+
+
+def read_sweep(trials: Sequence[TrainConfig], store: ResultStore, *, then: Then) -> SweepReport:
+    """Look up every trial of a sweep.
+
+    Raises:
+        StoreError: A result is damaged.
+        ValueError: Results of different images under one name.
+    """
+    results, failures = {}, {}
+    for trial in trials:
+        key, result = run_key(trial), store.find(trial)
+        if result is not None:
+            results[key] = result
+        elif (message := read_failure(store, key)) is not None:
+            failures[key] = message
+    ranked = tuple(rank_by_validation(results.values()))
+    finals: tuple[TrainConfig, ...] = ()
+    if then == "retrain" and len(results) == len(trials):
+        finals = tuple(retrain_config(run.config, seed=run.config.seed) for run in ranked[0].runs)
+    final_results = tuple(found for each in finals if (found := store.find(each)) is not None)
+    return SweepReport(
+        trials=tuple(trials), results=results, failures=failures, ranked=ranked, finals=finals,
+        final_results=final_results,
+    )  # fmt: skip
+
+
+def read_failure(store: ResultStore, key: str) -> str | None:
+    """Why a trial failed last, in one line; None if it did not."""
+    try:
+        values = json.loads(store.failure_path(key).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return str(values["message"])
+
+
+def settings_of(config: TrainConfig) -> dict[str, float]:
+    """What a sweep varies, apart from the seed."""
+    return {name: getattr(config, name) for name in (*_SETTINGS[config.method], *_COMMON)}
+
+
+def trial_row(number: int, trial: TrainConfig) -> dict[str, Any]:
+    """A trial with its number, key, settings and seed, for JSON."""
+    return {"number": number, "key": run_key(trial), "seed": trial.seed} | settings_of(trial)
+
+
+def mean_test_error(runs: Sequence[RunResult]) -> float:
+    """Mean error on the test images over the seeds, a fraction."""
+    return sum(run.test.num_errors for run in runs) / sum(run.test.num_samples for run in runs)
+
+
+def print_trials(trials: Sequence[TrainConfig]) -> None:
+    """The numbered list of trials."""
+    names = (*_SETTINGS[trials[0].method], *_COMMON, "seed")
+    console.print_table(
+        _title(trials),
+        ("trial", *(_LABELS[name] for name in names), "key"),
+        [
+            (str(number), *(f"{getattr(trial, name):g}" for name in names), run_key(trial))
+            for number, trial in enumerate(trials, start=1)
+        ],
+    )
+
+
+def print_sweep(report: SweepReport) -> None:
+    """Every trial, best first, then the choice and what it gives."""
+    names = (*_SETTINGS[report.trials[0].method], *_COMMON, "seed")
+    order = [run.key for candidate in report.ranked for run in candidate.runs]
+    place = {key: index for index, key in enumerate(order)}
+    numbered = [(number, run_key(t), t) for number, t in enumerate(report.trials, start=1)]
+    numbered.sort(key=lambda row: (place.get(row[1], len(place)), row[0]))
+    console.print_table(
+        f"{_title(report.trials)}, best first",
+        ("trial", *(_LABELS[name] for name in names), "validation", "nonzeros", "seconds"),
+        [
+            (str(number), *(f"{getattr(trial, name):g}" for name in names), *_cells(report, key))
+            for number, key, trial in numbered
+        ],
+    )
+    output = console.stdout()
+    for key, message in report.failures.items():
+        output.print(f"Failed: {key}: {message}", markup=False)
+    output.print(
+        f"{len(report.results)} of {len(report.trials)} trials finished, {len(report.failures)} "
+        f"failed, {report.num_missing} missing.",
+        markup=False,
+    )
+    if report.ranked:
+        _print_choice(report)
+
+
+def _print_choice(report: SweepReport) -> None:
+    output, best = console.stdout(), report.ranked[0]
+    settings = ", ".join(
+        f"{_LABELS[name]} {value:g}" for name, value in settings_of(best.runs[0].config).items()
+    )
+    word = "Chosen" if report.is_complete else "Best so far"
+    output.print(
+        f"{word} by validation accuracy ({1 - float(best.validation_error):.2%}): {settings}.",
+        markup=False,
+    )
+    if not report.is_complete:
+        return
+    held_out = validation_of(best.runs[0]).num_samples
+    output.print(
+        f"Test accuracy of the chosen, trained without the {held_out:,} held-out images: "
+        f"{_test_accuracies(best.runs)}.",
+        markup=False,
+    )
+    if report.final_results:
+        output.print(
+            "Test accuracy of the chosen, trained on all training images: "
+            f"{_test_accuracies(report.final_results)}.",
+            markup=False,
+        )
+
+
+def _test_accuracies(runs: Sequence[RunResult]) -> str:
+    mean = f"{1 - mean_test_error(runs):.2%}"
+    if len(runs) == 1:
+        return mean
+    return f"{mean}, mean of {', '.join(f'{run.test.accuracy:.2%}' for run in runs)}"
+
+
+def _cells(report: SweepReport, key: str) -> tuple[str, str, str]:
+    result = report.results.get(key)
+    if result is None:
+        return report.status(key), "", ""
+    nonzeros = sum(result.num_nonzeros.values())
+    return f"{validation_of(result).accuracy:.2%}", f"{nonzeros:,}", f"{result.seconds:,.0f}"
+
+
+def _title(trials: Sequence[TrainConfig]) -> str:
+    first = trials[0]
+    width = f"h={first.hidden_units}" if first.network == "3-fc" else f"α={first.base_channels}"
+    return f"{first.network} {width} by {first.method}, {first.epochs} epochs"

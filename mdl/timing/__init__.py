@@ -1,0 +1,1 @@
+"""Times in interleaved rounds and the floors that they are held against."""

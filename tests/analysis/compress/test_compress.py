@@ -1,0 +1,178 @@
+"""Compression from end to end on a few small images: what it reports is what the bits are."""
+
+import pytest
+import torch
+
+from analysis.bounds.bounds import binomial_tail
+from analysis.certify.errors import count_certified_errors
+from analysis.codes.checkpoint_message import message_network
+from analysis.codes.network_code import decode_network
+from analysis.compress.compress import (
+    CompressionInputs,
+    CompressionSettings,
+    CurvePoint,
+    Progress,
+    compress_from_scratch,
+    compress_state,
+)
+from analysis.compress.level_training import LevelEpoch, LevelTraining
+from analysis.compress.recipes import RECIPES, find_recipe
+from analysis.quantize.formats import find_format
+from training.data.loading import load_dataset, pixel_permutation
+from training.networks.models import build_network
+from training.spec.architectures import NetworkSpec
+from training.spec.config import DataConfig
+from training.spec.normalization import fixed_normalization
+
+FORMAT = find_format(8)
+PERMUTATION_SEED = 7
+
+
+class Recorder(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.points: list[CurvePoint] = []
+        self.epochs: list[int] = []
+        self.counted: tuple[int, int] = (0, 0)
+        self.trials: list[tuple[int, int]] = []
+
+    def on_point(self, point: CurvePoint) -> None:
+        self.points.append(point)
+
+    def on_epoch(self, metrics: LevelEpoch, num_epochs: int) -> None:
+        assert num_epochs >= metrics.epoch
+        self.epochs.append(metrics.epoch)
+
+    def on_trial(self, done: int, total: int) -> None:
+        self.trials.append((done, total))
+
+    def on_count(self, done: int, total: int) -> None:
+        self.counted = (done, total)
+
+
+@pytest.fixture(scope="module")
+def inputs() -> CompressionInputs:
+    images = load_dataset(DataConfig(image_size=8, num_train=200, num_test=10)).train
+    return CompressionInputs(images=images, normalization=fixed_normalization(3))
+
+
+def make_spec(name: str) -> NetworkSpec:
+    return NetworkSpec(name=name, image_size=8, num_classes=10, base_channels=1)
+
+
+def make_settings(**changes) -> CompressionSettings:
+    training = LevelTraining(epochs=3, batch_size=20, lr=0.05, seed=changes.pop("seed", 0))
+    return CompressionSettings(training=training, **{"levels": (1,), "num_trials": 15} | changes)
+
+
+def make_state(spec: NetworkSpec) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    state = {}
+    for name, tensor in build_network(spec, folded=True).state_dict().items():
+        values = torch.randn(tensor.shape, generator=generator) / 4
+        state[name] = values.abs() + 0.5 if name.endswith("scale") else values
+    return state
+
+
+def check_result(result, inputs: CompressionInputs, spec: NetworkSpec) -> None:
+    """Decode the bits by themselves, count by the stated evaluation, and bound anew."""
+    decoded = decode_network(result.codeword.data)
+    assert decoded.message.spec == spec
+    assert decoded.message.permutation_seed == inputs.permutation_seed
+    assert decoded.num_bits == result.codeword.num_bits <= 8 * len(result.codeword.data)
+    for tensor in decoded.message.state.values():
+        assert torch.equal(FORMAT.round(tensor), tensor)
+    errors = count_certified_errors(
+        message_network(decoded.message), inputs.images, inputs.normalization,
+        permutation=inputs.permutation,
+    )  # fmt: skip
+    bound = binomial_tail(errors.num_errors, len(inputs.images), decoded.num_bits, result.delta)
+    last = result.curve[-1]
+    assert (last.stage, last.description_bits, last.num_errors, last.bound) == (
+        "certified", decoded.num_bits, errors.num_errors, bound,
+    )  # fmt: skip
+    report = result.to_dict()
+    assert report["bound"] == result.bound == bound
+    assert report["num_samples"] == len(inputs.images)
+    assert sum(entry["bits"] for entry in report["ledger"]) == pytest.approx(decoded.num_bits)
+    assert all(
+        point.bound == binomial_tail(point.num_errors, 200, point.description_bits, result.delta)
+        for point in result.curve
+    )
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
+def test_from_scratch(inputs, name):
+    spec, recorder = make_spec(name), Recorder()
+    result = compress_from_scratch(spec, inputs, FORMAT, make_settings(), progress=recorder)
+    check_result(result, inputs, spec)
+    assert [point.stage for point in result.curve] == [
+        "start", "training", "training", "training", "refined", "certified",
+    ]  # fmt: skip
+    assert recorder.points == result.curve
+    assert recorder.epochs == [1, 2, 3]
+    assert recorder.counted == (200, 200)
+    assert recorder.trials
+    assert all(done <= total == 15 for done, total in recorder.trials)
+    assert result.starts == []
+    weights = result.codeword.message.state["conv1.weight"]
+    assert len(weights.abs().unique()) <= 2  # 0 and one size
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
+def test_from_a_network(inputs, name):
+    spec = make_spec(name)
+    settings = make_settings(levels=(1, 2), thresholds=(0.0, 1.0), num_trials=0, delta=0.01)
+    result = compress_state(spec, make_state(spec), inputs, FORMAT, settings)
+    check_result(result, inputs, spec)
+    assert result.delta == 0.01
+    assert [(each["max_level"], each["threshold"]) for each in result.starts] == [
+        (1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0),
+    ]  # fmt: skip
+    assert "refined" not in {point.stage for point in result.curve}
+
+
+def test_pixels_in_another_order(inputs):
+    permuted = CompressionInputs(
+        images=inputs.images, normalization=inputs.normalization,
+        permutation=pixel_permutation(PERMUTATION_SEED, 64), permutation_seed=PERMUTATION_SEED,
+    )  # fmt: skip
+    spec = make_spec("s-fc")
+    result = compress_state(spec, make_state(spec), permuted, FORMAT, make_settings(num_trials=0))
+    check_result(result, permuted, spec)
+
+
+@pytest.mark.slow
+def test_same_seed_same_bits(inputs):
+    spec = make_spec("tiny-conv")
+    one, again, other = (
+        compress_from_scratch(spec, inputs, FORMAT, make_settings(seed=seed, num_trials=5))
+        for seed in (0, 0, 1)
+    )
+    assert one.codeword.data == again.codeword.data
+    assert one.curve == again.curve
+    assert one.codeword.data != other.codeword.data
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_the_best_on_the_way(inputs):
+    """Nothing shown on the curve before beats what is certified, but for errors in float32."""
+    spec = make_spec("s-conv")
+    result = compress_from_scratch(spec, inputs, FORMAT, make_settings(num_trials=40))
+    best = min(point.bound for point in result.curve)
+    assert result.bound <= best + 2 / 200
+
+
+def test_large_networks_are_not_refined(inputs, monkeypatch):
+    monkeypatch.setattr("analysis.compress.compress._MAX_REFINED", 10)
+    result = compress_from_scratch(make_spec("s-conv"), inputs, FORMAT, make_settings())
+    assert "refined" not in {point.stage for point in result.curve}
+
+
+def test_recipes():
+    assert all(find_recipe(name).name == name for name in RECIPES)
+    with pytest.raises(ValueError, match="recipe must be one of mnist-tight, not 'cifar-tight'"):
+        find_recipe("cifar-tight")

@@ -1,0 +1,165 @@
+"""Training in levels: it learns, a price makes it shorter, and it says what it does."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from analysis.compress.level_network import LevelNetwork, new_level_network
+from analysis.compress.level_training import (
+    LevelEpoch,
+    LevelTraining,
+    evaluate_levels,
+    train_levels,
+)
+from training.augment.inputs import prepare_images
+from training.data.glyphs import draw_glyphs
+from training.data.image_set import ImageSet
+from training.data.loading import pixel_permutation
+from training.errors import TrainingError
+from training.spec.architectures import NetworkSpec
+from training.spec.config import Augmentation
+from training.spec.normalization import fixed_normalization
+
+FIXED = fixed_normalization(3)
+
+
+def to_e4m3fn(values: torch.Tensor) -> torch.Tensor:
+    return values.to(torch.float8_e4m3fn).float()
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    return ImageSet(*draw_glyphs(200, image_size=8))
+
+
+def new_network(name: str = "tiny-conv") -> LevelNetwork:
+    width = {"hidden_units": 8} if name == "3-fc" else {"base_channels": 2}
+    spec = NetworkSpec(name=name, image_size=8, num_classes=10, **width)
+    return new_level_network(spec, max_level=2, seed=0, round_scale=to_e4m3fn)
+
+
+def free(_error: float, _loss: float, _bits: float) -> float:
+    return 0.0
+
+
+def measure(network: LevelNetwork, images: ImageSet, **options: torch.Tensor) -> float:
+    logits = evaluate_levels(network, images, FIXED, **options)
+    return float(F.cross_entropy(logits, images.labels))
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("name", ["tiny-conv", "s-fc", "s-local", "s-conv", "3-fc"])
+def test_loss_falls_and_numbers_stay_those_of_the_format(name: str, images: ImageSet) -> None:
+    network = new_network(name)
+    before = measure(network, images)
+    history = train_levels(
+        network, images, FIXED, LevelTraining(epochs=12, batch_size=25, lr=0.1), price=free
+    )
+    assert measure(network, images) < before - 0.1
+    assert history[-1].loss < history[0].loss
+    for key, tensor in network.folded_state().items():
+        assert torch.equal(to_e4m3fn(tensor), tensor), key
+    assert all(tensor.abs().max() <= 16 for tensor in network.levels().values())
+
+
+@pytest.mark.slow
+def test_a_price_makes_the_network_shorter(images: ImageSet) -> None:
+    settings = LevelTraining(epochs=8, batch_size=50, lr=0.1)
+    bits = {}
+    for nats in (0.0, 1e-3, 1e-2):
+        history = train_levels(
+            new_network(), images, FIXED, settings, price=lambda *_seen, nats=nats: nats
+        )
+        bits[nats] = history[-1].bits
+    assert bits[0.0] > bits[1e-3] > bits[1e-2]
+    assert bits[1e-2] < 0.75 * bits[0.0]
+
+
+def test_epochs_are_told_and_the_price_is_asked_for_after_each(images: ImageSet) -> None:
+    asked: list[tuple[float, float, float]] = []
+    told: list[LevelEpoch] = []
+    network = new_network()
+
+    def price(error: float, loss: float, bits: float) -> float:
+        asked.append((error, loss, bits))
+        return 1e-5
+
+    history = train_levels(
+        network, images, FIXED, LevelTraining(epochs=3, batch_size=64), price=price,
+        on_epoch=told.append,
+    )  # fmt: skip
+    assert history == told
+    assert [each.epoch for each in history] == [1, 2, 3]
+    assert asked == [(each.error, each.loss, each.bits) for each in history]
+    assert all(each.error * 192 == pytest.approx(round(each.error * 192)) for each in history)
+    assert history[-1].bits == float(network.rate().detach())
+    assert [each.seconds for each in history] == sorted(each.seconds for each in history)
+
+
+def test_one_step_is_adams_on_the_straight_through_gradient(images: ImageSet) -> None:
+    """The first step of Adam moves each number with a gradient by the learning rate."""
+    network, same = new_network("s-conv"), new_network("s-conv")
+    inputs = prepare_images(images.images, FIXED)
+    F.cross_entropy(same(inputs), images.labels).backward()
+    train_levels(
+        network, images, FIXED, LevelTraining(epochs=1, batch_size=500, lr=0.02), price=free
+    )
+    for key, latent in network.latents.items():
+        gradient = same.latents[key].grad
+        expected = same.latents[key] - 0.02 * gradient / (gradient.abs() + 1e-8)
+        chosen = gradient.abs() > 1e-5
+        assert chosen.any()
+        torch.testing.assert_close(latent[chosen], expected[chosen], rtol=0, atol=1e-4)
+
+
+def test_the_seed_decides_everything(images: ImageSet) -> None:
+    settings = LevelTraining(
+        epochs=2, batch_size=50, augmentation=Augmentation(flip=True, crop=1, cutout=2)
+    )
+    networks = [new_network() for _ in range(3)]
+    for network, seed in zip(networks, (0, 0, 1), strict=True):
+        chosen = LevelTraining(
+            epochs=2, batch_size=50, seed=seed, augmentation=settings.augmentation
+        )
+        train_levels(network, images, FIXED, chosen, price=free)
+    first, second, third = (network.state_dict()["latents.fc/weight"] for network in networks)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+
+
+def test_evaluation_is_the_forward_pass_on_permuted_images(images: ImageSet) -> None:
+    network = new_network("s-fc")
+    permutation = pixel_permutation(3, 64)
+    found = evaluate_levels(network, images, FIXED, permutation=permutation)
+    expected = network(prepare_images(images.images, FIXED, permutation=permutation))
+    torch.testing.assert_close(found, expected)
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+    assert not torch.equal(found, evaluate_levels(network, images, FIXED))
+
+
+def test_a_loss_that_is_not_finite_stops_training(images: ImageSet) -> None:
+    network = new_network()
+    with torch.no_grad():
+        network.log_scales["fc"].fill_(math.inf)
+    with pytest.raises(TrainingError, match="not finite in epoch 1; lower the learning rate"):
+        train_levels(network, images, FIXED, LevelTraining(epochs=2), price=free)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"epochs": 0}, "epochs must be >= 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be >= 1, not 0"),
+        ({"lr": 0.0}, "lr must be > 0"),
+        ({"lr": math.inf}, "lr must be > 0"),
+        ({"lr": math.nan}, "lr must be > 0"),
+        ({"ramp": 1.1}, r"ramp must lie in \[0, 1\]"),
+        ({"ramp": math.nan}, r"ramp must lie in \[0, 1\]"),
+    ],
+)
+def test_settings_outside_their_range(values: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        LevelTraining(**({"epochs": 1} | values))

@@ -1,0 +1,112 @@
+"""Single changes: the score never rises, and what is reported is what the network does."""
+
+import pytest
+import torch
+
+from analysis.certify.errors import CertifiedErrors, count_certified_errors
+from analysis.codes.message import NetworkMessage
+from analysis.codes.network_code import encode_network
+from analysis.compress.bit_price import score
+from analysis.compress.level_network import LevelNetwork, new_level_network
+from analysis.compress.refine import refine
+from analysis.quantize.formats import find_format
+from training.data.loading import load_dataset
+from training.networks.models import build_network
+from training.spec.architectures import NetworkSpec
+from training.spec.config import DataConfig
+from training.spec.normalization import fixed_normalization
+
+DELTA = 0.05
+FORMAT = find_format(8)
+NORMALIZATION = fixed_normalization(3)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load_dataset(DataConfig(image_size=8, num_train=200, num_test=10)).train
+
+
+def make_network(name: str) -> LevelNetwork:
+    spec = NetworkSpec(name=name, image_size=8, num_classes=10, base_channels=1)
+    return new_level_network(spec, max_level=2, seed=3, round_scale=FORMAT.round)
+
+
+def count_bits(network: LevelNetwork) -> int:
+    message = NetworkMessage(
+        spec=network.spec, number_format=FORMAT, state=network.folded_state(),
+        normalization=NORMALIZATION, permutation_seed=None,
+    )  # fmt: skip
+    return encode_network(message, "context").num_bits
+
+
+def count_exactly(network: LevelNetwork, images) -> CertifiedErrors:
+    """By the folded network in exact arithmetic, not by the one in levels."""
+    folded = build_network(network.spec, folded=True).eval()
+    folded.load_state_dict(network.folded_state())
+    return count_certified_errors(folded, images, NORMALIZATION)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
+def test_score_falls_and_is_true(images, name):
+    network = make_network(name)
+    before = score(
+        count_exactly(network, images).num_errors, len(images), count_bits(network), DELTA
+    )
+    found = refine(
+        network, images, NORMALIZATION, count_bits=count_bits, num_trials=40, delta=DELTA
+    )
+    exact = count_exactly(network, images)
+    # Where two logits are equal, the rounding of float32 may tell them apart.
+    assert exact.num_errors - exact.num_ties <= found.num_errors <= exact.num_errors
+    assert found.bits == count_bits(network)
+    after = score(found.num_errors, len(images), found.bits, DELTA)
+    assert after < before
+    assert 0 < found.num_kept <= found.num_tried <= 40
+    for tensor_name, levels in network.levels().items():
+        assert torch.equal(levels, network.latents[tensor_name.replace(".", "/")])
+        assert levels.abs().max() <= network.max_level(tensor_name)
+
+
+@pytest.mark.slow
+def test_each_kept_change_lowers_the_score(images):
+    """More trials go on where fewer stopped, so the scores fall with their number."""
+    scores = []
+    for num_trials in (0, 1, 5, 20, 40):
+        network = make_network("s-conv")
+        found = refine(
+            network, images, NORMALIZATION, count_bits=count_bits, num_trials=num_trials,
+            delta=DELTA,
+        )  # fmt: skip
+        assert found.num_tried <= num_trials
+        scores.append(score(found.num_errors, len(images), found.bits, DELTA))
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_refused_changes_are_undone(images):
+    """A length that grows with every change leaves the network as it was."""
+    network = make_network("s-conv")
+    start = {name: levels.clone() for name, levels in network.levels().items()}
+    calls: list[int] = []
+
+    def count(_: LevelNetwork) -> int:
+        calls.append(0)
+        return 1_000 if len(calls) == 1 else 10_000_000
+
+    told: list[tuple[int, int]] = []
+    found = refine(
+        network, images, NORMALIZATION, count_bits=count, num_trials=30, delta=DELTA,
+        on_trial=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    assert found.num_kept == 0
+    assert found.bits == 1_000
+    assert told == [(done, 30) for done in range(1, 31)]
+    assert all(torch.equal(network.levels()[name], levels) for name, levels in start.items())
+
+
+def test_no_trials_only_round(images):
+    network = make_network("s-conv")
+    expected = network.levels()
+    found = refine(network, images, NORMALIZATION, count_bits=count_bits, num_trials=0, delta=DELTA)
+    assert (found.num_tried, found.num_kept) == (0, 0)
+    assert all(torch.equal(network.levels()[name], levels) for name, levels in expected.items())

@@ -1,0 +1,153 @@
+"""`mdl compress` as a process: its files, their certificate, and bad input."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from analysis.bounds.bounds import binomial_tail
+from analysis.codes.bit_file import load_codeword
+from training.checkpoint.checkpoint import load_checkpoint
+from training.data.glyphs import draw_glyphs
+
+QUICK = ("--epochs", "3", "--batch-size", "20", "--lr", "0.05", "--trials", "5", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def compressed(mdl, trained, tmp_path_factory):
+    """The folder of the compressed run, and what the command printed."""
+    out = tmp_path_factory.mktemp("compressed") / "out"
+    done = mdl("compress", str(trained), "-o", str(out), *QUICK, "--plot")
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_files_agree(compressed):
+    out, _ = compressed
+    assert {file.name for file in out.iterdir()} == {
+        "network.mdl", "checkpoint.pt", "compression.json", "compression.png",
+    }  # fmt: skip
+    report = json.loads((out / "compression.json").read_text())
+    codeword = load_codeword(out / "network.mdl")
+    assert report["description_bits"] == codeword.num_bits
+    assert report["num_samples"] == 280  # 300, of which 20 are held out
+    assert report["bound"] == binomial_tail(report["num_errors"], 280, codeword.num_bits, 0.05)
+    assert report["curve"][-1]["stage"] == "certified"
+    assert report["starts"]
+    assert {"code", "data", "delta", "ledger", "network", "num_test", "recipe", "seconds", "seed",
+            "test_errors", "training", "versions"} <= set(report)  # fmt: skip
+    checkpoint = load_checkpoint(out / "checkpoint.pt")
+    state = codeword.message.state
+    assert set(checkpoint.state) == set(state)
+    assert all(torch.equal(checkpoint.state[name], tensor) for name, tensor in state.items())
+
+
+def test_what_it_prints(compressed):
+    _, done = compressed
+    assert "s-fc on glyphs, m = 280" in done.stdout
+    assert "certified" in done.stdout
+    assert "Test errors: " in done.stdout
+    for word in ("start, epoch 0: B = ", "training left", "bound"):
+        assert word in done.stderr
+
+
+def test_the_suggested_commands_certify_and_verify_it(mdl, compressed):
+    out, done = compressed
+    lines = done.stdout.splitlines()
+    suggested = shlex.split(lines[lines.index("Next:") + 1])
+    assert suggested[:2] == ["mdl", "certify"]
+    folder = Path(suggested[-1])
+    done = mdl(*suggested[1:])
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "compression.json").read_text())
+    certificate = json.loads((folder / "certificate.json").read_text())
+    for name in ("bound", "num_errors", "num_samples", "description_bits", "delta"):
+        assert certificate[name] == report[name]
+    done = mdl("verify", str(folder), "--data", "glyphs", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ok"] is True
+    assert found["description_bits"] == report["description_bits"]
+
+
+@pytest.fixture(scope="module")
+def folder_of_images(tmp_path_factory) -> Path:
+    """8x8 glyphs as PNG files: 120 to train on and 20 to test."""
+    folder = tmp_path_factory.mktemp("images") / "glyphs8"
+    for split, count in (("train", 12), ("test", 2)):
+        pixels, labels = draw_glyphs(40 * count, image_size=8, seed=0, stream=split)
+        for label in range(10):
+            place = folder / split / str(label)
+            place.mkdir(parents=True)
+            for index, image in enumerate(pixels[labels == label][:count]):
+                Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{index}.png")
+    return folder
+
+
+def test_recipe(mdl, folder_of_images, tmp_path):
+    data, out = str(folder_of_images), tmp_path / "out"
+    done = mdl(
+        "compress", "--recipe", "mnist-tight", "--data", data, "-o", str(out), *QUICK, "--width",
+        "1", "--levels", "2", "--seed", "3", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["folder"] == str(out)
+    assert (report["recipe"], report["seed"]) == ("mnist-tight", 3)
+    assert report["network"]["name"] == "tiny-conv"
+    assert report["network"]["base_channels"] == 1
+    assert report["training"]["epochs"] == 3
+    assert report["starts"] == []
+    own = json.loads((out / "compression.json").read_text())
+    assert own == {name: value for name, value in report.items() if name != "folder"}
+    assert not (out / "compression.png").exists()
+    bits, cert = str(out / "network.mdl"), str(tmp_path / "cert")
+    assert mdl("certify", bits, "--data", data, "-o", cert).returncode == 0
+    done = mdl("verify", cert, "--data", data, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for name in ("bound", "num_errors", "num_samples", "description_bits"):
+        assert found[name] == report[name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give one of the two"),
+        (("RUN", "--recipe", "mnist-tight"), "give one of the two"),
+        (("--recipe", "mnist-loose", "--data", "glyphs"), "recipe must be one of mnist-tight"),
+        (("--recipe", "mnist-tight"), "a recipe needs the data set"),
+        (("--recipe", "mnist-tight", "--data", "./nowhere"), "nowhere"),
+        (("nowhere.pt",), "nowhere.pt: no such file"),
+        (("RUN", "--data", "./nowhere"), "nowhere"),
+        (("RUN", "--width", "2"), "only a recipe takes it"),
+        (("RUN", "--format", "e5m2"), "does not hold all levels"),
+        (("RUN", "--lr", "0"), "must be > 0"),
+        (("--recipe", "mnist-tight", "--data", "glyphs", "--levels", "1", "--levels", "2"),
+         "one number of levels"),
+    ],
+)  # fmt: skip
+def test_mistake_is_one_line_and_leaves_nothing(mdl, trained, tmp_path, arguments, said):
+    given = [each.replace("RUN", str(trained)) for each in arguments]
+    done = mdl("compress", *given, "-o", str(tmp_path / "out"))
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    if done.returncode == 1:
+        assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_that_holds_something_is_left_alone(mdl, trained, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    done = mdl("compress", str(trained), "-o", str(out), *QUICK)
+    assert done.returncode == 1
+    assert "is not empty" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [file.name for file in out.iterdir()] == ["mine.txt"]

@@ -1,0 +1,28 @@
+import json
+from pathlib import Path
+
+import pytest
+from scipy.stats import beta
+
+from training.checkpoint.checkpoint import load_checkpoint
+
+
+def test_errors_are_those_of_training_with_exact_intervals(mdl, trained: Path) -> None:
+    done = mdl("evaluate", str(trained), "--fresh", "1200", "--json")
+    assert done.returncode == 0, done.stderr
+    splits = json.loads(done.stdout)["splits"]
+    metrics = load_checkpoint(trained).metrics
+    for split in ("train", "validation", "test"):
+        assert splits[split]["num_errors"] == metrics[f"{split}_errors"]
+    assert splits["fresh"]["num_samples"] == 1200
+    row = splits["test"]
+    errors, total = row["num_errors"], row["num_samples"]
+    assert row["low"] == pytest.approx(beta.ppf(0.025, errors, total - errors + 1))
+    assert row["high"] == pytest.approx(beta.ppf(0.975, errors + 1, total - errors))
+
+
+def test_the_table_is_readable(mdl, trained: Path) -> None:
+    done = mdl("evaluate", str(trained))
+    assert done.returncode == 0
+    assert "95 % interval" in done.stdout
+    assert "mdl bound" in done.stdout

@@ -1,0 +1,183 @@
+"""`mdl reproduce`: from nothing to a table and a figure, and what it refuses."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from unittest import mock
+
+import pytest
+
+from mdl.experiments.reproduce.scales import SCALES
+from tests.mdl.calls import Command
+
+pytestmark = pytest.mark.usefixtures("trials_here", "tiny_scale")
+
+GLYPHS = ("--scale", "smoke", "--data", "glyphs", "--device", "cpu")
+FAST = ("--workers", "2", "--threads", "1")
+
+
+def words_of(stderr: str) -> str:
+    """What is in a box, on one line."""
+    return " ".join(stderr.translate(str.maketrans("│╭╮╰╯─", " " * 6)).split())
+
+
+@pytest.fixture(scope="module")
+def tiny_scale() -> Iterator[None]:
+    """The smoke scale, on images of a smaller side and fewer of them."""
+    smoke = SCALES["smoke"]
+    data = replace(smoke.data, image_size=12, num_train=512, num_test=128)
+    with mock.patch.dict(SCALES, smoke=replace(smoke, data=data)):
+        yield
+
+
+@pytest.fixture(scope="module")
+def reproduced(
+    mdl: Command, trials_here: None, tiny_scale: None, tmp_path_factory: pytest.TempPathFactory
+):
+    """Figure 3 at smoke size, trained here: two trials, then a run with the better settings."""
+    store = tmp_path_factory.mktemp("store")
+    done = mdl("reproduce", "figure3", *GLYPHS, *FAST, "--json", "--store", store)
+    assert done.returncode == 0, done.stderr
+    return store, json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.slow
+def test_a_figure_from_nothing(reproduced) -> None:
+    store, values, log = reproduced
+    assert values["failed"] == {} and values["scale"] == "smoke"
+    figure = values["artefacts"]["figure3"]
+    assert figure["num_missing"] == 0
+    folder = store / "smoke-glyphs"
+    assert (folder / "figure3.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "figure3.pdf").read_bytes().startswith(b"%PDF")
+    assert "smoke, reduced" in (folder / "figure3.md").read_text()
+    layers = figure["tables"][0]["rows"]
+    assert [row["layer"] for row in layers] == ["conv1", "fc1", "fc2"]
+    assert layers[0]["s_conv"] < layers[0]["s_local"] < layers[0]["s_fc"]
+    assert 0 < layers[0]["nonzeros"]["mean"] < layers[0]["s_fc"]
+    assert "[2/2]" in log and "[1/1]" in log and "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_the_second_time_nothing_is_trained(reproduced, mdl) -> None:
+    store, before, _ = reproduced
+    results = {path: path.stat().st_mtime_ns for path in (store / "results").iterdir()}
+    done = mdl("reproduce", "figure3", *GLYPHS, "--store", str(store), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == before
+    assert {path: path.stat().st_mtime_ns for path in (store / "results").iterdir()} == results
+
+
+@pytest.mark.slow
+def test_table_2_shares_the_runs_of_figure_3(reproduced, mdl) -> None:
+    store, _, _ = reproduced
+    done = mdl("reproduce", "table2", *GLYPHS, "--only-draw", "--store", str(store), "--json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)["artefacts"]["table2"]
+    assert values["num_missing"] == 6
+    rows = {row["training"]: row for row in values["tables"][0]["rows"] if row["network"] == "s-fc"}
+    there = [name for name, row in rows.items() if row["test"] is not None]
+    assert there == ["β-lasso (β = 50)"]
+    assert rows[there[0]]["test"]["num_seeds"] == 1
+
+
+def test_only_drawing_leaves_dashes(mdl, tmp_path) -> None:
+    out = tmp_path / "new" / "folder"
+    done = mdl(
+        "reproduce", "table1", "figure2", "claims", "--only-draw", "--store", str(tmp_path),
+        "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Missing: 42 of 42 runs" in done.stdout
+    assert "88.84" in done.stdout  # the paper's own figures are there all the same
+    assert (out / "table1.csv").exists() and not (out / "figure2.png").exists()
+    assert "--dry-run" in done.stdout.splitlines()[-1]
+
+
+def test_a_dry_run_trains_nothing(mdl, tmp_path) -> None:
+    done = mdl("reproduce", "all", "--dry-run", "--scale", "smoke", "--store", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for text in ("s-fc α=2", "TFLOP", "together", "mdl-view", "held out"):
+        assert text in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_dry_run_as_json(mdl, tmp_path) -> None:
+    done = mdl(
+        "reproduce", "table2", "--dry-run", "--scale", "paper", "--json", "--store", str(tmp_path)
+    )
+    values = json.loads(done.stdout)
+    assert values["scale"] == "paper"
+    assert max(run["num_weights"] for run in values["runs"]) == 256_240_800
+    assert values["total"]["num_missing"] == len(values["runs"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("table7",), 2, "NAME must be one of table1"),
+        (("table1", "--dry-run", "--only-draw"), 2, "choose one of --dry-run and --only-draw"),
+        (("table1", "--data", "a", "--data", "a"), 2, "--data names a data set twice"),
+        (("table1", "--scale", "large"), 2, "'--scale': 'large' is not one of"),
+        (("figure3", "--data", "./no-such-folder", "--scale", "smoke"), 1, "no-such-folder"),
+    ],
+)
+def test_mistakes_are_one_clear_line(mdl, arguments, code, words, tmp_path) -> None:
+    done = mdl("reproduce", *arguments, "--store", str(tmp_path))
+    assert done.returncode == code
+    assert words in words_of(done.stderr)
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("option", ["--store", "--out"])
+def test_a_file_is_no_folder(mdl, option, tmp_path) -> None:
+    (tmp_path / "file").write_text("kept")
+    done = mdl("reproduce", "table3", option, str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert words_of(done.stderr).endswith("file is not a folder")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_store_that_is_not_there_cannot_be_drawn(mdl, tmp_path) -> None:
+    done = mdl("reproduce", "table1", "--only-draw", "--store", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert "is not there; pass the folder of an earlier reproduction" in words_of(done.stderr)
+
+
+@pytest.mark.slow
+def test_a_data_set_without_any_result_is_said(mdl, reproduced) -> None:
+    store, _, _ = reproduced
+    done = mdl("reproduce", "table1", "--only-draw", "--data", "cifr10", "--store", str(store))
+    assert done.returncode == 0
+    assert done.stderr == f"note: {store} has no result on cifr10, only on glyphs\n"
+
+
+def test_a_dry_run_says_where_there_are_no_images(mdl, tmp_path) -> None:
+    done = mdl(
+        "reproduce", "table1", "--dry-run", "--data", "./none", "--store", str(tmp_path), "--json"
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("note: no data at './none'")
+    assert len(json.loads(done.stdout)["runs"]) == 42
+
+
+@pytest.mark.slow
+def test_what_to_run_next_keeps_the_options(mdl, reproduced) -> None:
+    store, _, _ = reproduced
+    done = mdl("reproduce", "figure3", *GLYPHS, "--store", str(store))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].strip() == (
+        f"mdl reproduce claims --scale smoke --data glyphs --store {store}"
+    )
+
+
+@pytest.mark.slow
+def test_a_broken_result_is_named(mdl, reproduced, tmp_path) -> None:
+    store, _, _ = reproduced
+    name = next((store / "results").iterdir()).name
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / name).write_text("{")
+    done = mdl("reproduce", "table2", *GLYPHS, "--only-draw", "--store", str(tmp_path))
+    assert done.returncode == 1
+    assert name in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,273 @@
+"""Every table and figure on made-up results: all there, some missing, none there."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from mdl.experiments.artefacts.catalogue import ARTEFACTS
+from mdl.experiments.artefacts.names import NAMES, chosen_names
+from mdl.experiments.reproduce.artefact import NothingFound, Store
+from mdl.experiments.reproduce.scales import SCALES, scale_on
+from mdl.experiments.store.results import Results
+from mdl.experiments.store.run_key import run_key
+
+LAPTOP = SCALES["laptop"]
+WITHOUT_RUNS = ("table3", "table4", "figure1")
+DRAWN = sorted(set(ARTEFACTS) - {"ledger"})  # a ledger needs a checkpoint
+SLOW = ("figure1", "figure4", "figure5", "figure6", "figure7", "figure9")  # much as the others
+
+
+class Nothing(NothingFound):
+    """A store without results and filters."""
+
+    def filters(self, config):
+        return None
+
+
+def rows_of(table, key):
+    return {row[key]: row for row in table.rows}
+
+
+def test_the_catalogue_has_every_name() -> None:
+    assert tuple(ARTEFACTS) == NAMES
+    assert all(name == artefact.name and artefact.about for name, artefact in ARTEFACTS.items())
+    assert chosen_names(["all", "table1"]) == list(NAMES)
+    with pytest.raises(ValueError, match=r"NAME must be one of table1, .* not 'table7'"):
+        chosen_names(["table7"])
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in DRAWN],
+)
+def test_with_all_results_everything_is_drawn(name, made_up_store, tmp_path) -> None:
+    store = made_up_store()
+    found = Results(store)
+    drawing = ARTEFACTS[name].draw(LAPTOP, found, store, tmp_path)
+    assert drawing.files
+    assert all(path.stat().st_size > 100 for path in drawing.files)
+    assert {path.name.partition(".")[0] for path in drawing.files} <= {name, f"{name}-numbers"}
+    suffixes = {path.suffix for path in drawing.files}
+    assert suffixes & {".md", ".png"}
+    if ".png" in suffixes:
+        assert ".pdf" in suffixes
+    for table in drawing.tables:
+        written = json.loads((tmp_path / f"{table.name}.json").read_text())
+        assert len(written["rows"]) == len(table.rows)
+        lines = list(csv.reader((tmp_path / f"{table.name}.csv").read_text().splitlines()))
+        assert len(lines) == 1 + len(table.rows)
+        assert "Missing" not in (tmp_path / f"{table.name}.md").read_text()
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("name", sorted(ARTEFACTS))
+def test_without_results_tables_have_dashes_and_figures_wait(name, tmp_path) -> None:
+    store = Nothing()
+    drawing = ARTEFACTS[name].draw(LAPTOP, Results(store), store, tmp_path)
+    if name in WITHOUT_RUNS:
+        assert drawing.files
+        return
+    assert not [path for path in drawing.files if path.suffix in (".png", ".pdf")]
+    for table in drawing.tables[:1]:
+        text = (tmp_path / f"{table.name}.md").read_text()
+        assert "Missing:" in text or "not run" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(ARTEFACTS) - set(WITHOUT_RUNS)))
+def test_all_that_is_drawn_was_planned(name, made_up_store, tmp_path) -> None:
+    """Whatever a drawing asks the store for, training was told of."""
+    store = made_up_store()
+    planned = {run_key(each) for each in ARTEFACTS[name].plan(LAPTOP, Results(store))}
+    store.asked.clear()
+    ARTEFACTS[name].draw(LAPTOP, Results(store), store, tmp_path)
+    assert {run_key(each) for each in store.asked} == planned
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        *((name, "laptop") for name in ARTEFACTS),
+        pytest.param("table1", "paper", marks=pytest.mark.slow),
+        pytest.param("figure5", "paper", marks=pytest.mark.slow),
+    ],
+)
+def test_a_plan_in_stages_ends_near_its_preview(name, scale, made_up_store) -> None:
+    """A placeholder may be a run that is needed anyway; then the preview is a little shorter."""
+    artefact, chosen = ARTEFACTS[name], SCALES[scale]
+    done: set[str] = set()
+    store = made_up_store(lacks=lambda config: run_key(config) not in done)
+    for _ in range(3):
+        found = Results(store)
+        plan = artefact.plan(chosen, found)
+        if not found.missing(plan):
+            break
+        done |= {run_key(config) for config in plan}
+    else:
+        pytest.fail("more than 2 stages")
+    assert 0 <= len(plan) - len(artefact.preview(chosen)) <= len(chosen.long_seeds)
+    assert {run_key(config) for config in artefact.preview(chosen, found)} == done
+
+
+def test_table_1_stands_beside_the_paper(made_up_store) -> None:
+    (table,) = ARTEFACTS["table1"].tables(LAPTOP, Results(made_up_store()))
+    row = rows_of(table, "network")["s-fc"]
+    assert (row["short_paper"], row["long_paper"]) == (0.7277, 0.7863)
+    assert row["short"].num_seeds == 3 and row["long"].num_seeds == 3
+    assert row["short_difference"].mean == pytest.approx(row["short"].mean - 0.7277)
+    assert (
+        row["weights"] == row["fc_embedding"] == 12 * (3 * 32**4 // 4 + 24 * 10) + 6 * 32**2 * 144
+    )
+    assert rows_of(table, "network")["s-conv"]["fc_embedding"] == row["fc_embedding"]
+    notes = " ".join(table.notes)
+    for said in (
+        "CIFAR-10 (JPEG)",
+        "laptop, reduced",
+        "s-fc α = 12 (paper: 150)",
+        "60 for its 4000",
+    ):
+        assert said in notes
+
+
+def test_table_1_names_what_is_missing(made_up_store) -> None:
+    store = made_up_store(lacks=lambda config: config.network == "d-fc" or config.seed == 2)
+    (table,) = ARTEFACTS["table1"].tables(LAPTOP, Results(store))
+    rows = rows_of(table, "network")
+    assert rows["d-fc"]["short"] is None and rows["d-conv"]["short"].num_seeds == 2
+    assert table.texts()[2][5] == "–"
+    assert "Missing: 18 of 42 runs" in table.notes[-1]
+    assert any(note.startswith("Means over at most 3 seeds;") for note in table.notes)
+
+
+def test_other_data_has_no_column_of_the_paper(made_up_store) -> None:
+    scale = scale_on("smoke", ("glyphs",))
+    for name in ("table1", "table2"):
+        (table,) = ARTEFACTS[name].tables(scale, Results(made_up_store()))
+        assert not [column for column in table.columns if "paper" in column.title]
+        assert "nothing to compare with" in " ".join(table.notes)
+        assert not any("et al." in str(row["network"]) for row in table.rows)
+
+
+def test_table_2_takes_the_chosen_settings(made_up_store) -> None:
+    """Made-up results get worse with λ, so validation chooses the smallest."""
+    (table,) = ARTEFACTS["table2"].tables(LAPTOP, Results(made_up_store()))
+    rows = rows_of(table, "training")
+    assert rows["β-lasso (β = 50)"]["settings"] == "β = 50, λ = 1e-05, 1e-05, η = 1"
+    assert rows["β-lasso (β = 50)"]["paper"] == 0.8519
+    assert rows["unsupervised pretraining with ZAE"]["test"] is None
+    assert "no part in it" in " ".join(table.notes)
+
+
+def test_nothing_of_table_2_is_trained_before_the_choice(made_up_store) -> None:
+    store = made_up_store(lacks=lambda config: config.data.validation > 0)
+    plan = ARTEFACTS["table2"].plan(LAPTOP, Results(store))
+    final = {config.network for config in plan if config.data.validation == 0}
+    assert final == {"s-conv", "s-local", "3-fc"}
+
+
+def test_figure_3_has_the_sizes_of_the_twins(made_up_store) -> None:
+    (table,) = ARTEFACTS["figure3"].tables(LAPTOP, Results(made_up_store()))
+    rows = rows_of(table, "layer")
+    assert (rows["conv1"]["s_conv"], rows["conv1"]["s_local"]) == (81 * 3 * 12, 81 * 3 * 256 * 12)
+    assert rows["fc1"]["s_conv"] == rows["fc1"]["s_fc"]
+
+
+@pytest.mark.slow
+def test_several_data_sets_have_a_table_each(made_up_store, tmp_path) -> None:
+    scale = scale_on("smoke", ("cifar10", "cifar100", "svhn"))
+    store = made_up_store()
+    drawing = ARTEFACTS["table2"].draw(scale, Results(store), store, tmp_path)
+    assert [table.name for table in drawing.tables] == ["table2", "table2-2", "table2-3"]
+    papers = [rows_of(table, "training")["β-lasso (β = 50)"]["paper"] for table in drawing.tables]
+    assert papers == [0.8519, 0.5956, 0.9407]
+    figures = ARTEFACTS["figure3"].figures(scale, Results(store), store)
+    assert list(figures) == ["figure3", "figure3-2"]  # 100 classes: another size of fc2
+
+
+def test_figures_7_to_9_name_the_data_sets_that_were_not_given(made_up_store) -> None:
+    store = made_up_store()
+    (figure,) = ARTEFACTS["figure8"].figures(LAPTOP, Results(store), store).values()
+    texts = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+    assert "not given: CIFAR-100, SVHN" in texts
+
+
+def test_the_note_of_figure_5_says_how_few_images(made_up_store) -> None:
+    (table,) = ARTEFACTS["figure5"].tables(LAPTOP, Results(made_up_store()))
+    assert "10,000 training and all test images" in " ".join(table.notes)
+
+
+def test_certified_rows_vary_one_factor_at_a_time(made_up_store) -> None:
+    (table,) = ARTEFACTS["certified"].tables(LAPTOP, Results(made_up_store()))
+    rows = [(row["setting"], row["value"]) for row in table.rows if row["layer"] == "conv1"]
+    values = {name: [value for each, value in rows if each == name] for name, _ in rows}
+    assert values == {
+        "λ": ["5e-6", "1e-5", "2e-5", "5e-5", "1e-4"],
+        "α": ["4", "8", "12", "16", "32"],
+        "learning rate": ["0.03", "0.1", "0.3", "1"],
+    }
+    plan = ARTEFACTS["certified"].plan(LAPTOP, Results(made_up_store()))
+    assert len(plan) == 5 + 5 + 4 - 2  # the usual settings are one run
+    assert {(each.epochs, each.seed, each.data.validation) for each in plan} == {(3, 0, 0)}
+    usual = next(row for row in table.rows if row["value"] == "2e-5")
+    assert (usual["first"], usual["last"]) == pytest.approx((0.4, 0.8))
+    assert usual["mean"] == pytest.approx(0.6)
+    wide = [row["layer"] for row in table.rows if row["value"] == "16"]
+    assert wide == ["conv1", "fc1"]  # below α = 14 fc1 is too small
+    assert "for the paper's" not in " ".join(table.notes)
+
+
+def test_a_value_without_a_run_leaves_a_gap(made_up_store, tmp_path) -> None:
+    store = made_up_store(lacks=lambda config: config.lr == 1.0)
+    (table,) = ARTEFACTS["certified"].tables(LAPTOP, Results(store))
+    assert table.texts()[-1] == ["learning rate", "1", *["–"] * 7]
+    assert "Missing: 1 of 12 runs" in table.notes[-1]
+    (figure,) = ARTEFACTS["certified"].figures(LAPTOP, Results(store), store).values()
+    assert [axes.get_xlabel() for axes in figure.axes] == ["λ", "α", "learning rate"]
+    assert figure.axes[0].get_title("left") == "α = 12, lr 0.1"
+
+
+def test_a_ledger_is_encoded_once_and_kept(made_up_store, tmp_path, monkeypatch) -> None:
+    from analysis.codes.ledger import Entry
+    from mdl.experiments.artefacts import bit_ledgers
+
+    encoded = []
+
+    def encode(folder):
+        encoded.append(folder)
+        return [Entry("conv1.weight", "values, patterns", 10.5), Entry("end", "end", 1.5)]
+
+    monkeypatch.setattr(bit_ledgers, "_encode", encode)
+    store = made_up_store(tmp_path)
+    ledger = ARTEFACTS["ledger"]
+    assert ledger.figures(LAPTOP, Results(store), store) == {}
+    plan = ledger.plan(LAPTOP, Results(store))
+    final = [each for each in plan if each.data.validation == 0 and each.seed == 0]
+    for config in final:
+        folder = store.run_folder(config)
+        folder.path.mkdir()
+        folder.checkpoint.write_bytes(b"there")
+    for _ in range(2):
+        assert list(ledger.figures(LAPTOP, Results(store), store)) == ["ledger"]
+    assert len(encoded) == len(final) == 7
+    for config in final:  # a store that is handed on without its runs still has them
+        store.run_folder(config).checkpoint.unlink()
+    assert list(ledger.figures(LAPTOP, Results(store), store)) == ["ledger"]
+
+
+def test_results_of_other_images_are_refused(made_up, made_up_store, tmp_path) -> None:
+    class Mixed(made_up_store):
+        def find(self, config):
+            return made_up(config, fingerprint=f"seed {config.seed}")
+
+    store = Mixed()
+    with pytest.raises(ValueError, match="different images under the same name"):
+        ARTEFACTS["table1"].draw(LAPTOP, Results(store), store, tmp_path)
+
+
+def test_a_store_of_results_is_what_drawing_takes(made_up_store) -> None:
+    store: Store = made_up_store()
+    assert store.filters(replace(LAPTOP.config("3-fc"))) is None

@@ -1,0 +1,128 @@
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_result import (
+    RESULT_VERSION,
+    Count,
+    Description,
+    EpochPoint,
+    FilterLocality,
+    RunResult,
+    pack_answers,
+    unpack_answers,
+)
+from tests.mdl.experiments.answers import answers_with
+from training.spec.config import Augmentation, DataConfig, TrainConfig
+
+CONFIG = TrainConfig(
+    network="s-fc", base_channels=1, data=DataConfig(validation=20), augmentation=Augmentation()
+)
+LOCALITY = FilterLocality(
+    num_filters=40, radius=3.0, chance_radius=6.0, ratio=0.5, ratio_interval=(0.4, 0.6),
+    local_share=0.9,
+)  # fmt: skip
+DESCRIPTION = Description(
+    bits_per_number=16, num_bits=1200, code="context", lengths={"plain": 1600.0, "sparse": 1300.5},
+    bound=0.8, delta=0.05,
+)  # fmt: skip
+TEST = Count(num_errors=30, num_samples=120)
+
+
+def make_result(**changes: Any) -> RunResult:
+    values: dict[str, Any] = {
+        "key": run_key(CONFIG),
+        "config": CONFIG,
+        "data_name": "glyphs",
+        "fingerprint": "00",
+        "num_weights": {"conv1": 80, "fc1": 20},
+        "num_nonzeros": {"conv1": 8, "fc1": 20},
+        "train": Count(num_errors=3, num_samples=100),
+        "validation": Count(num_errors=5, num_samples=20),
+        "test": TEST,
+        "test_answers": answers_with(TEST),
+        "history": (
+            EpochPoint(
+                epoch=1, seconds=0.5, train_loss=2.0, train_accuracy=0.2, validation_accuracy=0.3,
+                test_accuracy=None, num_nonzeros={"conv1": 9}, certified={"conv1": 0.5},
+            ),
+        ),
+        "seconds": 0.5,
+        "description": DESCRIPTION,
+        "locality": LOCALITY,
+        "versions": {"torch": "2.8", "gpu": None},
+    }  # fmt: skip
+    return RunResult(**values | changes)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_answers_come_back_from_text(answers: list[bool]) -> None:
+    text = pack_answers(np.array(answers))
+    assert unpack_answers(text, len(answers)).tolist() == answers
+    assert len(text) == 4 * math.ceil(math.ceil(len(answers) / 8) / 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("?", "test_answers"),
+        ("AAAA", "must hold 120 answers, not 24"),
+        (answers_with(Count(num_errors=29, num_samples=120)), "has 29 errors"),
+    ],
+)
+def test_answers_must_fit_the_count(text: str, message: str) -> None:
+    values = make_result().to_dict() | {"test_answers": text}
+    with pytest.raises(ValueError, match=message):
+        RunResult.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"validation": None}, {"description": None}, {"locality": None}]
+)
+def test_a_result_comes_back_from_json(changes: dict[str, Any]) -> None:
+    result = make_result(**changes)
+    text = json.dumps(result.to_dict(), allow_nan=False)
+    assert RunResult.from_dict(json.loads(text)) == result
+
+
+@given(st.integers(1, 10**6), st.data())
+def test_error_and_accuracy_add_up(num_samples: int, data: st.DataObject) -> None:
+    count = Count(num_errors=data.draw(st.integers(0, num_samples)), num_samples=num_samples)
+    assert count.error == count.num_errors / num_samples
+    assert count.error + count.accuracy == pytest.approx(1, abs=1e-15)
+
+
+@pytest.mark.parametrize("version", [None, 0, RESULT_VERSION + 1, str(RESULT_VERSION)])
+def test_another_version_is_not_read(version: object) -> None:
+    with pytest.raises(ValueError, match=f"version must be {RESULT_VERSION}"):
+        RunResult.from_dict(make_result().to_dict() | {"version": version})
+
+
+@pytest.mark.parametrize("name", sorted(set(make_result().to_dict()) - {"version"}))
+def test_a_field_that_is_missing_is_named(name: str) -> None:
+    values = make_result().to_dict()
+    del values[name]
+    with pytest.raises(ValueError, match=name):
+        RunResult.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"more": 1},
+        {"config": {"network": "s-fc"}},
+        {"test": {"num_errors": 1}},
+        {"history": [{"epoch": 1}]},
+        {"locality": {"ratio_interval": 3}},
+        {"description": {"bound": 1.0, "bits": 3}},
+    ],
+)
+def test_values_that_make_no_result_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        RunResult.from_dict(make_result().to_dict() | changes)

@@ -1,0 +1,174 @@
+"""The embedded data set: the same pixels everywhere, in any pieces, from streams apart."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.examples import examples
+from training.data.glyph_scene import SCENE_WORDS, Scene, _rotation, _wave
+from training.data.glyphs import draw_glyphs
+from training.system.random_streams import Purpose
+
+STREAMS = ("train", "test", "fresh")
+
+
+def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
+    return hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"image_size": 32, "seed": 0, "stream": "train"}, "02af8cdc938c0bfb"),
+        ({"image_size": 28, "seed": 7, "stream": "test"}, "23e623b56d5ee9f5"),
+        (
+            {"image_size": 100, "seed": 2**64 - 1, "start": 10**15, "stream": "fresh"},
+            "5c058f80d89b4ce6",
+        ),
+    ],
+)
+def test_the_pixels_never_change(arguments, expected):
+    assert digest(*draw_glyphs(300, **arguments)) == expected
+
+
+@given(
+    pieces=st.lists(st.integers(0, 30), max_size=4),
+    first=st.integers(0, 10**6),
+    size=st.integers(8, 20),
+    seed=st.integers(0, 2**64 - 1),
+    stream=st.sampled_from(STREAMS),
+)
+@examples(0.2)
+def test_pieces_make_the_whole(pieces, first, size, seed, stream):
+    whole = draw_glyphs(sum(pieces), image_size=size, seed=seed, start=first, stream=stream)
+    start = 0
+    for piece in pieces:
+        images, labels = draw_glyphs(
+            piece, image_size=size, seed=seed, start=first + start, stream=stream
+        )
+        assert torch.equal(images, whole[0][start : start + piece])
+        assert torch.equal(labels, whole[1][start : start + piece])
+        start += piece
+
+
+def test_pieces_that_cross_a_block_of_work():
+    images, labels = draw_glyphs(300, image_size=32)
+    later, later_labels = draw_glyphs(150, image_size=32, start=101)
+    assert torch.equal(later, images[101:251])
+    assert torch.equal(later_labels, labels[101:251])
+
+
+def test_streams_and_seeds_share_no_image():
+    seen: dict[bytes, tuple[str, int]] = {}
+    for stream in STREAMS:
+        for seed in range(3):
+            for image in draw_glyphs(200, image_size=8, seed=seed, stream=stream)[0]:
+                assert seen.setdefault(image.numpy().tobytes(), (stream, seed)) == (stream, seed)
+    assert len(seen) == 3 * 3 * 200
+    keys = [purpose for purpose in Purpose if purpose.name.startswith("GLYPHS_")]
+    assert len(keys) == 2 * len(STREAMS)
+
+
+def test_shapes_types_and_labels():
+    images, labels = draw_glyphs(20_000, image_size=8)
+    assert images.shape == (20_000, 3, 8, 8)
+    assert images.dtype == torch.uint8
+    assert labels.dtype == torch.int64
+    counts = labels.bincount(minlength=10)
+    assert len(counts) == 10
+    assert float(((counts - 2000) ** 2 / 2000).sum()) < 9 + 5 * 18**0.5
+    empty, no_labels = draw_glyphs(0)
+    assert empty.shape == (0, 3, 32, 32)
+    assert no_labels.shape == (0,)
+
+
+def test_neither_size_nor_colour_tells_the_label():
+    small, labels = draw_glyphs(4000, image_size=8, seed=3)
+    larger, same_labels = draw_glyphs(4000, image_size=24, seed=3)
+    assert torch.equal(labels, same_labels)
+    for images in (small, larger):
+        colours = images.float().mean(dim=(2, 3))
+        spread = colours.std(dim=0)
+        for label in range(10):
+            chosen = colours[labels == label]
+            shift = (chosen.mean(dim=0) - colours.mean(dim=0)).abs() / spread
+            assert float(shift.max()) < 5 / len(chosen) ** 0.5
+
+
+@pytest.mark.slow
+def test_the_same_scene_at_two_sizes_looks_alike():
+    size = 48
+    large = draw_glyphs(64, image_size=2 * size)[0].float()
+    small = draw_glyphs(64, image_size=size)[0].float()
+    shrunk = torch.nn.functional.avg_pool2d(large, 2)
+    assert float((shrunk - small).abs().mean()) < 12  # of 255; the noise differs
+    correlation = np.corrcoef(shrunk.flatten().numpy(), small.flatten().numpy())[0, 1]
+    assert correlation > 0.97
+
+
+def test_scenes_use_no_more_numbers_than_set_aside():
+    scene = Scene(np.zeros((1, SCENE_WORDS)))
+    for _ in range(SCENE_WORDS):
+        scene.uniform(0, 1)
+    with pytest.raises(StopIteration):
+        scene.uniform(0, 1)
+
+
+def test_pixel_arithmetic_is_in_single_precision():
+    scene = Scene(np.random.default_rng(0).random((3, SCENE_WORDS)))
+    assert scene.uniform(-1, 2).dtype == np.float32
+    assert scene.sign().dtype == np.float32
+    assert scene.colour(scene.uniform(0, 1), 0.2).dtype == np.float32
+    for part in _rotation(scene, 1.0):
+        assert part.dtype == np.float32
+
+
+def test_rotations_are_rotations_within_25_degrees():
+    scene = Scene(np.linspace(0, 1, 1000, endpoint=False)[:, None].repeat(2, axis=1))
+    cosine, sine = _rotation(scene, 0.2217)
+    np.testing.assert_allclose(cosine**2 + sine**2, 1, atol=1e-6)
+    angles = np.degrees(np.arctan2(sine, cosine)).ravel()
+    assert angles.min() == pytest.approx(-25, abs=0.01)
+    assert angles.max() == pytest.approx(25, abs=0.1)
+
+
+def test_the_wave_has_period_one_and_fills_its_range():
+    phase = np.linspace(-2, 2, 4001, dtype=np.float32)
+    wave = _wave(phase.copy())
+    assert wave.min() == -1
+    assert wave.max() == 1
+    np.testing.assert_allclose(wave, _wave(phase + 1), atol=1e-5)
+    np.testing.assert_allclose(wave, np.cos(2 * np.pi * phase), atol=0.025)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_images": -1}, "num_images must be >= 0, not -1"),
+        ({"num_images": 1, "image_size": 7}, "image_size must be >= 8 for glyphs, not 7"),
+        ({"num_images": 1, "start": -3}, "start must be >= 0, not -3"),
+        ({"num_images": 1, "seed": -1}, "seed must lie in"),
+        ({"num_images": 1, "stream": "new"}, "stream must be one of train, test, fresh"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        draw_glyphs(**arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_drawing_needs_no_display_and_no_pyplot():
+    code = (
+        "import sys; from training.data.glyphs import draw_glyphs; draw_glyphs(2);"
+        "sys.exit(any(name in sys.modules for name in"
+        " ('matplotlib.pyplot', 'matplotlib.font_manager', 'PIL.ImageFont')))"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=600)

@@ -1,0 +1,5 @@
+"""The checkpoint: the contract between training and all else.
+
+Others take `checkpoint` (whole, checked field by field), `lazy` (its tensors stay in the file) and
+`record` (which images it was trained on); `writer` saves beside the training.
+"""

@@ -1,0 +1,276 @@
+"""The checkpoint: the one file that joins training and analysis. THE CONTRACT.
+
+A file is one `torch.save` dict of primitives and tensors:
+
+    format        "mdl-checkpoint"
+    version       1
+    network       the fields of `NetworkSpec`
+    state         name to tensor, dense or CSR, whichever is smaller
+    data          the fields of `DataRecord`, or None
+    normalization the fields of `Normalization`, or None
+    config        the training configuration, as `TrainConfig.to_dict` gives it
+    metrics       numbers about the run
+    num_nonzeros  layer to its number of nonzero weights
+    versions      what made it
+    training      what resuming needs, or None in a final checkpoint
+
+A change to this that old files do not satisfy raises `FORMAT_VERSION`.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from training.checkpoint.plain_values import compact_tensor, plain_copy
+from training.checkpoint.record import DataRecord
+from training.checkpoint.sparse_storage import pack_tensor, unpack_tensor
+from training.checkpoint.torch_files import read_torch_file
+from training.errors import CheckpointError
+from training.networks.models import Network, network_from_state
+from training.networks.state_check import check_state, expected_state
+from training.networks.tensor_census import Census
+from training.spec.architectures import NetworkSpec
+from training.spec.normalization import Normalization
+from training.system.field_checks import check_keys, check_type
+from training.system.files import write_atomically
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "DataRecord",
+    "load_checkpoint",
+    "restore_network",
+    "save_checkpoint",
+]
+
+FORMAT = "mdl-checkpoint"
+FORMAT_VERSION = 1
+FILE_NAME = "checkpoint.pt"
+_DICTS = ("config", "metrics", "versions")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A network and all that is known about how it came to be.
+
+    Attributes:
+        network: The network's shape.
+        state: Its state dict, plain or folded. That of a loaded one has dense tensors on the CPU;
+            one to be saved may have matrices as `training.checkpoint.sparse_storage.pack_rows`
+            makes them.
+        data: The data set, or None if unknown.
+        normalization: What its inputs must be put through, or None if unknown.
+        config: Training configuration as plain dicts; empty if unknown.
+        metrics: Numbers about the run.
+        num_nonzeros: Nonzero weights by layer, without biases and BatchNorm. Counted when saved
+            and again when loaded; the values of an unsaved checkpoint are not looked at.
+        versions: From `training.run.provenance.collect_versions`.
+        training: What resuming needs: primitives, lists, dicts and dense tensors. None in a final
+            checkpoint.
+
+    Raises:
+        ValueError: The data or the normalisation do not fit the network.
+    """
+
+    network: NetworkSpec
+    state: dict[str, Tensor]
+    data: DataRecord | None = None
+    normalization: Normalization | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    num_nonzeros: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        network = self.network
+        if self.data is not None:
+            for name in ("image_size", "in_channels", "num_classes"):
+                ours, theirs = getattr(network, name), getattr(self.data, name)
+                if ours != theirs:
+                    raise ValueError(f"the network has {name} {ours} but its data {theirs}")
+        if self.normalization is not None:
+            num_channels = self.normalization.num_channels
+            if num_channels != network.in_channels:
+                raise ValueError(
+                    f"the network has {network.in_channels} input channels but its normalization "
+                    f"{num_channels}"
+                )
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
+    """Write a checkpoint: checked, counted, sparse where that is smaller, and atomically.
+
+    Equal checkpoints make equal files.
+
+    Raises:
+        ValueError: The state does not fit the network or is not finite, or a value is neither a
+            primitive nor a tensor where one may be.
+        OSError: The file cannot be written; an older one stays as it was.
+    """
+    state = {
+        name: tensor if tensor.layout == torch.sparse_csr else compact_tensor(tensor)
+        for name, tensor in checkpoint.state.items()
+    }
+    census = check_state(checkpoint.network, state)
+    packed = {
+        name: pack_tensor(tensor, num_stored=census[name].num_stored) if name in census else tensor
+        for name, tensor in state.items()
+    }
+    contents = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "network": asdict(checkpoint.network),
+        "state": packed,
+        "data": None if checkpoint.data is None else _record_dict(checkpoint.data),
+        "normalization": (
+            None if checkpoint.normalization is None else _record_dict(checkpoint.normalization)
+        ),
+        "num_nonzeros": _count_nonzeros(checkpoint.network, census),
+        "training": plain_copy(checkpoint.training, "training", allow_tensors=True),
+    }
+    for name in _DICTS:
+        contents[name] = plain_copy(getattr(checkpoint, name), name)
+
+    def write(file: BinaryIO) -> None:
+        torch.save(contents, file)
+
+    write_atomically(path, write)
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint, trusting nothing in it.
+
+    Code in the file is never run. Every field is checked, the state against the network, and the
+    nonzeros are counted again.
+
+    Args:
+        path: A file, or a run folder with a `checkpoint.pt` in it.
+
+    Raises:
+        CheckpointError: The file is not a checkpoint that can be used; one line says why.
+    """
+    file = _find_file(Path(path))
+    contents = read_torch_file(file)
+    try:
+        return _parse(contents)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
+        raise CheckpointError(f"{file}: {reason}{way_out}") from error
+
+
+def restore_network(checkpoint: Checkpoint) -> Network:
+    """The checkpoint's network in eval mode, with tensors of its own, in the state's type.
+
+    Raises:
+        ValueError: The state does not fit the network.
+    """
+    state = {name: tensor.detach().clone() for name, tensor in checkpoint.state.items()}
+    return network_from_state(checkpoint.network, state).eval()
+
+
+def _find_file(path: Path) -> Path:
+    try:
+        if not path.is_dir():
+            return path
+        if (path / FILE_NAME).exists():
+            return path / FILE_NAME
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    raise CheckpointError(
+        f"{path}: a folder without {FILE_NAME}; give a run folder that mdl train wrote, or a "
+        "checkpoint file"
+    )
+
+
+def _parse(contents: Any) -> Checkpoint:
+    if not isinstance(contents, dict) or str(contents.get("format")) != FORMAT:
+        raise ValueError("a torch file, but not a checkpoint of mdl")
+    version: Any = contents.get("version")
+    check_type("version", version, int)
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this mdl "
+            "reads; update mdl"
+        )
+    if version < 1:
+        raise ValueError(f"format version must be >= 1, not {version}")
+    names = {"format", "version"} | {part.name for part in fields(Checkpoint)}
+    check_keys("the file", contents, names)
+    network = _parse_record(NetworkSpec, contents["network"], "network")
+    state, census = _parse_state(network, contents["state"])
+    counts = _count_nonzeros(network, census)
+    _check_counts(contents["num_nonzeros"], counts)
+    return Checkpoint(
+        network=network,
+        state=state,
+        data=_parse_optional(DataRecord, contents["data"], "data"),
+        normalization=_parse_optional(Normalization, contents["normalization"], "normalization"),
+        training=_parse_training(contents["training"]),
+        num_nonzeros=counts,
+        **{name: _parse_dict(contents[name], name) for name in _DICTS},
+    )
+
+
+def _parse_state(network: NetworkSpec, stored: Any) -> tuple[dict[str, Tensor], dict[str, Census]]:
+    check_type("state", stored, dict)
+    for name, tensor in stored.items():
+        check_type("the name of a tensor", name, str)
+        check_type(f"state[{name!r}]", tensor, Tensor)
+    expected = expected_state(network, stored)
+    state = {}
+    for name, meta in expected.items():
+        try:
+            state[name] = unpack_tensor(stored[name], tuple(meta.shape))
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
+    return state, check_state(network, state)
+
+
+def _parse_training(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    check_type("training", value, dict)
+    plain: dict[str, Any] = plain_copy(value, "training", allow_tensors=True)
+    return plain
+
+
+def _parse_dict(value: Any, name: str) -> dict[str, Any]:
+    check_type(name, value, dict)
+    plain: dict[str, Any] = plain_copy(value, name)
+    return plain
+
+
+def _parse_optional(kind: type, value: Any, name: str) -> Any:
+    return None if value is None else _parse_record(kind, value, name)
+
+
+def _parse_record(kind: type, value: Any, name: str) -> Any:
+    check_type(name, value, dict)
+    check_keys(name, value, {part.name for part in fields(kind)})
+    return kind(**value)
+
+
+def _count_nonzeros(network: NetworkSpec, census: dict[str, Census]) -> dict[str, int]:
+    return {layer.name: census[f"{layer.name}.weight"].num_nonzeros for layer in network.layers}
+
+
+def _check_counts(stored: Any, counts: dict[str, int]) -> None:
+    check_type("num_nonzeros", stored, dict)
+    check_keys("num_nonzeros", stored, set(counts))
+    for name, count in counts.items():
+        check_type(f"num_nonzeros[{name!r}]", stored[name], int)
+        if stored[name] != count:
+            raise ValueError(
+                f"{name}.weight has {count} nonzeros, not the {stored[name]} it was saved with; "
+                "the file is damaged, copy it again"
+            )
+
+
+def _record_dict(record: DataRecord | Normalization) -> dict[str, Any]:
+    plain: dict[str, Any] = plain_copy(asdict(record), type(record).__name__)
+    return plain

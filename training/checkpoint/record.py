@@ -1,0 +1,71 @@
+"""Which data set a checkpoint belongs to. No torch."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.spec.config import DataConfig
+from training.system.field_checks import check_type
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord:
+    """The data set that a network was trained on: enough to load it again and to know it is it.
+
+    Attributes:
+        config: The fields of `DataConfig`; a setting that is not given gets its default.
+        name: Name of the data set, for people.
+        fingerprint: Hash of its images and labels.
+        num_samples: m, training images that training saw, >= 1.
+        num_validation: Training images held out, >= 0.
+        num_test: Test images, >= 0.
+        image_size: s, side in pixels, >= 1.
+        in_channels: Channels, >= 1.
+        num_classes: c, >= 2.
+        class_names: A name a class.
+
+    Raises:
+        ValueError: A value of another type or outside its range.
+    """
+
+    config: dict[str, Any]
+    name: str
+    fingerprint: str
+    num_samples: int
+    num_validation: int
+    num_test: int
+    image_size: int
+    in_channels: int
+    num_classes: int
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for text in ("name", "fingerprint"):
+            check_type(f"data {text}", getattr(self, text), str)
+        lowest = {"num_samples": 1, "image_size": 1, "in_channels": 1, "num_classes": 2}
+        for count in ("num_validation", "num_test", *lowest):
+            value = getattr(self, count)
+            check_type(f"data {count}", value, int)
+            if value < lowest.get(count, 0):
+                raise ValueError(f"data {count} must be >= {lowest.get(count, 0)}, not {value}")
+        check_type("data class_names", self.class_names, tuple)
+        for name in self.class_names:
+            check_type("a class name", name, str)
+        if len(self.class_names) != self.num_classes:
+            raise ValueError(
+                f"data has {len(self.class_names)} class_names for {self.num_classes} classes"
+            )
+        object.__setattr__(self, "config", _complete_config(self.config))
+
+
+def _complete_config(config: object) -> dict[str, Any]:
+    """The fields of a `DataConfig`, defaults for those that are not given."""
+    check_type("data config", config, dict)
+    for name, value in config.items():  # type: ignore[attr-defined]
+        if not isinstance(value, str | int | None):
+            raise ValueError(f"data config: {name} must be text or a whole number, not {value!r}")
+    try:
+        complete = asdict(DataConfig(**config))  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"data config: {error}") from error
+    check_type("data config source", complete["source"], str)
+    return complete

@@ -1,0 +1,116 @@
+"""Decoded data sets on disk, so that an image is decoded once on a machine.
+
+A cache never fails: what is missing, corrupt, out of date or cannot be written is decoded again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import PIL
+import torch
+
+from training.data.image_set import ImageSet, compute_fingerprint
+from training.system.cache_folder import default_cache_dir
+from training.system.files import write_atomically
+
+CACHE_VERSION = 1  # raise it whenever reading or decoding changes what comes out
+_MAX_HEADER = 2**24
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedDataset:
+    """Both splits of a data set, decoded, before any limit on their number.
+
+    Attributes:
+        train: Training images.
+        test: Test images.
+        class_names: One a class.
+        formats: Formats of the image files: "PNG", "JPEG", ...
+        fingerprint: `compute_fingerprint` of both splits.
+    """
+
+    train: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...]
+    formats: tuple[str, ...]
+    fingerprint: str
+
+
+def load_cached(
+    place: str,
+    state: str,
+    image_size: int | None,
+    decode: Callable[[], DecodedDataset],
+    *,
+    cache_dir: Path | None = None,
+) -> DecodedDataset:
+    """The decoded data set from the cache, or else from `decode`, which then fills the cache.
+
+    Args:
+        place: Identity of the source; an entry for another state of it is deleted.
+        state: Changes whenever the source's content may have changed.
+        image_size: The size that images are brought to, or None.
+        decode: Makes the data set; its errors pass through.
+        cache_dir: Folder of the cache; None for the default one.
+    """
+    try:
+        folder = cache_dir or default_cache_dir()
+    except RuntimeError:  # no home folder on this machine
+        return decode()
+    prefix = _short_digest(f"{place}\n{image_size}")
+    version = f"{CACHE_VERSION} Pillow {PIL.__version__}"  # its JPEG decoder may change pixels
+    path = folder / f"{prefix}-{_short_digest(f'{version}{chr(10)}{state}')}.images"
+    cached = _read(path)
+    if cached is not None:
+        return cached
+    decoded = decode()
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: _write(file, decoded))
+        for old in folder.glob(f"{prefix}-*.images"):
+            if old != path:
+                old.unlink(missing_ok=True)
+    return decoded
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+
+
+def _write(file: BinaryIO, decoded: DecodedDataset) -> None:
+    """One line of JSON, then four arrays in NumPy's format."""
+    header = {
+        "class_names": decoded.class_names,
+        "formats": decoded.formats,
+        "fingerprint": decoded.fingerprint,
+    }
+    file.write(json.dumps(header).encode() + b"\n")
+    for images in (decoded.train, decoded.test):
+        np.save(file, images.images.numpy(), allow_pickle=False)
+        np.save(file, images.labels.numpy(), allow_pickle=False)
+
+
+def _read(path: Path) -> DecodedDataset | None:
+    """The inverse of `_write`; None unless all of it is there and has its fingerprint."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline(_MAX_HEADER))
+            arrays = [torch.from_numpy(np.load(file, allow_pickle=False)) for _ in range(4)]
+        train, test = ImageSet(*arrays[:2]), ImageSet(*arrays[2:])
+        if compute_fingerprint(train, test) != header["fingerprint"]:
+            return None
+        return DecodedDataset(
+            train=train,
+            test=test,
+            class_names=tuple(header["class_names"]),
+            formats=tuple(header["formats"]),
+            fingerprint=header["fingerprint"],
+        )
+    except Exception:  # damage can take any form, and all of it means: decode again
+        return None

@@ -1,0 +1,148 @@
+"""Data sets by name from the Hugging Face hub, or from this machine's copy of it."""
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.data.encoded_images import TEST_SPLITS, EncodedDataset
+from training.data.parquet_source import choose_split, class_names, encode_table, find_columns
+from training.errors import DataError
+
+PROBE_SECONDS = 3.0
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository of the hub, and its configuration where it has several."""
+
+    repository: str
+    config: str | None = None
+
+    def __str__(self) -> str:
+        return self.repository if self.config is None else f"{self.repository}:{self.config}"
+
+
+SHORT_NAMES = {
+    "cifar10": HubName("uoft-cs/cifar10"),
+    "cifar100": HubName("uoft-cs/cifar100"),
+    "svhn": HubName("ufldl-stanford/svhn", "cropped_digits"),
+    "mnist": HubName("ylecun/mnist"),
+    "fashion_mnist": HubName("zalando-datasets/fashion_mnist"),
+}
+
+
+def parse_hub_name(source: str) -> HubName | None:
+    """A short name, "owner/name", or "owner/name:config"; None if it is none of them.
+
+    >>> str(parse_hub_name("svhn"))
+    'ufldl-stanford/svhn:cropped_digits'
+    >>> parse_hub_name("../data") is None
+    True
+    """
+    if source in SHORT_NAMES:
+        return SHORT_NAMES[source]
+    if not _REPOSITORY.fullmatch(source) or source.startswith("."):
+        return None
+    repository, _, config = source.partition(":")
+    return HubName(repository, config or None)
+
+
+def read_hub(name: HubName) -> EncodedDataset:
+    """Load a data set by `datasets`, from the network or from its cache on this machine.
+
+    The hub is probed once: `datasets` would retry for half a minute where there is no network.
+
+    Raises:
+        DataError: `datasets` is not installed, the hub has no such data set, or there is no
+            network and no cached copy.
+    """
+    try:
+        import datasets  # noqa: PLC0415  (slow to import, and absent on some machines)
+    except ImportError as error:
+        raise DataError(
+            f"{name}: names of the hub need the package datasets: pip install datasets; or pass "
+            "--data FOLDER with the data set's parquet files"
+        ) from error
+    online = _hub_answers()
+    with _offline(not online):
+        try:
+            splits = datasets.load_dataset(name.repository, name.config)
+        except Exception as error:  # datasets raises many kinds; all mean that there is no data
+            raise DataError(_explain(name, error, online=online)) from error
+    return _encode_splits(splits, str(name))
+
+
+def _encode_splits(splits: Any, source: str) -> EncodedDataset:
+    train = choose_split(dict(splits), ("train",), source, "one called train")
+    test = choose_split(dict(splits), TEST_SPLITS, source, "one called test")
+    features = train.features.to_dict()
+    tables = [split.with_format("arrow")[:] for split in (train, test)]
+    columns = find_columns(tables[0].schema, features, source)
+    encoded = [encode_table(table, columns, Path(), lambda row: f"row {row}") for table in tables]
+    return EncodedDataset(
+        train=encoded[0], test=encoded[1], class_names=class_names(features, columns[1])
+    )
+
+
+def _explain(name: HubName, error: Exception, *, online: bool) -> str:
+    if not online:
+        return (
+            f"{name}: the hub cannot be reached and this machine has no copy of the data set; "
+            "load it once where there is a network, or pass --data FOLDER with its parquet files "
+            "(train-*.parquet, test-*.parquet)"
+        )
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{name} could not be loaded from the hub: {reason}"
+
+
+def _hub_answers() -> bool:
+    """Whether the hub answers at all within PROBE_SECONDS, name look-up and proxies included."""
+    from huggingface_hub import constants, get_session  # noqa: PLC0415
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answered = threading.Event()
+
+    def probe() -> None:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
+        except Exception:  # whatever goes wrong, the hub did not answer
+            return
+        answered.set()
+
+    # A thread of its own, because a name look-up takes no timeout.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return answered.is_set()
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Put both libraries into their offline mode, in which cached copies still load.
+
+    They read HF_HUB_OFFLINE when they are imported, so setting the variable alone is too late.
+    """
+    if not wanted:
+        yield
+        return
+    from datasets import config  # noqa: PLC0415
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    before = os.environ.get("HF_HUB_OFFLINE"), constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        if before[0] is None:
+            del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = before[0]
+        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before[1:]

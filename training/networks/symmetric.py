@@ -1,0 +1,97 @@
+"""A convolution whose kernels act in all eight positions of a square, and its BatchNorm.
+
+The symmetries of a square are rotations by quarter turns, without and with a mirror before them:
+element g = r + 4f mirrors a plane left to right if f = 1, then turns it r times. A kernel gives
+eight channels, one an element. Where the input has such channels itself, they change places along
+with the turning of the kernel, so that turning the input turns and permutes the output: a group
+convolution (Cohen and Welling 2016). Only the kernels are parameters.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.spec.architectures import NUM_SYMMETRIES, LayerSpec
+
+
+class SymmetricConv2d(nn.Conv2d):
+    """A convolution with `NUM_SYMMETRIES` channels of output for each kernel.
+
+    Channel 8b + g of the output uses kernel b in position g. There is no bias: BatchNorm follows.
+
+    Args:
+        layer: A "conv" layer whose `symmetries` is 8.
+
+    Attributes:
+        weight: Shape (out_channels / 8, in_channels, kernel, kernel).
+    """
+
+    def __init__(self, layer: LayerSpec) -> None:
+        super().__init__(
+            layer.in_channels, layer.out_channels // layer.symmetries, layer.kernel or 1,
+            layer.stride, layer.padding, bias=False,
+        )  # fmt: skip
+        self.input_symmetries = layer.input_symmetries
+        self.margin = layer.padding if layer.edge_padding else 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, in_channels, s, s) to (N, 8 kernels, s', s')."""
+        kernels = turn_kernels(self.weight, self.input_symmetries)
+        padding = self.padding
+        if self.margin:
+            images = F.pad(images, (self.margin,) * 4, "replicate")
+            padding = (0, 0)
+        return F.conv2d(images, kernels, None, self.stride, padding)
+
+
+class SymmetricBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm with one mean, variance, weight and bias for the eight channels of a kernel."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise values (N, 8 kernels, s, s)."""
+        shape = values.shape
+        together = values.reshape(shape[0], self.num_features, -1, shape[-1])
+        return super().forward(together).view(shape)
+
+
+def turn_kernels(kernels: Tensor, input_symmetries: int) -> Tensor:
+    """Every kernel in all eight positions.
+
+    Args:
+        kernels: (b, channels, k, k).
+        input_symmetries: 8 if the channels of the input are those of a symmetric layer, else 1.
+
+    Returns:
+        (8b, channels, k, k): kernel b in position g is at 8b + g.
+
+    >>> turn_kernels(torch.tensor([[[[1, 0], [0, 0]]]]), 1)[:4].flatten(1).tolist()
+    [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]]
+    """
+    turned = []
+    planes = kernels.unflatten(1, (-1, input_symmetries))  # type: ignore[no-untyped-call]
+    for element in range(NUM_SYMMETRIES):
+        moved = planes
+        if input_symmetries > 1:
+            moved = planes[:, :, _sources(element)]
+        if element >= 4:
+            moved = moved.flip(-1)
+        turned.append(torch.rot90(moved, element % 4, (-2, -1)).flatten(1, 2))
+    return torch.stack(turned, dim=1).flatten(0, 1)
+
+
+def compose(first: int, second: int) -> int:
+    """The symmetry that is `second`, then `first`.
+
+    Mirror and turn: m r = r⁻¹ m.
+
+    >>> compose(1, 3), compose(4, 1), compose(4, 4)
+    (0, 7, 0)
+    """
+    turns = second % 4 if first < 4 else -(second % 4)
+    return (first + turns) % 4 + 4 * ((first // 4 + second // 4) % 2)
+
+
+def _sources(element: int) -> list[int]:
+    """Of which input channel each plane of a kernel in position `element` is: g⁻¹h for h."""
+    inverse = next(g for g in range(NUM_SYMMETRIES) if compose(element, g) == 0)
+    return [compose(inverse, h) for h in range(NUM_SYMMETRIES)]

@@ -1,0 +1,256 @@
+"""β-lasso, Algorithm 1 of the paper, as a `torch.optim.Optimizer`.
+
+    θ ← θ - η (∇f(θ) + λ sign(θ))
+    θ ← θ · 1[|θ| ≥ βλ]
+
+The sign is that of θ before the step, and sign(0) = 0. The threshold is βλ; the learning rate
+does not scale it. A weight at zero leaves it only when |η ∂f/∂θ| ≥ βλ.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from training.optim.fused_step import LearningRate, beta_lasso_pass
+from training.optim.low_precision_copies import ShadowedOptimizer, flatten_together
+from training.optim.parameter_groups import beta_lasso_groups, check_nonnegative
+
+__all__ = ["BetaLasso", "beta_lasso_groups", "beta_lasso_reference_step"]
+
+# A buffer this size, with as much of the parameter and of the gradient, stays in a CPU's cache
+# between the passes of a step. An accelerator takes bigger bites, to keep launches few.
+_CPU_BUFFER_BYTES = 4 * 2**20
+_DEVICE_BUFFER_BYTES = 64 * 2**20
+
+
+class BetaLasso(ShadowedOptimizer):
+    """Gradient descent with an L1 penalty and a hard threshold β times as high.
+
+    Takes every floating-point parameter, each group with its own `lr`, `l1_coef` and `beta`. A
+    group with l1_coef = 0 gets plain gradient descent: use that for biases and normalisation, as
+    `beta_lasso_groups` does. There is no momentum and no state a parameter. Parameters
+    without a gradient stay untouched: they are neither shrunk nor thresholded. Those with a shadow
+    (`attach_shadows`) step by its bfloat16 gradient, and the shadow follows.
+
+    A step is one pass over memory (`training.optim.fused_step`) where a kernel takes the type.
+    Every operation rounds on its own, to the parameter's type: none is contracted with another. So
+    the result is the same bit for bit as `beta_lasso_reference_step`, on any layout and device. A
+    weight that is cut becomes +0; NaN stays NaN, so that a diverged run can be seen.
+
+    Args:
+        params: Parameters, or groups of them.
+        lr: η, finite and >= 0, or a tensor () on the parameters' device, for CUDA graphs. The paper
+            starts a cosine schedule at 0.1.
+        l1_coef: λ, finite and >= 0. The paper tries 1e-6 to 2e-5, higher on layers that correspond
+            to convolutions than on the fully-connected head.
+        beta: β, finite and >= 0. The paper takes 50; 0 never cuts a weight, 1 cuts at λ.
+
+    Raises:
+        ValueError: A value outside its range, or parameters that torch refuses.
+
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, 0.25, -0.5, 0.0]))
+    >>> weight.grad = torch.tensor([0.0, 0.0, 0.0, 4.0])
+    >>> BetaLasso([weight], lr=0.125, l1_coef=0.5, beta=0.75).step()
+    >>> weight.tolist()
+    [0.9375, 0.0, -0.4375, -0.5]
+    """
+
+    def __init__(
+        self, params: ParamsT, lr: float = 0.1, l1_coef: float = 1e-5, beta: float = 50.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "l1_coef": l1_coef, "beta": beta})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; values that it does not give are those of the constructor.
+
+        Raises:
+            ValueError: A value outside its range, or parameters that torch refuses.
+        """
+        _check_group({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the groups' values from another `BetaLasso` with groups of the same sizes.
+
+        Raises:
+            ValueError: The state is another optimizer's, or a value is outside its range.
+        """
+        for group in state_dict["param_groups"]:
+            _check_group(group)
+        super().load_state_dict(state_dict)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step of Algorithm 1.
+
+        Args:
+            closure: Computes the loss and its gradients anew, if given.
+
+        Returns:
+            The closure's loss, or None.
+
+        Raises:
+            ValueError: A sparse or complex gradient; no parameter has changed then.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                _check_tensors(param, self.gradient_of(param))
+        for group in self.param_groups:
+            for param in group["params"]:
+                gradient = self.gradient_of(param)
+                if gradient is not None:
+                    self._step_parameter(param, gradient, group)
+        return loss
+
+    def _step_parameter(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        shadow = self.shadows.get(param)
+        params, grads = flatten_together(param, grad)
+        threshold = group["beta"] * group["l1_coef"]
+        count = beta_lasso_step_(
+            params, grads, None if shadow is None else flatten_together(param, shadow)[1],
+            lr=group["lr"], l1_coef=group["l1_coef"], threshold=threshold,
+        )  # fmt: skip
+        self.set_num_nonzeros(param, count)
+
+
+@torch.no_grad()
+def beta_lasso_reference_step(
+    param: Tensor, grad: Tensor, *, lr: float, l1_coef: float, beta: float
+) -> Tensor:
+    """One step of Algorithm 1 as the paper writes it: slow, and what `BetaLasso` is tested against.
+
+    λ and βλ are rounded to the parameter's type, and every operation rounds its result. Adding
+    zero turns the -0 that the indicator makes of a negative weight into 0.
+
+    Args:
+        param: θ, floating point, any shape.
+        grad: ∇f(θ), the same shape.
+        lr: η.
+        l1_coef: λ.
+        beta: β.
+
+    Returns:
+        The new θ; `param` stays as it is.
+    """
+    threshold = torch.tensor(beta * l1_coef, dtype=param.dtype, device=param.device)
+    step = grad.to(param.dtype) + l1_coef * torch.sign(param)
+    moved = param - lr * step
+    return moved * (moved.abs() >= threshold) + 0.0
+
+
+def beta_lasso_step_(
+    weights: Tensor,
+    gradients: Tensor,
+    shadow: Tensor | None,
+    *,
+    lr: LearningRate,
+    l1_coef: float,
+    threshold: float,
+) -> Tensor | int:
+    """Take one step of Algorithm 1 in place, in one pass where a kernel takes these tensors.
+
+    Args:
+        weights: θ, floating point.
+        gradients: ∇f(θ), the same shape.
+        shadow: bfloat16 of the same shape, which becomes the new θ rounded; or None.
+        lr: η.
+        l1_coef: λ.
+        threshold: βλ.
+
+    Returns:
+        The number of nonzeros after the step.
+    """
+    count = beta_lasso_pass(weights, gradients, shadow, lr=lr, l1_coef=l1_coef, threshold=threshold)
+    if count is not None:
+        return count
+    _step_in_chunks(weights, gradients, lr, l1_coef, threshold)
+    if shadow is not None:
+        shadow.copy_(weights)
+    return torch.count_nonzero(weights)
+
+
+def _step_in_chunks(
+    params: Tensor, grads: Tensor, lr: LearningRate, l1_coef: float, threshold: float
+) -> None:
+    """Take the step in place in plain torch, in chunks that stay in the cache between its passes.
+
+    Args:
+        params: θ, floating point, flat or of any shape, of any layout.
+        grads: ∇f(θ), the same shape.
+        lr: η.
+        l1_coef: λ.
+        threshold: βλ.
+    """
+    grads = grads.to(params.dtype)
+    # λ sign(θ) is exact once λ is rounded, so that add(alpha=) has nothing to fuse.
+    l1_coef = _round(l1_coef, params.dtype)
+    cut = _largest_below(threshold, params.dtype)
+    num_bytes = _CPU_BUFFER_BYTES if params.device.type == "cpu" else _DEVICE_BUFFER_BYTES
+    chunk_size = num_bytes // params.element_size()
+    buffer = torch.empty_like(params.narrow(0, 0, min(chunk_size, len(params))))
+    chunks = zip(torch.split(params, chunk_size), torch.split(grads, chunk_size), strict=True)
+    for theta, gradient in chunks:
+        step = buffer.narrow(0, 0, len(theta))
+        torch.sign(theta, out=step)
+        torch.add(gradient, step, alpha=l1_coef, out=step)
+        step.mul_(lr)
+        theta.sub_(step)
+        torch.hardshrink(theta, cut, out=theta)
+
+
+@lru_cache(maxsize=256)
+def _round(value: float, dtype: torch.dtype) -> float:
+    """The nearest number of a floating-point type."""
+    return torch.tensor(value, dtype=dtype).item()
+
+
+@lru_cache(maxsize=256)
+def _largest_below(threshold: float, dtype: torch.dtype) -> float:
+    """The largest number of the type below the (rounded) threshold >= 0; 0 for a threshold of 0.
+
+    hardshrink keeps |θ| > cut, and |θ| ≥ t is |θ| > the number below t.
+
+    >>> _largest_below(1.0, torch.bfloat16)
+    0.99609375
+    """
+    rounded = torch.tensor(threshold, dtype=dtype)
+    bits = rounded.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[rounded.element_size()])
+    return (bits - (bits > 0).to(bits.dtype)).view(dtype).item()
+
+
+def _check_group(group: dict[str, Any]) -> None:
+    for name in ("lr", "l1_coef", "beta"):
+        if name not in group:
+            raise ValueError(f"a parameter group lacks {name}; it is not one of BetaLasso's")
+        on_device = name == "lr" and isinstance(group[name], Tensor) and group[name].dim() == 0
+        if not on_device:  # its value is not waited for
+            check_nonnegative(name, group[name])
+
+
+def _check_tensors(param: Tensor, grad: Tensor | None) -> None:
+    if grad is None:
+        return
+    if grad.layout != torch.strided:
+        raise ValueError(
+            f"BetaLasso takes dense gradients, not {grad.layout}; it must move every weight "
+            "(for torch.nn.Embedding: sparse=False)"
+        )
+    if not param.is_floating_point():
+        raise ValueError(
+            f"BetaLasso takes real floating-point parameters, not {param.dtype}; "
+            "split a complex one with torch.view_as_real"
+        )

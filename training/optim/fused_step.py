@@ -1,0 +1,153 @@
+"""One pass over memory for a step of an optimizer, by the best means that the device has.
+
+On a CPU that is a kernel compiled by numba, on CUDA one by Triton. Where neither is there, or for
+types and layouts that they do not take, the caller has a form of its own in plain torch.
+"""
+
+import importlib.util
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.kernels import bf16, optimizer_step
+from training.kernels.compiled import can_compile, compile_kernels
+from training.kernels.threads import run_split
+from training.optim import triton_launch as triton_step
+
+Backend = Literal["numba", "triton", "torch"]
+LearningRate = float | Tensor
+"""A number, or () on the parameters' device, which a CUDA graph needs to see a new value."""
+
+_GRAIN = 2**16  # Weights that are worth a thread.
+_NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def backend_name(device: torch.device) -> Backend:
+    """What takes the fused steps on a device: "numba", "triton", or "torch" for many passes."""
+    if device.type == "cpu" and can_compile():
+        return "numba"
+    if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+        return "triton"
+    return "torch"
+
+
+def beta_lasso_pass(
+    weights: Tensor,
+    gradients: Tensor,
+    shadow: Tensor | None,
+    *,
+    lr: LearningRate,
+    l1_coef: float,
+    threshold: float,
+) -> Tensor | int | None:
+    """Algorithm 1 in one pass: `weights` and `shadow` change in place.
+
+    Every operation rounds on its own, so the result is `beta_lasso_reference_step` bit for bit.
+
+    Args:
+        weights: θ, float32 or float64, flat and contiguous.
+        gradients: ∇f(θ), flat and contiguous: of the same type, or bfloat16 beside a shadow.
+        shadow: bfloat16, flat and contiguous, or None.
+        lr: η.
+        l1_coef: λ.
+        threshold: βλ.
+
+    Returns:
+        The number of nonzeros after the step, or None if nothing was done: no kernel takes these.
+    """
+    backend = _backend_for(weights, gradients, shadow)
+    if backend == "triton":
+        return triton_step.beta_lasso_pass(
+            weights, gradients, shadow, lr=lr, settings=(l1_coef, threshold)
+        )
+    if backend == "torch":
+        return None
+    settings = _settings(weights, float(lr), l1_coef, threshold)
+    kernels = _kernels()
+    theta, gradient = _array(weights), _array(gradients)
+
+    def plain(start: int, stop: int) -> int:
+        count: int = kernels.beta_lasso_step(theta[start:stop], gradient[start:stop], *settings)
+        return count
+
+    def shadowed(start: int, stop: int) -> int:
+        count: int = kernels.beta_lasso_shadow_step(
+            theta[start:stop], gradient[start:stop], copy[start:stop], *settings
+        )
+        return count
+
+    if shadow is None:
+        return sum(run_split(plain, len(theta), grain=_GRAIN))
+    copy = _array(shadow)
+    return sum(run_split(shadowed, len(theta), grain=_GRAIN))
+
+
+def sgd_pass(
+    weights: Tensor,
+    gradients: Tensor,
+    shadow: Tensor | None,
+    velocity: Tensor,
+    *,
+    lr: LearningRate,
+    momentum: float,
+    weight_decay: float,
+) -> bool:
+    """Velocity v ← μ v + (g + w θ), weights θ ← θ - η v, in one pass.
+
+    As `beta_lasso_pass`, with a velocity of the weights' type that changes in place too.
+
+    Returns:
+        Whether it was done: False if no kernel takes these.
+    """
+    backend = _backend_for(weights, gradients, shadow)
+    if backend == "triton":
+        triton_step.sgd_pass(
+            weights, gradients, shadow, velocity, lr=lr, settings=(momentum, weight_decay)
+        )
+    if backend != "numba":
+        return backend == "triton"
+    settings = _settings(weights, float(lr), momentum, weight_decay)
+    kernels = _kernels()
+    theta, gradient, speed = _array(weights), _array(gradients), _array(velocity)
+    copy = None if shadow is None else _array(shadow)
+
+    def step(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        if copy is None:
+            kernels.sgd_step(theta[part], gradient[part], speed[part], *settings)
+        else:
+            kernels.sgd_shadow_step(theta[part], gradient[part], copy[part], speed[part], *settings)
+
+    run_split(step, len(theta), grain=_GRAIN)
+    return True
+
+
+def _backend_for(weights: Tensor, gradients: Tensor, shadow: Tensor | None) -> Backend:
+    expected = weights.dtype if shadow is None else torch.bfloat16
+    fits = weights.dtype in _NUMPY_TYPES and gradients.dtype == expected
+    fits = fits and (shadow is None or weights.dtype == torch.float32)
+    flat = all(each is None or each.is_contiguous() for each in (weights, gradients, shadow))
+    return backend_name(weights.device) if fits and flat else "torch"
+
+
+def _settings(weights: Tensor, *values: float) -> tuple[Any, ...]:
+    kind = _NUMPY_TYPES[weights.dtype]
+    return tuple(kind(value) for value in values)
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.uint16).numpy()
+    return tensor.numpy()
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> SimpleNamespace:
+    names = ["beta_lasso_step", "beta_lasso_shadow_step", "sgd_step", "sgd_shadow_step"]
+    return compile_kernels([bf16, optimizer_step], names)

@@ -1,0 +1,103 @@
+"""A run folder: where one training run keeps its configuration, metrics and checkpoint."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.system.files import write_text_atomically
+
+_NUMBERED = re.compile(r"(\d+)-")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run: config.json, metrics.jsonl (a line an epoch) and checkpoint.pt."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Full configuration, versions, seed and commit."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line, one line an epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last good state of the network."""
+        return self.path / "checkpoint.pt"
+
+    def write_config(self, values: dict[str, Any]) -> None:
+        """Write config.json."""
+        write_text_atomically(self.config, json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+    def append_metrics(self, values: dict[str, Any]) -> None:
+        """Add one line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, sort_keys=True, allow_nan=False) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All complete lines of metrics.jsonl; a last line cut short by a crash is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return lines
+
+    def keep_metrics_until(self, num_epochs: int) -> None:
+        """Drop the lines of epochs after `num_epochs`, which a resumed run goes through again."""
+        kept = [line for line in self.read_metrics() if line["epoch"] <= num_epochs]
+        text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in kept)
+        write_text_atomically(self.metrics, text)
+
+
+def check_run_folder(out: Path) -> None:
+    """See that a new run may go to `out`: a folder that is empty or not there yet.
+
+    Raises:
+        ValueError: It holds files already, or is one.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(
+            f"--out {out} is not an empty folder; choose a new one, or go on with it by "
+            f"--resume {out}"
+        )
+
+
+def create_run_folder(
+    name: str, *, out: Path | None = None, root: Path = Path("runs")
+) -> RunFolder:
+    """Make the folder of a new run: `out` itself, or the next number under `root`.
+
+    Args:
+        name: What the run trains, such as "s-fc"; it follows the number.
+        out: The folder to use; it must be empty or not there yet.
+        root: Parent of numbered folders, `runs` in the working folder.
+
+    Raises:
+        ValueError: `out` holds files already.
+    """
+    if out is not None:
+        check_run_folder(out)
+        out.mkdir(parents=True, exist_ok=True)
+        return RunFolder(out)
+    root.mkdir(parents=True, exist_ok=True)
+    numbers = [int(found[1]) for entry in root.iterdir() if (found := _NUMBERED.match(entry.name))]
+    number = max(numbers, default=0) + 1
+    while True:
+        path = root / f"{number:04d}-{name}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return RunFolder(path)

@@ -1,0 +1,287 @@
+"""The whole state of a training run between two steps, and how one step changes it."""
+
+import hashlib
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.augment.inputs import augment_images
+from training.checkpoint.checkpoint import Checkpoint
+from training.data.loading import ImageSet
+from training.distributed.ranks import ALONE, Ranks
+from training.distributed.replicas import Replicas, span_ranks
+from training.distributed.sharding import Sharding, chooses_shards
+from training.distributed.shards import Shards
+from training.errors import CheckpointError, DataError
+from training.networks.models import Network, build_network
+from training.optim.build import cosine_lr
+from training.run.step_graph import StepGraph
+from training.sparse.choice import Sparsity, chooses_sparse
+from training.sparse.replicas import SparseReplicas
+from training.spec.architectures import NetworkSpec
+from training.spec.config import TrainConfig
+from training.spec.normalization import Normalization
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TrainingState:
+    """Network, optimizer, random generators and running sums of one run.
+
+    The order of the images, the augmentation and dropout of an epoch are seeded by the run's seed
+    and the epoch, so that a run can be cut at any step and go on with the same numbers. Dropout
+    draws from torch's global generator, which is therefore seeded here.
+
+    At precision bf16 the layers compute with shadows of their weights
+    (`training.optim.low_precision_copies`). On CUDA a step is recorded once as a graph and then
+    replayed, but for fp16, whose loss scaling looks at every step, and for sparse layers, whose
+    work changes from step to step.
+
+    Layers of a network under β-lasso may become sparse (`training.sparse`); the weights move as
+    they do in dense layers, but for rounding.
+
+    Several ranks share out the images of every step. They then take their steps without a graph,
+    and whatever sums over them must be asked for on each.
+
+    Attributes:
+        step: Steps done.
+        num_steps: Steps of the whole run.
+        steps_per_epoch: Full batches in the training set.
+        batch_size: Images a step: the configured number, or all if there are fewer.
+        seconds: Training time so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: TrainConfig,
+        spec: NetworkSpec,
+        train_set: ImageSet,
+        normalization: Normalization,
+        permutation: Tensor | None,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        sharding: Sharding = "never",
+        sparsity: Sparsity = "never",
+    ) -> None:
+        if len(train_set) < 2:
+            raise DataError(f"training needs at least 2 images, not {len(train_set)}")
+        self.config, self.device, self.ranks = config, device, ranks
+        self.train_set, self.normalization, self.permutation = train_set, normalization, permutation
+        self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
+        self.batch_size = min(config.batch_size, len(train_set))
+        self.steps_per_epoch = len(train_set) // self.batch_size
+        self.num_steps = config.epochs * self.steps_per_epoch
+        self.network = _build(spec, config, self.dtype)
+        span_ranks(self.network, ranks, num_images=self.batch_size)
+        self.weights: Shards | Replicas
+        place: dict[str, Any] = {"ranks": ranks, "device": device}
+        if chooses_shards(sharding, spec=spec, config=config, **place):
+            self.weights = Shards(self.network, config, **place)
+        elif chooses_sparse(sparsity, config=config, **place):
+            self.weights = SparseReplicas(self.network, config, **place, sparsity=sparsity)
+        else:
+            self.weights = Replicas(self.network, config, **place)
+        self.optimizer = self.weights.optimizer
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.augment_generator = torch.Generator(device)
+        self.step = 0
+        self.seconds = 0.0
+        self.images_per_second = 0.0
+        self.last_lr = config.lr
+        self._order = torch.empty(0, dtype=torch.int64, device=device)
+        self._part = ranks.part(self.batch_size)
+        self._chosen = torch.zeros(len(self._part), dtype=torch.int64, device=device)
+        self._lr = torch.zeros((), dtype=self.dtype, device=device)
+        self._has_graph = device.type == "cuda" and config.precision != "fp16" and ranks.size == 1
+        self._graph: StepGraph | None = None
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._num_right = torch.zeros((), dtype=torch.int64, device=device)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def epoch_of_last_step(self) -> int:
+        """The epoch, from 1, that the last step belongs to."""
+        return max(self.step - 1, 0) // self.steps_per_epoch + 1
+
+    def begin_epoch(self) -> None:
+        """Draw the order of the epoch's images.
+
+        At its start also reseed, clear the sums and choose the sparse layers.
+        """
+        order = torch.Generator().manual_seed(derive_seed(self.config.seed, "order", self.epoch))
+        self._order = torch.randperm(len(self.train_set), generator=order).to(self.device)
+        if self.step % self.steps_per_epoch == 0:
+            self.augment_generator.manual_seed(derive_seed(self.config.seed, "augment", self.epoch))
+            torch.manual_seed(derive_seed(self.config.seed, "dropout", self.epoch))
+            self._loss_sum.zero_()
+            self._num_right.zero_()
+            self.weights.begin_epoch(batch_size=self.batch_size)
+
+    def take_step(self) -> None:
+        """One step of the optimizer on the next batch. Nothing here waits for the device."""
+        start = self.step % self.steps_per_epoch * self.batch_size
+        self._chosen.copy_(self._order[self.ranks.rows(self.batch_size, start=start)])
+        self._set_lr(cosine_lr(self.config.lr, self.step, self.num_steps))
+        self.network.train()
+        if self._has_graph and self.weights.is_settled:
+            if self._graph is None:
+                self._graph = StepGraph(self._compute_step, generator=self.augment_generator)
+            self._graph.run()
+        else:
+            if self.weights.sparse_layers:
+                self._graph = None  # it would step weights that are gone
+            self._compute_step()
+        self.step += 1
+
+    def _compute_step(self) -> None:
+        """From the chosen images to the moved weights: the part of a step that a device does."""
+        labels = self.train_set.labels[self._chosen]
+        inputs = augment_images(
+            self.train_set.images[self._chosen],
+            self.config.augmentation,
+            self.normalization,
+            permutation=self.permutation,
+            generator=self.augment_generator,
+            dtype=torch.bfloat16 if self.optimizer.shadows else self.dtype,
+            part=self._part,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = self.forward(inputs).to(self.dtype)
+        loss = F.cross_entropy(logits, labels)
+        # Gradients are averaged over ranks, whose parts of the batch may differ by one image.
+        share = len(self._part) * self.ranks.size / self.batch_size
+        objective = loss if share == 1 else loss * share
+        self.scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
+        self.weights.take_gradients()
+        self.scaler.step(self.optimizer)
+        self.weights.step_sparse_layers()
+        self.scaler.update()
+        self._loss_sum += loss.detach() * len(labels)
+        self._num_right += (logits.detach().argmax(dim=1) == labels).sum()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network's logits at the configured precision, through the shadows if it has them."""
+        with self.autocast():
+            logits: Tensor = self.weights.model(inputs)
+        return logits
+
+    def _set_lr(self, lr: float) -> None:
+        """Tell the optimizer; a graph reads the number from the device's memory."""
+        self.last_lr = lr
+        self._lr.fill_(lr)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr if self._has_graph else lr
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which forward passes run at the configured precision."""
+        low = _AUTOCAST.get(self.config.precision)
+        return torch.autocast(self.device.type, dtype=low, enabled=low is not None)
+
+    def add_time(self, seconds: float, *, num_steps: int) -> None:
+        """Count the time of some steps, which also sets the rate."""
+        self.seconds += seconds
+        self.images_per_second = num_steps * self.batch_size / max(seconds, 1e-9)
+
+    def mean_loss(self) -> float:
+        """Mean loss in nats over the images of the epoch so far."""
+        return self.ranks.sum_real(float(self._loss_sum)) / self._num_seen
+
+    def mean_accuracy(self) -> float:
+        """Share of the epoch's images so far that were right when they were seen."""
+        return self.ranks.sum(int(self._num_right)) / self._num_seen
+
+    @property
+    def _num_seen(self) -> int:
+        return ((self.step - 1) % self.steps_per_epoch + 1) * self.batch_size
+
+    def loss_is_finite(self) -> bool:
+        """Whether every loss of this epoch is finite."""
+        return self.ranks.all_hold(bool(torch.isfinite(self._loss_sum)))
+
+    def weights_are_finite(self) -> bool:
+        """Whether every tensor of the network is finite."""
+        extremes = [
+            bound
+            for tensor in self.weights.local_tensors()
+            if tensor.is_floating_point() and tensor.numel() > 0
+            for bound in tensor.aminmax()  # NaN is both
+        ]
+        return self.ranks.all_hold(bool(torch.isfinite(torch.stack(extremes)).all()))
+
+    def num_nonzeros(self) -> dict[str, int]:
+        """Nonzero weights by layer."""
+        return self.weights.num_nonzeros()
+
+    def resume_dict(self) -> dict[str, Any]:
+        """All but the network's own state, as primitives and tensors."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "loss_sum": self.ranks.sum_real(float(self._loss_sum)),
+            "num_right": self.ranks.sum(int(self._num_right)),
+            "device": self.device.type,
+            "optimizer": self._optimizer_dict(),
+            "scaler": self.scaler.state_dict(),
+            "augment_generator": self.augment_generator.get_state(),
+            "cpu_generator": torch.get_rng_state(),
+            "cuda_generator": (
+                torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+            ),
+        }
+
+    def _optimizer_dict(self) -> dict[str, Any]:
+        saved = self.weights.whole_optimizer_state()
+        groups = [group | {"lr": self.last_lr} for group in saved["param_groups"]]
+        return saved | {"param_groups": groups}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to the state of a checkpoint that holds one.
+
+        A run may go on on another kind of device; its weights then differ from an uninterrupted
+        run's by rounding, and by the random draws of the epoch that was cut.
+
+        Raises:
+            CheckpointError: The checkpoint is final, or its state does not fit this run.
+        """
+        saved = checkpoint.training
+        if saved is None:
+            raise CheckpointError("the run is finished; there is nothing to resume")
+        try:
+            self.weights.load(checkpoint.state, saved["optimizer"])
+            self.scaler.load_state_dict(saved["scaler"])
+            self.step = int(saved["step"])
+            self.seconds = float(saved["seconds"])
+            self.images_per_second = self.step * self.batch_size / max(self.seconds, 1e-9)
+            self.last_lr = cosine_lr(self.config.lr, max(self.step - 1, 0), self.num_steps)
+            self._loss_sum.fill_(float(saved["loss_sum"]) if self.ranks.is_first else 0.0)
+            self._num_right.fill_(int(saved["num_right"]) if self.ranks.is_first else 0)
+            torch.set_rng_state(saved["cpu_generator"])
+            if saved["device"] == self.device.type:
+                self.augment_generator.set_state(saved["augment_generator"])
+                if self.device.type == "cuda":
+                    torch.cuda.set_rng_state(saved["cuda_generator"], self.device)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the saved training state does not fit: {error}") from error
+        if not 0 <= self.step <= self.num_steps:
+            raise CheckpointError(
+                f"the saved training state is at step {self.step} of a run of {self.num_steps}"
+            )
+
+
+def derive_seed(seed: int, purpose: str, index: int = 0) -> int:
+    """A 63-bit seed for one purpose and index, independent of the seeds of all others."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _build(spec: NetworkSpec, config: TrainConfig, dtype: torch.dtype) -> Network:
+    torch.manual_seed(derive_seed(config.seed, "initialisation"))
+    return build_network(spec, dropout=config.dropout).to(dtype)

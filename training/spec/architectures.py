@@ -1,0 +1,220 @@
+"""The networks as tables of layers (the paper's Tables 3 and 4, and tiny-conv), without torch.
+
+Every other module reads the shape of a network from here: models are built from these layers,
+weight counts and scaling formulas are summed over them, and nonzeros are reported by them.
+"""
+
+from dataclasses import dataclass, replace
+
+from training.spec.layer_spec import LayerKind, LayerSpec
+
+__all__ = ["NETWORKS", "NUM_SYMMETRIES", "PAPER_NETWORKS", "LayerSpec", "NetworkSpec"]
+
+CONV_FAMILIES = ("d", "s")
+KINDS: dict[str, LayerKind] = {"conv": "conv", "local": "local", "fc": "dense"}
+NETWORKS = (
+    "d-conv", "d-local", "d-fc", "s-conv", "s-local", "s-fc", "3-fc", "resnet18", "tiny-conv",
+)  # fmt: skip
+"""The codes number networks by their place here: new ones come last."""
+PAPER_NETWORKS = NETWORKS[:8]
+NUM_SYMMETRIES = 8
+"""Symmetries of a square: each kernel of tiny-conv is used in all of its positions."""
+
+# (kernel, channels as a multiple of α, stride) of each convolution, and the head's fc(multiple·α).
+_CONVOLUTIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "d": (
+        (3, 1, 1), (3, 2, 2), (3, 2, 1), (3, 4, 2), (3, 4, 1), (3, 8, 2), (3, 8, 1), (3, 16, 2),
+    ),
+    "s": ((9, 1, 2),),
+}  # fmt: skip
+_HEAD_MULTIPLE = {"d": 64, "s": 24}
+# (channels as a multiple of α, stride of its first convolution) of ResNet18's four stages.
+_RESNET_STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))
+_RESNET_BLOCKS_PER_STAGE = 2
+# (kernel, stride, side of the max-pooling behind it) of tiny-conv's convolutions.
+_TINY_CONVOLUTIONS = ((5, 2, 1), (3, 2, 1), (3, 1, 2), (3, 1, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """A network: all that `training.networks.models.build_network` needs.
+
+    Attributes:
+        name: One of `NETWORKS`.
+        image_size: s, side of the square input in pixels, >= 1.
+        num_classes: c, >= 2.
+        in_channels: Channels of the input, >= 1 (the paper's formulas assume 3).
+        base_channels: α, channels of the first convolution (tiny-conv: kernels of each), >= 1;
+            every network but 3-fc needs it.
+        hidden_units: Units of each hidden layer of 3-fc, >= 1; only 3-fc takes it.
+        kernel_size: Side of ResNet18's kernels (all but its 1x1 shortcuts), odd; only ResNet18
+            takes it (3 if not given).
+
+    Raises:
+        ValueError: A value outside its range, or one that this network does not take or lacks.
+    """
+
+    name: str
+    image_size: int
+    num_classes: int
+    in_channels: int = 3
+    base_channels: int | None = None
+    hidden_units: int | None = None
+    kernel_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in NETWORKS:
+            raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {self.name!r}")
+        if self.name == "resnet18" and self.kernel_size is None:
+            object.__setattr__(self, "kernel_size", 3)
+        for field, lowest in (("image_size", 1), ("num_classes", 2), ("in_channels", 1)):
+            _check_count(field, getattr(self, field), lowest)
+        width, other = ("base_channels", "hidden_units")
+        if self.name == "3-fc":
+            width, other = other, width
+        if getattr(self, width) is None:
+            raise ValueError(f"{self.name} needs {width}")
+        _check_count(width, getattr(self, width), 1)
+        if getattr(self, other) is not None:
+            raise ValueError(f"{self.name} takes no {other}; its width is {width}")
+        if self.name != "resnet18" and self.kernel_size is not None:
+            raise ValueError(f"{self.name} takes no kernel_size; only resnet18 does")
+        if self.kernel_size is not None:
+            _check_count("kernel_size", self.kernel_size, 1)
+            if self.kernel_size % 2 == 0:
+                raise ValueError(
+                    f"kernel_size must be odd (same padding on both sides), not {self.kernel_size}"
+                )
+
+    @property
+    def family(self) -> str | None:
+        """The letter d or s of a network with conv, local and fc twins; None for the others."""
+        family = self.name.split("-")[0]
+        return family if family in CONV_FAMILIES else None
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The layers with weights, in the order of the forward pass.
+
+        >>> spec = NetworkSpec(name="s-fc", image_size=32, num_classes=10, base_channels=150)
+        >>> sum(layer.num_weights for layer in spec.layers)
+        256240800
+        """
+        if self.name == "3-fc":
+            return _fully_connected_layers(self)
+        if self.name == "resnet18":
+            return _resnet_layers(self)
+        if self.name == "tiny-conv":
+            return _tiny_layers(self)
+        return _family_layers(self)
+
+    @property
+    def num_weights(self) -> int:
+        """Weights of all layers, without biases and BatchNorm."""
+        return sum(layer.num_weights for layer in self.layers)
+
+    def twin(self, kind: str) -> "NetworkSpec":
+        """The same network with its convolutions as "conv", "local" or "fc" layers.
+
+        Raises:
+            ValueError: The network has no twins (3-fc, ResNet18), or `kind` is unknown.
+        """
+        if self.family is None:
+            raise ValueError(f"{self.name} has no conv, local and fc twins; d- and s- networks do")
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        return replace(self, name=f"{self.family}-{kind}")
+
+
+def _check_count(name: str, value: object, lowest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        raise ValueError(f"{name} must be a whole number >= {lowest}, not {value!r}")
+
+
+def _ceil_div(size: int, stride: int) -> int:
+    return -(-size // stride)
+
+
+def _head_layer(name: str, in_channels: int, in_size: int, units: int, *, last: bool) -> LayerSpec:
+    return LayerSpec(
+        name=name, kind="dense", group="fc", in_channels=in_channels, in_size=in_size,
+        out_channels=units, out_size=1, normalized=not last,
+    )  # fmt: skip
+
+
+def _family_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
+    family, suffix = spec.name.split("-")
+    alpha = spec.base_channels or 0
+    layers = []
+    channels, size = spec.in_channels, spec.image_size
+    for index, (kernel, multiple, stride) in enumerate(_CONVOLUTIONS[family], start=1):
+        out_size = _ceil_div(size, stride)
+        layers.append(
+            LayerSpec(
+                name=f"conv{index}", kind=KINDS[suffix], group="conv",
+                in_channels=channels, in_size=size,
+                out_channels=multiple * alpha, out_size=out_size, kernel=kernel, stride=stride,
+            )
+        )  # fmt: skip
+        channels, size = multiple * alpha, out_size
+    units = _HEAD_MULTIPLE[family] * alpha
+    layers.append(_head_layer("fc1", channels, size, units, last=False))
+    layers.append(_head_layer("fc2", units, 1, spec.num_classes, last=True))
+    return tuple(layers)
+
+
+def _fully_connected_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
+    hidden = spec.hidden_units or 0
+    return (
+        _head_layer("fc1", spec.in_channels, spec.image_size, hidden, last=False),
+        _head_layer("fc2", hidden, 1, hidden, last=False),
+        _head_layer("fc3", hidden, 1, spec.num_classes, last=True),
+    )
+
+
+def _resnet_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
+    alpha, kernel = spec.base_channels or 0, spec.kernel_size or 3
+
+    def conv(
+        name: str, in_channels: int, in_size: int, out_channels: int, *, side: int, stride: int
+    ) -> LayerSpec:
+        return LayerSpec(
+            name=name, kind="conv", group="conv", in_channels=in_channels, in_size=in_size,
+            out_channels=out_channels, out_size=_ceil_div(in_size, stride), kernel=side,
+            stride=stride,
+        )  # fmt: skip
+
+    layers = [conv("conv1", spec.in_channels, spec.image_size, alpha, side=kernel, stride=1)]
+    channels, size = alpha, spec.image_size
+    for stage, (multiple, first_stride) in enumerate(_RESNET_STAGES, start=1):
+        width = multiple * alpha
+        for block in range(1, _RESNET_BLOCKS_PER_STAGE + 1):
+            prefix = f"stage{stage}_block{block}"
+            stride = first_stride if block == 1 else 1
+            first = conv(f"{prefix}_conv1", channels, size, width, side=kernel, stride=stride)
+            second = conv(f"{prefix}_conv2", width, first.out_size, width, side=kernel, stride=1)
+            layers += [first, second]
+            if stride != 1 or channels != width:
+                layers.append(
+                    conv(f"{prefix}_shortcut", channels, size, width, side=1, stride=stride)
+                )
+            channels, size = width, first.out_size
+    layers.append(_head_layer("fc", channels, 1, spec.num_classes, last=True))
+    return tuple(layers)
+
+
+def _tiny_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
+    channels, size, symmetries = spec.in_channels, spec.image_size, 1
+    width = (spec.base_channels or 0) * NUM_SYMMETRIES
+    layers = []
+    for index, (kernel, stride, pool) in enumerate(_TINY_CONVOLUTIONS, start=1):
+        layers.append(
+            LayerSpec(
+                name=f"conv{index}", kind="conv", group="conv", in_channels=channels, in_size=size,
+                out_channels=width, out_size=_ceil_div(size, stride), kernel=kernel, stride=stride,
+                symmetries=NUM_SYMMETRIES, input_symmetries=symmetries, edge_padding=index == 1,
+            )
+        )  # fmt: skip
+        channels, size, symmetries = width, _ceil_div(layers[-1].out_size, pool), NUM_SYMMETRIES
+    layers.append(_head_layer("fc", channels, size, spec.num_classes, last=True))
+    return tuple(layers)

@@ -1,0 +1,214 @@
+"""The full configuration of a training run, and the named recipes that fill it. No torch."""
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from training.spec.architectures import NETWORKS, NetworkSpec
+from training.spec.built_in_policies import BUILT_IN_POLICIES, built_in_policy
+from training.spec.policy import Policy
+from training.spec.policy_table import PolicyTable, check_policy_table, table_policy
+
+Method = Literal["beta-lasso", "sgd"]
+Precision = Literal["bf16", "fp16", "fp32", "fp64"]
+Normalize = Literal["fixed", "data"]
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _check(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images, and what is done to every one of them.
+
+    Attributes:
+        source: "glyphs", a hub name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of
+            parquet files or a folder of class folders of images.
+        image_size: Side in pixels; None keeps the images' own (glyphs: 32).
+        num_train: Use only the first so many training images; None for all (glyphs: 20,000).
+        num_test: Likewise for test images (glyphs: 5,000).
+        validation: Training images held out for selection, drawn at random from the training set.
+        permute_pixels: Seed of one fixed permutation of the pixels of every image; None for none.
+        normalize: "fixed" subtracts 0.5 and divides by 0.25, constants chosen before the data;
+            "data" uses the training set's own mean and deviation a channel.
+        seed: Seed of the glyphs generator and of the validation split.
+    """
+
+    source: str = "glyphs"
+    image_size: int | None = None
+    num_train: int | None = None
+    num_test: int | None = None
+    validation: int = 0
+    permute_pixels: int | None = None
+    normalize: Normalize = "fixed"
+    seed: int = 0
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether the images are drawn, and lie nowhere."""
+        return self.source == "glyphs"
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "num_train", "num_test"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be >= 1, not {value}")
+        _check(self.validation >= 0, f"validation must be >= 0, not {self.validation}")
+        _check(self.seed >= 0, f"data seed must be >= 0, not {self.seed}")
+        if self.permute_pixels is not None:
+            _check(
+                self.permute_pixels >= 0, f"permute_pixels must be >= 0, not {self.permute_pixels}"
+            )
+        _check_choice("normalize", self.normalize, ("fixed", "data"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes of a training image, all drawn anew for every image of every batch.
+
+    Attributes:
+        flip: Mirror left to right with probability 1/2.
+        crop: Zero padding in pixels on each side, from which a window of the image's size is cut.
+        cutout: Side in pixels of a square set to the mid value; its centre may lie on the border.
+        policy: One of `training.spec.built_in_policies`, or the name of the file that
+            `policy_table` is from; None for none.
+        policy_table: A table in the form of `training.spec.policy_table`, so that the configuration
+            says all; None for a built-in policy.
+    """
+
+    flip: bool = False
+    crop: int = 0
+    cutout: int = 0
+    policy: str | None = None
+    policy_table: PolicyTable | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.crop >= 0, f"crop must be >= 0 pixels, not {self.crop}")
+        _check(self.cutout >= 0, f"cutout must be >= 0 pixels, not {self.cutout}")
+        if self.policy_table is not None:
+            is_named = isinstance(self.policy, str) and self.policy != ""
+            _check(is_named, "policy must name the file that policy_table is from")
+            # JSON has lists where the table has tuples.
+            object.__setattr__(self, "policy_table", check_policy_table(self.policy_table))
+        elif self.policy is not None:
+            _check_choice("policy", self.policy, BUILT_IN_POLICIES)
+
+    @cached_property
+    def chosen_policy(self) -> Policy | None:
+        """The policy in full, one object for the life of this one."""
+        if self.policy is None:
+            return None
+        if self.policy_table is None:
+            return built_in_policy(self.policy)
+        return table_policy(self.policy, self.policy_table)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides the weights of a run, apart from the machine.
+
+    Attributes:
+        network: One of `training.spec.architectures.NETWORKS`.
+        base_channels: α; None for 3-fc.
+        hidden_units: Width of 3-fc; None for the others.
+        kernel_size: Kernel of ResNet18; None for the others.
+        data: The images.
+        augmentation: Random changes of training images.
+        method: "beta-lasso" (Algorithm 1) or "sgd".
+        lr: η at the start of the cosine schedule, > 0; it falls to 0 at the last step.
+        l1_conv: λ of the layers that are, or correspond to, convolutions, >= 0.
+        l1_fc: λ of the fully-connected head, >= 0.
+        beta: β >= 0; weights below βλ in absolute value are set to zero.
+        momentum: Momentum of SGD, in [0, 1).
+        weight_decay: L2 coefficient of SGD, >= 0.
+        dropout: Probability of dropping an input of the last two fc layers, in [0, 1).
+        epochs: Passes over the training images, >= 1.
+        batch_size: Images a step, >= 2; a last incomplete batch is left out of an epoch.
+        precision: Arithmetic of the matrix products; BatchNorm and the weights stay at float32
+            ("fp64": everything in float64).
+        seed: Seed of initialisation, order, augmentation and dropout.
+        recipe: Name of the recipe that the rest started from.
+    """
+
+    network: str
+    base_channels: int | None = None
+    hidden_units: int | None = None
+    kernel_size: int | None = None
+    data: DataConfig = DataConfig()
+    augmentation: Augmentation = Augmentation()
+    method: Method = "beta-lasso"
+    lr: float = 0.1
+    l1_conv: float = 0.0
+    l1_fc: float = 0.0
+    beta: float = 50.0
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    epochs: int = 1
+    batch_size: int = 512
+    precision: Precision = "bf16"
+    seed: int = 0
+    recipe: str = "quick"
+
+    def __post_init__(self) -> None:
+        _check_choice("network", self.network, NETWORKS)
+        _check_choice("method", self.method, ("beta-lasso", "sgd"))
+        _check_choice("precision", self.precision, ("bf16", "fp16", "fp32", "fp64"))
+        _check(math.isfinite(self.lr) and self.lr > 0, f"lr must be > 0, not {self.lr}")
+        for name in ("l1_conv", "l1_fc", "beta", "weight_decay"):
+            value = getattr(self, name)
+            _check(math.isfinite(value) and value >= 0, f"{name} must be >= 0, not {value}")
+        for name in ("momentum", "dropout"):
+            value = getattr(self, name)
+            _check(0 <= value < 1, f"{name} must lie in [0, 1), not {value}")
+        _check(self.epochs >= 1, f"epochs must be >= 1, not {self.epochs}")
+        _check(self.batch_size >= 2, f"batch_size must be >= 2, not {self.batch_size}")
+        _check(self.seed >= 0, f"seed must be >= 0, not {self.seed}")
+        if self.method == "beta-lasso":
+            _check(
+                self.momentum == 0 and self.weight_decay == 0,
+                "momentum and weight_decay belong to sgd; beta-lasso takes l1_conv, l1_fc and beta",
+            )
+        else:
+            _check(
+                self.l1_conv == 0 and self.l1_fc == 0,
+                "l1_conv and l1_fc belong to beta-lasso; sgd takes momentum and weight_decay",
+            )
+
+    def network_spec(self, *, image_size: int, num_classes: int, in_channels: int) -> NetworkSpec:
+        """The network of this configuration for images of the given shape."""
+        return NetworkSpec(
+            name=self.network,
+            image_size=image_size,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            base_channels=self.base_channels,
+            hidden_units=self.hidden_units,
+            kernel_size=self.kernel_size,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dicts of primitives, as config.json and checkpoints hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: An unknown or missing setting, or a value outside its range.
+        """
+        rest = dict(values)
+        try:
+            data = DataConfig(**rest.pop("data"))
+            augmentation = Augmentation(**rest.pop("augmentation"))
+            return cls(data=data, augmentation=augmentation, **rest)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a training configuration: {error}") from error

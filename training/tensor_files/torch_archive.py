@@ -1,0 +1,227 @@
+"""The contents of a `torch.save` file without its numbers, which stay in the file. No torch.
+
+The zip archive's records are found by its own table, its pickle is read by
+`training.tensor_files.plain_pickle`, and each tensor becomes a `StoredTensor` that knows where its
+numbers lie. Objects of other classes are never made; they show up as `Opaque` markers.
+"""
+
+import math
+import struct
+import zipfile
+import zlib
+from typing import Any
+
+from training.errors import CheckpointError
+from training.system.file_bytes import FileBytes
+from training.tensor_files.number_types import NUMBER_TYPES, NumberType
+from training.tensor_files.plain_pickle import MAX_BYTES, Opaque, read_plain_pickle
+from training.tensor_files.stored_tensor import StoredRows, StoredTensor, is_shape
+
+ZIP_START = b"PK\x03\x04"
+_HEADER_BYTES = 30  # of a record, before its name
+_STORAGES = {
+    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
+    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8",
+    "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128",
+}  # fmt: skip
+_UNTYPED = NUMBER_TYPES["uint8"]
+
+
+def read_torch_archive(source: FileBytes) -> Any:
+    """Plain values, `StoredTensor`s, `StoredRows` and `Opaque` markers of a zip file of torch.
+
+    Raises:
+        CheckpointError: It is damaged, or not one that `torch.save` wrote.
+    """
+    path = source.path
+    try:
+        return _Archive(source).read()
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: {reason}; copy it again, or save it anew") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{path}: cannot be read ({reason})") from error
+    except (zipfile.BadZipFile, struct.error, RuntimeError, OverflowError, EOFError) as error:
+        raise CheckpointError(f"{path}: cut short or damaged; copy it again") from error
+
+
+class _Archive:
+    """The records of one archive, and what its pickle may name."""
+
+    def __init__(self, source: FileBytes) -> None:
+        self._source = source
+        with zipfile.ZipFile(source.file) as archive:
+            records = archive.infolist()
+            pickles = [each for each in records if each.filename.endswith("/data.pkl")]
+            is_stored = all(
+                each.compress_type == zipfile.ZIP_STORED and each.compress_size == each.file_size
+                for each in records
+            )
+            if len(pickles) != 1 or not is_stored:
+                raise ValueError("a zip archive, but not one that torch.save wrote")
+            if pickles[0].file_size > MAX_BYTES:
+                raise ValueError(f"its list of contents has more than {MAX_BYTES >> 20} MiB")
+        self._folder = pickles[0].filename.removesuffix("data.pkl")
+        self._records = {each.filename: each for each in records}
+        if len(self._records) != len(records):
+            raise ValueError("its archive has two records of one name")
+        order = self._records.get(f"{self._folder}byteorder")
+        if order is not None and self._read_small(order) != b"little":
+            raise ValueError("its numbers are not stored in little-endian order")
+        self._pickle = self._read_small(pickles[0])
+        if pickles[0].CRC not in (0, zlib.crc32(self._pickle)):  # 0: torch was told to leave it out
+            raise ValueError("its list of contents is damaged")
+
+    def read(self) -> Any:
+        """The value of its pickle."""
+        return read_plain_pickle(self._pickle, self._known(), self._load_storage)
+
+    def _known(self) -> dict[str, Any]:
+        storages = {
+            f"torch {prefix}Storage": NUMBER_TYPES[name] for prefix, name in _STORAGES.items()
+        }
+        untyped = {"torch.storage UntypedStorage": _UNTYPED, "torch UntypedStorage": _UNTYPED}
+        types = {f"torch {name}": each for name, each in NUMBER_TYPES.items()}
+        return {
+            **storages,
+            **untyped,
+            **types,
+            "collections OrderedDict": _make_dict,
+            "torch Size": tuple,
+            "torch.serialization _get_layout": _first,
+            "torch._utils _rebuild_tensor_v2": _make_tensor,
+            "torch._utils _rebuild_tensor_v3": self._make_retyped_tensor,
+            "torch._utils _rebuild_parameter": _first,
+            "torch._utils _rebuild_parameter_with_state": _first,
+            "torch._utils _rebuild_sparse_tensor": _make_sparse,
+            "torch._tensor _rebuild_from_type_v2": _make_of_type,
+        }
+
+    def _read_small(self, record: zipfile.ZipInfo) -> bytes:
+        if record.file_size > MAX_BYTES:
+            raise ValueError(f"its record {record.filename[-40:]!r} is too long")
+        return self._source.read(self._find_start(record), record.file_size)
+
+    def _load_storage(self, identity: Any) -> StoredTensor | Opaque:
+        """A whole storage as a flat tensor; a marker if its numbers are of an unknown type."""
+        if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
+            raise ValueError("its list of contents is damaged")
+        _, number_type, key, _, num_numbers = identity
+        if isinstance(number_type, Opaque):
+            return number_type
+        if not isinstance(number_type, NumberType) or not isinstance(key, str):
+            raise ValueError("its list of contents is damaged")
+        record = self._records.get(f"{self._folder}data/{key}")
+        if not is_shape((num_numbers,)) or record is None:
+            raise ValueError("its list of contents is damaged")
+        if record.file_size != num_numbers * number_type.num_bytes:
+            raise ValueError("a tensor's numbers do not fill their place in it")
+        return StoredTensor(
+            shape=(num_numbers,),
+            number_type=number_type,
+            source=self._source,
+            start=self._find_start(record),
+        )
+
+    def _find_start(self, record: zipfile.ZipInfo) -> int:
+        """Byte of the file where a record's contents begin: behind its own header."""
+        header = self._source.read(record.header_offset, _HEADER_BYTES)
+        if not header.startswith(ZIP_START):
+            raise ValueError("its archive is damaged")
+        name_size = int.from_bytes(header[26:28], "little")
+        extra_size = int.from_bytes(header[28:30], "little")
+        start = record.header_offset + _HEADER_BYTES + name_size + extra_size
+        if start + record.file_size > self._source.num_bytes:
+            raise ValueError("a tensor reaches beyond the end of the file")
+        return start
+
+    def _make_retyped_tensor(
+        self, storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any,
+        number_type: Any, *_rest: Any,
+    ) -> StoredTensor | Opaque:  # fmt: skip
+        """A tensor over a storage of bytes that is to be read as another type."""
+        if isinstance(number_type, Opaque):
+            return number_type
+        if not isinstance(storage, StoredTensor) or not isinstance(number_type, NumberType):
+            raise ValueError("its list of contents is damaged")
+        count, rest = divmod(storage.num_bytes, number_type.num_bytes)
+        if rest:
+            raise ValueError("a tensor's numbers do not fill their place in it")
+        flat = StoredTensor(
+            shape=(count,), number_type=number_type, source=self._source, start=storage.start
+        )
+        return _make_tensor(flat, offset, shape, strides)
+
+
+def _make_tensor(
+    storage: Any, offset: Any, shape: Any, strides: Any, *_rest: Any
+) -> StoredTensor | Opaque:
+    """A tensor that fills a piece of a storage, each number once; a marker for any other."""
+    if isinstance(storage, Opaque):
+        return Opaque(f"a tensor of {storage.name}")
+    if not isinstance(storage, StoredTensor) or not is_shape((offset,)):
+        raise ValueError("its list of contents is damaged")
+    if not is_shape(shape) or not is_shape(strides) or len(shape) != len(strides):
+        raise ValueError("its list of contents is damaged")
+    num_numbers = math.prod(shape)
+    if offset + num_numbers > storage.num_numbers:
+        return Opaque("a tensor that pretends to more numbers than are stored")
+    if num_numbers and not _fills(shape, strides):
+        return Opaque("a tensor that is not stored number by number (call .contiguous())")
+    return StoredTensor(
+        shape=shape,
+        number_type=storage.number_type,
+        source=storage.source,
+        start=storage.start + offset * storage.number_type.num_bytes,
+        strides=None if not num_numbers or _is_row_by_row(shape, strides) else strides,
+    )
+
+
+def _fills(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether the numbers lie side by side, in whatever order, each once."""
+    expected = 1
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _is_row_by_row(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    expected = 1
+    for size, stride in zip(shape[::-1], strides[::-1], strict=True):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _make_sparse(layout: Any, parts: Any) -> StoredRows | Opaque:
+    """A matrix of compressed rows; other sparse layouts stay markers."""
+    if layout != "torch.sparse_csr" or not isinstance(parts, tuple) or len(parts) < 4:
+        return Opaque(f"a tensor of layout {layout}" if isinstance(layout, str) else "a tensor")
+    row_ends, columns, stored, shape = parts[:4]
+    is_dense = all(isinstance(part, StoredTensor) for part in (row_ends, columns, stored))
+    if not is_dense or not is_shape(shape) or len(shape) != 2 or len(stored.shape) != 1:
+        raise ValueError("its list of contents is damaged")
+    return StoredRows(shape=shape, row_ends=row_ends, columns=columns, stored=stored)
+
+
+def _make_of_type(function: Any, _kind: Any, arguments: Any, *_rest: Any) -> Any:
+    """A tensor of a subclass, read as a plain one."""
+    if isinstance(function, Opaque):
+        return function
+    if not callable(function) or not isinstance(arguments, tuple):
+        raise ValueError("its list of contents is damaged")
+    return function(*arguments)
+
+
+def _make_dict(pairs: Any = ()) -> dict[Any, Any]:
+    if pairs != ():
+        raise ValueError("its list of contents has a dict in a form that torch.save does not write")
+    return {}
+
+
+def _first(value: Any, *_rest: Any) -> Any:
+    return value
