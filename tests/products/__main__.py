@@ -1,7 +1,7 @@
 """All products of all networks at every level of instructions: `python -m tests.products`.
 
-Takes hours on two cores; `--quick --level avx2` takes minutes. Behind each level come the tests of the compiled kernels.
-Ends with 1 if anything is wrong, crashes or hangs.
+Takes hours on two cores; `--quick --level avx2` takes minutes. Behind each level come the tests
+of the compiled kernels. Ends with 1 if anything is wrong, crashes or hangs.
 """
 
 import argparse
