@@ -6,6 +6,7 @@ entry. What is saved and loaded are whole tensors, so that a run may go on with 
 ranks, sharded or not.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -173,6 +174,8 @@ def local_part(tensor: Tensor) -> Tensor:
 
 
 def _cut_layers(network: Network, mesh: DeviceMesh, policy: MixedPrecisionPolicy) -> None:
+    # Our networks never change a layer's output in place, which is what torch warns of.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view", UserWarning)
     for layer in network.spec.layers:
         module: nn.Module = network.get_submodule(layer.name)
         fully_shard(module, mesh=mesh, mp_policy=policy)

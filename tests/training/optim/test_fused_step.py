@@ -142,7 +142,7 @@ def test_a_kernel_runs_on_this_machine():
 
 TRITON_SCRIPT = """
 import torch
-from training import triton_step
+from training.optim import triton_launch as triton_step
 from training.optim.beta_lasso import beta_lasso_reference_step
 from training.optim.fused_step import sgd_pass
 

@@ -12,8 +12,10 @@ from training.system.signals import StopRequest
 
 HANGS_S = 120
 PROGRAM = """
-import ctypes, sys, threading, time
+import ctypes, signal, sys, threading, time
 from training.system.signals import StopRequest
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's `&` leaves ignored
 
 def hang():  # in compiled code that no signal ends: a lock that this thread holds already
     libc = ctypes.CDLL(None)
