@@ -98,6 +98,7 @@ def test_each_data_set_has_its_panel_and_its_name_at_the_right(tmp_path, num_pan
         assert path.stat().st_size > 5_000
 
 
+@pytest.mark.slow
 def test_train_is_above_test(tmp_path):
     figure = draw(draw_train_and_test, [PANEL, PANEL])
     top, _, bottom, _ = figure.axes
@@ -109,6 +110,7 @@ def test_train_is_above_test(tmp_path):
 
 
 @pytest.mark.parametrize("function", [draw_accuracy, draw_train_and_test])
+@pytest.mark.slow
 def test_one_point_is_enough_and_none_is_refused(tmp_path, function):
     one = SizePanel(title="glyphs", families=(DENSE,), fit_accuracy=0.5)
     save_figure_pair(draw(function, [one]), tmp_path / "one")

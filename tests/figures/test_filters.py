@@ -115,6 +115,7 @@ def test_the_saved_picture_shows_the_mosaic_dot_by_dot(tmp_path: Path, channels:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf"])
+@pytest.mark.slow
 def test_panels_side_by_side(tmp_path: Path, suffix: str) -> None:
     panels = [panel(some_filters(n, c, s)) for n, c, s in ((36, 3, 32), (5, 1, 28), (1, 2, 9))]
     with figure_style():

@@ -101,6 +101,7 @@ def test_style_ends_with_its_context():
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_neither_pyplot_nor_torch_is_loaded():
     code = "import sys, figures.scaling; print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"
     root = Path(__file__).resolve().parents[2]

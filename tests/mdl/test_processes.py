@@ -90,6 +90,7 @@ def test_a_command_as_a_process(
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_a_mistake_as_a_process(mdl_process: Command) -> None:
     done = mdl_process("scaling", "--plot", "no/such/folder/figure.png")
     assert (done.returncode, done.stdout) == (1, "")

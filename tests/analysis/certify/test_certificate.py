@@ -162,6 +162,7 @@ def test_validation_images_may_be_counted_in(tmp_path: Path) -> None:
 # --- what a change does ---
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_noticed(folder: Path, tmp_path: Path) -> None:
     original = (folder / BITS_FILE).read_bytes()
     place = changed(folder, tmp_path / "cert", read(folder), sealed=False)

@@ -178,6 +178,7 @@ def reference_logits(network: Network, image: np.ndarray) -> list[float]:
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.slow
 def test_logits_are_those_of_rational_arithmetic_bit_by_bit(name: str, seed: int) -> None:
     size = 9 if name == "resnet18" else 5  # 9: its mean runs over four positions
     network = random_network(small_spec(name, size), seed, spread=4.0 * seed)

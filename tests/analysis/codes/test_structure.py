@@ -27,6 +27,7 @@ def embedded(message: NetworkMessage, kind: str) -> NetworkMessage:
 @pytest.mark.sample(3)
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 @pytest.mark.parametrize("density", [1.0, 0.1])
+@pytest.mark.slow
 def test_decodes_exactly_and_is_as_short_as_the_small_one(
     small_spec, random_message, name: str, kind: str, density: float
 ) -> None:

@@ -123,6 +123,7 @@ def test_from_scratch(inputs, name):
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
+@pytest.mark.slow
 def test_from_a_network(inputs, name):
     spec = make_spec(name)
     settings = make_settings(levels=(1, 2), thresholds=(0.0, 1.0), num_trials=0, delta=0.01)

@@ -118,6 +118,7 @@ def test_radius_fits_in_the_image(seed: int, support: int) -> None:
     assert 0 <= radius <= math.hypot(7, 7)
 
 
+@pytest.mark.slow
 def test_random_supports_are_as_local_as_chance() -> None:
     rng = np.random.default_rng(0)
     for support in (7, 40, 256):  # 256: every pixel, only the order of the values is random

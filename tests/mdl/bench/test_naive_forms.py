@@ -25,6 +25,7 @@ def spec_of(name, width=2, size=16):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow
 def test_operations_are_those_that_torch_counts(name):
     spec = spec_of(name)
     network = build_naive(spec)

@@ -95,6 +95,7 @@ def test_the_floor_of_a_step_counts_sparse_layers_by_their_nonzeros(steps):
     assert steps[0].floor_s == pytest.approx(facts["products_seconds"] + facts["copy_seconds"])
 
 
+@pytest.mark.slow
 def test_without_bfloat16_all_is_float32(settings, peaks):
     settings = replace(settings, precision="fp32")
     products = measure_sparse_products(settings, {"fp32": peaks["fp32"]})

@@ -89,6 +89,7 @@ def test_shapes_types_and_labels():
     assert no_labels.shape == (0,)
 
 
+@pytest.mark.slow
 def test_neither_size_nor_colour_tells_the_label():
     small, labels = draw_glyphs(4000, image_size=8, seed=3)
     larger, same_labels = draw_glyphs(4000, image_size=24, seed=3)

@@ -91,6 +91,7 @@ def test_mnist_is_whole(shared_data: Path, tmp_path: Path) -> None:
     assert torch.bincount(dataset.train.labels).tolist() == MNIST_TRAIN_COUNTS
 
 
+@pytest.mark.slow
 def test_a_parquet_folder_decodes_to_the_same_pixels(tmp_path: Path) -> None:
     write_parquet(tmp_path / "set", [0, 1, 2, 0], split="train")
     write_parquet(tmp_path / "set", [1, 2], split="test")

@@ -119,6 +119,7 @@ def test_turned_kernels_pixel_by_pixel(size: int, symmetries: int) -> None:
 )
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("edge", [False, True])
+@pytest.mark.slow
 def test_moving_the_input_moves_and_permutes_the_output_exactly(
     element: int, size: int, stride: int, grouped: bool, edge: bool
 ) -> None:

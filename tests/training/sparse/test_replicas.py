@@ -157,6 +157,7 @@ def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("stop_after", [3, 4, 6, 11])
+@pytest.mark.slow
 def test_a_stopped_sparse_run_goes_on_to_bit_identical_weights(
     precision: str, stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +283,7 @@ def test_memory_decides_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) ->
     assert weights.weight_bytes < dense
 
 
+@pytest.mark.slow
 def test_by_typical_times_no_clock_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers go over, nothing is timed, and the run repeats to the bit, also in two pieces."""
     monkeypatch.setattr(replicas, "measure_costs", None)

@@ -123,6 +123,7 @@ def test_a_sparse_file_is_smaller_than_a_dense_one(report):
     assert handover["floor_seconds"] == pytest.approx(2 * write["facts"]["pass_seconds"])
 
 
+@pytest.mark.slow
 def test_tables_of_the_groups_that_were_asked_for(mdl):
     done = mdl(
         "bench", "--quick", "--only", "step", "--only", "optimizer", "--network", "s-conv", *TINY
@@ -154,6 +155,7 @@ def test_without_bf16_instructions_nothing_is_timed_in_bf16(mdl, monkeypatch):
 
 
 @pytest.mark.parametrize(("instructions", "times"), [("", 1), ("AMX", 0)])
+@pytest.mark.slow
 def test_emulated_arithmetic_that_was_asked_for_is_said_once(mdl, monkeypatch, instructions, times):
     monkeypatch.setattr("training.run.precision.bf16_instructions", lambda: instructions)
     sizes = (*TINY, "--device", "cpu", "--network", "s-fc")

@@ -25,6 +25,7 @@ def compressed(mdl, trained, tmp_path_factory):
     return out, done
 
 
+@pytest.mark.slow
 def test_files_agree(compressed):
     out, _ = compressed
     assert {file.name for file in out.iterdir()} == {

@@ -63,6 +63,7 @@ def test_one_checkpoint_makes_a_picture_and_tables(mdl: Command, runs: dict[str,
     assert f"mdl bound {runs['sparse'] / 'checkpoint.pt'} --bits 16" in done.stdout
 
 
+@pytest.mark.slow
 def test_compare_puts_checkpoints_side_by_side(
     mdl: Command, runs: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def store(mdl: Command, trials_here: None, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
+@pytest.mark.slow
 def test_collecting_again_trains_nothing_and_tells_the_same(mdl: Command, store: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
     told = []

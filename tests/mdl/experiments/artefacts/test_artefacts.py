@@ -64,6 +64,7 @@ def test_with_all_results_everything_is_drawn(name, made_up_store, tmp_path) -> 
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("name", sorted(ARTEFACTS))
+@pytest.mark.slow
 def test_without_results_tables_have_dashes_and_figures_wait(name, tmp_path) -> None:
     store = Nothing()
     drawing = ARTEFACTS[name].draw(LAPTOP, Results(store), store, tmp_path)

@@ -99,6 +99,7 @@ def _inverse_erfc(value: float) -> float:
         ([0.9, 0.86, 0.8, 0.79], [1, -1, -1, 1]),
     ],
 )
+@pytest.mark.slow
 def test_networks_on_shared_test_images(
     num_seeds: int, accuracies: list[float], signs: list[float], answers_known: bool
 ) -> None:
