@@ -43,7 +43,7 @@ def some_cases() -> list[StepCase]:
         StepCase(network=network, width=width, precision=precision, image_size=size, batch_size=32)
         for network, widths in narrow.items()
         for width in widths
-        for size in (8, 32)
+        for size in (8, 16)
         for precision in PRECISIONS
     ]
 
