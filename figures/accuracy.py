@@ -219,9 +219,12 @@ def _add_legend(figure: Figure) -> None:
             if line.get_label() in NETWORK_STYLES and line.get_linestyle() != "None":
                 handles.setdefault(str(line.get_label()), line)
     figure.legend(
-        handles=list(handles.values()), loc="outside upper center", ncols=len(handles),
-        handlelength=2.4, columnspacing=2.0,
-    )  # fmt: skip
+        handles=list(handles.values()),
+        loc="outside upper center",
+        ncols=len(handles),
+        handlelength=2.4,
+        columnspacing=2.0,
+    )
 
 
 def _fitting_points(panel: SizePanel) -> list[FittingPoint]:
@@ -234,9 +237,14 @@ def _fitting_points(panel: SizePanel) -> list[FittingPoint]:
 def _plot_fits(axes: Axes, panel: SizePanel, points: Sequence[FittingPoint], dashes: str) -> None:
     """One data set: a thin line through the families, each with its own mark."""
     axes.plot(
-        [point.num_weights for point in points], [100 * point.best_test for point in points],
-        color=MUTED, linewidth=0.8, linestyle=dashes, zorder=1.5, label=panel.title,
-    )  # fmt: skip
+        [point.num_weights for point in points],
+        [100 * point.best_test for point in points],
+        color=MUTED,
+        linewidth=0.8,
+        linestyle=dashes,
+        zorder=1.5,
+        label=panel.title,
+    )
     for point in points:
         style = NETWORK_STYLES[point.network]
         place = (point.num_weights, 100 * point.best_test)
@@ -244,9 +252,15 @@ def _plot_fits(axes: Axes, panel: SizePanel, points: Sequence[FittingPoint], das
         if not point.reached:
             beside = ScaledTranslation(_ARROW / 72, 0, axes.figure.dpi_scale_trans)
             axes.plot(
-                *place, marker=">", markersize=3.5, color=style.color, linestyle="",
-                transform=axes.transData + beside, label="more needed", zorder=3,
-            )  # fmt: skip
+                *place,
+                marker=">",
+                markersize=3.5,
+                color=style.color,
+                linestyle="",
+                transform=axes.transData + beside,
+                label="more needed",
+                zorder=3,
+            )
 
 
 def _data_set_labels(

@@ -66,9 +66,15 @@ def _draw_path(axes: Axes, figure: CompressionFigure) -> None:
     axes.set_yscale("log")
     axes.plot(figure.bits, percents, "o-", color=INK, markersize=2.5, linewidth=1, zorder=3)
     axes.plot(
-        figure.bits[0], percents[0], "o", color=INK, markerfacecolor="white", markersize=5,
-        label="start", zorder=4,
-    )  # fmt: skip
+        figure.bits[0],
+        percents[0],
+        "o",
+        color=INK,
+        markerfacecolor="white",
+        markersize=5,
+        label="start",
+        zorder=4,
+    )
     axes.plot(figure.bits[-1], percents[-1], "s", color=_BOUND_COLOR, label="end", zorder=4)
     axes.margins(x=0.12)
     _set_view(axes, percents)
@@ -99,9 +105,14 @@ def _draw_equal_bounds(axes: Axes, num_samples: int, delta: float) -> None:
             continue
         axes.plot(*zip(*line, strict=True), ":", color=_BOUND_COLOR, linewidth=0.8, zorder=1)
         axes.annotate(
-            f"{target:.0%}", shown[0], xytext=(-3, 2), textcoords="offset points", fontsize=6,
-            color=_BOUND_COLOR, ha="right",
-        )  # fmt: skip
+            f"{target:.0%}",
+            shown[0],
+            xytext=(-3, 2),
+            textcoords="offset points",
+            fontsize=6,
+            color=_BOUND_COLOR,
+            ha="right",
+        )
     axes.plot([], [], ":", color=_BOUND_COLOR, linewidth=0.8, label="equal bound")
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)
@@ -132,9 +143,15 @@ def _draw_steps(axes: Axes, figure: CompressionFigure) -> None:
         (errors, 100 * figure.errors[-1], MUTED),
     ):
         axes.annotate(
-            f"{shown:.4g} %", (steps[-1], values[-1]), xytext=(4, 0), color=color,
-            textcoords="offset points", fontsize=7, va="center", annotation_clip=False,
-        )  # fmt: skip
+            f"{shown:.4g} %",
+            (steps[-1], values[-1]),
+            xytext=(4, 0),
+            color=color,
+            textcoords="offset points",
+            fontsize=7,
+            va="center",
+            annotation_clip=False,
+        )
     _set_view(axes, [*bounds, *errors])
     _format_percents(axes)
     axes.set_xlim(0, len(figure.bits) * 1.15 + 0.5)

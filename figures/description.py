@@ -75,9 +75,11 @@ def draw_description(
     figure.align_ylabels()
     ring = any(each.method == "beta-lasso" for each in networks)
     add_note(
-        figure, note, "A ring: trained by β-lasso." if ring else "",
+        figure,
+        note,
+        "A ring: trained by β-lasso." if ring else "",
         seeds_note([len(each.test) for each in networks]),
-    )  # fmt: skip
+    )
     place_labels(
         top,
         [
@@ -98,18 +100,33 @@ def _plot_mark(axes: Axes, one: DescribedNetwork, values: Sequence[float]) -> No
     bits, height = spread(one.num_bits), spread([100 * value for value in values])
     if one.method == "beta-lasso":
         axes.plot(
-            bits.mean, height.mean, marker="o", markersize=11, markerfacecolor="none",
-            color=style.color, markeredgewidth=0.8, linestyle="", zorder=2.5, label=one.label,
-        )  # fmt: skip
+            bits.mean,
+            height.mean,
+            marker="o",
+            markersize=11,
+            markerfacecolor="none",
+            color=style.color,
+            markeredgewidth=0.8,
+            linestyle="",
+            zorder=2.5,
+            label=one.label,
+        )
     axes.plot(
-        bits.mean, height.mean,
+        bits.mean,
+        height.mean,
         **style.line(linestyle="", markersize=5.5, label=one.label, zorder=3),
-    )  # fmt: skip
+    )
     if len(values) > 1:
         axes.errorbar(
-            bits.mean, height.mean, xerr=_reach(bits), yerr=_reach(height), fmt="none",
-            ecolor=style.color, elinewidth=0.8, zorder=2.9,
-        )  # fmt: skip
+            bits.mean,
+            height.mean,
+            xerr=_reach(bits),
+            yerr=_reach(height),
+            fmt="none",
+            ecolor=style.color,
+            elinewidth=0.8,
+            zorder=2.9,
+        )
 
 
 def _reach(values: Spread) -> list[list[float]]:
@@ -127,9 +144,16 @@ def _plot_proved(axes: Axes, networks: Sequence[DescribedNetwork], num_classes: 
             100 / num_classes, color=MUTED, linestyle=":", linewidth=1.0, label="chance", zorder=1.5
         )
         axes.annotate(
-            "chance", (1, 100 / num_classes), (-2, 2), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", va="bottom", fontsize=6.5, color=MUTED,
-        )  # fmt: skip
+            "chance",
+            (1, 100 / num_classes),
+            (-2, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=6.5,
+            color=MUTED,
+        )
         shown.append(100 / num_classes)
     set_percent_axis(axes, [0.0, *shown])
     axes.grid(visible=True)

@@ -94,15 +94,25 @@ def draw_filter_grids(
             frame.set_linestyle((0, (4, 3)))
             axes.add_patch(frame)
             axes.text(
-                0.5, 0.5, textwrap.fill(grid.missing, _WORDS), ha="center", va="center",
-                color=MUTED, style="italic",
-            )  # fmt: skip
+                0.5,
+                0.5,
+                textwrap.fill(grid.missing, _WORDS),
+                ha="center",
+                va="center",
+                color=MUTED,
+                style="italic",
+            )
         else:
             plot_filters(axes, image)
         figure.text(
-            left / full_width, (bottom + below - 8) / full_height, grid.caption, va="top",
-            fontsize=6.5, color=INK, linespacing=1.3,
-        )  # fmt: skip
+            left / full_width,
+            (bottom + below - 8) / full_height,
+            grid.caption,
+            va="top",
+            fontsize=6.5,
+            color=INK,
+            linespacing=1.3,
+        )
     return figure
 
 
@@ -120,9 +130,14 @@ def _new_figure(
     figure = new_figure(width / DOTS_PER_INCH, height / DOTS_PER_INCH)
     figure.set_layout_engine("none")  # everything has its place in dots
     figure.text(
-        _EDGE / width, _EDGE / 2 / height, text, va="bottom", fontsize=6.5, color=MUTED,
+        _EDGE / width,
+        _EDGE / 2 / height,
+        text,
+        va="bottom",
+        fontsize=6.5,
+        color=MUTED,
         linespacing=1.3,
-    )  # fmt: skip
+    )
     return figure, bottom
 
 

@@ -87,9 +87,14 @@ def draw_filters(panels: Sequence[FilterPanel]) -> Figure:
         )
         left += width + _MARGIN
     figure.text(
-        _MARGIN / total_width, _MARGIN / 2 / total_height, _reading([p.filters for p in panels]),
-        va="bottom", color=MUTED, fontsize=6.5, linespacing=1.3,
-    )  # fmt: skip
+        _MARGIN / total_width,
+        _MARGIN / 2 / total_height,
+        _reading([p.filters for p in panels]),
+        va="bottom",
+        color=MUTED,
+        fontsize=6.5,
+        linespacing=1.3,
+    )
     return figure
 
 

@@ -69,14 +69,25 @@ def draw_ledger(axes: Axes, rows: dict[str, dict[str, float]], *, title: str) ->
             label = None if part in drawn else part
             drawn.add(part)
             axes.barh(
-                place, bits, left=left, color=color, height=0.72, label=label,
-                edgecolor="white", linewidth=0.5,
-            )  # fmt: skip
+                place,
+                bits,
+                left=left,
+                color=color,
+                height=0.72,
+                label=label,
+                edgecolor="white",
+                linewidth=0.5,
+            )
             left += bits
         axes.annotate(
-            f"{left:,.0f}  ({left / total:.1%})", (left, place), (4, 0),
-            textcoords="offset points", va="center", fontsize=7, color=INK,
-        )  # fmt: skip
+            f"{left:,.0f}  ({left / total:.1%})",
+            (left, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+            color=INK,
+        )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.margins(x=0.22)

@@ -85,10 +85,18 @@ def draw_ledgers(ledgers: Sequence[NetworkLedger], *, note: str = "") -> Figure:
         found = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         axes.legend(
             handles=[found[name] for name in colors if name in found],
-            loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=axes.transAxes + below,
-            ncols=_LEGEND_COLUMNS, columnspacing=0.8, handlelength=1.0, handletextpad=0.4,
-            borderaxespad=0, borderpad=0, labelcolor=MUTED, fontsize=6.5,
-        )  # fmt: skip
+            loc="upper left",
+            bbox_to_anchor=(0, 0),
+            bbox_transform=axes.transAxes + below,
+            ncols=_LEGEND_COLUMNS,
+            columnspacing=0.8,
+            handlelength=1.0,
+            handletextpad=0.4,
+            borderaxespad=0,
+            borderpad=0,
+            labelcolor=MUTED,
+            fontsize=6.5,
+        )
     add_note(figure, note, "Shares stand in the order of the names, column by column.")
     return figure
 
@@ -100,9 +108,14 @@ def _plot_totals(axes: Axes, totals: Sequence[float]) -> None:
     number = EngFormatter(sep=" ", places=1)
     for place, total in enumerate(totals):
         axes.annotate(
-            number(total), (total, place), (5, 0), textcoords="offset points", va="center",
-            fontsize=6.5, color=INK,
-        )  # fmt: skip
+            number(total),
+            (total, place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6.5,
+            color=INK,
+        )
     axes.grid(visible=True, axis="x")
 
 
@@ -118,15 +131,26 @@ def _plot_shares(
             if not share:
                 continue
             axes.barh(
-                place, share, left=left, color=color, height=0.72, edgecolor="white", linewidth=0.5,
+                place,
+                share,
+                left=left,
+                color=color,
+                height=0.72,
+                edgecolor="white",
+                linewidth=0.5,
                 label=None if name in drawn else name,
-            )  # fmt: skip
+            )
             drawn.add(name)
             if share >= _NAMED_FROM:
                 axes.text(
-                    left + share / 2, place, f"{100 * share:.0f}", ha="center",
-                    va="center_baseline", fontsize=6, color=_on(color),
-                )  # fmt: skip
+                    left + share / 2,
+                    place,
+                    f"{100 * share:.0f}",
+                    ha="center",
+                    va="center_baseline",
+                    fontsize=6,
+                    color=_on(color),
+                )
             left += share
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))

@@ -72,9 +72,16 @@ def draw_locality(rows: Sequence[LocalityRow], *, note: str = "") -> Figure:
     for place, row in enumerate(rows):
         if not row.runs:
             left.annotate(
-                "not run", (0, place), (4, 0), xycoords=("axes fraction", "data"),
-                textcoords="offset points", va="center", fontsize=7, color=MUTED, style="italic",
-            )  # fmt: skip
+                "not run",
+                (0, place),
+                (4, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+                color=MUTED,
+                style="italic",
+            )
         step = min(_BETWEEN_SEEDS, _WITHIN / max(1, len(row.runs) - 1))
         for index, run in enumerate(row.runs):
             height = place + (index - (len(row.runs) - 1) / 2) * step
@@ -103,30 +110,59 @@ def draw_locality(rows: Sequence[LocalityRow], *, note: str = "") -> Figure:
 def _plot_radii(axes: Axes, row: LocalityRow, run: MeasuredLocality, height: float) -> None:
     style = NETWORK_STYLES[row.network]
     axes.plot(
-        [run.radius, run.chance_radius], [height, height], color="#c4c4c4", linewidth=1.2,
-        zorder=1.5, label="from learned to chance",
-    )  # fmt: skip
+        [run.radius, run.chance_radius],
+        [height, height],
+        color="#c4c4c4",
+        linewidth=1.2,
+        zorder=1.5,
+        label="from learned to chance",
+    )
     axes.plot(
-        run.radius, height, marker=style.marker, color=style.color, linestyle="", markersize=5,
-        label=row.label, zorder=3,
-    )  # fmt: skip
+        run.radius,
+        height,
+        marker=style.marker,
+        color=style.color,
+        linestyle="",
+        markersize=5,
+        label=row.label,
+        zorder=3,
+    )
     axes.plot(
-        run.chance_radius, height, marker="o", color=MUTED, markerfacecolor="white", linestyle="",
-        markersize=4.5, label="by chance", zorder=2.5,
-    )  # fmt: skip
+        run.chance_radius,
+        height,
+        marker="o",
+        color=MUTED,
+        markerfacecolor="white",
+        linestyle="",
+        markersize=4.5,
+        label="by chance",
+        zorder=2.5,
+    )
 
 
 def _plot_ratio(axes: Axes, row: LocalityRow, run: MeasuredLocality, height: float) -> None:
     style = NETWORK_STYLES[row.network]
     low, high = run.ratio_interval
     axes.plot(
-        [low, high], [height, height], color=style.color, linewidth=1.6, zorder=2.5,
-        label="interval", marker="|", markersize=4,
-    )  # fmt: skip
+        [low, high],
+        [height, height],
+        color=style.color,
+        linewidth=1.6,
+        zorder=2.5,
+        label="interval",
+        marker="|",
+        markersize=4,
+    )
     axes.plot(
-        run.ratio, height, marker=style.marker, color=style.color, linestyle="", markersize=5,
-        label=row.label, zorder=3,
-    )  # fmt: skip
+        run.ratio,
+        height,
+        marker=style.marker,
+        color=style.color,
+        linestyle="",
+        markersize=5,
+        label=row.label,
+        zorder=3,
+    )
 
 
 def _name_share(axes: Axes, row: LocalityRow, place: int) -> None:
@@ -135,6 +171,13 @@ def _name_share(axes: Axes, row: LocalityRow, place: int) -> None:
     low, high = round(min(shares)), round(max(shares))
     text = f"{low} % local" if low == high else f"{low} to {high} % local"
     axes.annotate(
-        text, (1, place), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-        va="center", fontsize=6.5, color=MUTED, annotation_clip=False,
-    )  # fmt: skip
+        text,
+        (1, place),
+        (4, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        fontsize=6.5,
+        color=MUTED,
+        annotation_clip=False,
+    )

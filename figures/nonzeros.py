@@ -87,18 +87,26 @@ def _plot_panel(axes: Axes, panel: LayerPanel, zero: float) -> None:
     for index, each in enumerate(panel.trained):
         mean = max(spread(each.num_nonzeros).mean, zero)
         axes.plot(
-            [index, index], [panel.num_weights, mean], color="#c9c9c9", linewidth=1.0, zorder=1.5,
+            [index, index],
+            [panel.num_weights, mean],
+            color="#c9c9c9",
+            linewidth=1.0,
+            zorder=1.5,
             label="stem",
-        )  # fmt: skip
+        )
         style = NETWORK_STYLES[_TRAINED].line(linestyle="", label=each.label, zorder=3)
         places = [max(count, zero) for count in each.num_nonzeros]
         bar = spread(places)
         plot_spreads(axes, [index], [bar], **style | {"markersize": 5})
     for name, size in panel.references.items():
         axes.axhline(
-            size, color=NETWORK_STYLES[name].color, linestyle=_DASHES.get(name, "--"),
-            linewidth=1.1, zorder=2, label=name,
-        )  # fmt: skip
+            size,
+            color=NETWORK_STYLES[name].color,
+            linestyle=_DASHES.get(name, "--"),
+            linewidth=1.1,
+            zorder=2,
+            label=name,
+        )
     axes.axhline(panel.num_weights, color=MUTED, linewidth=0.8, zorder=1.8, label=_TRAINED)
     axes.set_xticks(range(len(panel.trained)), [each.label for each in panel.trained])
     axes.tick_params(axis="x", length=0)

@@ -30,10 +30,12 @@ _GAP = 0.2
 _LABEL_X = 1.26
 _PITCH = 3.5  # from one diagram to the next
 # Curves that nearly coincide stay visible: the later ones are drawn thinner, on top.
+# fmt: off
 _LINES = {
     "s-conv": (2.4, 5.4), "s-local": (1.7, 4.6), "s-fc": (1.3, 3.8),
     "d-fc": (1.2, 3.8), "d-local": (1.2, 3.8), "d-conv": (1.2, 3.4),
-}  # fmt: skip
+}
+# fmt: on
 _DASHES = (0, (3, 1.5))
 _KEY = (
     "conv k×k (channels, stride)",
@@ -85,9 +87,13 @@ def draw_scaling(data: ScalingFigure) -> Figure:
     bottom.set_xlabel(f"image side s   ({data.side_note})")
     bottom.xaxis.set_major_locator(FixedLocator(list(data.by_side[0].x)))
     right.legend(
-        handles=_legend_handles(top, data.by_width), loc="outside upper center", ncols=4,
-        columnspacing=1.0, handlelength=1.9, handletextpad=0.5,
-    )  # fmt: skip
+        handles=_legend_handles(top, data.by_width),
+        loc="outside upper center",
+        ncols=4,
+        columnspacing=1.0,
+        handlelength=1.9,
+        handletextpad=0.5,
+    )
     return figure
 
 
@@ -103,13 +109,23 @@ def draw_architectures(ax: Axes, diagrams: Mapping[str, Sequence[Block]]) -> Non
     ]
     for index, (name, height) in enumerate(zip(diagrams, heights, strict=True)):
         ax.text(
-            index * _PITCH + 0.5, height + 0.1, name, ha="center", va="bottom",
-            fontsize=8.5, fontweight="bold",
-        )  # fmt: skip
+            index * _PITCH + 0.5,
+            height + 0.1,
+            name,
+            ha="center",
+            va="bottom",
+            fontsize=8.5,
+            fontweight="bold",
+        )
     ax.text(
-        (len(diagrams) - 1) * _PITCH - 0.1, max(heights), "\n".join(_KEY), va="top",
-        fontsize=6.5, color=MUTED, linespacing=1.4,
-    )  # fmt: skip
+        (len(diagrams) - 1) * _PITCH - 0.1,
+        max(heights),
+        "\n".join(_KEY),
+        va="top",
+        fontsize=6.5,
+        color=MUTED,
+        linespacing=1.4,
+    )
     ax.set_xlim(-0.5, len(diagrams) * _PITCH - 0.35)
     ax.set_ylim(-0.1, max(heights) + 0.4)
     ax.set_aspect("equal", anchor="W")
@@ -135,15 +151,23 @@ def draw_weights(
         ax.plot(curve.x, curve.num_weights, label=curve.network, **line)
         if curve.as_printed is not None:
             ax.plot(
-                curve.x, curve.as_printed, label=f"{curve.network}, as printed",
+                curve.x,
+                curve.as_printed,
+                label=f"{curve.network}, as printed",
                 **style.line(linestyle=_DASHES, marker="", linewidth=linewidth, zorder=order),
-            )  # fmt: skip
+            )
     ax.axhline(limit, color=INK, linestyle=":", linewidth=1.2, label="memory limit")
     if limit_note is not None:
         ax.annotate(
-            limit_note, (0, limit), (2, 3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", fontsize=6.5, color=INK, va="bottom",
-        )  # fmt: skip
+            limit_note,
+            (0, limit),
+            (2, 3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=6.5,
+            color=INK,
+            va="bottom",
+        )
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
@@ -176,9 +200,14 @@ def _draw_architecture(ax: Axes, blocks: Sequence[Block], *, x: float, color: st
         ax.text(x + _LABEL_X, middle, block.label, va="center", ha="left", fontsize=6.8)
         if block.kind != "fc":
             ax.text(
-                x - 0.22, middle, f"{block.side}²", va="center", ha="right", fontsize=6.3,
+                x - 0.22,
+                middle,
+                f"{block.side}²",
+                va="center",
+                ha="right",
+                fontsize=6.3,
                 color=MUTED,
-            )  # fmt: skip
+            )
         base += thickness + _DEPTH_Y * depth
     return base
 
@@ -197,18 +226,29 @@ def _draw_slab(
     for corners, lightness in faces:
         ax.add_patch(
             Polygon(
-                corners, closed=True, facecolor=_shade(color, lightness), edgecolor="white",
-                linewidth=0.5, joinstyle="round",
+                corners,
+                closed=True,
+                facecolor=_shade(color, lightness),
+                edgecolor="white",
+                linewidth=0.5,
+                joinstyle="round",
             )
-        )  # fmt: skip
+        )
 
 
 def _draw_arrow(ax: Axes, x: float, start: float, end: float) -> None:
     ax.annotate(
-        "", (x, end + 0.01), (x, start - 0.02),
-        arrowprops={"arrowstyle": "-|>,head_length=0.22,head_width=0.11", "color": MUTED,
-                    "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0},
-    )  # fmt: skip
+        "",
+        (x, end + 0.01),
+        (x, start - 0.02),
+        arrowprops={
+            "arrowstyle": "-|>,head_length=0.22,head_width=0.11",
+            "color": MUTED,
+            "linewidth": 0.7,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )
 
 
 def _shade(color: str, lightness: float) -> tuple[float, float, float]:

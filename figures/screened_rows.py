@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    MaxNLocator,
-    NullFormatter,
-    NullLocator,
-)
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from figures.style.end_labels import EndLabel, label_ends
 from figures.style.layer_styles import layer_styles
@@ -95,11 +89,13 @@ def draw_certified(layers: Sequence[LayerRecord], *, title: str = "", note: str 
         for axes, values in ((top, layer.certified), (bottom, placed)):
             percents = _percents(values)
             axes.plot(
-                layer.epochs, percents, label=layer.layer,
+                layer.epochs,
+                percents,
+                label=layer.layer,
                 **style.line(
                     markevery=max(1, len(percents) // _NUM_MARKS), markersize=3.5, zorder=3
                 ),
-            )  # fmt: skip
+            )
             known = [
                 place for place in zip(layer.epochs, percents, strict=True) if place[1] == place[1]
             ]
@@ -150,9 +146,11 @@ def draw_certified_by_setting(panels: Sequence[SettingPanel], *, note: str = "")
             x = [point.value for point in points]
             values.update(x)
             axes.plot(
-                x, _percents([point.share for point in points]), label=layer.layer,
+                x,
+                _percents([point.share for point in points]),
+                label=layer.layer,
                 **styles[layer.layer].line(clip_on=False, zorder=3),
-            )  # fmt: skip
+            )
         _set_setting_axis(axes, sorted(values))
         axes.set_xlabel(panel.setting)
         axes.set_title(panel.fixed, loc="left", fontweight="normal", fontsize=7.5)
@@ -161,9 +159,11 @@ def draw_certified_by_setting(panels: Sequence[SettingPanel], *, note: str = "")
     row[0].set_ylabel("rows certified (%)")
     handles = {str(line.get_label()): line for axes in row for line in axes.lines}
     figure.legend(
-        handles=[handles[name] for name in styles], loc="outside upper center",
-        ncols=min(8, len(styles)), handlelength=2.4,
-    )  # fmt: skip
+        handles=[handles[name] for name in styles],
+        loc="outside upper center",
+        ncols=min(8, len(styles)),
+        handlelength=2.4,
+    )
     add_note(figure, note)
     return figure
 

@@ -89,9 +89,11 @@ def _plot_runs(
         style = _STYLES.get(run.label) or next(others)
         heights = [math.nan if value is None else value for value in series]
         axes.plot(
-            run.epochs, heights, label=run.label,
+            run.epochs,
+            heights,
+            label=run.label,
             **style.line(markevery=max(1, len(heights) // _NUM_MARKS), markersize=3.5, zorder=3),
-        )  # fmt: skip
+        )
         known = [
             place for place in zip(run.epochs, heights, strict=True) if not math.isnan(place[1])
         ]
@@ -111,7 +113,14 @@ def _mark_handovers(axes: Axes, handovers: Mapping[str, int]) -> None:
             epoch, color=MUTED, linestyle=":", linewidth=0.9, zorder=1.5, label="hand-over"
         )
         axes.annotate(
-            ", ".join(layers), (epoch, 0), (2, 3), xycoords=("data", "axes fraction"),
-            textcoords="offset points", rotation=90, ha="left", va="bottom", fontsize=6,
+            ", ".join(layers),
+            (epoch, 0),
+            (2, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            rotation=90,
+            ha="left",
+            va="bottom",
+            fontsize=6,
             color=MUTED,
-        )  # fmt: skip
+        )

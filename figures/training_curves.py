@@ -88,14 +88,20 @@ def _plot_run(
             float("nan") if count is None else max(count, zero) for count in curve.num_nonzeros
         ]
         axes.plot(
-            curve.epochs, places, label=curve.layer,
+            curve.epochs,
+            places,
+            label=curve.layer,
             **style.line(markevery=max(1, len(places) // _NUM_MARKS), markersize=3.5, zorder=3),
-        )  # fmt: skip
+        )
         for size in dict.fromkeys(curve.references.values()):
             axes.axhline(
-                size, color=style.color, linestyle=(0, (4, 2)), linewidth=0.9, zorder=1.5,
+                size,
+                color=style.color,
+                linestyle=(0, (4, 2)),
+                linewidth=0.9,
+                zorder=1.5,
                 label=f"{curve.layer} of {_names(curve, size)}",
-            )  # fmt: skip
+            )
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     epochs = [epoch for curve in history.curves for epoch in curve.epochs]
     reach = max(0.5, 0.03 * (max(epochs) - min(epochs)))

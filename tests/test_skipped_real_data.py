@@ -23,6 +23,10 @@ def test_a_skip_counts_as_it_should(ci: str, code: int, shared_data: Path, tmp_p
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    cuda: x\n    real_data: x\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", str(test)],
-        cwd=tmp_path, env=os.environ | {"CI": ci}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=os.environ | {"CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, done.stdout

@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from analysis.bounds.bounds import binomial_tail
 from analysis.bounds.tails import check_counts
 
+# fmt: off
 DEFAULT_ERRORS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35,
-                  0.4, 0.5, 0.6, 0.7, 0.8)  # fmt: skip
+                  0.4, 0.5, 0.6, 0.7, 0.8)
+# fmt: on
 """Fractions of training errors that a table shows, as far as they are below its target."""
 
 

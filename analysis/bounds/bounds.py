@@ -188,13 +188,11 @@ class Bound:
 
 _FORMULAS: dict[str, tuple[Callable[[int, int, float, float], float], str, str]] = {
     "theorem_1": (theorem_1, "Theorem 1, as printed", "e/m + sqrt((B + ln(2/δ)) / 2m)"),
-    "occam_hoeffding": (
-        occam_hoeffding, "Occam-Hoeffding", "e/m + sqrt((B ln2 + ln(1/δ)) / 2m)",
-    ),
+    "occam_hoeffding": (occam_hoeffding, "Occam-Hoeffding", "e/m + sqrt((B ln2 + ln(1/δ)) / 2m)"),
     "maurer": (maurer, "Maurer", "kl⁻¹(e/m, (B ln2 + ln(2√m/δ)) / m)"),
     "chernoff_kl": (chernoff_kl, "Chernoff-kl", "kl⁻¹(e/m, (B ln2 + ln(1/δ)) / m)"),
     "binomial_tail": (binomial_tail, "binomial tail", "sup{p : P[Bin(m,p) <= e] >= δ 2^-B}"),
-}  # fmt: skip
+}
 
 
 def bound_titles() -> dict[str, str]:

@@ -28,10 +28,14 @@ def bounds_of_length(
         title="Theorem 2, as printed",
         formula="e/m + sqrt((k b + |d(g)| + ln(2n/δ)) / 2m)",
         value=theorem_2(
-            num_errors, num_samples, delta,
-            value_bits=values.bits, map_bits=length.map_bits, num_weights=num_weights,
+            num_errors,
+            num_samples,
+            delta,
+            value_bits=values.bits,
+            map_bits=length.map_bits,
+            num_weights=num_weights,
         ),
-    )  # fmt: skip
+    )
     return (bounds[0], second, *bounds[1:])
 
 

@@ -156,31 +156,37 @@ def sparse_length(
     _check_distinct(n, nonzeros, k, b)
     log_n, log_k = math.log2(n), math.log2(k)
     terms = (
+        Term(name="number of values", formula="log n", bits=log_n, whole_bits=index_bits(n)),
+        Term(name="values", formula="k b", bits=float(k * b), whole_bits=k * b),
         Term(
-            name="number of values", formula="log n",
-            bits=log_n, whole_bits=index_bits(n),
+            name="number of nonzeros",
+            formula="log n",
+            bits=log_n,
+            whole_bits=index_bits(n + 1),
+            is_map=True,
         ),
         Term(
-            name="values", formula="k b",
-            bits=float(k * b), whole_bits=k * b,
+            name="number of values, in the map",
+            formula="log n",
+            bits=log_n,
+            whole_bits=index_bits(n),
+            is_map=True,
         ),
         Term(
-            name="number of nonzeros", formula="log n",
-            bits=log_n, whole_bits=index_bits(n + 1), is_map=True,
+            name="indices of the nonzeros",
+            formula="‖w‖₀ log n",
+            bits=nonzeros * log_n,
+            whole_bits=nonzeros * index_bits(n),
+            is_map=True,
         ),
         Term(
-            name="number of values, in the map", formula="log n",
-            bits=log_n, whole_bits=index_bits(n), is_map=True,
+            name="values of the nonzeros",
+            formula="‖w‖₀ log k",
+            bits=nonzeros * log_k,
+            whole_bits=nonzeros * index_bits(k),
+            is_map=True,
         ),
-        Term(
-            name="indices of the nonzeros", formula="‖w‖₀ log n",
-            bits=nonzeros * log_n, whole_bits=nonzeros * index_bits(n), is_map=True,
-        ),
-        Term(
-            name="values of the nonzeros", formula="‖w‖₀ log k",
-            bits=nonzeros * log_k, whole_bits=nonzeros * index_bits(k), is_map=True,
-        ),
-    )  # fmt: skip
+    )
     map_formula = "‖w‖₀ log(k n) + 2 log n"
     return DescriptionLength(
         name="sparse", formula=f"log n + k b + {map_formula}", terms=terms, map_formula=map_formula
@@ -228,27 +234,31 @@ def enumerative_length(
         )
     terms = (
         Term(
-            name="number of values", formula="log(n + 1)",
-            bits=math.log2(n + 1), whole_bits=index_bits(n + 1),
+            name="number of values",
+            formula="log(n + 1)",
+            bits=math.log2(n + 1),
+            whole_bits=index_bits(n + 1),
         ),
+        Term(name="values but zero", formula="k' b", bits=float(k * b), whole_bits=k * b),
         Term(
-            name="values but zero", formula="k' b", bits=float(k * b), whole_bits=k * b,
-        ),
-        Term(
-            name="numbers of nonzeros", formula="Σ log(n_t + 1)",
+            name="numbers of nonzeros",
+            formula="Σ log(n_t + 1)",
             bits=math.fsum(math.log2(size + 1) for size, _ in tensor_counts),
             whole_bits=sum(index_bits(size + 1) for size, _ in tensor_counts),
         ),
         Term(
-            name="which are nonzero", formula="Σ log C(n_t, ‖w_t‖₀)",
+            name="which are nonzero",
+            formula="Σ log C(n_t, ‖w_t‖₀)",
             bits=math.fsum(log2_binomial(*counts) for counts in tensor_counts),
             whole_bits=sum(binomial_bits(*counts) for counts in tensor_counts),
         ),
         Term(
-            name="values of the nonzeros", formula="‖w‖₀ log k'",
-            bits=nonzeros * math.log2(max(1, k)), whole_bits=nonzeros * index_bits(max(1, k)),
+            name="values of the nonzeros",
+            formula="‖w‖₀ log k'",
+            bits=nonzeros * math.log2(max(1, k)),
+            whole_bits=nonzeros * index_bits(max(1, k)),
         ),
-    )  # fmt: skip
+    )
     return DescriptionLength(
         name="enumerative",
         formula="log(n + 1) + k' b + Σ (log(n_t + 1) + log C(n_t, ‖w_t‖₀)) + ‖w‖₀ log k'",

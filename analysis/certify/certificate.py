@@ -90,10 +90,13 @@ class Certificate:
         }
         sparse = sparse_length(counts.num_weights, counts.num_nonzeros, counts.num_distinct, bits)
         found["theorem_2"] = theorem_2(
-            errors.num_errors, errors.num_samples, self.delta,
-            value_bits=float(bits * counts.num_distinct), map_bits=sparse.map_bits,
+            errors.num_errors,
+            errors.num_samples,
+            self.delta,
+            value_bits=float(bits * counts.num_distinct),
+            map_bits=sparse.map_bits,
             num_weights=counts.num_weights,
-        )  # fmt: skip
+        )
         return found
 
     @property
@@ -209,10 +212,16 @@ def _count_sets(
 
         counts.append(
             count_certified_errors(
-                network, images, normalization,
-                permutation=permutation, device=device, progress=report,
-            ) if len(images) else None
-        )  # fmt: skip
+                network,
+                images,
+                normalization,
+                permutation=permutation,
+                device=device,
+                progress=report,
+            )
+            if len(images)
+            else None
+        )
         before += len(images)
     return tuple(counts)
 

@@ -17,9 +17,14 @@ GLYPHS = "glyphs"
 TRAINING = "training"
 WITH_VALIDATION = "training and validation"
 _LOWEST = {
-    "num_train": 1, "num_test": 0, "image_size": 1, "in_channels": 1, "num_classes": 2, "seed": 0,
+    "num_train": 1,
+    "num_test": 0,
+    "image_size": 1,
+    "in_channels": 1,
+    "num_classes": 2,
+    "seed": 0,
     "validation": 0,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, kw_only=True)

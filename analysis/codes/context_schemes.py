@@ -16,18 +16,32 @@ from analysis.codes.grid import Grid
 from analysis.codes.kernels.grid_fields import COLUMNS, DENSITY, LINES, NEIGHBOURS, PLANES, ZONES
 
 NAMES = {
-    LINES: "lines", DENSITY: "density", NEIGHBOURS: "neighbours", PLANES: "planes",
-    ZONES: "zones", COLUMNS: "columns",
-}  # fmt: skip
+    LINES: "lines",
+    DENSITY: "density",
+    NEIGHBOURS: "neighbours",
+    PLANES: "planes",
+    ZONES: "zones",
+    COLUMNS: "columns",
+}
 NUM_SCHEMES = 1 << len(NAMES)
 _SMALL = 1 << 15
 _MIXES = (
-    0, DENSITY, NEIGHBOURS, COLUMNS, ZONES, NEIGHBOURS | PLANES, NEIGHBOURS | ZONES,
-    DENSITY | COLUMNS, NEIGHBOURS | COLUMNS, NEIGHBOURS | PLANES | ZONES,
-    NEIGHBOURS | PLANES | COLUMNS, NEIGHBOURS | ZONES | COLUMNS,
-    NEIGHBOURS | PLANES | ZONES | COLUMNS, DENSITY | NEIGHBOURS | PLANES | ZONES,
+    0,
+    DENSITY,
+    NEIGHBOURS,
+    COLUMNS,
+    ZONES,
+    NEIGHBOURS | PLANES,
+    NEIGHBOURS | ZONES,
+    DENSITY | COLUMNS,
+    NEIGHBOURS | COLUMNS,
+    NEIGHBOURS | PLANES | ZONES,
+    NEIGHBOURS | PLANES | COLUMNS,
+    NEIGHBOURS | ZONES | COLUMNS,
+    NEIGHBOURS | PLANES | ZONES | COLUMNS,
+    DENSITY | NEIGHBOURS | PLANES | ZONES,
     DENSITY | NEIGHBOURS | PLANES | ZONES | COLUMNS,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,19 @@ class Grid:
         """The fields in the order that the kernels know."""
         return np.array(
             [
-                self.num_rows, self.num_columns, self.num_planes, self.num_lines, self.width,
-                self.centre, self.side, self.stride, self.middle, self.radius,
+                self.num_rows,
+                self.num_columns,
+                self.num_planes,
+                self.num_lines,
+                self.width,
+                self.centre,
+                self.side,
+                self.stride,
+                self.middle,
+                self.radius,
             ],
             dtype=np.int64,
-        )  # fmt: skip
+        )
 
 
 def layer_grid(layer: LayerSpec) -> Grid:
@@ -83,9 +91,11 @@ def layer_grid(layer: LayerSpec) -> Grid:
         place = {}
         if layer.kernel is not None:
             place = {
-                "centre": UNIT_CENTRE, "side": layer.out_size, "stride": layer.stride,
+                "centre": UNIT_CENTRE,
+                "side": layer.out_size,
+                "stride": layer.stride,
                 "radius": max(layer.padding, _SMALL_RADIUS),
-            }  # fmt: skip
+            }
         return _image_grid(rows, layer.in_channels, layer.in_size, layer.in_size, place)
     place = {"centre": FIXED_CENTRE, "middle": layer.kernel // 2}
     area = layer.kernel**2
@@ -106,15 +116,22 @@ def plain_grid(num_rows: int, num_columns: int) -> Grid:
     """Rows without an image."""
     width = max(min(num_columns, PLAIN_WIDTH), 1)
     return Grid(
-        num_rows=num_rows, num_columns=num_columns, num_planes=1,
-        num_lines=-(-num_columns // width), width=width,
-    )  # fmt: skip
+        num_rows=num_rows,
+        num_columns=num_columns,
+        num_planes=1,
+        num_lines=-(-num_columns // width),
+        width=width,
+    )
 
 
 def _image_grid(
     num_rows: int, num_planes: int, num_lines: int, width: int, place: dict[str, int]
 ) -> Grid:
     return Grid(
-        num_rows=num_rows, num_columns=num_planes * num_lines * width, num_planes=num_planes,
-        num_lines=num_lines, width=width, **place,
-    )  # fmt: skip
+        num_rows=num_rows,
+        num_columns=num_planes * num_lines * width,
+        num_planes=num_planes,
+        num_lines=num_lines,
+        width=width,
+        **place,
+    )

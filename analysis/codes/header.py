@@ -92,9 +92,12 @@ def code_header(coder: ArithmeticCoder, header: Header | None) -> Header:
         )
         seed = _code_optional(coder, header.permutation_seed if header else None)
     return Header(
-        spec=spec, number_format=FORMATS[number_format], code=code, normalization=normalization,
+        spec=spec,
+        number_format=FORMATS[number_format],
+        code=code,
+        normalization=normalization,
         permutation_seed=seed,
-    )  # fmt: skip
+    )
 
 
 def _code_choice(coder: ArithmeticCoder, names: tuple[str, ...], name: str | None) -> str:

@@ -49,9 +49,12 @@ class SparseMatrix:
         offsets = np.repeat(self.row_starts[rows] - starts[:-1], counts)
         places = np.arange(starts[-1]) + offsets
         return SparseMatrix(
-            num_rows=len(rows), num_columns=self.num_columns, row_starts=starts,
-            columns=self.columns[places], patterns=self.patterns[places],
-        )  # fmt: skip
+            num_rows=len(rows),
+            num_columns=self.num_columns,
+            row_starts=starts,
+            columns=self.columns[places],
+            patterns=self.patterns[places],
+        )
 
 
 def read_patterns(values: Tensor, number_format: NumberFormat) -> NDArray[np.int64]:
@@ -102,9 +105,12 @@ def to_matrix(values: Tensor, number_format: NumberFormat, num_rows: int) -> Spa
     starts = np.searchsorted(places, np.arange(num_rows + 1, dtype=np.int64) * num_columns)
     kept = flat if len(places) == flat.numel() else flat[torch.from_numpy(places)]
     return SparseMatrix(
-        num_rows=num_rows, num_columns=num_columns, row_starts=starts.astype(np.int64),
-        columns=places % num_columns, patterns=read_patterns(kept, number_format),
-    )  # fmt: skip
+        num_rows=num_rows,
+        num_columns=num_columns,
+        row_starts=starts.astype(np.int64),
+        columns=places % num_columns,
+        patterns=read_patterns(kept, number_format),
+    )
 
 
 def to_tensor(matrix: SparseMatrix, number_format: NumberFormat, shape: tuple[int, ...]) -> Tensor:

@@ -64,10 +64,12 @@ def encode_network(
     if code not in CODES:
         raise ValueError(f"code must be auto or one of {', '.join(CODES)}, not {code!r}")
     message = NetworkMessage(
-        spec=message.spec, number_format=message.number_format, state=message.state,
+        spec=message.spec,
+        number_format=message.number_format,
+        state=message.state,
         normalization=round_normalization(message.normalization),
         permutation_seed=message.permutation_seed,
-    )  # fmt: skip
+    )
     _check_sizes(message.spec, ValueError)
     coder, ledger = ArithmeticCoder(compiled=compiled), Ledger()
     header = code_header(coder, make_header(message, code))
@@ -105,9 +107,12 @@ def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
         twin = header.spec.twin(header.code.removeprefix(_STRUCTURED))
         state = embed_state(twin, state, header.spec.name.split("-")[1])
     message = NetworkMessage(
-        spec=header.spec, number_format=header.number_format, state=state,
-        normalization=header.normalization, permutation_seed=header.permutation_seed,
-    )  # fmt: skip
+        spec=header.spec,
+        number_format=header.number_format,
+        state=state,
+        normalization=header.normalization,
+        permutation_seed=header.permutation_seed,
+    )
     return Codeword(
         data=codeword, num_bits=num_bits, code=header.code, message=message, ledger=ledger
     )

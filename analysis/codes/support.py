@@ -73,20 +73,27 @@ def _code_rows(
     layout = grid.as_array()
     tables = [
         counted_table(size)
-        for size in (
-            NUM_ROW_CONTEXTS, NUM_LINE_CONTEXTS, NUM_CHUNK_CONTEXTS, NUM_POSITION_CONTEXTS
-        )
-    ]  # fmt: skip
+        for size in (NUM_ROW_CONTEXTS, NUM_LINE_CONTEXTS, NUM_CHUNK_CONTEXTS, NUM_POSITION_CONTEXTS)
+    ]
     marks, line_marks = plane_marks(grid), np.zeros((grid.num_planes + 1, grid.num_lines + 1), int)
     counts = np.zeros(grid.num_columns, dtype=np.int64)
 
     def step(state: Any, data: Any, first: int) -> int:
         return int(
             coder.kernels.code_support(
-                state, data, layout, features, *tables, starts, found, first, marks, line_marks,
+                state,
+                data,
+                layout,
+                features,
+                *tables,
+                starts,
+                found,
+                first,
+                marks,
+                line_marks,
                 counts,
             )
-        )  # fmt: skip
+        )
 
     def room(first: int) -> None:
         nonlocal found

@@ -67,9 +67,12 @@ class TensorCoder:
         if np.any(patterns == 0):
             raise CodecError("damaged: a nonzero whose value is zero")
         return SparseMatrix(
-            num_rows=grid.num_rows, num_columns=grid.num_columns, row_starts=starts,
-            columns=columns, patterns=patterns,
-        )  # fmt: skip
+            num_rows=grid.num_rows,
+            num_columns=grid.num_columns,
+            row_starts=starts,
+            columns=columns,
+            patterns=patterns,
+        )
 
     def code_vector(
         self, size: int, values: Tensor | None, record: Record, *, num_groups: int = 1

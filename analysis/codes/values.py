@@ -68,8 +68,7 @@ class ValueCoder:
         if patterns is not None:
             symbols = codebook.symbols(patterns)
         in_context = self.coder.uniform(
-            0 if patterns is None else self._pays_context(support, codebook, symbols),
-            2,
+            0 if patterns is None else self._pays_context(support, codebook, symbols), 2
         )
         self.codebook_bits = self.coder.information - start
         _code_symbols(self.coder, support, codebook, symbols, in_context)
@@ -159,11 +158,7 @@ def code_patterns(coder: ArithmeticCoder, patterns: Ints, bits_per_weight: int) 
 
 
 def _code_symbols(
-    coder: ArithmeticCoder,
-    support: Support,
-    codebook: Codebook,
-    symbols: Ints,
-    in_context: int,
+    coder: ArithmeticCoder, support: Support, codebook: Codebook, symbols: Ints, in_context: int
 ) -> None:
     grid, row_starts, columns = support
     layout, tree_bits = grid.as_array(), codebook.tree_bits
@@ -174,10 +169,21 @@ def _code_symbols(
     def step(state: Any, data: Any, first: int) -> int:
         return int(
             coder.kernels.code_symbols(
-                state, data, layout, in_context, codebook.num_negative, tree_bits, signs, trees,
-                row_starts, columns, symbols, first, marks,
+                state,
+                data,
+                layout,
+                in_context,
+                codebook.num_negative,
+                tree_bits,
+                signs,
+                trees,
+                row_starts,
+                columns,
+                symbols,
+                first,
+                marks,
             )
-        )  # fmt: skip
+        )
 
     coder.run(step, 0, grid.num_rows, room=lambda first: None)
 

@@ -181,10 +181,17 @@ def compress_state(
     """
     sample = ImageSet(inputs.images.images[:_START_IMAGES], inputs.images.labels[:_START_IMAGES])
     network, starts = choose_start(
-        spec, state, number_format, sample, inputs.normalization,
-        num_samples=len(inputs.images), delta=settings.delta, permutation=inputs.permutation,
-        levels=settings.levels, thresholds=settings.thresholds,
-    )  # fmt: skip
+        spec,
+        state,
+        number_format,
+        sample,
+        inputs.normalization,
+        num_samples=len(inputs.images),
+        delta=settings.delta,
+        permutation=inputs.permutation,
+        levels=settings.levels,
+        thresholds=settings.thresholds,
+    )
     run = _Run(inputs, number_format, settings, progress or Progress())
     return run.finish(network, [asdict(start) for start in starts])
 
@@ -199,9 +206,11 @@ def compress_from_scratch(
 ) -> Compression:
     """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
     network = new_level_network(
-        spec, max_level=settings.levels[0], seed=settings.training.seed,
+        spec,
+        max_level=settings.levels[0],
+        seed=settings.training.seed,
         round_scale=number_format.round,
-    )  # fmt: skip
+    )
     return _Run(inputs, number_format, settings, progress or Progress()).finish(network, [])
 
 
@@ -235,29 +244,46 @@ class _Run:
 
         price = BoundPrice(len(inputs.images), settings.delta, settings.price_factor)
         train_levels(
-            network, inputs.images, inputs.normalization, settings.training,
-            price=price, permutation=inputs.permutation, on_epoch=on_epoch,
-        )  # fmt: skip
+            network,
+            inputs.images,
+            inputs.normalization,
+            settings.training,
+            price=price,
+            permutation=inputs.permutation,
+            on_epoch=on_epoch,
+        )
         network.load_state_dict(self.best)
         if settings.num_trials and network.spec.num_weights <= _MAX_REFINED:
             refine(
-                network, inputs.images, inputs.normalization, count_bits=self._count_bits,
-                num_trials=settings.num_trials, delta=settings.delta,
-                permutation=inputs.permutation, on_trial=self.progress.on_trial,
-            )  # fmt: skip
+                network,
+                inputs.images,
+                inputs.normalization,
+                count_bits=self._count_bits,
+                num_trials=settings.num_trials,
+                delta=settings.delta,
+                permutation=inputs.permutation,
+                on_trial=self.progress.on_trial,
+            )
             self._measure(network, "refined", num_epochs)
             network.load_state_dict(self.best)
         message = shorten(self._message(network))
         codeword = decode_whole(encode_network(message).data)
         errors = count_certified_errors(
-            message_network(codeword.message), inputs.images, inputs.normalization,
-            permutation=inputs.permutation, progress=self.progress.on_count,
-        )  # fmt: skip
+            message_network(codeword.message),
+            inputs.images,
+            inputs.normalization,
+            permutation=inputs.permutation,
+            progress=self.progress.on_count,
+        )
         self._add("certified", num_epochs, codeword.num_bits, errors.num_errors)
         return Compression(
-            codeword=codeword, errors=errors, delta=settings.delta, curve=self.curve,
-            seconds=time.monotonic() - self.start, starts=starts,
-        )  # fmt: skip
+            codeword=codeword,
+            errors=errors,
+            delta=settings.delta,
+            curve=self.curve,
+            seconds=time.monotonic() - self.start,
+            starts=starts,
+        )
 
     def _measure(self, network: LevelNetwork, stage: str, epoch: int) -> None:
         images = self.inputs.images

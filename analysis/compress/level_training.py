@@ -121,9 +121,12 @@ def train_levels(
         for first in range(0, steps_per_epoch * batch_size, batch_size):
             chosen = order[first : first + batch_size]
             inputs = augment_images(
-                images.images[chosen], settings.augmentation, normalization,
-                permutation=permutation, generator=augment_generator,
-            )  # fmt: skip
+                images.images[chosen],
+                settings.augmentation,
+                normalization,
+                permutation=permutation,
+                generator=augment_generator,
+            )
             for group in optimizer.param_groups:
                 group["lr"] = _lr(settings.lr, step, num_steps)
             if step % _LENGTHS_EVERY == 0:

@@ -98,9 +98,12 @@ def choose_start(
             share = count_wrong(logits, images.labels) / len(images)
             errors, bits = round(share * num_samples), float(network.rate().detach())
             found = Start(
-                max_level=max_level, threshold=threshold, num_errors=errors, bits=bits,
+                max_level=max_level,
+                threshold=threshold,
+                num_errors=errors,
+                bits=bits,
                 score=score(errors, num_samples, bits, delta),
-            )  # fmt: skip
+            )
             if best is None or found.score < min(each.score for each in tried):
                 best = network
             tried.append(found)

@@ -52,11 +52,7 @@ class ErrorCount:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
-            "num_errors": self.num_errors,
-            "num_samples": self.num_samples,
-            "error": self.error,
-        }
+        return {"num_errors": self.num_errors, "num_samples": self.num_samples, "error": self.error}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,9 +187,13 @@ def report_foreign(
             for name, length in lengths.items()
         }
         findings = check_given(
-            network, format_name=number_format.name, num_rounded=num_rounded, num_errors=errors,
-            num_samples=samples, test=given.test,
-        )  # fmt: skip
+            network,
+            format_name=number_format.name,
+            num_rounded=num_rounded,
+            num_errors=errors,
+            num_samples=samples,
+            test=given.test,
+        )
     return ForeignReport(
         network=network,
         number_format=number_format,
@@ -222,8 +226,4 @@ def _count_rounded(
 
 
 def _part(num_errors: int, num_samples: int) -> dict[str, Any]:
-    return {
-        "num_errors": num_errors,
-        "num_samples": num_samples,
-        "error": num_errors / num_samples,
-    }
+    return {"num_errors": num_errors, "num_samples": num_samples, "error": num_errors / num_samples}

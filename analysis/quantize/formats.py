@@ -68,27 +68,42 @@ FORMATS: dict[str, NumberFormat] = {
     each.name: each
     for each in (
         NumberFormat(
-            name="float32", bits_per_weight=32, dtype=torch.float32, pattern=torch.int32,
+            name="float32",
+            bits_per_weight=32,
+            dtype=torch.float32,
+            pattern=torch.int32,
             about="IEEE single precision",
         ),
         NumberFormat(
-            name="bfloat16", bits_per_weight=16, dtype=torch.bfloat16, pattern=torch.int16,
+            name="bfloat16",
+            bits_per_weight=16,
+            dtype=torch.bfloat16,
+            pattern=torch.int16,
             about="8 exponent and 7 fraction bits; the range of float32",
         ),
         NumberFormat(
-            name="float16", bits_per_weight=16, dtype=torch.float16, pattern=torch.int16,
+            name="float16",
+            bits_per_weight=16,
+            dtype=torch.float16,
+            pattern=torch.int16,
             about="IEEE half precision, 5 exponent and 10 fraction bits, up to 65504",
         ),
         NumberFormat(
-            name="e4m3fn", bits_per_weight=8, dtype=torch.float8_e4m3fn, pattern=torch.uint8,
+            name="e4m3fn",
+            bits_per_weight=8,
+            dtype=torch.float8_e4m3fn,
+            pattern=torch.uint8,
             about="OCP 8-bit float, 4 exponent and 3 fraction bits, 2^-9 to 448",
         ),
         NumberFormat(
-            name="e5m2", bits_per_weight=8, dtype=torch.float8_e5m2, pattern=torch.uint8,
+            name="e5m2",
+            bits_per_weight=8,
+            dtype=torch.float8_e5m2,
+            pattern=torch.uint8,
             about="OCP 8-bit float, 5 exponent and 2 fraction bits, 2^-16 to 57344",
         ),
     )
-}  # fmt: skip
+}
 """The sets on offer. The first one of each size is its default.
 
 bfloat16 comes before float16 because its fewer distinct values make Theorem 2's kb + ‖w‖₀ log k

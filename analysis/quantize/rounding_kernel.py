@@ -111,9 +111,13 @@ def _compile_scan() -> Scan:
 
     def scan(bits: Bits, seen: Flags, totals: Totals, layout: RoundingLayout) -> None:
         settings = (
-            layout.shift, layout.rebias, layout.largest, layout.lowest_exponent,
-            32 - layout.num_bits, 1 << (layout.num_bits - 1),
-        )  # fmt: skip
+            layout.shift,
+            layout.rebias,
+            layout.largest,
+            layout.lowest_exponent,
+            32 - layout.num_bits,
+            1 << (layout.num_bits - 1),
+        )
         scan_bits(bits, seen, totals, np.array(settings, dtype=np.uint32))
 
     marks = Marks(seen=np.zeros(1 << 8, dtype=np.uint8))

@@ -60,6 +60,7 @@ class RoundingLayout:
         return self.exponent_offset + 1 if self.exponent_offset else 0
 
 
+# fmt: off
 LAYOUTS = {
     each.name: each
     for each in (
@@ -78,7 +79,8 @@ LAYOUTS = {
             name="e5m2", num_bits=8, exponent_bits=5, fraction_bits=2, largest_pattern=0x7B,
         ),
     )
-}  # fmt: skip
+}
+# fmt: on
 """The formats of up to 16 bits."""
 
 

@@ -45,9 +45,13 @@ def spec_of_width(
     """
     is_3fc = name == "3-fc"
     return NetworkSpec(
-        name=name, image_size=image_size, num_classes=num_classes, in_channels=in_channels,
-        base_channels=None if is_3fc else width, hidden_units=width if is_3fc else None,
-    )  # fmt: skip
+        name=name,
+        image_size=image_size,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        base_channels=None if is_3fc else width,
+        hidden_units=width if is_3fc else None,
+    )
 
 
 def base_channels_for_budget(

@@ -60,9 +60,12 @@ def describe_blocks(
     ['image', 'conv 9×9 (α, 2)', 'fc (24α)', 'fc (c)']
     """
     unit = NetworkSpec(
-        name=name, image_size=image_size, num_classes=num_classes, in_channels=in_channels,
+        name=name,
+        image_size=image_size,
+        num_classes=num_classes,
+        in_channels=in_channels,
         base_channels=1,
-    )  # fmt: skip
+    )
     blocks = [
         Block(label="image", kind="image", channels=in_channels, scales=False, side=image_size)
     ]
@@ -76,10 +79,13 @@ def describe_blocks(
             label = f"conv {layer.kernel}×{layer.kernel} ({multiple}, {layer.stride})"
         blocks.append(
             Block(
-                label=label, kind=layer.group, channels=layer.out_channels, scales=not is_last,
+                label=label,
+                kind=layer.group,
+                channels=layer.out_channels,
+                scales=not is_last,
                 side=layer.out_size,
             )
-        )  # fmt: skip
+        )
     return tuple(blocks)
 
 
@@ -89,11 +95,14 @@ def curves_by_width(
     """Weights of the six networks against α."""
     return tuple(
         _curve(
-            name, tuple(widths), [(width, image_size) for width in widths],
-            num_classes=num_classes, in_channels=in_channels,
+            name,
+            tuple(widths),
+            [(width, image_size) for width in widths],
+            num_classes=num_classes,
+            in_channels=in_channels,
         )
         for name in SIX_NETWORKS
-    )  # fmt: skip
+    )
 
 
 def curves_by_side(
@@ -107,11 +116,14 @@ def curves_by_side(
     widths = TABLE_1_BASE_CHANNELS if base_channels is None else base_channels
     return tuple(
         _curve(
-            name, tuple(sides), [(widths[name[0]], side) for side in sides],
-            num_classes=num_classes, in_channels=in_channels,
+            name,
+            tuple(sides),
+            [(widths[name[0]], side) for side in sides],
+            num_classes=num_classes,
+            in_channels=in_channels,
         )
         for name in SIX_NETWORKS
-    )  # fmt: skip
+    )
 
 
 def _curve(

@@ -51,10 +51,14 @@ def exact_layers(
     """
     is_3fc = name == "3-fc"
     probe = NetworkSpec(
-        name=name, image_size=_PROBE_SIZE, num_classes=2, in_channels=in_channels,
-        base_channels=None if is_3fc else 1, hidden_units=1 if is_3fc else None,
+        name=name,
+        image_size=_PROBE_SIZE,
+        num_classes=2,
+        in_channels=in_channels,
+        base_channels=None if is_3fc else 1,
+        hidden_units=1 if is_3fc else None,
         kernel_size=kernel_size,
-    )  # fmt: skip
+    )
     first, last = probe.layers[0].name, probe.layers[-1].name
     return {
         layer.name: _layer_formula(

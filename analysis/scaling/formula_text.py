@@ -27,14 +27,23 @@ class _Dialect:
 
 
 _UNICODE = _Dialect(
-    names={"alpha": "α"}, times="·", minus="−", ceiling="⌈{}⌉", group="({})",
-    superscript=lambda exponent: str(exponent).translate(_SUPERSCRIPTS), space="",
-)  # fmt: skip
+    names={"alpha": "α"},
+    times="·",
+    minus="−",
+    ceiling="⌈{}⌉",
+    group="({})",
+    superscript=lambda exponent: str(exponent).translate(_SUPERSCRIPTS),
+    space="",
+)
 _LATEX = _Dialect(
-    names={"alpha": r"\alpha"}, times=r" \cdot ", minus="-",
-    ceiling=r"\lceil {} \rceil", group=r"\left({}\right)",
-    superscript=lambda exponent: f"^{{{exponent}}}", space=" ",
-)  # fmt: skip
+    names={"alpha": r"\alpha"},
+    times=r" \cdot ",
+    minus="-",
+    ceiling=r"\lceil {} \rceil",
+    group=r"\left({}\right)",
+    superscript=lambda exponent: f"^{{{exponent}}}",
+    space=" ",
+)
 
 
 def to_unicode(expression: sympy.Expr) -> str:
@@ -119,8 +128,13 @@ def _term_order(term: sympy.Expr) -> tuple[int, bool, int, bool, int, str]:
     is_plain_number = width == 0 and term.is_number
     text = str(term)
     return (
-        -width, not is_plain_number, -_degree(term, "s"), term.has(sympy.ceiling), len(text), text
-    )  # fmt: skip
+        -width,
+        not is_plain_number,
+        -_degree(term, "s"),
+        term.has(sympy.ceiling),
+        len(text),
+        text,
+    )
 
 
 def _degree(term: sympy.Expr, name: str) -> int:

@@ -38,10 +38,7 @@ def _over(divisor: int) -> sympy.Rational:
 
 def _deep(conv1: sympy.Expr, later: list[sympy.Expr]) -> dict[str, sympy.Expr]:
     layers = {f"conv{index}": layer for index, layer in enumerate([conv1, *later], start=1)}
-    return layers | {
-        "fc1": product(4, SIDE**2, ALPHA**2),
-        "fc2": product(64, CLASSES, ALPHA),
-    }
+    return layers | {"fc1": product(4, SIDE**2, ALPHA**2), "fc2": product(64, CLASSES, ALPHA)}
 
 
 def _shallow(conv1: sympy.Expr) -> dict[str, sympy.Expr]:
@@ -54,17 +51,13 @@ def _shallow(conv1: sympy.Expr) -> dict[str, sympy.Expr]:
 
 # Tables 3 and 4, a column a network. The d-local column halves at every layer: see `Slip.ERRATUM`.
 PRINTED_LAYERS: dict[str, dict[str, sympy.Expr]] = {
-    "d-conv": _deep(
-        product(9, 3, ALPHA),
-        [product(9, power(2, i), ALPHA**2) for i in range(1, 8)],
-    ),
+    "d-conv": _deep(product(9, 3, ALPHA), [product(9, power(2, i), ALPHA**2) for i in range(1, 8)]),
     "d-local": _deep(
         product(9, 3, SIDE**2, ALPHA),
         [product(9, SIDE**2, ALPHA**2, _over(2**i)) for i in range(1, 8)],
     ),
     "d-fc": _deep(
-        product(3, SIDE**4, ALPHA),
-        [product(SIDE**4, ALPHA**2, _over(2**i)) for i in range(1, 8)],
+        product(3, SIDE**4, ALPHA), [product(SIDE**4, ALPHA**2, _over(2**i)) for i in range(1, 8)]
     ),
     "s-conv": _shallow(product(81, 3, ALPHA)),
     "s-local": _shallow(product(81, 3, SIDE**2, ALPHA, _over(4))),
@@ -77,17 +70,13 @@ PRINTED_TOTALS: dict[str, sympy.Expr] = {
         product(_sum(27, 64 * CLASSES), ALPHA),
     ),
     "d-local": _sum(
-        product(13, SIDE**2, ALPHA**2),
-        product(_sum(27 * SIDE**2, 64 * CLASSES), ALPHA),
+        product(13, SIDE**2, ALPHA**2), product(_sum(27 * SIDE**2, 64 * CLASSES), ALPHA)
     ),
     "d-fc": _sum(
         product(_sum(SIDE**4, 4 * SIDE**2), ALPHA**2),
         product(_sum(3 * SIDE**4, 64 * CLASSES), ALPHA),
     ),
-    "s-conv": _sum(
-        product(6, SIDE**2, ALPHA**2),
-        product(_sum(243, 24 * CLASSES), ALPHA),
-    ),
+    "s-conv": _sum(product(6, SIDE**2, ALPHA**2), product(_sum(243, 24 * CLASSES), ALPHA)),
     "s-local": _sum(
         product(6, SIDE**2, ALPHA**2),
         product(_sum(product(243, SIDE**2, _over(4)), 24 * CLASSES), ALPHA),
@@ -96,7 +85,7 @@ PRINTED_TOTALS: dict[str, sympy.Expr] = {
         product(6, SIDE**2, ALPHA**2),
         product(_sum(product(3, SIDE**4, _over(4)), 24 * CLASSES), ALPHA),
     ),
-}  # fmt: skip
+}
 APPROXIMATE_TOTALS = frozenset({"d-conv", "d-local", "d-fc"})  # printed with "≈"
 
 

@@ -117,9 +117,11 @@ def compare(spec: NetworkSpec) -> NetworkScaling:
     """
     ideal = exact_layers(spec.name, kernel_size=spec.kernel_size)
     exact = exact_layers(
-        spec.name, in_channels=spec.in_channels, kernel_size=spec.kernel_size,
+        spec.name,
+        in_channels=spec.in_channels,
+        kernel_size=spec.kernel_size,
         image_size=spec.image_size,
-    )  # fmt: skip
+    )
     rows = []
     for index, layer in enumerate(spec.layers):
         printed = PRINTED_LAYERS.get(spec.name, {}).get(layer.name)
@@ -171,10 +173,14 @@ def compare_published() -> list[PublishedComparison]:
                 slip = Slip.ERRATUM if follows else Slip.WIDTH
             rows.append(
                 PublishedComparison(
-                    network=name, column=column, millions=millions, width=_width(spec),
-                    num_exact=network.num_weights, slip=slip,
+                    network=name,
+                    column=column,
+                    millions=millions,
+                    width=_width(spec),
+                    num_exact=network.num_weights,
+                    slip=slip,
                 )
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -182,11 +188,13 @@ def published_spec(name: str) -> NetworkSpec:
     """A network of Table 1 at the width that comes closest to its printed sizes."""
     is_3fc = name == "3-fc"
     return NetworkSpec(
-        name=name, image_size=TABLE_1_IMAGE_SIZE, num_classes=TABLE_1_NUM_CLASSES,
+        name=name,
+        image_size=TABLE_1_IMAGE_SIZE,
+        num_classes=TABLE_1_NUM_CLASSES,
         in_channels=TABLE_1_IN_CHANNELS,
         base_channels=None if is_3fc else TABLE_1_BASE_CHANNELS[name[0]],
         hidden_units=TABLE_1_HIDDEN_UNITS if is_3fc else None,
-    )  # fmt: skip
+    )
 
 
 def num_padding_weights(layer: LayerSpec) -> int:
@@ -224,9 +232,11 @@ def _compare_totals(spec: NetworkSpec, rows: list[Comparison]) -> Comparison:
         if not _same(printed, sum(layer.doit() for layer in layers)):
             slips.add(Slip.SMALL_TERMS)
     exact = exact_total(
-        spec.name, in_channels=spec.in_channels, kernel_size=spec.kernel_size,
+        spec.name,
+        in_channels=spec.in_channels,
+        kernel_size=spec.kernel_size,
         image_size=spec.image_size,
-    )  # fmt: skip
+    )
     ordered = [slip for slip in Slip if slip in slips]
     return _comparison(spec, "total", printed, exact, num_exact=spec.num_weights, slips=ordered)
 
@@ -241,10 +251,13 @@ def _comparison(
     slips: list[Slip],
 ) -> Comparison:
     return Comparison(
-        layer=layer, printed=printed, exact=exact,
+        layer=layer,
+        printed=printed,
+        exact=exact,
         num_printed=None if printed is None else _value(printed, spec),
-        num_exact=num_exact, slips=tuple(slips),
-    )  # fmt: skip
+        num_exact=num_exact,
+        slips=tuple(slips),
+    )
 
 
 def _width(spec: NetworkSpec) -> int:

@@ -13,9 +13,14 @@ _LINE = 1.25  # of the size: from one name to the next
 _OFFSET = 8  # points from the panel to the names
 _NEAR = 4  # pixels: a name that stands so near to its line's end needs no thin line
 _LEADER = {
-    "arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "linestyle": (0, (1, 1.5)), "shrinkA": 1,
-    "shrinkB": 3, "relpos": (0, 0.5),
-}  # fmt: skip
+    "arrowstyle": "-",
+    "color": MUTED,
+    "linewidth": 0.5,
+    "linestyle": (0, (1, 1.5)),
+    "shrinkA": 1,
+    "shrinkB": 3,
+    "relpos": (0, 0.5),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +54,18 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel]) -> None:
         start = axes.transData.transform((label.x, label.y))
         beside = abs(place - start[1]) < _NEAR and box.x1 - start[0] < _NEAR + 0.04 * box.width
         axes.annotate(
-            label.text, (label.x, label.y),
+            label.text,
+            (label.x, label.y),
             (1 + _OFFSET * figure.dpi / 72 / box.width, (place - box.y0) / box.height),
-            textcoords="axes fraction", ha="left", va="center_baseline", fontsize=_SIZE,
-            color=readable(label.color), fontweight="bold" if label.bold else "normal",
+            textcoords="axes fraction",
+            ha="left",
+            va="center_baseline",
+            fontsize=_SIZE,
+            color=readable(label.color),
+            fontweight="bold" if label.bold else "normal",
             annotation_clip=False,
             arrowprops=None if beside else _LEADER,
-        )  # fmt: skip
+        )
 
 
 def push_apart(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:

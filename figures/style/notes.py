@@ -24,9 +24,13 @@ def add_note(figure: Figure, *sentences: str) -> None:
     text = " ".join(sentence for sentence in sentences if sentence)
     if text:
         figure.supxlabel(
-            wrapped(figure, text), x=_EDGE / figure.get_figwidth(), ha="left", fontsize=NOTE_SIZE,
-            color=MUTED, linespacing=1.35,
-        )  # fmt: skip
+            wrapped(figure, text),
+            x=_EDGE / figure.get_figwidth(),
+            ha="left",
+            fontsize=NOTE_SIZE,
+            color=MUTED,
+            linespacing=1.35,
+        )
 
 
 def wrapped(figure: Figure, text: str) -> str:

@@ -77,10 +77,19 @@ def place_labels(axes: Axes, labels: Sequence[PointLabel]) -> list[Annotation]:
     written = []
     for label in labels:
         text = axes.annotate(
-            label.text, label.anchors[0], (0, 0), textcoords="offset points", ha="center",
-            va="center", fontsize=label.size, color=readable(label.color), annotation_clip=False,
-            fontweight="bold" if label.bold else "normal", linespacing=1.15, zorder=6,
-        )  # fmt: skip
+            label.text,
+            label.anchors[0],
+            (0, 0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=label.size,
+            color=readable(label.color),
+            annotation_clip=False,
+            fontweight="bold" if label.bold else "normal",
+            linespacing=1.15,
+            zorder=6,
+        )
         text.set_in_layout(False)
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
         size = text.get_window_extent(renderer)
@@ -171,11 +180,20 @@ def _draw_leader(axes: Axes, place: _Place) -> NDArray[np.float64]:
     end = _leader_end(place.box, x, y)
     dots = axes.figure.dpi / 72
     leader = axes.annotate(
-        "", place.anchor, ((end[0] - x) / dots, (end[1] - y) / dots),
-        textcoords="offset points", annotation_clip=False, zorder=1.5,
-        arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkA": 0,
-                    "shrinkB": 3},
-    )  # fmt: skip
+        "",
+        place.anchor,
+        ((end[0] - x) / dots, (end[1] - y) / dots),
+        textcoords="offset points",
+        annotation_clip=False,
+        zorder=1.5,
+        arrowprops={
+            "arrowstyle": "-",
+            "color": MUTED,
+            "linewidth": 0.5,
+            "shrinkA": 0,
+            "shrinkB": 3,
+        },
+    )
     leader.set_in_layout(False)
     return _sampled(np.array([end, (x, y)]))
 

@@ -53,10 +53,16 @@ def plot_spreads(
     for place, each in zip(x, spreads, strict=True):
         if each.high > each.low:
             axes.errorbar(
-                place, scale * each.mean, fmt="none", ecolor=color, elinewidth=0.9, capsize=2,
+                place,
+                scale * each.mean,
+                fmt="none",
+                ecolor=color,
+                elinewidth=0.9,
+                capsize=2,
                 yerr=[[scale * (each.mean - each.low)], [scale * (each.high - each.mean)]],
-                capthick=0.9, zorder=order - 0.1,
-            )  # fmt: skip
+                capthick=0.9,
+                zorder=order - 0.1,
+            )
 
 
 def seeds_note(counts: Sequence[int]) -> str:

@@ -14,9 +14,17 @@ from training.run.precision import limits_in_effect, vector_instructions
 from training.run.provenance import collect_versions
 
 _INSTRUCTIONS = (
-    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16",
-    "asimd", "sve", "bf16",
-)  # fmt: skip
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "sve",
+    "bf16",
+)
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

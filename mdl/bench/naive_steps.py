@@ -34,9 +34,11 @@ class NaiveStep:
         self.network = build_naive(spec).to(device)
         self.low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
         self.sgd = torch.optim.SGD(
-            self.network.parameters(), lr=config.lr, momentum=config.momentum,
+            self.network.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
             weight_decay=config.weight_decay,
-        )  # fmt: skip
+        )
 
     def __call__(self) -> None:
         """Forward, backward, optimizer."""
@@ -49,6 +51,8 @@ class NaiveStep:
             self.sgd.step()
             return
         step_by_indexing(
-            list(self.network.parameters()), lr=config.lr, l1_coef=config.l1_conv,
+            list(self.network.parameters()),
+            lr=config.lr,
+            l1_coef=config.l1_conv,
             threshold=config.beta * config.l1_conv,
-        )  # fmt: skip
+        )

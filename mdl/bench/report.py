@@ -121,9 +121,11 @@ def _measure_start(settings: BenchSettings, groups: Sequence[str], on_piece: OnP
         shapes = _product_shapes(settings, groups)
         peaks = tuple(find_peak(DTYPES[each], shapes, pace) for each in settings.precisions)
     return BenchStart(
-        machine=describe_machine(settings.device), precision=settings.precision,
-        copy_bytes_per_second=num_bytes / copy.median, peaks=peaks,
-    )  # fmt: skip
+        machine=describe_machine(settings.device),
+        precision=settings.precision,
+        copy_bytes_per_second=num_bytes / copy.median,
+        peaks=peaks,
+    )
 
 
 def _measure(

@@ -9,9 +9,7 @@ from training.run.precision import choose_precision
 from training.spec.config import Precision
 
 GROUPS = ("optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode")
-NETWORKS = (
-    "s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18",
-)  # fmt: skip
+NETWORKS = ("s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18")
 BATCH_SIZE = 512
 IMAGE_SIZE = 32
 SPARSE_DENSITIES = (0.01, 0.05)
@@ -24,18 +22,24 @@ _CUDA_CALLS = 10  # A step is a millisecond there, so the clock needs some of th
 _CUDA_WARMUPS = 12  # Captured graphs and kernels that are tuned as they run.
 
 # (base_channels, or hidden_units of 3-fc; images a step) of each network.
+# fmt: off
 _QUICK_STEPS = {
     "s-fc": (16, 512), "s-local": (16, 128), "s-conv": (16, 256), "d-fc": (2, 128),
     "d-local": (4, 64), "d-conv": (8, 64), "3-fc": (1024, 512), "resnet18": (8, 32),
-}  # fmt: skip
+}
+# fmt: on
+# fmt: off
 _CPU_STEPS = {
     "s-fc": (16, 512), "s-local": (16, 512), "s-conv": (16, 512), "d-fc": (2, 512),
     "d-local": (4, 512), "d-conv": (8, 512), "3-fc": (2048, 512), "resnet18": (16, 128),
-}  # fmt: skip
+}
+# fmt: on
+# fmt: off
 _PAPER_STEPS = {
     "s-fc": (150, 512), "s-local": (150, 512), "s-conv": (150, 512), "d-fc": (15, 512),
     "d-local": (15, 512), "d-conv": (15, 512), "3-fc": (14_533, 512), "resnet18": (64, 512),
-}  # fmt: skip
+}
+# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -236,9 +236,12 @@ def _make_csr(support: Support, values: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
         return torch.sparse_csr_tensor(
-            support.row_starts.to(torch.int32), widen(support.columns).to(torch.int32), values,
-            support.shape, check_invariants=False,
-        )  # fmt: skip
+            support.row_starts.to(torch.int32),
+            widen(support.columns).to(torch.int32),
+            values,
+            support.shape,
+            check_invariants=False,
+        )
 
 
 def _has_torch_products(device: torch.device) -> bool:

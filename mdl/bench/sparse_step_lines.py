@@ -55,9 +55,14 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
 
     def make_state(sparsity: Sparsity) -> TrainingState:
         return TrainingState(
-            config=config, spec=spec, train_set=images, normalization=NORMALIZATION,
-            permutation=None, device=settings.device, sparsity=sparsity,
-        )  # fmt: skip
+            config=config,
+            spec=spec,
+            train_set=images,
+            normalization=NORMALIZATION,
+            permutation=None,
+            device=settings.device,
+            sparsity=sparsity,
+        )
 
     sparse_state, dense_state = make_state("auto"), make_state("never")
     sparse = CertifiedSteps(sparse_state, weights, shares=SHARES)
@@ -97,10 +102,16 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
 def _make_config(settings: BenchSettings) -> tuple[TrainConfig, NetworkSpec]:
     width, batch_size = settings.sparse
     config = TrainConfig(
-        network="s-fc", base_channels=width, augmentation=AUGMENTATION, batch_size=batch_size,
-        lr=SMALL_LR, l1_conv=SMALL_L1_COEF, l1_fc=SMALL_L1_COEF, epochs=10**6,
+        network="s-fc",
+        base_channels=width,
+        augmentation=AUGMENTATION,
+        batch_size=batch_size,
+        lr=SMALL_LR,
+        l1_conv=SMALL_L1_COEF,
+        l1_fc=SMALL_L1_COEF,
+        epochs=10**6,
         precision=settings.sparse_precisions[0],
-    )  # fmt: skip
+    )
     spec = config.network_spec(image_size=IMAGE_SIZE, num_classes=NUM_CLASSES, in_channels=3)
     return config, spec
 

@@ -27,8 +27,12 @@ NORMALIZATION = Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed")
 _STEPS_PER_EPOCH = 16
 _RESOLUTION_S = 1e-9
 _STEP, _AUGMENTATION, _OPTIMIZER, _MATMUL, _COPY = (
-    "step", "augmentation", "optimizer", "matmul", "copy",
-)  # fmt: skip
+    "step",
+    "augmentation",
+    "optimizer",
+    "matmul",
+    "copy",
+)
 
 
 def measure_step(name: str, settings: BenchSettings, peak: MatmulPeak) -> Line:
@@ -48,9 +52,13 @@ def measure_step(name: str, settings: BenchSettings, peak: MatmulPeak) -> Line:
     spec = config.network_spec(image_size=IMAGE_SIZE, num_classes=NUM_CLASSES, in_channels=3)
     images = random_images(_STEPS_PER_EPOCH * batch_size, settings.device)
     state = TrainingState(
-        config=config, spec=spec, train_set=images, normalization=NORMALIZATION, permutation=None,
+        config=config,
+        spec=spec,
+        train_set=images,
+        normalization=NORMALIZATION,
+        permutation=None,
         device=settings.device,
-    )  # fmt: skip
+    )
     bytes_per_weight = BETA_LASSO_BYTES if config.method == "beta-lasso" else SGD_BYTES
     batch = ImageSet(images.images[:batch_size], images.labels[:batch_size])
     pieces: dict[str, Callable[[], object] | Piece] = {
@@ -80,9 +88,14 @@ def make_config(
     else:
         settings |= {"momentum": 0.9, "weight_decay": 5e-4}
     return TrainConfig(
-        network=name, method=method, augmentation=AUGMENTATION, batch_size=batch_size,
-        epochs=10**6, precision=precision, **settings,
-    )  # fmt: skip
+        network=name,
+        method=method,
+        augmentation=AUGMENTATION,
+        batch_size=batch_size,
+        epochs=10**6,
+        precision=precision,
+        **settings,
+    )
 
 
 def random_images(num: int, device: torch.device) -> ImageSet:

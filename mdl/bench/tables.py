@@ -21,8 +21,15 @@ _TITLES = {
 _IN_TRAINING = ("optimizer", "step", "sparse", "augmentation")
 """Groups whose pieces have training's arithmetic."""
 _COLUMNS = (
-    "piece", "rate", "median ms", "floor ms", "x floor", "naive form", "naive ms", "speed-up",
-)  # fmt: skip
+    "piece",
+    "rate",
+    "median ms",
+    "floor ms",
+    "x floor",
+    "naive form",
+    "naive ms",
+    "speed-up",
+)
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -112,8 +119,12 @@ def _print_floors(lines: Sequence[Line]) -> None:
 
 def _print_few_rounds(lines: Sequence[Line]) -> None:
     """Say which naive forms were timed once, and which pieces fewer times than is usual."""
-    few = [f"{each.name} of {line.piece}" for line in lines for each in line.baselines
-           if len(each.timing.seconds) == 1 and len(line.timing.seconds) > 1]  # fmt: skip
+    few = [
+        f"{each.name} of {line.piece}"
+        for line in lines
+        for each in line.baselines
+        if len(each.timing.seconds) == 1 and len(line.timing.seconds) > 1
+    ]
     few += [line.piece for line in lines if len(line.timing.seconds) < MIN_ROUNDS]
     if few:
         text = f"Timed fewer than {MIN_ROUNDS} times, for one call takes long: {'; '.join(few)}."
@@ -123,9 +134,13 @@ def _print_few_rounds(lines: Sequence[Line]) -> None:
 def _print_facts(group: str, lines: Sequence[Line]) -> None:
     if group == "step":
         columns = (
-            "network", "augmentation ms", "forward, backward ms", "optimizer ms", "augmentation",
+            "network",
+            "augmentation ms",
+            "forward, backward ms",
+            "optimizer ms",
+            "augmentation",
             "of the matmul peak",
-        )  # fmt: skip
+        )
         console.print_table("Where the step goes", columns, [_parts(line.facts) for line in lines])
         text = "Of the matmul peak: the products' FLOPs over the step without its augmentation."
         console.stdout().print(text, markup=False)
@@ -154,9 +169,12 @@ def _print_sparse_steps(lines: Sequence[Line]) -> None:
     layers = list(lines[0].facts["certified"])
     names = [baseline.name for baseline in lines[0].baselines]
     columns = (
-        "rows certified", *(f"measured, {name}" for name in layers), "weights back a step",
-        "step ms", *(f"over {name}" for name in names),
-    )  # fmt: skip
+        "rows certified",
+        *(f"measured, {name}" for name in layers),
+        "weights back a step",
+        "step ms",
+        *(f"over {name}" for name in names),
+    )
     rows = [
         (
             f"{line.facts['nominal_certified']:.0%}",

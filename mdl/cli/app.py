@@ -15,9 +15,25 @@ from mdl.terminal.errors import OptionError, error_line
 from training.errors import USER_ERRORS
 
 COMMANDS = (
-    "train", "evaluate", "nonzeros", "bound", "filters", "scaling", "embed", "encode", "decode",
-    "certify", "verify", "compress", "budget", "bench", "reproduce", "sweep", "report", "sparse",
-)  # fmt: skip
+    "train",
+    "evaluate",
+    "nonzeros",
+    "bound",
+    "filters",
+    "scaling",
+    "embed",
+    "encode",
+    "decode",
+    "certify",
+    "verify",
+    "compress",
+    "budget",
+    "bench",
+    "reproduce",
+    "sweep",
+    "report",
+    "sparse",
+)
 _WRONG_USAGE = 2
 
 

@@ -184,12 +184,20 @@ def print_summaries(measured: list[MeasuredFilters]) -> None:
         "First-layer filters: half-mass radius and what pixels shuffled at random would have "
         "(medians; of random supports 5 % count as local)",
         (
-            "checkpoint", "network", "filters", nonzeros, "measured", "radius px", "by chance",
-            "ratio", "95 % interval", "local at 5 %",
+            "checkpoint",
+            "network",
+            "filters",
+            nonzeros,
+            "measured",
+            "radius px",
+            "by chance",
+            "ratio",
+            "95 % interval",
+            "local at 5 %",
         ),
         rows,
         num_text_columns=2,
-    )  # fmt: skip
+    )
 
 
 def describe_shortage(one: MeasuredFilters) -> str:

@@ -59,9 +59,14 @@ def _totals_table(report: ScalingReport) -> str:
                 continue
             sign = r"$\approx$ " if name in APPROXIMATE_TOTALS else ""
             rows.append(
-                (escape(name), "printed", sign + _math(total.printed),
-                 format_number(total.num_printed), escape(slips_text(total.slips)))
-            )  # fmt: skip
+                (
+                    escape(name),
+                    "printed",
+                    sign + _math(total.printed),
+                    format_number(total.num_printed),
+                    escape(slips_text(total.slips)),
+                )
+            )
             rows.append((_width(report, name), "exact", *_exact_cells(total)))
         groups.append(rows)
     others = [
@@ -81,10 +86,15 @@ def _totals_table(report: ScalingReport) -> str:
 
 def _published_table(report: ScalingReport) -> str:
     rows = [
-        (escape(row.network), escape(row.column), row.millions, f"{row.num_exact / 1e6:.2f}",
-         "" if row.slip is None else escape(row.slip.value))
+        (
+            escape(row.network),
+            escape(row.column),
+            row.millions,
+            f"{row.num_exact / 1e6:.2f}",
+            "" if row.slip is None else escape(row.slip.value),
+        )
         for row in report.published
-    ]  # fmt: skip
+    ]
     slips = {row.slip for row in report.published if row.slip is not None}
     return booktabs(
         ("Network", "Column", "Printed (M)", "Exact (M)", "Differs"),

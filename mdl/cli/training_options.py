@@ -8,8 +8,7 @@ NETWORK, DATA, TRAINING = "Network", "Data", "Training"
 """Panels of the help."""
 
 BaseChannelsOption = Annotated[
-    int | None,
-    typer.Option(help="α, channels of the first convolution.", rich_help_panel=NETWORK),
+    int | None, typer.Option(help="α, channels of the first convolution.", rich_help_panel=NETWORK)
 ]
 HiddenUnitsOption = Annotated[
     int | None, typer.Option(help="Width of 3-fc.", rich_help_panel=NETWORK)

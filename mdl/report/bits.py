@@ -86,9 +86,13 @@ def _bar(name: str, parts: dict[str, float], largest: float, total: int) -> Mark
         left += width
     found = ", ".join(f"{part} {parts[part]:,.0f}" for part in _PARTS if parts.get(part))
     drawing = element(
-        "svg", pieces, viewBox=f"0 0 {_SCALE} 10", preserveAspectRatio="none", role="img",
+        "svg",
+        pieces,
+        viewBox=f"0 0 {_SCALE} 10",
+        preserveAspectRatio="none",
+        role="img",
         aria_label=f"{name}: {bits:,.0f} bits, of which {found}",
-    )  # fmt: skip
+    )
     return element(
         "li",
         element("span", name, class_="name"),
@@ -152,9 +156,11 @@ def _bounds_table(reports: Sequence[tuple[str, BoundReport]]) -> Markup:
         outs = [None if report.hold_out is None else report.hold_out.value for report in each]
         rows.append(("hold-out, if these images chose nothing", *map(_percent, outs)))
     return table(
-        ("bound on the true error", *(name for name, _ in reports)), rows,
-        title="Bounds on the true error", marked=(quoted,),
-    )  # fmt: skip
+        ("bound on the true error", *(name for name, _ in reports)),
+        rows,
+        title="Bounds on the true error",
+        marked=(quoted,),
+    )
 
 
 def _lengths_table(found: Sequence[tuple[str, MeasuredBits]]) -> Markup:

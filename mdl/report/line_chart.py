@@ -152,9 +152,12 @@ def _thinned(chart: Chart) -> Chart:
         if each.points
     )
     return Chart(
-        title=chart.title, quantity=chart.quantity, series=series, levels=chart.levels,
+        title=chart.title,
+        quantity=chart.quantity,
+        series=series,
+        levels=chart.levels,
         shared=chart.shared,
-    )  # fmt: skip
+    )
 
 
 def thin(items: Sequence[Item], most: int) -> tuple[Item, ...]:

@@ -101,9 +101,14 @@ def measure_run(
     except ValueError as error:
         no_filters = f"There are none to show: {error}."
     bits = _measure_bits(
-        run, run.checkpoint, number_format,
-        source=source, with_bound=with_bound, device=device, tell=tell,
-    )  # fmt: skip
+        run,
+        run.checkpoint,
+        number_format,
+        source=source,
+        with_bound=with_bound,
+        device=device,
+        tell=tell,
+    )
     return MeasuredRun(run=run, filters=filters, no_filters=no_filters, bits=bits)
 
 

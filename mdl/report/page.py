@@ -67,8 +67,7 @@ def write_page(runs: Sequence[MeasuredRun], title: str | None = None) -> str:
             ),
         ),
         element(
-            "footer",
-            f"Written by mdl {version}. Everything is in this file; it makes no request.",
+            "footer", f"Written by mdl {version}. Everything is in this file; it makes no request."
         ),
         element("script", script),
     )

@@ -72,9 +72,12 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
     print_ledger(report.codeword)
     print_bounds(report.bounds, report.hold_out)
     _print_verdict(
-        report.bound, report.findings, delta=report.delta, guessing=1 - 1 / spec.num_classes,
+        report.bound,
+        report.findings,
+        delta=report.delta,
+        guessing=1 - 1 / spec.num_classes,
         basis=f"B = {report.description_bits:,} bits of the {report.codeword.code} code",
-    )  # fmt: skip
+    )
 
 
 def print_foreign(report: "ForeignReport") -> None:
@@ -118,9 +121,11 @@ def print_description(description: "FileDescription") -> None:
     """Print counts and lengths of a checkpoint of ours."""
     _print_rounding(description.number_format)
     print_counts(
-        "Numbers of the described network", description.spec.name, description.counts,
+        "Numbers of the described network",
+        description.spec.name,
+        description.counts,
         description.twins,
-    )  # fmt: skip
+    )
     print_lengths(description)
 
 
@@ -191,18 +196,26 @@ def _print_rounding(number_format: "NumberFormat") -> None:
 def _print_tensors(counts: "NetworkCounts") -> None:
     rows = [
         (
-            printable(row.name), "x".join(map(str, row.shape)) or "1", f"{row.num_weights:,}",
-            f"{row.num_nonzeros:,}", f"{row.density:.2%}", f"{row.num_distinct:,}",
+            printable(row.name),
+            "x".join(map(str, row.shape)) or "1",
+            f"{row.num_weights:,}",
+            f"{row.num_nonzeros:,}",
+            f"{row.density:.2%}",
+            f"{row.num_distinct:,}",
         )
         for row in counts.tensors
-    ]  # fmt: skip
+    ]
     total = counts.total
     rows.append(
         (
-            "all tensors", "", f"{total.num_weights:,}", f"{total.num_nonzeros:,}",
-            f"{total.density:.2%}", f"{total.num_distinct:,}",
+            "all tensors",
+            "",
+            f"{total.num_weights:,}",
+            f"{total.num_nonzeros:,}",
+            f"{total.density:.2%}",
+            f"{total.num_distinct:,}",
         )
-    )  # fmt: skip
+    )
     console.print_table(
         "Numbers of the described network",
         ("tensor", "shape", "numbers", "nonzeros", "density", "distinct values"),

@@ -4,12 +4,25 @@ from collections.abc import Sequence
 
 _SPECIAL = str.maketrans(
     {
-        "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-        "α": r"$\alpha$", "≈": r"$\approx$", "²": r"$^{2}$", "·": r"$\cdot$", "×": r"$\times$",
-        "⌈": r"$\lceil$", "⌉": r"$\rceil$",
+        "&": r"\&",
+        "%": r"\%",
+        "#": r"\#",
+        "_": r"\_",
+        "$": r"\$",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "α": r"$\alpha$",
+        "≈": r"$\approx$",
+        "²": r"$^{2}$",
+        "·": r"$\cdot$",
+        "×": r"$\times$",
+        "⌈": r"$\lceil$",
+        "⌉": r"$\rceil$",
     }
-)  # fmt: skip
+)
 
 
 def escape(text: str) -> str:

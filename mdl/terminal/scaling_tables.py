@@ -76,10 +76,14 @@ def _print_layers(report: ScalingReport, name: str, title: str) -> None:
         printed = "" if row.printed is None else to_unicode(row.printed)
         rows.append(
             (
-                row.layer, printed, to_unicode(row.exact), format_number(row.num_printed),
-                format_number(row.num_exact), slips_text(row.slips),
+                row.layer,
+                printed,
+                to_unicode(row.exact),
+                format_number(row.num_printed),
+                format_number(row.num_exact),
+                slips_text(row.slips),
             )
-        )  # fmt: skip
+        )
     console.print_table(f"{title}: {width_text(report, name)}", _COLUMNS, rows, num_text_columns=3)
 
 
@@ -95,9 +99,14 @@ def _print_totals(
             continue
         sign = "≈ " if name in APPROXIMATE_TOTALS else ""
         rows.append(
-            (label, "printed", f"{sign}{to_unicode(total.printed)}",
-             format_number(total.num_printed), slips_text(total.slips))
-        )  # fmt: skip
+            (
+                label,
+                "printed",
+                f"{sign}{to_unicode(total.printed)}",
+                format_number(total.num_printed),
+                slips_text(total.slips),
+            )
+        )
         rows.append(("", *exact))
     console.print_table(
         title, ("network", "", "weights", "number", "differs"), rows, num_text_columns=3
@@ -106,11 +115,14 @@ def _print_totals(
 
 def _print_padding(report: ScalingReport) -> None:
     rows = [
-        (name, format_number(network.num_padding),
-         f"{network.num_padding / network.num_convolutional:.1%}")
+        (
+            name,
+            format_number(network.num_padding),
+            f"{network.num_padding / network.num_convolutional:.1%}",
+        )
         for name, network in report.networks.items()
         if network.num_padding
-    ]  # fmt: skip
+    ]
     if rows:
         console.print_table(
             "Weights that look only at padding and never act",
@@ -126,11 +138,15 @@ def _print_published(report: ScalingReport) -> None:
             continue  # an fc network is its own embedding: the same size once more
         rows.append(
             (
-                row.network, row.column, f"{row.millions} M", f"{row.num_exact / 1e6:.2f} M",
-                format_number(row.num_exact), f"{width_name(row.network)} = {row.width}",
+                row.network,
+                row.column,
+                f"{row.millions} M",
+                f"{row.num_exact / 1e6:.2f} M",
+                format_number(row.num_exact),
+                f"{width_name(row.network)} = {row.width}",
                 "" if row.slip is None else row.slip.value,
             )
-        )  # fmt: skip
+        )
     console.print_table(
         "Table 1's sizes (s = 32, c = 10, 3 channels)",
         ("network", "column", "printed", "exact", "weights", "width", "differs"),
@@ -141,10 +157,14 @@ def _print_published(report: ScalingReport) -> None:
 
 def _print_budget(report: ScalingReport, image: str) -> None:
     rows = [
-        (found.network, f"{width_name(found.network)} = {found.width}",
-         format_number(found.num_weights), f"{found.root:,.2f}")
+        (
+            found.network,
+            f"{width_name(found.network)} = {found.width}",
+            format_number(found.num_weights),
+            f"{found.root:,.2f}",
+        )
         for found in report.budget_widths
-    ]  # fmt: skip
+    ]
     console.print_table(
         f"Widest within {report.budget:,.0f} weights: {image}",
         ("network", "width", "weights", "root of the formula"),
@@ -154,11 +174,16 @@ def _print_budget(report: ScalingReport, image: str) -> None:
 
 def _print_memory(report: ScalingReport, image: str) -> None:
     rows = [
-        (fit.network, f"{width_name(fit.network)} = {fit.width}", format_number(fit.num_weights),
-         f"{fit.memory_gib:.2f} GiB", "yes" if fit.fits else "no",
-         f"{width_name(fit.network)} = {fit.max_width}")
+        (
+            fit.network,
+            f"{width_name(fit.network)} = {fit.width}",
+            format_number(fit.num_weights),
+            f"{fit.memory_gib:.2f} GiB",
+            "yes" if fit.fits else "no",
+            f"{width_name(fit.network)} = {fit.max_width}",
+        )
         for fit in report.memory_fits
-    ]  # fmt: skip
+    ]
     console.print_table(
         f"Training on a 16-bit V100: {image}",
         ("network", "width", "weights", "memory", "fits", "widest that fits"),

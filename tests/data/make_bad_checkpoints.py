@@ -52,16 +52,27 @@ def make_checkpoint() -> Checkpoint:
         else:
             state[name] = torch.tensor(7)
     data = DataRecord(
-        config={"source": "glyphs"}, name="glyphs", fingerprint="0123456789abcdef",
-        num_samples=100, num_validation=10, num_test=50,
-        image_size=4, in_channels=1, num_classes=2, class_names=("zero", "one"),
-    )  # fmt: skip
+        config={"source": "glyphs"},
+        name="glyphs",
+        fingerprint="0123456789abcdef",
+        num_samples=100,
+        num_validation=10,
+        num_test=50,
+        image_size=4,
+        in_channels=1,
+        num_classes=2,
+        class_names=("zero", "one"),
+    )
     return Checkpoint(
-        network=SPEC, state=state, data=data, normalization=fixed_normalization(1),
+        network=SPEC,
+        state=state,
+        data=data,
+        normalization=fixed_normalization(1),
         config={"lr": 0.1, "epochs": 3, "data": {"source": "glyphs"}},
-        metrics={"test_accuracy": 0.75}, versions={"mdl": "0.1.0", "gpu": None},
+        metrics={"test_accuracy": 0.75},
+        versions={"mdl": "0.1.0", "gpu": None},
         training={"step": 5, "sums": [0.5, None], "generator": torch.arange(4)},
-    )  # fmt: skip
+    )
 
 
 def to_bytes(contents: Any, **options: Any) -> bytes:
@@ -76,9 +87,12 @@ def bad_csr(rows_end: list[int], columns: list[int], size: tuple[int, int] = (4,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.sparse_csr_tensor(
-            torch.tensor(rows_end, dtype=torch.int32), torch.tensor(columns, dtype=torch.int32),
-            torch.ones(len(columns)), size=size, check_invariants=False,
-        )  # fmt: skip
+            torch.tensor(rows_end, dtype=torch.int32),
+            torch.tensor(columns, dtype=torch.int32),
+            torch.ones(len(columns)),
+            size=size,
+            check_invariants=False,
+        )
 
 
 def other_zip() -> bytes:
@@ -127,9 +141,7 @@ def make_bad(good_bytes: bytes) -> dict[str, bytes]:
         "foreign_list": to_bytes([1, 2, 3]),
         "csr_column_too_large": with_tensor(good, "conv1.weight", bad_csr([0, 1, 1, 1, 1], [99])),
         "csr_column_negative": with_tensor(good, "conv1.weight", bad_csr([0, 1, 1, 1, 1], [-1])),
-        "csr_columns_unsorted": with_tensor(
-            good, "conv1.weight", bad_csr([0, 2, 2, 2, 2], [5, 3])
-        ),
+        "csr_columns_unsorted": with_tensor(good, "conv1.weight", bad_csr([0, 2, 2, 2, 2], [5, 3])),
         "csr_columns_twice": with_tensor(good, "conv1.weight", bad_csr([0, 2, 2, 2, 2], [3, 3])),
         "csr_rows_negative": with_tensor(good, "conv1.weight", bad_csr([0, -1, 1, 1, 2], [1, 2])),
         "csr_rows_decrease": with_tensor(good, "conv1.weight", bad_csr([0, 2, 1, 1, 2], [1, 2])),
@@ -163,7 +175,7 @@ def make_bad(good_bytes: bytes) -> dict[str, bytes]:
         ),
         "metrics_tensor": changed(good, metrics={"accuracy": torch.ones(1)}),
         "training_list": changed(good, training=[1]),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -27,9 +27,12 @@ def make_state() -> dict[str, Tensor]:
     """A state dict of a tiny network: a linear layer, BatchNorm with and without weights."""
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.BatchNorm1d(4, affine=False),
+        nn.Linear(3, 4),
+        nn.BatchNorm1d(4),
+        nn.ReLU(),
+        nn.BatchNorm1d(4, affine=False),
         nn.Linear(4, 2),
-    )  # fmt: skip
+    )
     network(torch.randn(16, 3))
     return OrderedDict((name, tensor.clone()) for name, tensor in network.state_dict().items())
 
@@ -94,7 +97,7 @@ def make_bad_safetensors() -> dict[str, bytes]:
         "overlap": make_safetensors({"a": entry([2], 0, 8), "b": entry([2], 4, 12)}, bytes(12)),
         "hole": make_safetensors({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)),
         "same_place": make_safetensors({"a": entry([2], 0, 8), "b": entry([2], 0, 8)}, eight),
-    }  # fmt: skip
+    }
 
 
 class Namespace:
@@ -107,10 +110,7 @@ class Namespace:
 def patch_record(data: bytes, name: str, contents: bytes) -> bytes:
     """A torch file with one record replaced or added."""
     file = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(data)) as old,
-        zipfile.ZipFile(file, "w") as new,
-    ):
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w") as new:
         for record in old.namelist():
             if record != name:
                 new.writestr(record, old.read(record))
@@ -193,7 +193,7 @@ def make_bad_torch() -> dict[str, bytes]:
                 good, "archive/data.pkl", b"\x80\x02]" + b"q\x00h\x00h\x00\x86" * 60 + b"."
             ),
             "two_pickles": patch_record(good, "other/data.pkl", b"\x80\x02N."),
-        }  # fmt: skip
+        }
 
 
 def make_good() -> dict[str, bytes]:
@@ -202,9 +202,11 @@ def make_good() -> dict[str, bytes]:
 
     state = make_state()
     wrapped = {
-        "epoch": 3, "args": Namespace(), "optimizer": {"state": {}, "lr": [0.1]},
+        "epoch": 3,
+        "args": Namespace(),
+        "optimizer": {"state": {}, "lr": [0.1]},
         "state_dict": {f"module.{name}": tensor for name, tensor in state.items()},
-    }  # fmt: skip
+    }
     return {
         "good.pt": to_bytes(state),
         "good_wrapped.pt": to_bytes(wrapped),

@@ -68,9 +68,11 @@ def make_message(
     if isinstance(spec, NetworkSpec):
         fields.setdefault("normalization", fixed_normalization(spec.in_channels))
     return NetworkMessage(
-        spec=spec, number_format=FORMATS[format_name],
-        state=quantize_tensors(state, FORMATS[format_name]), **fields,
-    )  # fmt: skip
+        spec=spec,
+        number_format=FORMATS[format_name],
+        state=quantize_tensors(state, FORMATS[format_name]),
+        **fields,
+    )
 
 
 def make_spec(name: str, image_size: int, **fields: int) -> NetworkSpec:
@@ -102,7 +104,10 @@ def golden_messages() -> dict[str, tuple[NetworkMessage, str]]:
         ),
         "d-local_context_bfloat16": (
             make_message(
-                local, "bfloat16", make_state(local, density=0.1, levels=40), normalization=own,
+                local,
+                "bfloat16",
+                make_state(local, density=0.1, levels=40),
+                normalization=own,
                 permutation_seed=12345,
             ),
             "context",
@@ -123,7 +128,7 @@ def golden_messages() -> dict[str, tuple[NetworkMessage, str]]:
             make_message(FOREIGN, "e4m3fn", make_state(FOREIGN, density=0.2, levels=9)),
             "auto",
         ),
-    }  # fmt: skip
+    }
 
 
 def hash_tensors(state: dict[str, Tensor]) -> str:

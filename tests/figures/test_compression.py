@@ -10,9 +10,13 @@ from figures.compression import CompressionFigure, equal_bound_bits, plot_compre
 from figures.style.look import figure_style, save_figure
 
 FIGURE = CompressionFigure(
-    title="tiny-conv on glyphs", bits=[2_600, 4_800, 3_000, 2_100], errors=[0.9, 0.15, 0.05, 0.0],
-    bounds=[0.96, 0.3, 0.13, 0.0412], num_samples=60_000, delta=0.05,
-)  # fmt: skip
+    title="tiny-conv on glyphs",
+    bits=[2_600, 4_800, 3_000, 2_100],
+    errors=[0.9, 0.15, 0.05, 0.0],
+    bounds=[0.96, 0.3, 0.13, 0.0412],
+    num_samples=60_000,
+    delta=0.05,
+)
 
 
 def draw(figure: CompressionFigure):

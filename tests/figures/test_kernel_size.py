@@ -8,10 +8,7 @@ from figures.style.look import figure_style
 
 SGD = MethodLine(
     method="sgd",
-    points=(
-        KernelPoint(kernel_size=9, test=(0.6,)),
-        KernelPoint(kernel_size=3, test=(0.7, 0.8)),
-    ),
+    points=(KernelPoint(kernel_size=9, test=(0.6,)), KernelPoint(kernel_size=3, test=(0.7, 0.8))),
 )
 LASSO = MethodLine(method="beta-lasso", points=(KernelPoint(kernel_size=5, test=(0.78,)),))
 NOTHING = MethodLine(method="beta-lasso", points=())

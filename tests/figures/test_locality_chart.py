@@ -9,9 +9,13 @@ from figures.style.look import figure_style
 
 def measured(radius, ratio, share=0.9):
     return MeasuredLocality(
-        radius=radius, chance_radius=12.5, ratio=ratio,
-        ratio_interval=(ratio - 0.1, ratio + 0.05), local_share=share, num_filters=100,
-    )  # fmt: skip
+        radius=radius,
+        chance_radius=12.5,
+        ratio=ratio,
+        ratio_interval=(ratio - 0.1, ratio + 0.05),
+        local_share=share,
+        num_filters=100,
+    )
 
 
 LASSO = LocalityRow(

@@ -7,19 +7,23 @@ from figures.style.files import save_figure_pair
 from figures.style.look import figure_style
 
 CONV1 = LayerPanel(
-    layer="conv1", num_weights=900_000, references={"s-conv": 2_916, "s-local": 74_000},
+    layer="conv1",
+    num_weights=900_000,
+    references={"s-conv": 2_916, "s-local": 74_000},
     trained=(
         TrainedNonzeros(label="CIFAR-10", num_nonzeros=(9_000, 11_000)),
         TrainedNonzeros(label="SVHN", num_nonzeros=(20_000,)),
     ),
-)  # fmt: skip
+)
 FC1 = LayerPanel(
-    layer="fc1", num_weights=5_000, references={"s-conv": 5_000, "s-local": 5_000},
+    layer="fc1",
+    num_weights=5_000,
+    references={"s-conv": 5_000, "s-local": 5_000},
     trained=(
         TrainedNonzeros(label="CIFAR-10", num_nonzeros=(0,)),
         TrainedNonzeros(label="SVHN", num_nonzeros=(5_000,)),
     ),
-)  # fmt: skip
+)
 
 
 def draw(*panels):
@@ -50,12 +54,12 @@ def test_marks_and_lines_are_the_data(tmp_path):
 def test_counts_are_written_and_lines_of_one_size_share_a_name():
     left, right = draw(CONV1, FC1).axes
     written = {text.get_text() for text in left.texts}
-    assert written >= {
-        "10.0 k\n1.1 %", "20.0 k\n2.2 %", "s-conv", "s-local", "s-fc, all weights",
-    }  # fmt: skip
+    assert written >= {"10.0 k\n1.1 %", "20.0 k\n2.2 %", "s-conv", "s-local", "s-fc, all weights"}
     assert {text.get_text() for text in right.texts} >= {
-        "0\n0 %", "5.0 k\n100 %", "s-conv = s-local = s-fc",
-    }  # fmt: skip
+        "0\n0 %",
+        "5.0 k\n100 %",
+        "s-conv = s-local = s-fc",
+    }
 
 
 def test_no_nonzeros_stand_at_zero_below_everything():
@@ -68,9 +72,11 @@ def test_no_nonzeros_stand_at_zero_below_everything():
 
 def test_an_empty_layer_alone_can_be_drawn(tmp_path):
     alone = LayerPanel(
-        layer="fc2", num_weights=1, references={},
+        layer="fc2",
+        num_weights=1,
+        references={},
         trained=(TrainedNonzeros(label="a", num_nonzeros=(0, 0)),),
-    )  # fmt: skip
+    )
     save_figure_pair(draw(alone), tmp_path / "zero")
 
 

@@ -23,9 +23,13 @@ def scaling_figure(curves=CURVES):
             name: describe_blocks(name, image_size=32, num_classes=10)
             for name in ("d-conv", "s-conv")
         },
-        by_width=curves, by_side=curves, width_note="s = 32", side_note="α = 15",
-        limit=100.0, limit_note="16-bit V100",
-    )  # fmt: skip
+        by_width=curves,
+        by_side=curves,
+        width_note="s = 32",
+        side_note="α = 15",
+        limit=100.0,
+        limit_note="16-bit V100",
+    )
 
 
 def test_lines_hold_the_curves_and_the_limit():

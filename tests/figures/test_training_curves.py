@@ -9,13 +9,17 @@ from figures.style.look import figure_style
 from figures.training_curves import LayerCurve, NonzerosHistory, draw_nonzeros_history
 
 CONV1 = LayerCurve(
-    layer="conv1", epochs=(1, 2, 3), num_nonzeros=(90_000, None, 4_000),
+    layer="conv1",
+    epochs=(1, 2, 3),
+    num_nonzeros=(90_000, None, 4_000),
     references={"s-conv": 2_916, "s-local": 74_000},
-)  # fmt: skip
+)
 FC1 = LayerCurve(
-    layer="fc1", epochs=(1, 2, 3), num_nonzeros=(5_000, 300, 0),
+    layer="fc1",
+    epochs=(1, 2, 3),
+    num_nonzeros=(5_000, 300, 0),
     references={"s-conv": 5_000, "s-local": 5_000},
-)  # fmt: skip
+)
 RUN = NonzerosHistory(title="β = 50", curves=(CONV1, FC1))
 
 
@@ -57,8 +61,12 @@ def test_equal_references_are_named_once_at_the_right():
     left, right = draw(RUN, RUN).axes
     assert {text.get_text() for text in left.texts} == {"conv1", "fc1"}
     assert {text.get_text() for text in right.texts} == {
-        "conv1", "fc1", "s-conv conv1", "s-local conv1", "s-conv, s-local fc1",
-    }  # fmt: skip
+        "conv1",
+        "fc1",
+        "s-conv conv1",
+        "s-local conv1",
+        "s-conv, s-local fc1",
+    }
 
 
 def test_other_references_are_named_in_both():

@@ -59,9 +59,14 @@ def start_process(
     """Start `python -m mdl ARGUMENTS` in that folder; whoever starts it ends it."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=folder, env=environment(), text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=own_session,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment(),
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=own_session,
+    )
 
 
 def call_process(*arguments: object, folder: Path, module: str = "mdl") -> Done:

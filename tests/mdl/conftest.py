@@ -41,9 +41,30 @@ def trained(mdl: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of an s-fc with β-lasso on 8x8 glyphs."""
     run = tmp_path_factory.mktemp("trained") / "run"
     done = mdl(
-        "train", "s-fc", "--image-size", "8", "--num-train", "300", "--num-test", "100",
-        "--validation", "20", "--base-channels", "2", "--batch-size", "20", "--epochs", "4",
-        "--l1-conv", "1e-3", "--precision", "fp32", "--device", "cpu", "--out", str(run),
-    )  # fmt: skip
+        "train",
+        "s-fc",
+        "--image-size",
+        "8",
+        "--num-train",
+        "300",
+        "--num-test",
+        "100",
+        "--validation",
+        "20",
+        "--base-channels",
+        "2",
+        "--batch-size",
+        "20",
+        "--epochs",
+        "4",
+        "--l1-conv",
+        "1e-3",
+        "--precision",
+        "fp32",
+        "--device",
+        "cpu",
+        "--out",
+        str(run),
+    )
     assert done.returncode == 0, done.stderr
     return run

@@ -13,9 +13,23 @@ from mdl.cli.app import COMMANDS
 from tests.mdl.calls import Command
 
 TINY = (
-    "--image-size", "8", "--num-train", "120", "--num-test", "40", "--base-channels", "1",
-    "--batch-size", "20", "--epochs", "1", "--precision", "fp32", "--device", "cpu",
-)  # fmt: skip
+    "--image-size",
+    "8",
+    "--num-train",
+    "120",
+    "--num-test",
+    "40",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "20",
+    "--epochs",
+    "1",
+    "--precision",
+    "fp32",
+    "--device",
+    "cpu",
+)
 QUICK = ("--epochs", "1", "--batch-size", "20", "--trials", "1", "--threads", "1")
 CALLS: dict[str, tuple[str, ...]] = {
     "train": ("s-conv", *TINY, "--out", "OUT/run"),
@@ -34,12 +48,22 @@ CALLS: dict[str, tuple[str, ...]] = {
     "bench": ("--quick", "--only", "optimizer", "--rounds", "2", "--weights", "20000"),
     "reproduce": ("table1", "--only-draw", "--store", "OUT", "--out", "OUT"),
     "sweep": (
-        "s-conv", "--grid", "small", "--method", "sgd", *TINY, "--threads", "1", "--workers", "2",
-        "--store", "OUT",
+        "s-conv",
+        "--grid",
+        "small",
+        "--method",
+        "sgd",
+        *TINY,
+        "--threads",
+        "1",
+        "--workers",
+        "2",
+        "--store",
+        "OUT",
     ),
     "report": ("RUN", "-o", "OUT/page.html", "--bits", "8"),
     "sparse": ("DENSE", "SPARSE"),
-}  # fmt: skip
+}
 LIGHT = ("budget", "scaling")  # load no torch
 
 

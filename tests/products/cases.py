@@ -25,14 +25,18 @@ def all_cases() -> list[StepCase]:
     """Every network, width, kernel, shape of images and arithmetic."""
     cases = [
         StepCase(
-            network=network, width=width, precision=precision,
-            image_size=size, in_channels=channels, batch_size=batch_size,
+            network=network,
+            width=width,
+            precision=precision,
+            image_size=size,
+            in_channels=channels,
+            batch_size=batch_size,
         )
         for network, widths in _WIDTHS.items()
         for width in widths
         for size, channels, batch_size in _IMAGES
         for precision in PRECISIONS
-    ]  # fmt: skip
+    ]
     return [kernel for case in cases for kernel in _with_kernels(case)]
 
 

@@ -108,9 +108,15 @@ def _make_state(case: StepCase) -> TrainingState:
         "hidden_units" if case.network == "3-fc" else "base_channels": case.width
     }
     config = TrainConfig(
-        network=case.network, method="sgd", lr=1e-3, batch_size=case.batch_size, seed=1,
-        kernel_size=case.kernel_size, precision=case.precision, **settings,  # type: ignore[arg-type]
-    )  # fmt: skip
+        network=case.network,
+        method="sgd",
+        lr=1e-3,
+        batch_size=case.batch_size,
+        seed=1,
+        kernel_size=case.kernel_size,
+        precision=case.precision,
+        **settings,  # type: ignore[arg-type]
+    )
     generator = torch.Generator().manual_seed(0)
     shape = (case.batch_size, case.in_channels, case.image_size, case.image_size)
     images = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
@@ -119,10 +125,13 @@ def _make_state(case: StepCase) -> TrainingState:
         image_size=case.image_size, num_classes=NUM_CLASSES, in_channels=case.in_channels
     )
     return TrainingState(
-        config=config, spec=spec, train_set=ImageSet(images, labels),
+        config=config,
+        spec=spec,
+        train_set=ImageSet(images, labels),
         normalization=fixed_normalization(case.in_channels),
-        permutation=None, device=torch.device("cpu"),
-    )  # fmt: skip
+        permutation=None,
+        device=torch.device("cpu"),
+    )
 
 
 @contextmanager
@@ -139,9 +148,12 @@ def _recording(network: nn.Module) -> Iterator[dict[str, _Record]]:
         weight, bias = module.weight, getattr(module, "bias", None)
         assert isinstance(weight, Tensor)
         record = _Record(
-            module, _copy(inputs[0]), _copy(outputs), _copy(weight),
+            module,
+            _copy(inputs[0]),
+            _copy(outputs),
+            _copy(weight),
             None if bias is None else _copy(bias),
-        )  # fmt: skip
+        )
         for kind, tensor in (("input", inputs[0]), ("output", outputs), ("weight", weight)):
             record.keep(kind, tensor)
         records[names[module]] = record
@@ -156,9 +168,14 @@ def _recording(network: nn.Module) -> Iterator[dict[str, _Record]]:
         assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
         # The values before the call: ReLU may work in place.
         record = _Record(
-            norm, _copy(values), values, _copy(weight), _copy(bias),
-            None if residual is None else _copy(residual), relu,
-        )  # fmt: skip
+            norm,
+            _copy(values),
+            values,
+            _copy(weight),
+            _copy(bias),
+            None if residual is None else _copy(residual),
+            relu,
+        )
         outputs = plain_normalize(values, norm, residual=residual, relu=relu)
         record.outputs = _copy(outputs)
         kept = {"input": values, "output": outputs, "weight": weight, "bias": bias}
@@ -195,9 +212,11 @@ def _copy(tensor: Tensor) -> Tensor:
 def _compare(record: _Record) -> dict[str, float]:
     """Distances of outputs and gradients from those of the reference, by what they are of."""
     parts = {
-        "input": record.inputs, "weight": record.weight, "bias": record.bias,
+        "input": record.inputs,
+        "weight": record.weight,
+        "bias": record.bias,
         "residual": record.residual,
-    }  # fmt: skip
+    }
     leaves = {
         name: tensor.double().requires_grad_()
         for name, tensor in parts.items()

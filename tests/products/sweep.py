@@ -68,9 +68,14 @@ def run_cases(cases: Sequence[StepCase], *, level: str, num_threads: int) -> Ite
 def _run_process(cases: Sequence[StepCase], level: str, num_threads: int) -> Iterator[Outcome]:
     """Outcomes of one process; the last one has no case of its own if it died."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _WORKER], cwd=_ROOT, env=level_environment(level), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", _WORKER],
+        cwd=_ROOT,
+        env=level_environment(level),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdin and process.stdout and process.stderr
     said: list[str] = []
     reader = threading.Thread(target=lambda: said.extend(process.stderr or ()))

@@ -17,9 +17,13 @@ def run_triton_script() -> Script:
 
     def run(script: str, **environment: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", script], env=os.environ | environment, text=True,
-            capture_output=True, timeout=600, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", script],
+            env=os.environ | environment,
+            text=True,
+            capture_output=True,
+            timeout=600,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -29,16 +29,26 @@ def run_two_ranks(
         port = probe.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     command = [
-        sys.executable, "-W", "error", "-m", "tests.training.two_ranks",
-        task.__module__, task.__name__, str(folder), device,
-    ]  # fmt: skip
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "tests.training.two_ranks",
+        task.__module__,
+        task.__name__,
+        str(folder),
+        device,
+    ]
     processes = [
         subprocess.Popen(
-            command, cwd=ROOT, text=True, stderr=subprocess.PIPE,
+            command,
+            cwd=ROOT,
+            text=True,
+            stderr=subprocess.PIPE,
             env=os.environ | shared | {"RANK": str(rank), "OMP_NUM_THREADS": "1"},
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     errors = [process.communicate(timeout=600)[1] for process in processes]
     assert tuple(process.returncode for process in processes) == exit_codes, errors
 

@@ -75,11 +75,7 @@ class Draws:
 
 
 def apply_policy(
-    images: Tensor,
-    policy: Policy,
-    *,
-    generator: torch.Generator,
-    part: BatchPart | None = None,
+    images: Tensor, policy: Policy, *, generator: torch.Generator, part: BatchPart | None = None
 ) -> Tensor:
     """Images changed by a policy, each by draws of its own.
 
@@ -117,8 +113,15 @@ def rows_on(policy: Policy, size: int, device: torch.device) -> DeviceRows:
     """A policy for images of side `size`, ready on a device."""
     rows = prepare_policy(policy, size)
     names = (
-        "kinds", "maps", "tables", "factors", "half_sides", "extents", "choices", "probabilities",
-    )  # fmt: skip
+        "kinds",
+        "maps",
+        "tables",
+        "factors",
+        "half_sides",
+        "extents",
+        "choices",
+        "probabilities",
+    )
     tensors = {name: torch.from_numpy(getattr(rows, name)).to(device) for name in names}
     present = frozenset(int(kind) for kind in rows.kinds)
     return DeviceRows(**tensors, rounds=rows.rounds, present=present)
@@ -154,10 +157,16 @@ def apply_compiled(images: Tensor, rows: DeviceRows, draws: Draws) -> Tensor:
     arrays = [
         tensor.numpy()
         for tensor in (
-            images.contiguous(), outputs, draws.rows, draws.boxes, rows.kinds, rows.maps,
-            rows.tables, rows.factors,
+            images.contiguous(),
+            outputs,
+            draws.rows,
+            draws.boxes,
+            rows.kinds,
+            rows.maps,
+            rows.tables,
+            rows.factors,
         )
-    ]  # fmt: skip
+    ]
     kernel = _kernels().apply_steps
     run_split(lambda start, stop: kernel(*arrays, start, stop), len(images), grain=_GRAIN)
     return outputs

@@ -49,10 +49,7 @@ class Views:
             return None if drawn is None else drawn[..., images, :].contiguous()
 
         return replace(
-            self,
-            flips=take(self.flips),
-            offsets=take(self.offsets),
-            centres=take(self.centres),
+            self, flips=take(self.flips), offsets=take(self.offsets), centres=take(self.centres)
         )
 
 
@@ -137,10 +134,14 @@ def write_views(images: Tensor, views: Views, values: Tensor, *, order: Tensor |
         first = views.centres[..., 0].flip(0) - views.side // 2
         holes = torch.cat([first, first + views.side]).clamp_(0, size).numpy()
     arrays = (
-        images.contiguous().numpy(), inputs.flatten(2).view(whole).numpy(),
-        values.view(whole).numpy(), flips, offsets, holes,
+        images.contiguous().numpy(),
+        inputs.flatten(2).view(whole).numpy(),
+        values.view(whole).numpy(),
+        flips,
+        offsets,
+        holes,
         np.empty(0, dtype=np.int64) if order is None else order.numpy(),
-    )  # fmt: skip
+    )
     kernel = _kernels().write_views
     run_split(lambda start, stop: kernel(*arrays, start, stop), num, grain=_GRAIN)
     return inputs

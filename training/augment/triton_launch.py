@@ -36,10 +36,18 @@ def apply_step(
     outputs = torch.empty_like(images)
     block = max(256, 1 << (size * size - 1).bit_length())
     _kernels().apply_step[(num_images,)](
-        images, outputs, found, boxes, *rows, num_images, size,
-        CHANNELS=num_channels, BLOCK=block, num_warps=block // _PIXELS_PER_WARP,
+        images,
+        outputs,
+        found,
+        boxes,
+        *rows,
+        num_images,
+        size,
+        CHANNELS=num_channels,
+        BLOCK=block,
+        num_warps=block // _PIXELS_PER_WARP,
         enable_fp_fusion=False,
-    )  # fmt: skip
+    )
     return outputs
 
 

@@ -84,9 +84,7 @@ class _Normalize(torch.autograd.Function):
         normalized = (values - mean[:, None]).mul_(scale[:, None])
         ctx.save_for_backward(normalized, weight, scale, count)
         ctx.mark_non_differentiable(mean, variance, count)
-        return (
-            torch.addcmul(bias[:, None], normalized, weight[:, None]), mean, variance, count,
-        )  # fmt: skip
+        return (torch.addcmul(bias[:, None], normalized, weight[:, None]), mean, variance, count)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -36,12 +36,7 @@ def check_ranks(config: TrainConfig, ranks: Ranks, choice: Sharding) -> None:
 
 
 def chooses_shards(
-    choice: Sharding,
-    *,
-    spec: NetworkSpec,
-    config: TrainConfig,
-    ranks: Ranks,
-    device: torch.device,
+    choice: Sharding, *, spec: NetworkSpec, config: TrainConfig, ranks: Ranks, device: torch.device
 ) -> bool:
     """Whether to shard; all ranks agree, and each must ask.
 

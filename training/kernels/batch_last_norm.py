@@ -30,9 +30,14 @@ def add_differences(chunk: Cells, origin: Real, lanes: Cells, squares: Cells) ->
 
 
 def add_products(
-    chunk: Cells, gradient: Cells, output: Cells, centre: Real, has_relu: bool, lanes: Cells,
+    chunk: Cells,
+    gradient: Cells,
+    output: Cells,
+    centre: Real,
+    has_relu: bool,
+    lanes: Cells,
     products: Cells,
-) -> None:  # fmt: skip
+) -> None:
     """Add g and g (x - mean) of up to `LANES` entries, one a lane, g past the ReLU."""
     for i in range(len(chunk)):
         passed = pass_gradient(gradient[i], output[i], has_relu)
@@ -47,9 +52,16 @@ def scale_row(row: Cells, scale: Real, shift: Real, output: Cells, has_relu: boo
 
 
 def differentiate_feature(
-    row: Cells, gradient: Cells, output: Cells, centre: Real, slope: Real, lean: Real,
-    level: Real, has_relu: bool, back: Cells,
-) -> None:  # fmt: skip
+    row: Cells,
+    gradient: Cells,
+    output: Cells,
+    centre: Real,
+    slope: Real,
+    lean: Real,
+    level: Real,
+    has_relu: bool,
+    back: Cells,
+) -> None:
     """∂x = a g + b (x - mean) + c of one feature, with a, b, c the slope, lean and level."""
     for i in range(len(row)):
         passed = pass_gradient(gradient[i], output[i], has_relu)
@@ -127,15 +139,27 @@ def differentiate_features(
         for left in range(0, batch, LANES):
             right = left + LANES
             add_products(
-                row[left:right], gradient[left:right], output[left:right], centre, has_relu,
-                lanes, products,
-            )  # fmt: skip
+                row[left:right],
+                gradient[left:right],
+                output[left:right],
+                centre,
+                has_relu,
+                lanes,
+                products,
+            )
         total, product = join(lanes), join(products)
         of_bias[feature] = total
         of_weight[feature] = product / deviation[feature]
         slope = weight[feature] / deviation[feature]
         lean = -slope * product / (batch * deviation[feature] * deviation[feature])
         differentiate_feature(
-            row, gradient, output, centre, np.float32(slope), np.float32(lean),
-            np.float32(-slope * total / batch), has_relu, back[feature],
-        )  # fmt: skip
+            row,
+            gradient,
+            output,
+            centre,
+            np.float32(slope),
+            np.float32(lean),
+            np.float32(-slope * total / batch),
+            has_relu,
+            back[feature],
+        )

@@ -33,9 +33,11 @@ def sum_blocks(
             right = left + TILE
             for i in range(index * block, stop):
                 add_moments(
-                    values[i, left:right], origin[left:right],
-                    sums[index, left:right], squares[index, left:right],
-                )  # fmt: skip
+                    values[i, left:right],
+                    origin[left:right],
+                    sums[index, left:right],
+                    squares[index, left:right],
+                )
 
 
 def activate(value: Real, has_relu: bool) -> Real:
@@ -86,9 +88,14 @@ def pass_gradient(gradient: Real, output: Real, has_relu: bool) -> Real:
 
 
 def add_gradients(
-    row: Cells, gradient: Cells, output: Cells, mean: Cells, has_relu: bool, sums: Cells,
+    row: Cells,
+    gradient: Cells,
+    output: Cells,
+    mean: Cells,
+    has_relu: bool,
+    sums: Cells,
     products: Cells,
-) -> None:  # fmt: skip
+) -> None:
     """Add g and g (x - mean) of one row to the sums, g past the ReLU."""
     for i in range(len(row)):
         passed = pass_gradient(gradient[i], output[i], has_relu)
@@ -115,16 +122,27 @@ def sum_gradient_blocks(
             right = left + TILE
             for i in range(index * block, stop):
                 add_gradients(
-                    values[i, left:right], gradients[i, left:right], outputs[i, left:right],
-                    mean[left:right], has_relu,
-                    sums[index, left:right], products[index, left:right],
-                )  # fmt: skip
+                    values[i, left:right],
+                    gradients[i, left:right],
+                    outputs[i, left:right],
+                    mean[left:right],
+                    has_relu,
+                    sums[index, left:right],
+                    products[index, left:right],
+                )
 
 
 def differentiate_row(
-    row: Cells, gradient: Cells, output: Cells, mean: Cells, slope: Cells, lean: Cells,
-    level: Cells, has_relu: bool, back: Cells,
-) -> None:  # fmt: skip
+    row: Cells,
+    gradient: Cells,
+    output: Cells,
+    mean: Cells,
+    slope: Cells,
+    lean: Cells,
+    level: Cells,
+    has_relu: bool,
+    back: Cells,
+) -> None:
     """∂x = a g + b (x - mean) + c of one row, with a, b, c the slope, lean and level."""
     for i in range(len(row)):
         passed = pass_gradient(gradient[i], output[i], has_relu)

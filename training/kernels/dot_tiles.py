@@ -26,15 +26,32 @@ def _make_product_tile(num_rows: int, num_groups: int) -> Any:
     """
 
     def product_tile(
-        typing: Any, weights: Any, first: Any, num_pairs: Any, values: Any, starts: Any,
-        column: Any, outputs: Any, place: Any, stride: Any, num_stored: Any,
-    ) -> Any:  # fmt: skip
+        typing: Any,
+        weights: Any,
+        first: Any,
+        num_pairs: Any,
+        values: Any,
+        starts: Any,
+        column: Any,
+        outputs: Any,
+        place: Any,
+        stride: Any,
+        num_stored: Any,
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             code = VectorCode(context, builder)
             (
-                weights, first, num_pairs, values, starts, column, outputs, place, stride,
+                weights,
+                first,
+                num_pairs,
+                values,
+                starts,
+                column,
+                outputs,
+                place,
+                stride,
                 num_stored,
-            ) = code.find_data(signature, args)  # fmt: skip
+            ) = code.find_data(signature, args)
             values, weights = code.move(values, column), code.move(weights, first)
             loop = SumLoop(builder, num_pairs, num_rows * num_groups * 2)
             start = code.move(starts, builder.shl(loop.index, number(1)))
@@ -66,17 +83,37 @@ def _make_product_tile(num_rows: int, num_groups: int) -> Any:
             return context.get_dummy_value()
 
         arguments = (
-            weights, first, num_pairs, values, starts, column, outputs, place, stride, num_stored,
-        )  # fmt: skip
+            weights,
+            first,
+            num_pairs,
+            values,
+            starts,
+            column,
+            outputs,
+            place,
+            stride,
+            num_stored,
+        )
         return types.void(*arguments), generate
 
     return intrinsic(product_tile)
 
 
 def _sum_tile(
-    typing: Any, gradients: Any, rows: Any, first: Any, values: Any, starts: Any, entry: Any,
-    num_blocks: Any, tail: Any, mask: Any, outputs: Any, place: Any, stride: Any,
-) -> Any:  # fmt: skip
+    typing: Any,
+    gradients: Any,
+    rows: Any,
+    first: Any,
+    values: Any,
+    starts: Any,
+    entry: Any,
+    num_blocks: Any,
+    tail: Any,
+    mask: Any,
+    outputs: Any,
+    place: Any,
+    stride: Any,
+) -> Any:
     """4 x 4 products of rows with rows.
 
     outputs[place + m·stride + j] =
@@ -89,9 +126,19 @@ def _sum_tile(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = VectorCode(context, builder)
         (
-            gradients, rows, first, values, starts, entry, num_blocks, tail, mask, outputs, place,
+            gradients,
+            rows,
+            first,
+            values,
+            starts,
+            entry,
+            num_blocks,
+            tail,
+            mask,
+            outputs,
+            place,
             stride,
-        ) = code.find_data(signature, args)  # fmt: skip
+        ) = code.find_data(signature, args)
         lines = [
             code.move(matrix, code.load_number(code.move(code.move(places, first_place), i)))
             for matrix, places, first_place in ((gradients, rows, first), (values, starts, entry))
@@ -120,9 +167,19 @@ def _sum_tile(
         return context.get_dummy_value()
 
     arguments = (
-        gradients, rows, first, values, starts, entry, num_blocks, tail, mask, outputs, place,
+        gradients,
+        rows,
+        first,
+        values,
+        starts,
+        entry,
+        num_blocks,
+        tail,
+        mask,
+        outputs,
+        place,
         stride,
-    )  # fmt: skip
+    )
     return types.void(*arguments), generate
 
 

@@ -30,9 +30,16 @@ def _make_multiply_line(line_bytes: int) -> Any:
     """
 
     def multiply_line(
-        typing: Any, values: Any, columns: Any, first: Any, stop: Any, limit: Any, tile: Any,
-        outputs: Any, place: Any,
-    ) -> Any:  # fmt: skip
+        typing: Any,
+        values: Any,
+        columns: Any,
+        first: Any,
+        stop: Any,
+        limit: Any,
+        tile: Any,
+        outputs: Any,
+        place: Any,
+    ) -> Any:
         dtype = tile.dtype
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -82,9 +89,17 @@ def _make_multiply_line(line_bytes: int) -> Any:
 
 
 def _sum_groups(
-    typing: Any, gradients: Any, place: Any, columns: Any, first: Any, stop: Any, limit: Any,
-    tile: Any, lower: Any, sums: Any,
-) -> Any:  # fmt: skip
+    typing: Any,
+    gradients: Any,
+    place: Any,
+    columns: Any,
+    first: Any,
+    stop: Any,
+    limit: Any,
+    tile: Any,
+    lower: Any,
+    sums: Any,
+) -> Any:
     """Add products of one line with those of entries, `GROUP` at a time.
 
     sums[k] += Σ_i gradients[place + i] · tile[(columns[k] - lower) · length + i], first <= k < stop
@@ -118,9 +133,18 @@ def _sum_groups(
 
 
 def _sum_rest(
-    typing: Any, gradients: Any, place: Any, columns: Any, first: Any, stop: Any, limit: Any,
-    tile: Any, lower: Any, sums: Any, target: Any,
-) -> Any:  # fmt: skip
+    typing: Any,
+    gradients: Any,
+    place: Any,
+    columns: Any,
+    first: Any,
+    stop: Any,
+    limit: Any,
+    tile: Any,
+    lower: Any,
+    sums: Any,
+    target: Any,
+) -> Any:
     """Add products of one line with those of less than `GROUP` entries, but at least one.
 
     sums[target + k] += Σ_i gradients[place + i] · tile[(columns[first + k] - lower) · length + i]
@@ -132,9 +156,9 @@ def _sum_rest(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = VectorCode(context, builder)
         numbers = LineNumbers(code, dtype)
-        (
-            gradients, place, columns, first, stop, limit, data, lower, sums, target,
-        ) = code.find_data(signature, args)  # fmt: skip
+        (gradients, place, columns, first, stop, limit, data, lower, sums, target) = code.find_data(
+            signature, args
+        )
         tile = Tile(code, columns, data, LINE_BYTES // numbers.size, lower)
         final, last = builder.sub(stop, number(1)), builder.sub(limit, number(1))
         lines = []

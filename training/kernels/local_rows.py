@@ -66,14 +66,30 @@ def multiply_rows(
                 output = (place * num_rows + row) * batch + column
                 if is_wide:
                     wide_tile(
-                        packed, tile_start, num_pairs, values, starts, column,
-                        outputs, output, batch, last - row,
-                    )  # fmt: skip
+                        packed,
+                        tile_start,
+                        num_pairs,
+                        values,
+                        starts,
+                        column,
+                        outputs,
+                        output,
+                        batch,
+                        last - row,
+                    )
                 else:
                     tall_tile(
-                        packed, tile_start, num_pairs, values, starts, column,
-                        outputs, output, batch, last - row,
-                    )  # fmt: skip
+                        packed,
+                        tile_start,
+                        num_pairs,
+                        values,
+                        starts,
+                        column,
+                        outputs,
+                        output,
+                        batch,
+                        last - row,
+                    )
 
 
 def sum_rows(
@@ -120,9 +136,19 @@ def sum_rows(
         for entry in range(0, count, SIDE):
             for i in range(0, last - first, SIDE):
                 sum_tile(
-                    gradients, rows, i, values, starts, entry, num_full, batch - COLUMNS, mask,
-                    sums, i * capacity + entry, capacity,
-                )  # fmt: skip
+                    gradients,
+                    rows,
+                    i,
+                    values,
+                    starts,
+                    entry,
+                    num_full,
+                    batch - COLUMNS,
+                    mask,
+                    sums,
+                    i * capacity + entry,
+                    capacity,
+                )
         if count < row_stride:
             origin = (place * num_rows + first) * row_stride
             of_weights[origin : origin + (last - first) * row_stride] = 0

@@ -24,9 +24,16 @@ _AHEAD = 8  # Rows between the one that is fetched into the cache and the one in
 
 
 def multiply_rows(
-    row_starts: Cells, columns: Cells, values: Cells, inputs: Cells, outputs: Cells,
-    bounds: Cells, is_narrow: bool, start: int, stop: int,
-) -> None:  # fmt: skip
+    row_starts: Cells,
+    columns: Cells,
+    values: Cells,
+    inputs: Cells,
+    outputs: Cells,
+    bounds: Cells,
+    is_narrow: bool,
+    start: int,
+    stop: int,
+) -> None:
     """outputs[i, n] = Σ_j W[i, j] inputs[j, n].
 
     A piece of work is (tile of the batch, block of rows): block b of rows bounds[b], ...,
@@ -58,9 +65,15 @@ def multiply_rows(
 
 
 def sum_entries(
-    row_starts: Cells, columns: Cells, gradients: Cells, inputs: Cells, sums: Cells,
-    num_lines: int, start: int, stop: int,
-) -> None:  # fmt: skip
+    row_starts: Cells,
+    columns: Cells,
+    gradients: Cells,
+    inputs: Cells,
+    sums: Cells,
+    num_lines: int,
+    start: int,
+    stop: int,
+) -> None:
     """sums[k] = Σ_n gradients[i, n] inputs[j, n] for every entry k, at (i, j).
 
     Works on rows start, ..., stop - 1. A tile has `num_lines` lines at most.
@@ -93,9 +106,7 @@ def sum_entries(
                 rest = last - (last - first) % GROUP
                 sum_groups(source, place, columns, first, rest, limit, tile, lower, sums)
                 if rest < last and rest + GROUP <= row_starts[stop]:
-                    sum_rest(
-                        source, place, columns, rest, last, limit, tile, lower, sums, rest
-                    )  # fmt: skip
+                    sum_rest(source, place, columns, rest, last, limit, tile, lower, sums, rest)
                 elif rest < last:  # the sums behind may be another thread's
                     totals[:] = 0
                     sum_rest(source, place, columns, rest, last, limit, tile, lower, totals, 0)

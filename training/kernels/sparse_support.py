@@ -19,9 +19,14 @@ def count_kept(weights: Cells, threshold: float, counts: Cells, start: int, stop
 
 
 def collect_kept(
-    weights: Cells, threshold: float, row_starts: Cells, columns: Cells, values: Cells,
-    start: int, stop: int,
-) -> None:  # fmt: skip
+    weights: Cells,
+    threshold: float,
+    row_starts: Cells,
+    columns: Cells,
+    values: Cells,
+    start: int,
+    stop: int,
+) -> None:
     """The columns and values of weights whose magnitude is above the threshold, or NaN."""
     num_columns = weights.shape[1]
     kept = np.empty(num_columns + 1, dtype=np.int64)
@@ -47,9 +52,15 @@ def count_nonzero(row_starts: Cells, values: Cells, counts: Cells, start: int, s
 
 
 def keep_nonzero(
-    row_starts: Cells, columns: Cells, values: Cells, new_starts: Cells, new_columns: Cells,
-    sources: Cells, start: int, stop: int,
-) -> None:  # fmt: skip
+    row_starts: Cells,
+    columns: Cells,
+    values: Cells,
+    new_starts: Cells,
+    new_columns: Cells,
+    sources: Cells,
+    start: int,
+    stop: int,
+) -> None:
     """The entries whose value is not 0: their columns, and their places before."""
     for row in range(start, stop):
         target = new_starts[row]
@@ -60,9 +71,15 @@ def keep_nonzero(
 
 
 def merge_rows(
-    row_starts: Cells, columns: Cells, more_starts: Cells, more_columns: Cells,
-    new_columns: Cells, sources: Cells, start: int, stop: int,
-) -> bool:  # fmt: skip
+    row_starts: Cells,
+    columns: Cells,
+    more_starts: Cells,
+    more_columns: Cells,
+    new_columns: Cells,
+    sources: Cells,
+    start: int,
+    stop: int,
+) -> bool:
     """The union of two supports: its columns, and where its entries were.
 
     A source is a place in `columns`, or len(columns) and a place in `more_columns`. Returns whether
@@ -101,9 +118,14 @@ def count_columns(row_starts: Cells, columns: Cells, counts: Cells, start: int, 
 
 
 def sort_by_columns(
-    row_starts: Cells, columns: Cells, places: Cells, rows: Cells, offsets: Cells,
-    start: int, stop: int,
-) -> None:  # fmt: skip
+    row_starts: Cells,
+    columns: Cells,
+    places: Cells,
+    rows: Cells,
+    offsets: Cells,
+    start: int,
+    stop: int,
+) -> None:
     """Put the entries of these rows where their columns go, from places[j] on in column j.
 
     rows[p] and offsets[p] are the row of the entry that comes to p, and its place in that row.
@@ -117,9 +139,14 @@ def sort_by_columns(
 
 
 def gather_entries(
-    row_starts: Cells, rows: Cells, offsets: Cells, values: Cells, gathered: Cells,
-    start: int, stop: int,
-) -> None:  # fmt: skip
+    row_starts: Cells,
+    rows: Cells,
+    offsets: Cells,
+    values: Cells,
+    gathered: Cells,
+    start: int,
+    stop: int,
+) -> None:
     """gathered[k] = the value at place offsets[k] of row rows[k], for start <= k < stop."""
     for k in range(start, stop):
         gathered[k] = values[row_starts[rows[k]] + np.int64(offsets[k])]

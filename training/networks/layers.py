@@ -127,12 +127,7 @@ class PixelwiseConv2d(nn.Conv2d):
 
 
 def patch_index(
-    channels: int,
-    size: int,
-    kernel_size: int,
-    stride: int,
-    *,
-    device: torch.device | None = None,
+    channels: int, size: int, kernel_size: int, stride: int, *, device: torch.device | None = None
 ) -> Tensor:
     """Where each entry of each patch lies in the zero-padded image.
 

@@ -141,9 +141,17 @@ def _multiply(values: Tensor, weight: Tensor, shape: LocalShape, *, back: bool) 
 
     def run(start: int, stop: int) -> None:
         _kernels().multiply_rows(
-            *arrays, links.most, channels, channel_stride, row_stride, rows, num_rows, _BLOCK,
-            start, stop,
-        )  # fmt: skip
+            *arrays,
+            links.most,
+            channels,
+            channel_stride,
+            row_stride,
+            rows,
+            num_rows,
+            _BLOCK,
+            start,
+            stop,
+        )
 
     num_blocks = size**2 * -(-num_rows // _BLOCK)
     return _Job(outputs, run, num_blocks, len(links.ends) * channels * num_rows * batch)
@@ -158,9 +166,17 @@ def _sum_products(gradient: Tensor, values: Tensor, shape: LocalShape) -> _Job:
 
     def run(start: int, stop: int) -> None:
         _kernels().sum_rows(
-            *arrays, links.most, channels, shape.kernel_size**2, shape.fan_in, flat, num_rows,
-            _BLOCK, start, stop,
-        )  # fmt: skip
+            *arrays,
+            links.most,
+            channels,
+            shape.kernel_size**2,
+            shape.fan_in,
+            flat,
+            num_rows,
+            _BLOCK,
+            start,
+            stop,
+        )
 
     num_blocks = shape.out_size**2 * -(-num_rows // _BLOCK)
     return _Job(sums, run, num_blocks, len(links.ends) * channels * num_rows * values.shape[-1])

@@ -70,9 +70,16 @@ def normalize_rows(
 
 
 def differentiate_rows(
-    values: Bits, gradients: Bits, outputs: Bits, weight: Floats, moments: Moments,
-    *, eps: float, relu: bool, with_residual: bool,
-) -> tuple[Bits, Doubles, Doubles, Bits | None]:  # fmt: skip
+    values: Bits,
+    gradients: Bits,
+    outputs: Bits,
+    weight: Floats,
+    moments: Moments,
+    *,
+    eps: float,
+    relu: bool,
+    with_residual: bool,
+) -> tuple[Bits, Doubles, Doubles, Bits | None]:
     """Gradients of values, weight, bias and residual, from that of the outputs."""
     wide, repeats = _widen(values)
     gradients, outputs = gradients.reshape(wide.shape), outputs.reshape(wide.shape)
@@ -91,9 +98,18 @@ def differentiate_rows(
 
     def apply(start: int, stop: int) -> None:
         _kernels().differentiate_rows(
-            wide, gradients, outputs, mean, *vectors, start, stop, relu, with_residual, back,
+            wide,
+            gradients,
+            outputs,
+            mean,
+            *vectors,
+            start,
+            stop,
+            relu,
+            with_residual,
+            back,
             through,
-        )  # fmt: skip
+        )
 
     run_split(apply, len(wide), grain=_rows_a_thread(wide))
     residual = through.reshape(values.shape) if with_residual else None
@@ -117,9 +133,15 @@ def normalize_batch_last(
 
 
 def differentiate_batch_last(
-    values: Bits, gradients: Bits, outputs: Bits, weight: Floats, moments: Moments,
-    *, eps: float, relu: bool,
-) -> tuple[Bits, Doubles, Doubles]:  # fmt: skip
+    values: Bits,
+    gradients: Bits,
+    outputs: Bits,
+    weight: Floats,
+    moments: Moments,
+    *,
+    eps: float,
+    relu: bool,
+) -> tuple[Bits, Doubles, Doubles]:
     """As `differentiate_rows`, from (features, batch), without a residual."""
     back = np.empty_like(values)
     of_weight, of_bias = np.empty(len(values)), np.empty(len(values))
@@ -128,9 +150,19 @@ def differentiate_batch_last(
 
     def apply(start: int, stop: int) -> None:
         _kernels().differentiate_features(
-            values, gradients, outputs, weight, mean, deviation, back, of_weight, of_bias,
-            start, stop, relu,
-        )  # fmt: skip
+            values,
+            gradients,
+            outputs,
+            weight,
+            mean,
+            deviation,
+            back,
+            of_weight,
+            of_bias,
+            start,
+            stop,
+            relu,
+        )
 
     run_split(apply, len(values), grain=_rows_a_thread(values))
     return back, of_weight, of_bias
@@ -194,6 +226,13 @@ def _widen_bits(bits: Bits) -> Floats:
 def _kernels() -> SimpleNamespace:
     return compile_kernels(
         [bf16, batch_norm, batch_last_norm],
-        ["sum_blocks", "normalize_rows", "sum_gradient_blocks", "differentiate_rows",
-         "measure_rows", "normalize_features", "differentiate_features"],
-    )  # fmt: skip
+        [
+            "sum_blocks",
+            "normalize_rows",
+            "sum_gradient_blocks",
+            "differentiate_rows",
+            "measure_rows",
+            "normalize_features",
+            "differentiate_features",
+        ],
+    )

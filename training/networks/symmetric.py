@@ -28,9 +28,13 @@ class SymmetricConv2d(nn.Conv2d):
 
     def __init__(self, layer: LayerSpec) -> None:
         super().__init__(
-            layer.in_channels, layer.out_channels // layer.symmetries, layer.kernel or 1,
-            layer.stride, layer.padding, bias=False,
-        )  # fmt: skip
+            layer.in_channels,
+            layer.out_channels // layer.symmetries,
+            layer.kernel or 1,
+            layer.stride,
+            layer.padding,
+            bias=False,
+        )
         self.input_symmetries = layer.input_symmetries
         self.margin = layer.padding if layer.edge_padding else 0
 

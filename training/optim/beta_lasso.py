@@ -121,9 +121,13 @@ class BetaLasso(ShadowedOptimizer):
         params, grads = flatten_together(param, grad)
         threshold = group["beta"] * group["l1_coef"]
         count = beta_lasso_step_(
-            params, grads, None if shadow is None else flatten_together(param, shadow)[1],
-            lr=group["lr"], l1_coef=group["l1_coef"], threshold=threshold,
-        )  # fmt: skip
+            params,
+            grads,
+            None if shadow is None else flatten_together(param, shadow)[1],
+            lr=group["lr"],
+            l1_coef=group["l1_coef"],
+            threshold=threshold,
+        )
         self.set_num_nonzeros(param, count)
 
 

@@ -60,10 +60,14 @@ class MomentumSgd(ShadowedOptimizer):
         params, grads = flatten_together(param, grad)
         _, velocity = flatten_together(param, state["momentum_buffer"])
         is_done = sgd_pass(
-            params, grads, None if shadow is None else flatten_together(param, shadow)[1],
-            velocity, lr=group["lr"], momentum=group["momentum"],
+            params,
+            grads,
+            None if shadow is None else flatten_together(param, shadow)[1],
+            velocity,
+            lr=group["lr"],
+            momentum=group["momentum"],
             weight_decay=group["weight_decay"],
-        )  # fmt: skip
+        )
         if not is_done:
             velocity.mul_(group["momentum"]).add_(grads).add_(params, alpha=group["weight_decay"])
             params.sub_(velocity * group["lr"])

@@ -27,10 +27,17 @@ def beta_lasso_pass(
     if weights.numel() == 0:  # a device takes no grid of 0
         return count
     kernels.beta_lasso[_grid(weights)](
-        weights, gradients, weights if shadow is None else shadow, _on_device(lr, weights),
-        _constants(settings, weights), count, weights.numel(),
-        HAS_SHADOW=shadow is not None, BLOCK=BLOCK, enable_fp_fusion=False,
-    )  # fmt: skip
+        weights,
+        gradients,
+        weights if shadow is None else shadow,
+        _on_device(lr, weights),
+        _constants(settings, weights),
+        count,
+        weights.numel(),
+        HAS_SHADOW=shadow is not None,
+        BLOCK=BLOCK,
+        enable_fp_fusion=False,
+    )
     return count
 
 
@@ -48,10 +55,18 @@ def sgd_pass(
     if weights.numel() == 0:  # a device takes no grid of 0
         return count
     kernels.sgd[_grid(weights)](
-        weights, gradients, weights if shadow is None else shadow, velocity,
-        _on_device(lr, weights), _constants(settings, weights), count, weights.numel(),
-        HAS_SHADOW=shadow is not None, BLOCK=BLOCK, enable_fp_fusion=False,
-    )  # fmt: skip
+        weights,
+        gradients,
+        weights if shadow is None else shadow,
+        velocity,
+        _on_device(lr, weights),
+        _constants(settings, weights),
+        count,
+        weights.numel(),
+        HAS_SHADOW=shadow is not None,
+        BLOCK=BLOCK,
+        enable_fp_fusion=False,
+    )
     return count
 
 

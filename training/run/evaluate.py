@@ -55,9 +55,16 @@ def count_errors(
     Takes what `right_answers` takes. All ranks return the sum over them.
     """
     right = right_answers(
-        network, images, normalization, permutation=permutation, batch_size=batch_size,
-        device=device, dtype=dtype, ranks=ranks, on_batch=on_batch,
-    )  # fmt: skip
+        network,
+        images,
+        normalization,
+        permutation=permutation,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        ranks=ranks,
+        on_batch=on_batch,
+    )
     return ranks.sum(int((~right).sum()))
 
 

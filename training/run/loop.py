@@ -169,9 +169,13 @@ def train(
             while state.step < state.num_steps or not was_evaluated(state.epoch):
                 if was_evaluated(state.epoch):  # else a signal came in the middle of that
                     _run_epoch(
-                        state, checkpoints, metrics,
-                        progress=progress, stopping=stopping, saving=saving,
-                    )  # fmt: skip
+                        state,
+                        checkpoints,
+                        metrics,
+                        progress=progress,
+                        stopping=stopping,
+                        saving=saving,
+                    )
                 if state.step % state.steps_per_epoch != 0:
                     return stopped()
                 epoch = state.epoch

@@ -9,9 +9,13 @@ import torch
 from training.spec.config import Precision
 
 LIMITS = (
-    "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS",
-    "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES",
-)  # fmt: skip
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+)
 """Environment variables that keep libraries from some of the processor's instructions."""
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -19,9 +23,17 @@ _AMPERE = (8, 0)
 _ONEDNN_LIMITS = LIMITS[:2]
 # The names that oneDNN knows, each with all the instructions of those before it.
 _ONEDNN_ORDER = (
-    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
-    "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX",
-)  # fmt: skip
+    "SSE41",
+    "AVX",
+    "AVX2",
+    "AVX2_VNNI",
+    "AVX2_VNNI_2",
+    "AVX512_CORE",
+    "AVX512_CORE_VNNI",
+    "AVX512_CORE_BF16",
+    "AVX512_CORE_FP16",
+    "AVX512_CORE_AMX",
+)
 _NARROW = ("DEFAULT", "NO AVX", "AVX2")  # What torch calls an x86 processor without AVX-512.
 _X86 = ("x86_64", "AMD64", "i386", "i686")
 

@@ -30,8 +30,13 @@ def multiply(support: Support, values: Tensor, inputs: Tensor) -> Tensor:
     length = (_NARROW_BYTES if is_narrow else _LINE_BYTES) // inputs.itemsize
     num_tiles = -(-inputs.shape[1] // length)
     arrays = [
-        starts, support.columns.numpy(), _array(values), _array(inputs), _array(outputs), bounds,
-    ]  # fmt: skip
+        starts,
+        support.columns.numpy(),
+        _array(values),
+        _array(inputs),
+        _array(outputs),
+        bounds,
+    ]
 
     def work(start: int, stop: int) -> None:
         _kernels().multiply_rows(*arrays, is_narrow, start, stop)
@@ -45,9 +50,12 @@ def sum_products(support: Support, gradients: Tensor, inputs: Tensor) -> Tensor:
     kind = torch.promote_types(inputs.dtype, torch.float32)
     sums = torch.empty(support.num_entries, dtype=kind)
     arrays = [
-        support.row_starts.numpy(), support.columns.numpy(), _array(gradients), _array(inputs),
+        support.row_starts.numpy(),
+        support.columns.numpy(),
+        _array(gradients),
+        _array(inputs),
         sums.numpy(),
-    ]  # fmt: skip
+    ]
     bounds = _split_rows(support)
 
     def work(start: int, stop: int) -> None:
@@ -79,12 +87,7 @@ def _array(numbers: Tensor) -> NDArray[Any]:
 
 @lru_cache(maxsize=1)
 def _kernels() -> SimpleNamespace:
-    from training.kernels import (  # noqa: PLC0415  # these need numba
-        batch_lines,
-        line_products,
-        sparse_products,
-        vector_code,
-    )
+    from training.kernels import batch_lines, line_products, sparse_products, vector_code  # noqa: PLC0415  # these need numba
 
     return compile_kernels(
         [bf16, vector_code, batch_lines, line_products, sparse_products],

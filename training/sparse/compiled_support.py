@@ -152,7 +152,14 @@ def _kernels() -> SimpleNamespace:
     return compile_kernels(
         [sparse_support],
         [
-            "count_kept", "collect_kept", "count_nonzero", "keep_nonzero", "merge_rows",
-            "spread_rows", "count_columns", "sort_by_columns", "gather_entries",
+            "count_kept",
+            "collect_kept",
+            "count_nonzero",
+            "keep_nonzero",
+            "merge_rows",
+            "spread_rows",
+            "count_columns",
+            "sort_by_columns",
+            "gather_entries",
         ],
-    )  # fmt: skip
+    )

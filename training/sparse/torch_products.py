@@ -35,6 +35,10 @@ def _csr(support: Support, values: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
         return torch.sparse_csr_tensor(
-            starts.to(kind), widen(columns).to(kind), values, support.shape,
-            device=values.device, check_invariants=False,
-        )  # fmt: skip
+            starts.to(kind),
+            widen(columns).to(kind),
+            values,
+            support.shape,
+            device=values.device,
+            check_invariants=False,
+        )

@@ -55,16 +55,33 @@ def multiply(support: Support, values: Tensor, inputs: Tensor) -> Tensor:
     wide = torch.promote_types(inputs.dtype, torch.float32)
     partial_sums = torch.empty(2 * pieces.most_long_rows * batch, dtype=wide, device=inputs.device)
     _kernels().multiply_rows[(len(pieces.rows) if is_cut else support.num_rows, num_lines)](
-        support.row_starts, support.columns, values, inputs, outputs, pieces.starts, pieces.rows,
-        partial_sums, support.num_rows, pieces.length, batch,
-        IS_CUT=is_cut, **_constants(inputs),
-    )  # fmt: skip
+        support.row_starts,
+        support.columns,
+        values,
+        inputs,
+        outputs,
+        pieces.starts,
+        pieces.rows,
+        partial_sums,
+        support.num_rows,
+        pieces.length,
+        batch,
+        IS_CUT=is_cut,
+        **_constants(inputs),
+    )
     if is_cut:
         long_rows = _find_long_rows(pieces)
         _kernels().add_pieces[(len(long_rows), num_lines)](
-            long_rows, pieces.starts, partial_sums, outputs, support.num_rows, batch,
-            LINE=line, num_warps=1, enable_fp_fusion=False,
-        )  # fmt: skip
+            long_rows,
+            pieces.starts,
+            partial_sums,
+            outputs,
+            support.num_rows,
+            batch,
+            LINE=line,
+            num_warps=1,
+            enable_fp_fusion=False,
+        )
     return outputs
 
 
@@ -84,10 +101,22 @@ def sum_products(support: Support, gradients: Tensor, inputs: Tensor) -> Tensor:
     width = max(1, fitting) * line
     for left in range(0, batch, width):
         _kernels().sum_entries[(len(pieces.rows) if is_cut else support.num_rows,)](
-            support.row_starts, support.columns, gradients, inputs, sums, pieces.starts,
-            pieces.rows, support.num_rows, pieces.length, batch, left, min(left + width, batch),
-            IS_FIRST=left == 0, IS_CUT=is_cut, **_constants(inputs),
-        )  # fmt: skip
+            support.row_starts,
+            support.columns,
+            gradients,
+            inputs,
+            sums,
+            pieces.starts,
+            pieces.rows,
+            support.num_rows,
+            pieces.length,
+            batch,
+            left,
+            min(left + width, batch),
+            IS_FIRST=left == 0,
+            IS_CUT=is_cut,
+            **_constants(inputs),
+        )
     return sums
 
 

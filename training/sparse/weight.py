@@ -143,9 +143,8 @@ class SparseWeight:
         threshold = float(torch.tensor(beta * l1_coef, dtype=self.values.dtype))
         found = screen_step(deltas, inputs, lr=lr, threshold=threshold)
         revived = find_revived(
-            self.support, deltas, inputs, found,
-            lr=lr, threshold=threshold, dtype=self.values.dtype,
-        )  # fmt: skip
+            self.support, deltas, inputs, found, lr=lr, threshold=threshold, dtype=self.values.dtype
+        )
         settings = {"lr": lr, "l1_coef": l1_coef, "threshold": threshold}
         own = sum_products(self.support, deltas, inputs).to(self._gradient_type())
         count = self.move(own, **settings)

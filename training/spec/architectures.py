@@ -13,20 +13,30 @@ __all__ = ["NETWORKS", "NUM_SYMMETRIES", "PAPER_NETWORKS", "LayerSpec", "Network
 CONV_FAMILIES = ("d", "s")
 KINDS: dict[str, LayerKind] = {"conv": "conv", "local": "local", "fc": "dense"}
 NETWORKS = (
-    "d-conv", "d-local", "d-fc", "s-conv", "s-local", "s-fc", "3-fc", "resnet18", "tiny-conv",
-)  # fmt: skip
+    "d-conv",
+    "d-local",
+    "d-fc",
+    "s-conv",
+    "s-local",
+    "s-fc",
+    "3-fc",
+    "resnet18",
+    "tiny-conv",
+)
 """The codes number networks by their place here: new ones come last."""
 PAPER_NETWORKS = NETWORKS[:8]
 NUM_SYMMETRIES = 8
 """Symmetries of a square: each kernel of tiny-conv is used in all of its positions."""
 
 # (kernel, channels as a multiple of α, stride) of each convolution, and the head's fc(multiple·α).
+# fmt: off
 _CONVOLUTIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "d": (
         (3, 1, 1), (3, 2, 2), (3, 2, 1), (3, 4, 2), (3, 4, 1), (3, 8, 2), (3, 8, 1), (3, 16, 2),
     ),
     "s": ((9, 1, 2),),
-}  # fmt: skip
+}
+# fmt: on
 _HEAD_MULTIPLE = {"d": 64, "s": 24}
 # (channels as a multiple of α, stride of its first convolution) of ResNet18's four stages.
 _RESNET_STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))
@@ -137,9 +147,15 @@ def _ceil_div(size: int, stride: int) -> int:
 
 def _head_layer(name: str, in_channels: int, in_size: int, units: int, *, last: bool) -> LayerSpec:
     return LayerSpec(
-        name=name, kind="dense", group="fc", in_channels=in_channels, in_size=in_size,
-        out_channels=units, out_size=1, normalized=not last,
-    )  # fmt: skip
+        name=name,
+        kind="dense",
+        group="fc",
+        in_channels=in_channels,
+        in_size=in_size,
+        out_channels=units,
+        out_size=1,
+        normalized=not last,
+    )
 
 
 def _family_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
@@ -151,11 +167,17 @@ def _family_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
         out_size = _ceil_div(size, stride)
         layers.append(
             LayerSpec(
-                name=f"conv{index}", kind=KINDS[suffix], group="conv",
-                in_channels=channels, in_size=size,
-                out_channels=multiple * alpha, out_size=out_size, kernel=kernel, stride=stride,
+                name=f"conv{index}",
+                kind=KINDS[suffix],
+                group="conv",
+                in_channels=channels,
+                in_size=size,
+                out_channels=multiple * alpha,
+                out_size=out_size,
+                kernel=kernel,
+                stride=stride,
             )
-        )  # fmt: skip
+        )
         channels, size = multiple * alpha, out_size
     units = _HEAD_MULTIPLE[family] * alpha
     layers.append(_head_layer("fc1", channels, size, units, last=False))
@@ -179,10 +201,16 @@ def _resnet_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
         name: str, in_channels: int, in_size: int, out_channels: int, *, side: int, stride: int
     ) -> LayerSpec:
         return LayerSpec(
-            name=name, kind="conv", group="conv", in_channels=in_channels, in_size=in_size,
-            out_channels=out_channels, out_size=_ceil_div(in_size, stride), kernel=side,
+            name=name,
+            kind="conv",
+            group="conv",
+            in_channels=in_channels,
+            in_size=in_size,
+            out_channels=out_channels,
+            out_size=_ceil_div(in_size, stride),
+            kernel=side,
             stride=stride,
-        )  # fmt: skip
+        )
 
     layers = [conv("conv1", spec.in_channels, spec.image_size, alpha, side=kernel, stride=1)]
     channels, size = alpha, spec.image_size
@@ -210,11 +238,20 @@ def _tiny_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
     for index, (kernel, stride, pool) in enumerate(_TINY_CONVOLUTIONS, start=1):
         layers.append(
             LayerSpec(
-                name=f"conv{index}", kind="conv", group="conv", in_channels=channels, in_size=size,
-                out_channels=width, out_size=_ceil_div(size, stride), kernel=kernel, stride=stride,
-                symmetries=NUM_SYMMETRIES, input_symmetries=symmetries, edge_padding=index == 1,
+                name=f"conv{index}",
+                kind="conv",
+                group="conv",
+                in_channels=channels,
+                in_size=size,
+                out_channels=width,
+                out_size=_ceil_div(size, stride),
+                kernel=kernel,
+                stride=stride,
+                symmetries=NUM_SYMMETRIES,
+                input_symmetries=symmetries,
+                edge_padding=index == 1,
             )
-        )  # fmt: skip
+        )
         channels, size, symmetries = width, _ceil_div(layers[-1].out_size, pool), NUM_SYMMETRIES
     layers.append(_head_layer("fc", channels, size, spec.num_classes, last=True))
     return tuple(layers)

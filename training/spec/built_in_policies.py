@@ -25,9 +25,21 @@ RAND_NUM_OPERATIONS, RAND_LEVEL = 3, 5
 _SIDE = 32
 _FINE_LEVELS = 30
 _OPERATIONS = (
-    "Identity", "AutoContrast", "Equalize", "Rotate", "Solarize", "Color", "Posterize", "Contrast",
-    "Brightness", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY",
-)  # fmt: skip
+    "Identity",
+    "AutoContrast",
+    "Equalize",
+    "Rotate",
+    "Solarize",
+    "Color",
+    "Posterize",
+    "Contrast",
+    "Brightness",
+    "Sharpness",
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+)
 
 _Entry = tuple[str, float, int]
 CIFAR10_TABLE: tuple[tuple[_Entry, _Entry], ...] = (

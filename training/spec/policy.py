@@ -22,9 +22,19 @@ from dataclasses import dataclass
 MIRRORED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 """Operations whose magnitude gets a random sign."""
 OPERATIONS = (
-    *MIRRORED, "AutoContrast", "Invert", "Equalize", "Solarize", "Posterize", "Contrast", "Color",
-    "Brightness", "Sharpness", "Cutout", "Identity",
-)  # fmt: skip
+    *MIRRORED,
+    "AutoContrast",
+    "Invert",
+    "Equalize",
+    "Solarize",
+    "Posterize",
+    "Contrast",
+    "Color",
+    "Brightness",
+    "Sharpness",
+    "Cutout",
+    "Identity",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,13 +54,27 @@ class Recipe:
 
 
 _QUICK_WIDTHS = {
-    "d-conv": 8, "d-local": 4, "d-fc": 2, "s-conv": 8, "s-local": 8, "s-fc": 8,
-    "3-fc": 512, "resnet18": 8, "tiny-conv": 2,
-}  # fmt: skip
+    "d-conv": 8,
+    "d-local": 4,
+    "d-fc": 2,
+    "s-conv": 8,
+    "s-local": 8,
+    "s-fc": 8,
+    "3-fc": 512,
+    "resnet18": 8,
+    "tiny-conv": 2,
+}
 _PAPER_WIDTHS = {
-    "d-conv": 15, "d-local": 15, "d-fc": 15, "s-conv": 150, "s-local": 150, "s-fc": 150,
-    "3-fc": 14_533, "resnet18": 64, "tiny-conv": 2,
-}  # fmt: skip
+    "d-conv": 15,
+    "d-local": 15,
+    "d-fc": 15,
+    "s-conv": 150,
+    "s-local": 150,
+    "s-fc": 150,
+    "3-fc": 14_533,
+    "resnet18": 64,
+    "tiny-conv": 2,
+}
 _PAPER_TABLE = (
     "the policy table that the paper used (Lim et al. 2019, Fast AutoAugment; --policy FILE "
     "reads it)"

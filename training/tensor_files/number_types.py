@@ -101,12 +101,13 @@ NUMBER_TYPES: dict[str, NumberType] = {
         NumberType(name="float16", storage="<f2", kind="float", decode=_cast),
         NumberType(name="bfloat16", storage="<u2", kind="float", decode=_shift),
         NumberType(
-            name="float8_e4m3fn", storage="<u1", kind="float",
+            name="float8_e4m3fn",
+            storage="<u1",
+            kind="float",
             decode=_look_up(4, has_infinity=False),
         ),
         NumberType(
-            name="float8_e5m2", storage="<u1", kind="float",
-            decode=_look_up(5, has_infinity=True),
+            name="float8_e5m2", storage="<u1", kind="float", decode=_look_up(5, has_infinity=True)
         ),
         NumberType(name="int64", storage="<i8", kind="integer"),
         NumberType(name="int32", storage="<i4", kind="integer"),
@@ -123,5 +124,5 @@ NUMBER_TYPES: dict[str, NumberType] = {
         NumberType(name="float8_e4m3fnuz", storage="<u1", kind="other"),
         NumberType(name="float8_e5m2fnuz", storage="<u1", kind="other"),
     )
-}  # fmt: skip
+}
 """By torch's name."""

@@ -26,9 +26,11 @@ from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 INDEX_SUFFIX = ".index.json"
 MAX_INDEX_BYTES = 1 << 25
 _FOLDER_FILES = (
-    "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json",
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
     "pytorch_model.bin",
-)  # fmt: skip
+)
 _OWN_FORMAT = "mdl-checkpoint"
 _START_BYTES = 16
 _PICKLE_START = b"\x80"

@@ -34,9 +34,7 @@ class Opaque:
 
 
 def read_plain_pickle(
-    data: bytes,
-    known: Mapping[str, Any],
-    load_persistent: Callable[[Any], Any],
+    data: bytes, known: Mapping[str, Any], load_persistent: Callable[[Any], Any]
 ) -> Any:
     """The value that a pickle describes.
 

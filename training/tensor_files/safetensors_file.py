@@ -23,12 +23,24 @@ MAX_HEADER_BYTES = 1 << 25
 _PREFIX_BYTES = 8
 _FIELDS = {"dtype", "shape", "data_offsets"}
 _DTYPES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
-    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu",
-    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
-    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
     "C64": "complex64",
-}  # fmt: skip
+}
 
 
 def looks_like_safetensors(start: bytes, num_bytes: int) -> bool:
@@ -135,10 +147,7 @@ def _parse_tensor(
     if not isinstance(shape, list) or not is_shape(tuple(shape)):
         raise ValueError(f"the shape of {shorten(name)} is not a list of whole numbers >= 0")
     tensor = StoredTensor(
-        shape=tuple(shape),
-        number_type=NUMBER_TYPES[_DTYPES[dtype]],
-        source=source,
-        start=start,
+        shape=tuple(shape), number_type=NUMBER_TYPES[_DTYPES[dtype]], source=source, start=start
     )
     if tensor.num_bytes != num_bytes:
         raise ValueError(

@@ -20,10 +20,19 @@ from training.tensor_files.stored_tensor import StoredRows, StoredTensor, is_sha
 ZIP_START = b"PK\x03\x04"
 _HEADER_BYTES = 30  # of a record, before its name
 _STORAGES = {
-    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
-    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8",
-    "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128",
-}  # fmt: skip
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+    "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128",
+}
 _UNTYPED = NUMBER_TYPES["uint8"]
 
 
@@ -137,9 +146,16 @@ class _Archive:
         return start
 
     def _make_retyped_tensor(
-        self, storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any,
-        number_type: Any, *_rest: Any,
-    ) -> StoredTensor | Opaque:  # fmt: skip
+        self,
+        storage: Any,
+        offset: Any,
+        shape: Any,
+        strides: Any,
+        _grad: Any,
+        _hooks: Any,
+        number_type: Any,
+        *_rest: Any,
+    ) -> StoredTensor | Opaque:
         """A tensor over a storage of bytes that is to be read as another type."""
         if isinstance(number_type, Opaque):
             return number_type

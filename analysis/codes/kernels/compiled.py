@@ -18,9 +18,14 @@ from analysis.codes.kernels import (
 from training.kernels.compiled import can_compile, compile_kernels
 
 _MODULES = (
-    grid_fields, range_kernel, context_kernel, support_kernel, enumerative_kernel, value_kernel,
+    grid_fields,
+    range_kernel,
+    context_kernel,
+    support_kernel,
+    enumerative_kernel,
+    value_kernel,
     pattern_kernel,
-)  # fmt: skip
+)
 _ENTRIES = {
     range_kernel: ("code_uniform", "code_counted", "code_tree"),
     support_kernel: ("code_support",),

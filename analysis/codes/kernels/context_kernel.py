@@ -18,9 +18,20 @@ from analysis.codes.kernels.range_kernel import Cells
 
 
 def find_position_context(
-    grid: Cells, features: int, marks: Cells, column_counts: Cells, context: int, place: int,
-    plane: int, line: int, column: int, row: int, found: int, centre_y: int, centre_x: int,
-) -> int:  # fmt: skip
+    grid: Cells,
+    features: int,
+    marks: Cells,
+    column_counts: Cells,
+    context: int,
+    place: int,
+    plane: int,
+    line: int,
+    column: int,
+    row: int,
+    found: int,
+    centre_y: int,
+    centre_x: int,
+) -> int:
     """The context of one weight: `context`, and all that the features take in.
 
     Args:
@@ -58,10 +69,7 @@ def find_position_context(
     return context
 
 
-def find_zone(
-    distance: int,
-    radius: int,
-) -> int:
+def find_zone(distance: int, radius: int) -> int:
     """0 within the radius, 1 within twice, 2 within four times, else 3."""
     if distance <= radius:
         return 0
@@ -71,12 +79,7 @@ def find_zone(
 
 
 def find_chunk_context(
-    marks: Cells,
-    place: int,
-    above: int,
-    before: int,
-    width: int,
-    plane: int,
+    marks: Cells, place: int, above: int, before: int, width: int, plane: int
 ) -> int:
     """0 to 5: marks above a chunk and its ends (0, 1, more), and any in the plane before."""
     num_above = 0
@@ -89,10 +92,7 @@ def find_chunk_context(
     return min(num_above, 2) * 2 + min(num_before, 1)
 
 
-def find_density(
-    found: int,
-    seen: int,
-) -> int:
+def find_density(found: int, seen: int) -> int:
     """0 to 3: no or few (< 1/32), some (< 1/8), more (< 3/8), many of those seen."""
     if 32 * found < seen:
         return 0
@@ -101,11 +101,7 @@ def find_density(
     return 2 if 8 * found < 3 * seen else 3
 
 
-def count_around(
-    marks: Cells,
-    place: int,
-    pitch: int,
-) -> int:
+def count_around(marks: Cells, place: int, pitch: int) -> int:
     """0 to 7: the mark itself, and how many of its eight neighbours are marked (0, 1, 2, more)."""
     total = 0
     for line in range(place - pitch, place + 2 * pitch, pitch):

@@ -50,13 +50,7 @@ def code_patterns(
     return len(patterns)
 
 
-def code_fields(
-    coder: Cells,
-    data: Cells,
-    total: int,
-    values: Cells,
-    first: int,
-) -> int:
+def code_fields(coder: Cells, data: Cells, total: int, values: Cells, first: int) -> int:
     """Code whole numbers in 0..total - 1, all equally likely, from index `first` on.
 
     Args:

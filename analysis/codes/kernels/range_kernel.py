@@ -39,12 +39,7 @@ MAX_TOTAL = 1 << 32
 """Largest denominator of a probability: its share of the range is at least 2^16."""
 
 
-def code_split(
-    coder: Cells,
-    data: Cells,
-    split: int,
-    bit: int,
-) -> int:
+def code_split(coder: Cells, data: Cells, split: int, bit: int) -> int:
     """Code one decision: 1 takes the lower `split` of the range, 0 takes the rest; returns it."""
     width = coder[RANGE]
     if coder[DECODING]:
@@ -67,12 +62,7 @@ def code_split(
     return bit
 
 
-def code_uniform(
-    coder: Cells,
-    data: Cells,
-    value: int,
-    total: int,
-) -> int:
+def code_uniform(coder: Cells, data: Cells, value: int, total: int) -> int:
     """Code a whole number in 0..total - 1, all equally likely, total <= MAX_TOTAL; returns it."""
     share = coder[RANGE] // total
     if coder[DECODING]:
@@ -88,13 +78,7 @@ def code_uniform(
     return value
 
 
-def code_counted(
-    coder: Cells,
-    data: Cells,
-    table: Table,
-    context: int,
-    bit: int,
-) -> int:
+def code_counted(coder: Cells, data: Cells, table: Table, context: int, bit: int) -> int:
     """Code one decision by the Krichevsky-Trofimov estimate of its context, which then learns it.
 
     `table[context]` holds 2 n1 + 1 and 2 n + 2, where n1 of n decisions were 1.
@@ -143,12 +127,7 @@ def decide(
 
 
 def code_tree(
-    coder: Cells,
-    data: Cells,
-    table: Table,
-    first: int,
-    num_bits: int,
-    value: int,
+    coder: Cells, data: Cells, table: Table, first: int, num_bits: int, value: int
 ) -> int:
     """Code a number of `num_bits` bits, high bits first, each by the node of the bits before it.
 
@@ -160,10 +139,7 @@ def code_tree(
     return node - (1 << num_bits)
 
 
-def settle(
-    coder: Cells,
-    data: Cells,
-) -> None:
+def settle(coder: Cells, data: Cells) -> None:
     """Hand on a carry, and move the window while the range is narrow."""
     if coder[LOW] >= TOP:
         coder[LOW] -= TOP
@@ -183,10 +159,7 @@ def settle(
         coder[NUM_BYTES] = position + 1
 
 
-def carry(
-    data: Cells,
-    position: int,
-) -> None:
+def carry(data: Cells, position: int) -> None:
     """Add one to the number that the bytes before `position` write."""
     position -= 1
     while data[position] == 255:

@@ -139,9 +139,13 @@ def code_support(
                     if chunk < width and (finish < last or cursor > line_start):
                         filled = 1 if cursor < end and indices[cursor] < finish else 0
                         context = find_chunk_context(
-                            plane_marks, place, place - pitch, place - plane_pitch, finish - begin,
+                            plane_marks,
+                            place,
+                            place - pitch,
+                            place - plane_pitch,
+                            finish - begin,
                             plane,
-                        )  # fmt: skip
+                        )
                         if cursor > line_start:
                             context += 6
                         if features & ZONES and grid[CENTRE]:
@@ -167,9 +171,20 @@ def code_support(
                                 bit = 1
                         if context != FORCED:
                             context = find_position_context(
-                                grid, features, plane_marks, column_counts, context, place, plane,
-                                line, column, row, cursor - start, centre_y, centre_x,
-                            )  # fmt: skip
+                                grid,
+                                features,
+                                plane_marks,
+                                column_counts,
+                                context,
+                                place,
+                                plane,
+                                line,
+                                column,
+                                row,
+                                cursor - start,
+                                centre_y,
+                                centre_x,
+                            )
                             low, span, offset, bit = decide(
                                 coder, data, low, span, offset, positions, context, bit
                             )

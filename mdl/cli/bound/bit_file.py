@@ -36,9 +36,13 @@ def bit_file_config(
     if data is None:
         raise ValueError(f"{path} does not say what data it is about; pass --data")
     return DataConfig(
-        source=data, image_size=spec.image_size, num_train=num_train, num_test=num_test,
-        validation=validation, seed=seed,
-    )  # fmt: skip
+        source=data,
+        image_size=spec.image_size,
+        num_train=num_train,
+        num_test=num_test,
+        validation=validation,
+        seed=seed,
+    )
 
 
 def load_evaluation_data(
@@ -65,7 +69,10 @@ def load_evaluation_data(
     train, validation = split_validation(dataset.train, 0, seed=0)
     seed = codeword.message.permutation_seed
     return EvaluationData(
-        name=dataset.name, train=train, validation=validation, test=dataset.test,
+        name=dataset.name,
+        train=train,
+        validation=validation,
+        test=dataset.test,
         normalization=codeword.message.normalization or fixed_normalization(spec.in_channels),
         permutation=None if seed is None else pixel_permutation(seed, spec.image_size**2),
-    ), dataset.fingerprint  # fmt: skip
+    ), dataset.fingerprint

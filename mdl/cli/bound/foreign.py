@@ -50,12 +50,7 @@ def show_foreign(
 
 
 def show_foreign_bits(
-    codeword: Codeword,
-    file: Path,
-    delta: float,
-    given: GivenErrors,
-    *,
-    json: bool,
+    codeword: Codeword, file: Path, delta: float, given: GivenErrors, *, json: bool
 ) -> None:
     """Bound the error of a network whose tensors were read off a file of bits."""
     bounds = compare_bounds(given.num_errors, given.num_samples, codeword.num_bits, delta)
@@ -104,9 +99,11 @@ def read_given_errors(
         raise typer.Exit(2)
     try:
         return GivenErrors(
-            num_errors=train_errors, num_samples=samples,
-            num_test_errors=test_errors, num_test_samples=test_samples,
-        )  # fmt: skip
+            num_errors=train_errors,
+            num_samples=samples,
+            num_test_errors=test_errors,
+            num_test_samples=test_samples,
+        )
     except ValueError as error:
         hint = "--samples, --train-errors, --test-samples, --test-errors"
         raise typer.BadParameter(str(error), param_hint=hint) from error

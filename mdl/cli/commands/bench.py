@@ -82,9 +82,7 @@ def bench(
     table is printed as soon as it is measured.
     """
     groups = tuple(dict.fromkeys(each.value for each in only or list(Group)))
-    sizes = {
-        "--network": network, "--width": width, "--batch-size": batch_size,
-    }  # fmt: skip
+    sizes = {"--network": network, "--width": width, "--batch-size": batch_size}
     _refuse_unheeded([option for option, value in sizes.items() if value], groups)
 
     import torch
@@ -98,10 +96,15 @@ def bench(
     chosen_device = choose_device(device)
     try:
         settings = choose_settings(
-            chosen_device, quick=quick, rounds=rounds, networks=tuple(network or ()),
-            num_weights=weights, width=width, batch_size=batch_size,
+            chosen_device,
+            quick=quick,
+            rounds=rounds,
+            networks=tuple(network or ()),
+            num_weights=weights,
+            width=width,
+            batch_size=batch_size,
             precision=None if precision is None else precision.value,
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--network") from error
     log = console.stderr()

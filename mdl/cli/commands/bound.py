@@ -58,8 +58,7 @@ def bound(
         int | None, typer.Option(help="Samples of the test set.", rich_help_panel=OTHERS)
     ] = None,
     key: Annotated[
-        str | None,
-        typer.Option(help="Key that the state dict lies under.", rich_help_panel=OTHERS),
+        str | None, typer.Option(help="Key that the state dict lies under.", rich_help_panel=OTHERS)
     ] = None,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,

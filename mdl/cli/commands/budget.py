@@ -49,10 +49,12 @@ def budget(
     if json:
         console.print_json(
             {
-                "target": target, "delta": delta, "num_samples": num_samples,
+                "target": target,
+                "delta": delta,
+                "num_samples": num_samples,
                 "rows": [row.to_dict() for row in rows],
             }
-        )  # fmt: skip
+        )
         return
     if not rows:
         console.stdout().print(

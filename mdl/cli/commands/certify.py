@@ -37,8 +37,7 @@ def certify(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The new folder of the certificate.")],
     data: Annotated[
-        str | None,
-        typer.Option(help="Where the data set lies now; a file of bits needs it."),
+        str | None, typer.Option(help="Where the data set lies now; a file of bits needs it.")
     ] = None,
     bits: BitsOption = None,
     number_format: FormatOption = None,
@@ -87,9 +86,11 @@ def certify(
     check_folder(out)
     chosen_device = choose_device(device)
     drawn = {
-        "--num-train": num_train, "--num-test": num_test, "--validation": validation,
+        "--num-train": num_train,
+        "--num-test": num_test,
+        "--validation": validation,
         "--data-seed": data_seed,
-    }  # fmt: skip
+    }
     if is_bit_file(network):
         _refuse_options(
             {"--bits": bits, "--format": number_format, "--code": code}, "is a file of bits already"
@@ -98,9 +99,14 @@ def certify(
 
         codeword = load_codeword(network)
         config = bit_file_config(
-            codeword, network, data, num_train=num_train, num_test=num_test,
-            validation=validation or 0, seed=data_seed or 0,
-        )  # fmt: skip
+            codeword,
+            network,
+            data,
+            num_train=num_train,
+            num_test=num_test,
+            validation=validation or 0,
+            seed=data_seed or 0,
+        )
         record, images = _load(config, None, count_validation)
     else:
         _refuse_options(drawn, "is a checkpoint, which says itself what data it was trained on")

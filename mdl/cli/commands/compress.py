@@ -21,8 +21,7 @@ def compress(
         typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint file, or its run folder."),
     ] = None,
     recipe: Annotated[
-        str | None,
-        typer.Option(help="Train a short network from nothing instead: mnist-tight."),
+        str | None, typer.Option(help="Train a short network from nothing instead: mnist-tight.")
     ] = None,
     data: Annotated[
         str | None,
@@ -122,9 +121,15 @@ def compress(
     if threads is not None:
         torch.set_num_threads(threads)
     wishes = Wishes(
-        epochs=epochs, levels=levels, batch_size=batch_size, lr=lr, trials=trials, width=width,
-        seed=seed, delta=delta,
-    )  # fmt: skip
+        epochs=epochs,
+        levels=levels,
+        batch_size=batch_size,
+        lr=lr,
+        trials=trials,
+        width=width,
+        seed=seed,
+        delta=delta,
+    )
     if checkpoint is not None:
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
     else:

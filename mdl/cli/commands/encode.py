@@ -77,10 +77,14 @@ def encode(
     from mdl.cli.bound.messages import read_message
 
     message = read_message(
-        checkpoint, bits=bits, number_format=number_format,
-        twin=None if twin is None else twin.value, shortened=shorten,
-        bn_eps=bn_eps, fixed=fixed or (),
-    )  # fmt: skip
+        checkpoint,
+        bits=bits,
+        number_format=number_format,
+        twin=None if twin is None else twin.value,
+        shortened=shorten,
+        bn_eps=bn_eps,
+        fixed=fixed or (),
+    )
     report = report_encoding(message, code.value)
     source = checkpoint / "checkpoint.pt" if checkpoint.is_dir() else checkpoint
     out = out or source.with_suffix(".mdl")
@@ -116,7 +120,9 @@ def _print_report(report: "EncodingReport", message: "NetworkMessage") -> None:
         for name, length in report.lengths.items()
     ]
     console.print_table(
-        "Lengths of the description", ("code", "what it is", "bits", "bits a nonzero"), rows,
+        "Lengths of the description",
+        ("code", "what it is", "bits", "bits a nonzero"),
+        rows,
         num_text_columns=2,
-    )  # fmt: skip
+    )
     print_ledger(report.codeword)

@@ -19,8 +19,7 @@ def filters(
         typer.Argument(metavar="CHECKPOINT", help="Checkpoint files, or their run folders."),
     ],
     compare: Annotated[
-        bool,
-        typer.Option("--compare", help="Draw the checkpoints side by side, in one picture."),
+        bool, typer.Option("--compare", help="Draw the checkpoints side by side, in one picture.")
     ] = False,
     num: Annotated[int, typer.Option(min=1, help="Filters to draw of each checkpoint.")] = 36,
     min_nonzeros: Annotated[

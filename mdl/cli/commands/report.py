@@ -20,8 +20,7 @@ def report(
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     bits: BitsOption = None,
     no_bound: Annotated[
-        bool,
-        typer.Option("--no-bound", help="Leave the bounds out: counting the errors is slow."),
+        bool, typer.Option("--no-bound", help="Leave the bounds out: counting the errors is slow.")
     ] = False,
     data: Annotated[
         str | None, typer.Option(help="Where the data set of the runs lies now.")
@@ -61,11 +60,15 @@ def report(
     log = console.stderr()
     measured = [
         measure_run(
-            run, number_format, source=data, with_bound=not no_bound, device=chosen_device,
+            run,
+            number_format,
+            source=data,
+            with_bound=not no_bound,
+            device=chosen_device,
             tell=lambda line: log.print(line, markup=False),
         )
         for run in found
-    ]  # fmt: skip
+    ]
     page = write_page(measured, title)
     write_text_atomically(out, page)
     if json:

@@ -36,22 +36,21 @@ def reproduce(
         ScaleName,
         typer.Option(
             help="smoke: minutes. laptop: hours on two cores. paper: its own sizes, for a cluster. "
-            "What is reduced stands under every table.",
+            "What is reduced stands under every table."
         ),
     ] = ScaleName.laptop,
     data: Annotated[
         list[str] | None,
         typer.Option(
             help="A hub name, a folder, or glyphs; give it several times for a column or panel "
-            "each. (default: cifar10)",
+            "each. (default: cifar10)"
         ),
     ] = None,
     store: Annotated[
         Path, typer.Option(help="Folder of results; what is there is not trained again.")
     ] = _STORE,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for tables and figures. (default: STORE/SCALE-DATA)"),
+        Path | None, typer.Option(help="Folder for tables and figures. (default: STORE/SCALE-DATA)")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs with sizes and times; train nothing.")
@@ -122,9 +121,8 @@ def reproduce(
     if not only_draw:
         _say_if_emulated(precision, device)
         ended = train_all(
-            artefacts, chosen, results,
-            LocalEngine(workers=workers, threads=threads, device=device),
-        )  # fmt: skip
+            artefacts, chosen, results, LocalEngine(workers=workers, threads=threads, device=device)
+        )
         if ended.signal_number is not None:
             console.stderr().print("Stopped; all is saved. The same command goes on.", markup=False)
             raise typer.Exit(128 + ended.signal_number)

@@ -27,8 +27,7 @@ def scaling(
     num_classes: Annotated[int, typer.Option(min=2, help="c, number of classes.")] = 10,
     in_channels: Annotated[int, typer.Option(min=1, help="Channels of the images.")] = 3,
     budget: Annotated[
-        float,
-        typer.Option(help="Weights that the widest network may have.", show_default="256e6"),
+        float, typer.Option(help="Weights that the widest network may have.", show_default="256e6")
     ] = 256e6,
     v100_memory: Annotated[
         float,
@@ -46,8 +45,7 @@ def scaling(
         bool, typer.Option("--latex", help="Print the tables for a paper (booktabs) on stdout.")
     ] = False,
     plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw Figure 1 into FILE (.png or .pdf)."),
+        Path | None, typer.Option(metavar="FILE", help="Draw Figure 1 into FILE (.png or .pdf).")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -103,10 +101,13 @@ def _draw_figure(report: "ScalingReport", base_channels: int | None, path: Path)
     from mdl.experiments.reproduce.scaling_figure import scaling_figure
 
     data = scaling_figure(
-        image_size=report.image_size, num_classes=report.num_classes,
-        in_channels=report.in_channels, base_channels=base_channels,
-        memory_gib=report.memory_gib, bytes_per_weight=report.bytes_per_weight,
-    )  # fmt: skip
+        image_size=report.image_size,
+        num_classes=report.num_classes,
+        in_channels=report.in_channels,
+        base_channels=base_channels,
+        memory_gib=report.memory_gib,
+        bytes_per_weight=report.bytes_per_weight,
+    )
     with figure_style():
         figure = draw_scaling(data)
     save_figure(figure, path)

@@ -11,8 +11,7 @@ from mdl.terminal.options import JsonOption
 
 def sparse(
     dense_run: Annotated[
-        Path,
-        typer.Argument(metavar="DENSE_RUN", help="Run folder of mdl train --sparse never."),
+        Path, typer.Argument(metavar="DENSE_RUN", help="Run folder of mdl train --sparse never.")
     ],
     sparse_run: Annotated[
         Path,

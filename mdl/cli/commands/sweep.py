@@ -66,8 +66,7 @@ def sweep(
         typer.Option(help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=GRID),
     ] = None,
     beta: Annotated[
-        float | None,
-        typer.Option(help="Threshold is βλ. (default: 50)", rich_help_panel=GRID),
+        float | None, typer.Option(help="Threshold is βλ. (default: 50)", rich_help_panel=GRID)
     ] = None,
     lr: Annotated[
         list[float] | None,
@@ -78,8 +77,7 @@ def sweep(
         ),
     ] = None,
     seeds: Annotated[
-        int,
-        typer.Option(min=1, help="Seeds of each setting, averaged.", rich_help_panel=GRID),
+        int, typer.Option(min=1, help="Seeds of each setting, averaged.", rich_help_panel=GRID)
     ] = 1,
     then: Annotated[
         Then,
@@ -109,14 +107,12 @@ def sweep(
         ),
     ] = None,
     policy: Annotated[
-        str | None,
-        typer.Option(help="Augmentation, as of mdl train.", rich_help_panel=DATA),
+        str | None, typer.Option(help="Augmentation, as of mdl train.", rich_help_panel=DATA)
     ] = None,
     base_channels: BaseChannelsOption = None,
     hidden_units: HiddenUnitsOption = None,
     epochs: Annotated[
-        int | None,
-        typer.Option(help="Passes. (default: 400, small: 60)", rich_help_panel=TRAINING),
+        int | None, typer.Option(help="Passes. (default: 400, small: 60)", rich_help_panel=TRAINING)
     ] = None,
     batch_size: BatchSizeOption = None,
     precision: Annotated[
@@ -199,17 +195,25 @@ def sweep(
         network,
         grid.value,
         {
-            "base_channels": base_channels, "hidden_units": hidden_units, "epochs": epochs,
-            "batch_size": batch_size, "precision": precision.value, "beta": beta,
-            "method": chosen_method.value, "policy": policy,
+            "base_channels": base_channels,
+            "hidden_units": hidden_units,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "precision": precision.value,
+            "beta": beta,
+            "method": chosen_method.value,
+            "policy": policy,
         },
         {
-            "source": data, "image_size": image_size, "num_train": num_train,
-            "num_test": num_test, "validation": validation,
+            "source": data,
+            "image_size": image_size,
+            "num_train": num_train,
+            "num_test": num_test,
+            "validation": validation,
         },
         learning_rates=lr or (),
         num_seeds=seeds,
-    )  # fmt: skip
+    )
     results, command = ResultStore(store), own_command(sys.argv[1:])
     if only_list:
         show_list(trials, command=command, as_json=json)
@@ -238,9 +242,11 @@ def _make_engine(
         from mdl.experiments.engines.local_engine import LocalEngine
 
         return LocalEngine(
-            workers=1 if workers is None else workers, threads=threads, retries=retries,
+            workers=1 if workers is None else workers,
+            threads=threads,
+            retries=retries,
             device=device,
-        )  # fmt: skip
+        )
     try:
         from mdl.experiments.engines.ray_engine import RayEngine
     except ModuleNotFoundError as error:

@@ -201,17 +201,36 @@ def train(
     torchrun --nproc-per-node GPUS -m mdl train ..., with the same options and results.
     """
     settings = {
-        "base_channels": base_channels, "hidden_units": hidden_units, "kernel_size": kernel_size,
-        "dropout": dropout, "flip": flip, "crop": crop, "cutout": cutout, "policy": policy,
-        "method": _value(method), "epochs": epochs, "batch_size": batch_size, "lr": lr,
-        "l1_conv": l1_conv, "l1_fc": l1_fc, "beta": beta, "momentum": momentum,
-        "weight_decay": weight_decay, "precision": _value(precision), "seed": seed,
-    }  # fmt: skip
+        "base_channels": base_channels,
+        "hidden_units": hidden_units,
+        "kernel_size": kernel_size,
+        "dropout": dropout,
+        "flip": flip,
+        "crop": crop,
+        "cutout": cutout,
+        "policy": policy,
+        "method": _value(method),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "l1_conv": l1_conv,
+        "l1_fc": l1_fc,
+        "beta": beta,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "precision": _value(precision),
+        "seed": seed,
+    }
     data_settings = {
-        "source": data, "image_size": image_size, "num_train": num_train, "num_test": num_test,
-        "validation": validation, "permute_pixels": permute_pixels,
-        "normalize": _value(normalize), "seed": data_seed,
-    }  # fmt: skip
+        "source": data,
+        "image_size": image_size,
+        "num_train": num_train,
+        "num_test": num_test,
+        "validation": validation,
+        "permute_pixels": permute_pixels,
+        "normalize": _value(normalize),
+        "seed": data_seed,
+    }
     interval = _parse_interval(save_every)
     if resume is not None:
         given = {"network": network, "recipe": recipe, "out": out} | settings
@@ -238,9 +257,14 @@ def train(
             if precision is None:
                 settings["precision"], reason = _choose_precision(device)
             plan = plan_new(
-                network or "", str(recipe or Recipe.quick), settings, data_settings, out=out,
-                ranks=ranks, sharding=shard.value,
-            )  # fmt: skip
+                network or "",
+                str(recipe or Recipe.quick),
+                settings,
+                data_settings,
+                out=out,
+                ranks=ranks,
+                sharding=shard.value,
+            )
             if reason is not None:
                 line = f"Arithmetic: {plan.config.precision}, {reason}."
                 console.stderr().print(line, markup=False)
@@ -248,10 +272,16 @@ def train(
             return plan
 
         code = carry_out(
-            ranks.from_first(make_plan), ranks=ranks, device=chosen, sharding=shard.value,
-            sparsity=sparse.value, save_every=interval, evaluate_every=evaluate_every, as_json=json,
+            ranks.from_first(make_plan),
+            ranks=ranks,
+            device=chosen,
+            sharding=shard.value,
+            sparsity=sparse.value,
+            save_every=interval,
+            evaluate_every=evaluate_every,
+            as_json=json,
             logs=logs,
-        )  # fmt: skip
+        )
     raise typer.Exit(code)
 
 

@@ -17,8 +17,7 @@ def verify(
         Path, typer.Argument(metavar="CERT", help="The folder that mdl certify wrote.")
     ],
     data: Annotated[
-        str | None,
-        typer.Option(help="Where the data set lies here; glyphs are drawn anew."),
+        str | None, typer.Option(help="Where the data set lies here; glyphs are drawn anew.")
     ] = None,
     device: DeviceOption = Device.auto,
     json: JsonOption = False,

@@ -87,9 +87,8 @@ class Job:
                 self.spec, self.inputs, self.number_format, self.settings, progress=progress
             )
         return compress_state(
-            self.spec, self.state, self.inputs, self.number_format, self.settings,
-            progress=progress,
-        )  # fmt: skip
+            self.spec, self.state, self.inputs, self.number_format, self.settings, progress=progress
+        )
 
 
 def plan_checkpoint(
@@ -124,14 +123,16 @@ def plan_checkpoint(
         spec=checkpoint.network,
         state=dict(fold_batch_norm(restore_network(checkpoint)).state_dict()),
         inputs=CompressionInputs(
-            images=images.train, normalization=images.normalization,
-            permutation=images.permutation, permutation_seed=record.config["permute_pixels"],
+            images=images.train,
+            normalization=images.normalization,
+            permutation=images.permutation,
+            permutation_seed=record.config["permute_pixels"],
         ),
         test=images.test,
         record=record,
         number_format=number_format,
         settings=settings,
-    )  # fmt: skip
+    )
 
 
 def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes: Wishes) -> Job:
@@ -145,9 +146,12 @@ def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes
     config = DataConfig(source=data or "glyphs")
     dataset = load_dataset(config)
     spec = NetworkSpec(
-        name=recipe.network, image_size=dataset.image_size, num_classes=dataset.num_classes,
-        in_channels=dataset.in_channels, base_channels=wishes.width or recipe.base_channels,
-    )  # fmt: skip
+        name=recipe.network,
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+        base_channels=wishes.width or recipe.base_channels,
+    )
     training = LevelTraining(
         epochs=wishes.epochs or recipe.epochs,
         batch_size=wishes.batch_size or recipe.batch_size,
@@ -162,18 +166,29 @@ def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes
         delta=wishes.delta,
     )
     record = DataRecord(
-        config=asdict(config), name=dataset.name, fingerprint=dataset.fingerprint,
-        num_samples=len(dataset.train), num_validation=0, num_test=len(dataset.test),
-        image_size=dataset.image_size, in_channels=dataset.in_channels,
-        num_classes=dataset.num_classes, class_names=dataset.class_names,
-    )  # fmt: skip
+        config=asdict(config),
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        num_samples=len(dataset.train),
+        num_validation=0,
+        num_test=len(dataset.test),
+        image_size=dataset.image_size,
+        in_channels=dataset.in_channels,
+        num_classes=dataset.num_classes,
+        class_names=dataset.class_names,
+    )
     inputs = CompressionInputs(
         images=dataset.train, normalization=fixed_normalization(dataset.in_channels)
     )
     return Job(
-        spec=spec, state=None, inputs=inputs, test=dataset.test, record=record,
-        number_format=number_format, settings=settings,
-    )  # fmt: skip
+        spec=spec,
+        state=None,
+        inputs=inputs,
+        test=dataset.test,
+        record=record,
+        number_format=number_format,
+        settings=settings,
+    )
 
 
 def compressed_checkpoint(job: Job, compression: Compression) -> Checkpoint:

@@ -64,10 +64,19 @@ def carry_out(
     saved = f"{folder.checkpoint} holds what was saved last; go on with: {command}"
     with logged as progress, StopRequest(saved) as stop, shown:
         result = train(
-            config=config, dataset=dataset, folder=folder, device=device, progress=progress,
-            stop=stop, resume_from=resume_from, save_every=save_every,
-            evaluate_every=evaluate_every, ranks=ranks, sharding=sharding, sparsity=sparsity,
-        )  # fmt: skip
+            config=config,
+            dataset=dataset,
+            folder=folder,
+            device=device,
+            progress=progress,
+            stop=stop,
+            resume_from=resume_from,
+            save_every=save_every,
+            evaluate_every=evaluate_every,
+            ranks=ranks,
+            sharding=sharding,
+            sparsity=sparsity,
+        )
     if as_json:
         console.print_json(
             {

@@ -20,8 +20,10 @@ def print_result(metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFol
     )
     rows = []
     for split, count in (
-        ("train", "num_samples"), ("validation", "num_validation"), ("test", "num_test")
-    ):  # fmt: skip
+        ("train", "num_samples"),
+        ("validation", "num_validation"),
+        ("test", "num_test"),
+    ):
         if metrics[count]:
             errors = metrics[f"{split}_errors"]
             rows.append(

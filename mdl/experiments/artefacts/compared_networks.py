@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-from mdl.experiments.artefacts.method_runs import (
-    CHOSEN_NETWORK,
-    METHODS,
-    method_runs,
-    network_runs,
-)
+from mdl.experiments.artefacts.method_runs import CHOSEN_NETWORK, METHODS, method_runs, network_runs
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.store.run_result import RunResult

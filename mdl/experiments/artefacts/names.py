@@ -4,10 +4,26 @@ from collections.abc import Sequence
 
 ALL = "all"
 NAMES = (
-    "table1", "table2", "table3", "table4", "figure1", "figure2", "figure3", "figure4", "figure5",
-    "figure6", "figure7", "figure8", "figure9", "mdl-view", "ledger", "locality", "training",
-    "certified", "claims",
-)  # fmt: skip
+    "table1",
+    "table2",
+    "table3",
+    "table4",
+    "figure1",
+    "figure2",
+    "figure3",
+    "figure4",
+    "figure5",
+    "figure6",
+    "figure7",
+    "figure8",
+    "figure9",
+    "mdl-view",
+    "ledger",
+    "locality",
+    "training",
+    "certified",
+    "claims",
+)
 """In the order in which `all` draws them."""
 
 

@@ -28,10 +28,14 @@ def _depth(groups: Groups) -> Findings:
         for kind in ("local", "fc")
     )
     gain = deep.test.mean - shallow.test.mean
-    unmet = () if gain > 0 else (
-        f"Depth does not help with weight sharing here: d-conv has {100 * deep.test.mean:.2f} %, "
-        f"s-conv {100 * shallow.test.mean:.2f} %.",
-    )  # fmt: skip
+    unmet = (
+        ()
+        if gain > 0
+        else (
+            "Depth does not help with weight sharing here: "
+            f"d-conv has {100 * deep.test.mean:.2f} %, s-conv {100 * shallow.test.mean:.2f} %.",
+        )
+    )
     return Findings(comparisons=comparisons, unmet=unmet)
 
 

@@ -137,8 +137,12 @@ class Lineup:
         label = "s-fc by SGD" if beta is None else f"s-fc by β-lasso, β = {beta:g}"
         return self._group(
             f"{label}, permuted" if permuted else label,
-            settings, long=long, permuted=permuted, percent=percent, source=SOURCE_2,
-        )  # fmt: skip
+            settings,
+            long=long,
+            permuted=permuted,
+            percent=percent,
+            source=SOURCE_2,
+        )
 
     def sizes(self) -> list[Group]:
         """Every size of the four families by SGD, as in Figure 2."""

@@ -40,14 +40,16 @@ def _sparsity(groups: Groups) -> Findings:
 
     between = tuple(
         Comparison(
-            label=label, measured=contrast([(1, trained.quantity(measure))]), unit=Unit.RATIO,
+            label=label,
+            measured=contrast([(1, trained.quantity(measure))]),
+            unit=Unit.RATIO,
             above=1.0,
         )
         for label, measure in (
             ("nonzeros of layer 1 over weights of s-conv's", over_conv),
             ("weights of s-local's layer 1 over nonzeros", under_local),
         )
-    )  # fmt: skip
+    )
     zeros = contrast([(1, trained.quantity(lambda run: 1 - _density(run, _LAYERS[2])))])
     denser = tuple(
         Comparison(
@@ -90,10 +92,13 @@ def _permutation(groups: Groups) -> Findings:
             accuracy_effect(
                 "s-fc by β-lasso, permuted over not",
                 [(1, dense_permuted), (-1, dense)],
-                within=SAME_MARGIN, published=0.0, source="Section 5, in words",
+                within=SAME_MARGIN,
+                published=0.0,
+                source="Section 5, in words",
             ),
             accuracy_effect(
-                "s-conv, not permuted over permuted", [(1, conv), (-1, conv_permuted)],
+                "s-conv, not permuted over permuted",
+                [(1, conv), (-1, conv_permuted)],
                 above=SAME_MARGIN,
             ),
         ),
@@ -101,7 +106,7 @@ def _permutation(groups: Groups) -> Findings:
             "A fully-connected layer treats all orders of its inputs alike, and the permutation "
             "comes after augmentation, so s-fc's two accuracies differ by chance alone.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _local_groups(lineup: Lineup) -> Groups:
@@ -121,18 +126,22 @@ def _locality(groups: Groups) -> Findings:
         comparisons=(
             Comparison(
                 label=f"radius by chance over radius, {_LASSO}",
-                measured=_log_ratio(((-1, lasso),)), unit=Unit.RATIO, above=LOCAL_RATIO,
+                measured=_log_ratio(((-1, lasso),)),
+                unit=Unit.RATIO,
+                above=LOCAL_RATIO,
             ),
             Comparison(
                 label=f"radius over chance, {_SGD} over {_LASSO}",
-                measured=_log_ratio(((1, sgd), (-1, lasso))), unit=Unit.RATIO, above=1.0,
+                measured=_log_ratio(((1, sgd), (-1, lasso))),
+                unit=Unit.RATIO,
+                above=1.0,
             ),
         ),
         notes=(
             "Radius: half-mass radius of a filter; by chance: the same weights on shuffled "
             "pixels; medians over filters. The paper shows this in Figure 4, without numbers.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _log_ratio(terms: tuple[tuple[float, Group], ...]) -> Estimate:

@@ -1,12 +1,6 @@
 """Claims 1, 2 and 11: which network and which training method is better."""
 
-from mdl.experiments.claims.experiment import (
-    Claim,
-    Findings,
-    accuracy_effect,
-    by_label,
-    steps_down,
-)
+from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label, steps_down
 from mdl.experiments.claims.groups import LENGTHS, USUAL_BETA, Groups, Lineup
 from mdl.experiments.reproduce.paper_numbers import SOURCE_1, SOURCE_2, TABLE_2
 

@@ -28,8 +28,7 @@ def _description(groups: Groups) -> Findings:
     ]
     if lacking:
         return Findings(
-            comparisons=(),
-            unmet=(f"No description length was measured of {', '.join(lacking)}.",),
+            comparisons=(), unmet=(f"No description length was measured of {', '.join(lacking)}.",)
         )
     agreement = RankAgreement(
         exact=tuple(_mean_bits(group) for group in groups.values()),

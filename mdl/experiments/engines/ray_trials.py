@@ -66,9 +66,12 @@ def run_on_node(
     while True:
         try:
             result = run_trial(
-                config, store,
-                device=choose_device(Device(device)), stop=unwatched, progress=unwatched,
-            )  # fmt: skip
+                config,
+                store,
+                device=choose_device(Device(device)),
+                stop=unwatched,
+                progress=unwatched,
+            )
             break
         except RunBusyError:  # Another process trains it, in a folder that nodes share.
             time.sleep(_LOOK_AGAIN_S)

@@ -45,12 +45,7 @@ NUM_EVALUATIONS = 20
 
 
 def run_trial(
-    config: TrainConfig,
-    store: ResultStore,
-    *,
-    device: torch.device,
-    stop: Stop,
-    progress: Progress,
+    config: TrainConfig, store: ResultStore, *, device: torch.device, stop: Stop, progress: Progress
 ) -> RunResult | None:
     """Train, measure and keep one run, or as much of it as is not done yet.
 
@@ -209,9 +204,13 @@ def _carry_out(config: TrainConfig, store: ResultStore, options: argparse.Namesp
                 _stop_with_parent(stop)
             dataset = load_dataset(config.data)
             checkpoint = train_run(
-                config, dataset, store.run_folder(config), device=device, stop=stop,
+                config,
+                dataset,
+                store.run_folder(config),
+                device=device,
+                stop=stop,
                 progress=progress,
-            )  # fmt: skip
+            )
         if stop.signal_number is not None:
             return 128 + stop.signal_number
         keep_run(config, dataset, checkpoint, store, device=device)

@@ -77,17 +77,35 @@ def scale_on(name: str, sources: tuple[str, ...], *, precision: Precision | None
 
 
 _LAPTOP_WIDTHS = {
-    "d-conv": 2, "d-local": 2, "d-fc": 2, "s-conv": 12, "s-local": 12, "s-fc": 12, "3-fc": 2048,
+    "d-conv": 2,
+    "d-local": 2,
+    "d-fc": 2,
+    "s-conv": 12,
+    "s-local": 12,
+    "s-fc": 12,
+    "3-fc": 2048,
     "resnet18": 4,
-}  # fmt: skip
+}
 _SMOKE_WIDTHS = {
-    "d-conv": 1, "d-local": 1, "d-fc": 1, "s-conv": 2, "s-local": 2, "s-fc": 2, "3-fc": 64,
+    "d-conv": 1,
+    "d-local": 1,
+    "d-fc": 1,
+    "s-conv": 2,
+    "s-local": 2,
+    "s-fc": 2,
+    "3-fc": 64,
     "resnet18": 1,
-}  # fmt: skip
+}
 _PAPER_WIDTHS = {
-    "d-conv": 15, "d-local": 15, "d-fc": 15, "s-conv": 150, "s-local": 150, "s-fc": 150,
-    "3-fc": 14_533, "resnet18": 64,
-}  # fmt: skip
+    "d-conv": 15,
+    "d-local": 15,
+    "d-fc": 15,
+    "s-conv": 150,
+    "s-local": 150,
+    "s-fc": 150,
+    "3-fc": 14_533,
+    "resnet18": 64,
+}
 
 _L1, _RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), (0.03, 0.1, 0.3, 1.0)
 _LAPTOP_L1 = _L1[1:]

@@ -112,8 +112,13 @@ def _print_layers(gain: SparseGain) -> None:
     console.print_table(
         "Layers, and the mean share of their rows that is certified",
         (
-            "layer", "weights", "nonzeros, dense run", "sparse run", "sparse from epoch",
-            "certified while dense", "while sparse",
+            "layer",
+            "weights",
+            "nonzeros, dense run",
+            "sparse run",
+            "sparse from epoch",
+            "certified while dense",
+            "while sparse",
         ),
         [
             (
@@ -126,7 +131,7 @@ def _print_layers(gain: SparseGain) -> None:
             )
             for each in gain.layers
         ],
-    )  # fmt: skip
+    )
     rows = []
     for name, record in (("dense", gain.dense), ("sparse", gain.sparse)):
         test = record.test

@@ -47,8 +47,11 @@ cores: bf16 with AMX (results/bench-cpu.json), fp32 with AVX2 (results/bench-avx
 """
 
 _DTYPES = {
-    "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32, "fp64": torch.float64,
-}  # fmt: skip
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp32": torch.float32,
+    "fp64": torch.float64,
+}
 _PEAK_SIDES = (1024, 2048)
 _PEAK_BUDGET_S = 0.3
 _PRIOR_WEIGHT = 0.01

@@ -106,9 +106,15 @@ def grid(
         pairs = tuple(dict.fromkeys((0.0, l1_fc) for _, l1_fc in pairs))
     data = replace(base.data, validation=base.data.validation or _held_out(chosen, base))
     untuned = replace(
-        base, network=network, method=method, data=data,
-        l1_conv=0.0, l1_fc=0.0, momentum=0.0, weight_decay=0.0,
-    )  # fmt: skip
+        base,
+        network=network,
+        method=method,
+        data=data,
+        l1_conv=0.0,
+        l1_fc=0.0,
+        momentum=0.0,
+        weight_decay=0.0,
+    )
     rates, all_seeds = tuple(learning_rates) or (base.lr,), tuple(seeds) or (base.seed,)
     return [
         replace(untuned, **dict(zip(names, pair, strict=True)), lr=lr, dropout=dropout, seed=seed)

@@ -18,15 +18,18 @@ from mdl.terminal import console
 from training.spec.config import TrainConfig
 
 Then = Literal["report", "retrain"]
-_SETTINGS = {
-    "beta-lasso": ("beta", "l1_conv", "l1_fc"),
-    "sgd": ("momentum", "weight_decay"),
-}
+_SETTINGS = {"beta-lasso": ("beta", "l1_conv", "l1_fc"), "sgd": ("momentum", "weight_decay")}
 _COMMON = ("lr", "dropout")
 _LABELS = {
-    "beta": "β", "l1_conv": "λ conv", "l1_fc": "λ fc", "momentum": "momentum",
-    "weight_decay": "weight decay", "lr": "lr", "dropout": "dropout", "seed": "seed",
-}  # fmt: skip
+    "beta": "β",
+    "l1_conv": "λ conv",
+    "l1_fc": "λ fc",
+    "momentum": "momentum",
+    "weight_decay": "weight decay",
+    "lr": "lr",
+    "dropout": "dropout",
+    "seed": "seed",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +126,13 @@ def read_sweep(trials: Sequence[TrainConfig], store: ResultStore, *, then: Then)
         finals = tuple(retrain_config(run.config, seed=run.config.seed) for run in ranked[0].runs)
     final_results = tuple(found for each in finals if (found := store.find(each)) is not None)
     return SweepReport(
-        trials=tuple(trials), results=results, failures=failures, ranked=ranked, finals=finals,
+        trials=tuple(trials),
+        results=results,
+        failures=failures,
+        ranked=ranked,
+        finals=finals,
         final_results=final_results,
-    )  # fmt: skip
+    )
 
 
 def read_failure(store: ResultStore, key: str) -> str | None:

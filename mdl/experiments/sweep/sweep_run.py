@@ -54,9 +54,13 @@ def plan_trials(
         # The network's own rules hold for images of any size.
         base.network_spec(image_size=1, num_classes=2, in_channels=1)
         return grid(
-            network, base.method, chosen, base,
-            learning_rates=learning_rates, seeds=tuple(range(num_seeds)),
-        )  # fmt: skip
+            network,
+            base.method,
+            chosen,
+            base,
+            learning_rates=learning_rates,
+            seeds=tuple(range(num_seeds)),
+        )
 
 
 def check_images(trials: Sequence[TrainConfig]) -> None:

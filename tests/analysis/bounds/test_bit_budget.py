@@ -31,11 +31,16 @@ def test_largest_length_that_holds(num_samples, share, target, delta):
 @pytest.mark.parametrize(
     ("target", "num_samples", "error", "kilobits"),
     [
-        (0.116, 60_000, 0.01, 7.5), (0.116, 60_000, 0.02, 5.6), (0.116, 60_000, 0.05, 2.3),
-        (0.582, 50_000, 0.15, 28.8), (0.582, 50_000, 0.25, 16.4), (0.582, 50_000, 0.3, 11.7),
-        (0.582, 50_000, 0.35, 7.9), (0.9, 50_000, 0.2, 98),
+        (0.116, 60_000, 0.01, 7.5),
+        (0.116, 60_000, 0.02, 5.6),
+        (0.116, 60_000, 0.05, 2.3),
+        (0.582, 50_000, 0.15, 28.8),
+        (0.582, 50_000, 0.25, 16.4),
+        (0.582, 50_000, 0.3, 11.7),
+        (0.582, 50_000, 0.35, 7.9),
+        (0.9, 50_000, 0.2, 98),
     ],
-)  # fmt: skip
+)
 def test_published_table(target, num_samples, error, kilobits):
     bits = bits_for_target(target, round(error * num_samples), num_samples, DELTA)
     assert bits == pytest.approx(1000 * kilobits, rel=0.02)
@@ -64,8 +69,11 @@ def test_table_rows_below_the_target():
 def test_no_length_for_too_few_samples():
     (row,) = budget_table(0.2, 20, DELTA, (0.1,))
     assert row.to_dict() == {
-        "num_errors": 2, "error": 0.1, "description_bits": None, "bits_per_point": None,
-    }  # fmt: skip
+        "num_errors": 2,
+        "error": 0.1,
+        "description_bits": None,
+        "bits_per_point": None,
+    }
     assert bits_for_target(0.5, 20, 20, DELTA) is None
 
 

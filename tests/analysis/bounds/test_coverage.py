@@ -160,13 +160,16 @@ def test_the_better_of_occam_and_hold_out_costs_half_of_delta_each() -> None:
         value = better_of_two(
             errors, m, 0, DELTA, num_held_out_errors=tested, num_held_out_samples=held_out
         )
-        parts = (
-            binomial_tail(errors, m, 0, DELTA / 2), hold_out(tested, held_out, 0, DELTA / 2)
-        )  # fmt: skip
+        parts = (binomial_tail(errors, m, 0, DELTA / 2), hold_out(tested, held_out, 0, DELTA / 2))
         assert value == min(parts)
         assert value > min(binomial_tail(errors, m, 0, DELTA), hold_out(tested, held_out, 0, DELTA))
     chosen = better_of_two(
-        90, m, 3, DELTA, num_held_out_errors=30, num_held_out_samples=held_out,
+        90,
+        m,
+        3,
+        DELTA,
+        num_held_out_errors=30,
+        num_held_out_samples=held_out,
         hold_out_bits=math.log2(8),
-    )  # fmt: skip
+    )
     assert chosen == hold_out(30, held_out, 3, DELTA / 2)

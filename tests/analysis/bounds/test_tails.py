@@ -35,11 +35,7 @@ def precise_kl(q: float, p: float) -> mpmath.mpf:
     return first + (0 if q == 1 else (1 - q) * mpmath.log((1 - q) / (1 - p)))
 
 
-@given(
-    num_samples=st.integers(1, 40),
-    share=st.floats(0, 1),
-    log_probability=st.floats(-60, -1e-3),
-)
+@given(num_samples=st.integers(1, 40), share=st.floats(0, 1), log_probability=st.floats(-60, -1e-3))
 def test_tail_inverse_brackets_the_exact_rational_root_from_above(
     num_samples: int, share: float, log_probability: float
 ) -> None:

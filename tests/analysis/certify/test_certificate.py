@@ -37,9 +37,11 @@ def make_codeword(
     seed: int = 0,
 ) -> Codeword:
     spec = NetworkSpec(
-        name=name, image_size=8, num_classes=10,
+        name=name,
+        image_size=8,
+        num_classes=10,
         **({"hidden_units": 2} if name == "3-fc" else {"base_channels": 1}),
-    )  # fmt: skip
+    )
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for key, tensor in build_network(spec, folded=True).state_dict().items():
@@ -47,9 +49,12 @@ def make_codeword(
         state[key] = values * (torch.rand(tensor.shape, generator=generator) < 0.5)
     number_format = find_format(8)
     message = NetworkMessage(
-        spec=spec, number_format=number_format, state=quantize_tensors(state, number_format),
-        normalization=normalization or fixed_normalization(3), permutation_seed=permutation_seed,
-    )  # fmt: skip
+        spec=spec,
+        number_format=number_format,
+        state=quantize_tensors(state, number_format),
+        normalization=normalization or fixed_normalization(3),
+        permutation_seed=permutation_seed,
+    )
     return decode_whole(encode_network(message, "context").data)
 
 
@@ -223,8 +228,13 @@ def test_each_difference_has_a_line_of_its_own(folder: Path, tmp_path: Path) -> 
     found = verify_certificate(changed(folder, tmp_path / "cert", contents, sealed=True))
     starts = [line.partition(":")[0] for line in found.differences]
     assert starts == [
-        "bounds.maurer", "bounds.theorem_1", "code", "extra", "network.extra", "num_errors",
-    ]  # fmt: skip
+        "bounds.maurer",
+        "bounds.theorem_1",
+        "code",
+        "extra",
+        "network.extra",
+        "num_errors",
+    ]
     assert found.to_dict()["num_errors"] == read(folder)["num_errors"]  # as recomputed
 
 
@@ -249,9 +259,18 @@ def test_huge_numbers_take_no_memory(field: str, folder: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"format": "mdl-certificate"}', '{"a": 1, "a": 2}', '{"a": NaN}',
-     "[" * 100_000, "\udcff"],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"format": "mdl-certificate"}',
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        "[" * 100_000,
+        "\udcff",
+    ],
+)
 def test_json_of_any_other_kind_gets_one_line(text: str, folder: Path, tmp_path: Path) -> None:
     place = changed(folder, tmp_path / "cert", {}, sealed=False)
     (place / JSON_FILE).write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -287,9 +306,10 @@ def test_other_images_are_not_evaluated(folder: Path, tmp_path: Path) -> None:
 def test_foreign_tensors_and_foreign_images_are_refused() -> None:
     record, images = load_images(DATA)
     foreign = NetworkMessage(
-        spec=TensorListSpec((("a", (3,)),)), number_format=find_format(8),
+        spec=TensorListSpec((("a", (3,)),)),
+        number_format=find_format(8),
         state={"a": torch.tensor([1.0, 0.0, 2.0])},
-    )  # fmt: skip
+    )
     with pytest.raises(CheckpointError, match="not mdl's"):
         make_certificate(decode_whole(encode_network(foreign, "context").data), record, images)
     other = CertifiedData.from_dict(record.to_dict() | {"image_size": 9})
@@ -302,9 +322,16 @@ def test_foreign_tensors_and_foreign_images_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("num_train", 0), ("num_train", "9"), ("seed", -1), ("validation", 120), ("samples", "test"),
-     ("name", 3), ("num_classes", True)],
-)  # fmt: skip
+    [
+        ("num_train", 0),
+        ("num_train", "9"),
+        ("seed", -1),
+        ("validation", 120),
+        ("samples", "test"),
+        ("name", 3),
+        ("num_classes", True),
+    ],
+)
 def test_records_of_data_are_checked(field: str, value: object) -> None:
     record, _ = load_images(DATA)
     with pytest.raises(ValueError, match=f"data {field}"):

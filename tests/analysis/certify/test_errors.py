@@ -23,10 +23,15 @@ def linear_network(weight: list[list[float]], bias: list[float]) -> Network:
     spec = NetworkSpec(name="3-fc", image_size=2, num_classes=2, in_channels=1, hidden_units=4)
     eye = torch.eye(4)
     state = {
-        "fc1.weight": eye, "fc1_norm.scale": torch.ones(4), "fc1_norm.shift": torch.full((4,), 8.0),
-        "fc2.weight": eye, "fc2_norm.scale": torch.ones(4), "fc2_norm.shift": torch.zeros(4),
-        "fc3.weight": torch.tensor(weight), "fc3.bias": torch.tensor(bias),
-    }  # fmt: skip
+        "fc1.weight": eye,
+        "fc1_norm.scale": torch.ones(4),
+        "fc1_norm.shift": torch.full((4,), 8.0),
+        "fc2.weight": eye,
+        "fc2_norm.scale": torch.ones(4),
+        "fc2_norm.shift": torch.zeros(4),
+        "fc3.weight": torch.tensor(weight),
+        "fc3.bias": torch.tensor(bias),
+    }
     return network_from_state(spec, state).eval()
 
 
@@ -106,11 +111,14 @@ def test_batches_change_nothing_and_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
     counts = {
         count_certified_errors(
-            network, images, fixed_normalization(3), batch_size=size,
+            network,
+            images,
+            fixed_normalization(3),
+            batch_size=size,
             progress=lambda done, total: told.append((done, total)),
         ).num_errors
         for size in (None, 1, 7, 100)
-    }  # fmt: skip
+    }
     assert len(counts) == 1
     assert told[0] == told[-1] == (100, 100)
     assert (98, 100) in told

@@ -78,9 +78,12 @@ def _as_matrix(mask: NDArray[np.bool_]) -> SparseMatrix:
     rows, columns = np.nonzero(mask)
     starts = np.searchsorted(rows, np.arange(len(mask) + 1)).astype(np.int64)
     return SparseMatrix(
-        num_rows=mask.shape[0], num_columns=mask.shape[1], row_starts=starts,
-        columns=columns.astype(np.int64), patterns=np.ones(len(columns), dtype=np.int64),
-    )  # fmt: skip
+        num_rows=mask.shape[0],
+        num_columns=mask.shape[1],
+        row_starts=starts,
+        columns=columns.astype(np.int64),
+        patterns=np.ones(len(columns), dtype=np.int64),
+    )
 
 
 def _bit_string(data: bytes, num_bits: int) -> str:

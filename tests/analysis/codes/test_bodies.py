@@ -26,9 +26,12 @@ NAMES = ["s-conv", "s-local", "s-fc", "3-fc", "resnet18"]
 
 def read(code: str, data: bytes, *shape: int):
     work = Work(
-        coder=ArithmeticCoder(data), spec=TensorListSpec((("a", shape),)), number_format=E4M3,
-        state=None, ledger=Ledger(),
-    )  # fmt: skip
+        coder=ArithmeticCoder(data),
+        spec=TensorListSpec((("a", shape),)),
+        number_format=E4M3,
+        state=None,
+        ledger=Ledger(),
+    )
     return BODIES[code](work)
 
 

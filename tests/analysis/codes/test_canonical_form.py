@@ -142,9 +142,11 @@ def test_order_of_hidden_units_is_won_back():
         state[f"fc1_norm.{field}"] = state[f"fc1_norm.{field}"][order]
     state["fc2.weight"] = state["fc2.weight"][:, order].contiguous()
     other = NetworkMessage(
-        spec=message.spec, number_format=message.number_format, state=state,
+        spec=message.spec,
+        number_format=message.number_format,
+        state=state,
         normalization=message.normalization,
-    )  # fmt: skip
+    )
     assert not message.same_as(other)
     assert shorten(message).same_as(shorten(other))
     parts = {

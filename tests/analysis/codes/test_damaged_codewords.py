@@ -44,11 +44,13 @@ def random_tail(rng: random.Random) -> bytes:
     length = rng.randrange(150)
     return rng.choice(
         [
-            bytes(length), b"\xff" * length, rng.randbytes(length),
+            bytes(length),
+            b"\xff" * length,
+            rng.randbytes(length),
             bytes([rng.randrange(256)]) * length,
             bytes(rng.choice((0, 255, 1, 128)) for _ in range(length)),
         ]
-    )  # fmt: skip
+    )
 
 
 def random_size(rng: random.Random) -> int:

@@ -78,8 +78,10 @@ def test_what_looks_at_an_image() -> None:
 
 
 def test_the_array_is_what_the_kernels_know() -> None:
+    # fmt: off
     grid = Grid(
         num_rows=10, num_columns=11, num_planes=12, num_lines=13, width=14, centre=2, side=16,
         stride=17, middle=18, radius=19,
-    )  # fmt: skip
+    )
+    # fmt: on
     assert grid.as_array().tolist() == [10, 11, 12, 13, 14, 2, 16, 17, 18, 19]

@@ -31,16 +31,22 @@ def network_specs(draw: st.DrawFn) -> NetworkSpec:
     if name == "resnet18":
         fields["kernel_size"] = 2 * draw(st.integers(0, 50)) + 1
     return NetworkSpec(
-        name=name, image_size=draw(NUMBERS), num_classes=1 + draw(NUMBERS),
-        in_channels=draw(st.integers(1, 20)), **fields,
-    )  # fmt: skip
+        name=name,
+        image_size=draw(NUMBERS),
+        num_classes=1 + draw(NUMBERS),
+        in_channels=draw(st.integers(1, 20)),
+        **fields,
+    )
 
 
 def make(spec, **fields) -> Header:
     values = {
-        "spec": spec, "number_format": FORMATS["bfloat16"], "code": "context",
-        "normalization": None, "permutation_seed": None,
-    }  # fmt: skip
+        "spec": spec,
+        "number_format": FORMATS["bfloat16"],
+        "code": "context",
+        "normalization": None,
+        "permutation_seed": None,
+    }
     if isinstance(spec, NetworkSpec):
         values["normalization"] = fixed_normalization(spec.in_channels)
     return Header(**{**values, **fields})
@@ -57,9 +63,12 @@ def read(data: bytes) -> Header:
 
 
 @given(
-    network_specs(), st.sampled_from(list(FORMATS)), st.sampled_from(CODES),
-    st.one_of(st.none(), st.integers(0, 2**63)), st.binary(max_size=4),
-)  # fmt: skip
+    network_specs(),
+    st.sampled_from(list(FORMATS)),
+    st.sampled_from(CODES),
+    st.one_of(st.none(), st.integers(0, 2**63)),
+    st.binary(max_size=4),
+)
 def test_networks(spec: NetworkSpec, name: str, code: str, seed: int | None, behind: bytes) -> None:
     header = make(spec, number_format=FORMATS[name], code=code, permutation_seed=seed)
     data, num_bits = written(header)

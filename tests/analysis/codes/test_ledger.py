@@ -16,5 +16,7 @@ def test_sums_by_tensor_and_by_part() -> None:
     parts = {"network": 40, "support": 11.75, "values": 7, "the codeword's end": 1.25}
     assert ledger.by_part() == parts
     assert ledger.entries[1].to_dict() == {
-        "tensor": "a.weight", "part": "support, contexts: lines, zones", "bits": 10.25,
-    }  # fmt: skip
+        "tensor": "a.weight",
+        "part": "support, contexts: lines, zones",
+        "bits": 10.25,
+    }

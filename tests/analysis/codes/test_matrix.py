@@ -88,9 +88,16 @@ def test_refuses_what_is_not_finite(name: str, bad: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("e4m3fn", 0.3), ("e4m3fn", 449.0), ("e4m3fn", 2.0**-10), ("e5m2", 1.125),
-     ("float16", 65_520.0), ("float16", 2.0**-25), ("bfloat16", 1 + 2.0**-8)],
-)  # fmt: skip
+    [
+        ("e4m3fn", 0.3),
+        ("e4m3fn", 449.0),
+        ("e4m3fn", 2.0**-10),
+        ("e5m2", 1.125),
+        ("float16", 65_520.0),
+        ("float16", 2.0**-25),
+        ("bfloat16", 1 + 2.0**-8),
+    ],
+)
 def test_refuses_numbers_between_those_of_the_format(name: str, value: float) -> None:
     with pytest.raises(ValueError, match="round them first"):
         read_patterns(torch.tensor([0.0, value]), FORMATS[name])
@@ -111,9 +118,12 @@ def test_refuses_patterns_of_too_many_bits(pattern: int) -> None:
 
 
 @given(
-    st.integers(1, 8), st.integers(1, 40), st.floats(0, 1), st.sampled_from(list(FORMATS)),
+    st.integers(1, 8),
+    st.integers(1, 40),
+    st.floats(0, 1),
+    st.sampled_from(list(FORMATS)),
     st.integers(0, 2**32),
-)  # fmt: skip
+)
 @examples(0.5)
 def test_matrices_are_scipys(
     num_rows: int, num_columns: int, density: float, name: str, seed: int

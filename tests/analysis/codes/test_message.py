@@ -46,9 +46,10 @@ def test_inputs_must_go_with_the_network(small_spec, random_message) -> None:
 
 def test_foreign_tensors_have_no_inputs() -> None:
     fields = {
-        "spec": TensorListSpec((("a", (2,)),)), "number_format": FORMATS["float32"],
+        "spec": TensorListSpec((("a", (2,)),)),
+        "number_format": FORMATS["float32"],
         "state": {"a": torch.ones(2)},
-    }  # fmt: skip
+    }
     NetworkMessage(**fields)
     for extra in ({"normalization": fixed_normalization(1)}, {"permutation_seed": 0}):
         with pytest.raises(ValueError, match="must be None for tensors"):

@@ -114,9 +114,10 @@ def test_foreign_tensors(shapes, format_name: str, code: str, seed: int) -> None
         state[name] = torch.randn(shape, generator=generator) * keep
     number_format = FORMATS[format_name]
     message = NetworkMessage(
-        spec=TensorListSpec(tuple(shapes.items())), number_format=number_format,
+        spec=TensorListSpec(tuple(shapes.items())),
+        number_format=number_format,
         state=quantize_tensors(state, number_format),
-    )  # fmt: skip
+    )
     check_round_trip(encode_network(message, code), message)
 
 
@@ -124,11 +125,12 @@ def tiny_messages() -> list[NetworkMessage]:
     """All networks of one 2 x 2 tensor and one of length 2 with values 0, 1 and -1."""
     return [
         NetworkMessage(
-            spec=TINY, number_format=FORMATS["e4m3fn"],
+            spec=TINY,
+            number_format=FORMATS["e4m3fn"],
             state={"w": torch.tensor(values[:4]).view(2, 2), "v": torch.tensor(values[4:])},
         )
         for values in itertools.product((0.0, 1.0, -1.0), repeat=6)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.slow
@@ -260,10 +262,13 @@ def test_a_tensor_of_more_numbers_than_the_counters_hold_is_refused(monkeypatch)
     code_header(
         coder,
         Header(
-            spec=spec, number_format=FORMATS["e4m3fn"], code="plain", normalization=None,
+            spec=spec,
+            number_format=FORMATS["e4m3fn"],
+            code="plain",
+            normalization=None,
             permutation_seed=None,
         ),
-    )  # fmt: skip
+    )
     monkeypatch.setattr("analysis.codes.memory.physical_memory", lambda: None)
     with pytest.raises(CodecError, match=r"a tensor of 4,294,967,296 numbers is more"):
         decode_network(coder.finish()[0] + bytes(40))

@@ -13,9 +13,13 @@ from training.networks.embedding import embed_state
 from training.spec.architectures import NETWORKS, NetworkSpec
 
 PAIRS = [
-    ("s-conv", "fc"), ("s-conv", "local"), ("s-local", "fc"),
-    ("d-conv", "fc"), ("d-conv", "local"), ("d-local", "fc"),
-]  # fmt: skip
+    ("s-conv", "fc"),
+    ("s-conv", "local"),
+    ("s-local", "fc"),
+    ("d-conv", "fc"),
+    ("d-conv", "local"),
+    ("d-local", "fc"),
+]
 
 
 def embedded(message: NetworkMessage, kind: str) -> NetworkMessage:

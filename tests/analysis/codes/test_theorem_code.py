@@ -30,9 +30,11 @@ def counts(message: NetworkMessage) -> tuple[int, int, int, int]:
     """n, ‖w‖₀, k and b, from the tensors alone."""
     numbers = np.concatenate([tensor.numpy().ravel() for tensor in message.state.values()])
     return (
-        len(numbers), int(np.count_nonzero(numbers)), len(set(numbers.tolist())),
+        len(numbers),
+        int(np.count_nonzero(numbers)),
+        len(set(numbers.tolist())),
         message.number_format.bits_per_weight,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", ["s-conv", "s-local", "s-fc", "d-conv", "3-fc", "resnet18"])
@@ -132,8 +134,11 @@ def test_more_values_than_patterns_are_refused() -> None:
     coder = ArithmeticCoder()
     coder.bits(600, 10)
     work = Work(
-        coder=ArithmeticCoder(coder.finish()[0] + bytes(900)), spec=spec, number_format=E4M3,
-        state=None, ledger=Ledger(),
-    )  # fmt: skip
+        coder=ArithmeticCoder(coder.finish()[0] + bytes(900)),
+        spec=spec,
+        number_format=E4M3,
+        state=None,
+        ledger=Ledger(),
+    )
     with pytest.raises(CodecError, match="601 values among 1000 numbers"):
         code_theorem_2(work)

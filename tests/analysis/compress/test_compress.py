@@ -84,14 +84,19 @@ def check_result(result, inputs: CompressionInputs, spec: NetworkSpec) -> None:
     for tensor in decoded.message.state.values():
         assert torch.equal(FORMAT.round(tensor), tensor)
     errors = count_certified_errors(
-        message_network(decoded.message), inputs.images, inputs.normalization,
+        message_network(decoded.message),
+        inputs.images,
+        inputs.normalization,
         permutation=inputs.permutation,
-    )  # fmt: skip
+    )
     bound = binomial_tail(errors.num_errors, len(inputs.images), decoded.num_bits, result.delta)
     last = result.curve[-1]
     assert (last.stage, last.description_bits, last.num_errors, last.bound) == (
-        "certified", decoded.num_bits, errors.num_errors, bound,
-    )  # fmt: skip
+        "certified",
+        decoded.num_bits,
+        errors.num_errors,
+        bound,
+    )
     report = result.to_dict()
     assert report["bound"] == result.bound == bound
     assert report["num_samples"] == len(inputs.images)
@@ -109,8 +114,13 @@ def test_from_scratch(inputs, name):
     result = compress_from_scratch(spec, inputs, FORMAT, make_settings(), progress=recorder)
     check_result(result, inputs, spec)
     assert [point.stage for point in result.curve] == [
-        "start", "training", "training", "training", "refined", "certified",
-    ]  # fmt: skip
+        "start",
+        "training",
+        "training",
+        "training",
+        "refined",
+        "certified",
+    ]
     assert recorder.points == result.curve
     assert recorder.epochs == [1, 2, 3]
     assert recorder.counted == (200, 200)
@@ -131,16 +141,21 @@ def test_from_a_network(inputs, name):
     check_result(result, inputs, spec)
     assert result.delta == 0.01
     assert [(each["max_level"], each["threshold"]) for each in result.starts] == [
-        (1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0),
-    ]  # fmt: skip
+        (1, 0.0),
+        (1, 1.0),
+        (2, 0.0),
+        (2, 1.0),
+    ]
     assert "refined" not in {point.stage for point in result.curve}
 
 
 def test_pixels_in_another_order(inputs):
     permuted = CompressionInputs(
-        images=inputs.images, normalization=inputs.normalization,
-        permutation=pixel_permutation(PERMUTATION_SEED, 64), permutation_seed=PERMUTATION_SEED,
-    )  # fmt: skip
+        images=inputs.images,
+        normalization=inputs.normalization,
+        permutation=pixel_permutation(PERMUTATION_SEED, 64),
+        permutation_seed=PERMUTATION_SEED,
+    )
     spec = make_spec("s-fc")
     result = compress_state(spec, make_state(spec), permuted, FORMAT, make_settings(num_trials=0))
     check_result(result, permuted, spec)

@@ -32,11 +32,13 @@ def to_e4m3fn(values: Tensor) -> Tensor:
 def by_hand(max_level: int = 2, first: list[list[float]] = FIRST) -> LevelNetwork:
     """A network on four pixels: steps 0.5, shift steps 0.25."""
     plan = LevelPlan(max_level=max_level, step=0.5, shift_step=0.25)
+    # fmt: off
     latents = {
         "fc1.weight": first, "fc1_norm.shift": [3.2, -40.0],
         "fc2.weight": [[1.0, 0.0], [0.0, 1.0]], "fc2_norm.shift": [0.0, 0.0],
         "fc3.weight": [[1.0, 0.0], [0.0, -1.0]], "fc3.bias": [-1.0, 0.0],
-    }  # fmt: skip
+    }
+    # fmt: on
     tensors = {name: torch.tensor(values) for name, values in latents.items()}
     return LevelNetwork(SPEC, {layer.name: plan for layer in SPEC.layers}, tensors)
 
@@ -116,11 +118,13 @@ def test_bits_between_levels_are_interpolated_and_have_that_slope() -> None:
     network = by_hand()
     flat = [level for row in FIRST_LEVELS for level in row]
     lengths = code_lengths(flat, 2)
+    # fmt: off
     between = {
         0.4: 0.6 * lengths[0] + 0.4 * lengths[1], 0.6: 0.4 * lengths[0] + 0.6 * lengths[1],
         -0.6: 0.4 * lengths[0] + 0.6 * lengths[-1], 2.4: lengths[2], 2.6: lengths[2],
         -7.0: lengths[-2], 0.0: lengths[0], -1.5: (lengths[-1] + lengths[-2]) / 2,
-    }  # fmt: skip
+    }
+    # fmt: on
     rate = network.rate()
     rate.backward()
     with torch.no_grad():

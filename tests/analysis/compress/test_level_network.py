@@ -118,16 +118,24 @@ def test_a_loss_that_is_not_finite_stops_with_one_line():
         network.log_scales["fc2"].fill_(float("nan"))
     with pytest.raises(TrainingError, match="not finite in epoch 1"):
         train_levels(
-            network, bright_images(), fixed_normalization(1), LevelTraining(epochs=1),
+            network,
+            bright_images(),
+            fixed_normalization(1),
+            LevelTraining(epochs=1),
             price=lambda *_: 0.0,
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize(
     ("values", "word"),
-    [({"epochs": 0}, "epochs"), ({"batch_size": 0}, "batch_size"), ({"lr": 0.0}, "lr"),
-     ({"lr": float("inf")}, "lr"), ({"ramp": 1.5}, "ramp")],
-)  # fmt: skip
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"lr": 0.0}, "lr"),
+        ({"lr": float("inf")}, "lr"),
+        ({"ramp": 1.5}, "ramp"),
+    ],
+)
 def test_settings_outside_their_range(values, word):
     with pytest.raises(ValueError, match=word):
         LevelTraining(**({"epochs": 1} | values))

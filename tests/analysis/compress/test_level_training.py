@@ -87,9 +87,13 @@ def test_epochs_are_told_and_the_price_is_asked_for_after_each(images: ImageSet)
         return 1e-5
 
     history = train_levels(
-        network, images, FIXED, LevelTraining(epochs=3, batch_size=64), price=price,
+        network,
+        images,
+        FIXED,
+        LevelTraining(epochs=3, batch_size=64),
+        price=price,
         on_epoch=told.append,
-    )  # fmt: skip
+    )
     assert history == told
     assert [each.epoch for each in history] == [1, 2, 3]
     assert asked == [(each.error, each.loss, each.bits) for each in history]

@@ -33,9 +33,12 @@ def make_network(name: str) -> LevelNetwork:
 
 def count_bits(network: LevelNetwork) -> int:
     message = NetworkMessage(
-        spec=network.spec, number_format=FORMAT, state=network.folded_state(),
-        normalization=NORMALIZATION, permutation_seed=None,
-    )  # fmt: skip
+        spec=network.spec,
+        number_format=FORMAT,
+        state=network.folded_state(),
+        normalization=NORMALIZATION,
+        permutation_seed=None,
+    )
     return encode_network(message, "context").num_bits
 
 
@@ -75,9 +78,13 @@ def test_each_kept_change_lowers_the_score(images):
     for num_trials in (0, 1, 5, 20, 40):
         network = make_network("s-conv")
         found = refine(
-            network, images, NORMALIZATION, count_bits=count_bits, num_trials=num_trials,
+            network,
+            images,
+            NORMALIZATION,
+            count_bits=count_bits,
+            num_trials=num_trials,
             delta=DELTA,
-        )  # fmt: skip
+        )
         assert found.num_tried <= num_trials
         scores.append(score(found.num_errors, len(images), found.bits, DELTA))
     assert scores == sorted(scores, reverse=True)
@@ -95,9 +102,14 @@ def test_refused_changes_are_undone(images):
 
     told: list[tuple[int, int]] = []
     found = refine(
-        network, images, NORMALIZATION, count_bits=count, num_trials=30, delta=DELTA,
+        network,
+        images,
+        NORMALIZATION,
+        count_bits=count,
+        num_trials=30,
+        delta=DELTA,
         on_trial=lambda done, total: told.append((done, total)),
-    )  # fmt: skip
+    )
     assert found.num_kept == 0
     assert found.bits == 1_000
     assert told == [(done, 30) for done in range(1, 31)]

@@ -86,9 +86,16 @@ def test_choice_is_the_best_by_brute_force(images):
     state = make_state(spec)
     levels, thresholds = (1, 2, 4), (0.0, 0.5, 1.0)
     network, tried = choose_start(
-        spec, state, FORMAT, images, fixed_normalization(3), num_samples=1_000, delta=DELTA,
-        levels=levels, thresholds=thresholds,
-    )  # fmt: skip
+        spec,
+        state,
+        FORMAT,
+        images,
+        fixed_normalization(3),
+        num_samples=1_000,
+        delta=DELTA,
+        levels=levels,
+        thresholds=thresholds,
+    )
     assert [(each.max_level, each.threshold) for each in tried] == [
         (level, threshold) for level in levels for threshold in thresholds
     ]
@@ -130,6 +137,12 @@ def test_values_outside_their_range(images):
             level_network(spec, state, FORMAT, max_level=max_level, threshold=threshold)
     with pytest.raises(ValueError, match="must each hold a candidate"):
         choose_start(
-            spec, state, FORMAT, images, fixed_normalization(3), num_samples=10, delta=DELTA,
+            spec,
+            state,
+            FORMAT,
+            images,
+            fixed_normalization(3),
+            num_samples=10,
+            delta=DELTA,
             levels=(),
-        )  # fmt: skip
+        )

@@ -35,10 +35,17 @@ def make_case(name: str = "s-conv") -> tuple[Checkpoint, EvaluationData]:
     network.train()(torch.randn(16, 3, 6, 6))  # moves the running statistics
     normalization = fixed_normalization(3)
     record = DataRecord(
-        config={"permute_pixels": 4}, name="noise", fingerprint="0" * 64, num_samples=NUM_TRAIN,
-        num_validation=NUM_VALIDATION, num_test=NUM_TEST, image_size=6, in_channels=3,
-        num_classes=4, class_names=("a", "b", "c", "d"),
-    )  # fmt: skip
+        config={"permute_pixels": 4},
+        name="noise",
+        fingerprint="0" * 64,
+        num_samples=NUM_TRAIN,
+        num_validation=NUM_VALIDATION,
+        num_test=NUM_TEST,
+        image_size=6,
+        in_channels=3,
+        num_classes=4,
+        class_names=("a", "b", "c", "d"),
+    )
     checkpoint = Checkpoint(
         network=network.spec,
         state=network.state_dict(),
@@ -78,9 +85,15 @@ def test_every_number_follows_from_the_quantised_network(bits: int) -> None:
     network = message_network(message)
     state = network.state_dict()
     assert set(state) == {
-        "conv1.weight", "conv1_norm.scale", "conv1_norm.shift", "fc1.weight", "fc1_norm.scale",
-        "fc1_norm.shift", "fc2.weight", "fc2.bias",
-    }  # fmt: skip
+        "conv1.weight",
+        "conv1_norm.scale",
+        "conv1_norm.shift",
+        "fc1.weight",
+        "fc1_norm.scale",
+        "fc1_norm.shift",
+        "fc2.weight",
+        "fc2.bias",
+    }
     values = torch.cat([tensor.flatten() for tensor in state.values()])
     n, nonzeros, k = len(values), int((values != 0).sum()), len(set(values.tolist()))
     assert report.counts.total.num_weights == n == 243 + 2 + 24 * 9 + 48 + 4 * 24 + 4
@@ -161,9 +174,10 @@ def test_no_held_out_images() -> None:
     checkpoint, data = make_case()
     nothing = ImageSet(data.test.images[:0], data.test.labels[:0])
     report = report_bound(
-        replace(checkpoint, metrics={}), replace(data, validation=nothing, test=nothing),
+        replace(checkpoint, metrics={}),
+        replace(data, validation=nothing, test=nothing),
         find_format(16),
-    )  # fmt: skip
+    )
     assert report.validation is report.test is report.hold_out is report.train_before is None
 
 

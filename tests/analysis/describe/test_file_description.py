@@ -48,9 +48,10 @@ def test_other_types(dtype: torch.dtype, tmp_path: Path) -> None:
     }
     save_checkpoint(replace(checkpoint, state=state), tmp_path / "checkpoint.pt")
     network = restore_network(load_checkpoint(tmp_path))
-    assert describe_file(tmp_path, find_format(8)).counts == describe_network(
-        network, find_format(8)
-    ).counts  # fmt: skip
+    assert (
+        describe_file(tmp_path, find_format(8)).counts
+        == describe_network(network, find_format(8)).counts
+    )
 
 
 def test_json_has_what_a_bound_needs(tmp_path: Path) -> None:

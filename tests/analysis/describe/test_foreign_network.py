@@ -25,9 +25,15 @@ def make_network(*, affine: bool = True, eps: float = 1e-5, seed: int = 0) -> nn
     """A convolution and two fully-connected layers with BatchNorm, after a few batches."""
     torch.manual_seed(seed)
     network = nn.Sequential(
-        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4, eps=eps), nn.ReLU(), nn.Flatten(),
-        nn.Linear(16, 6), nn.BatchNorm1d(6, affine=affine, eps=eps), nn.ReLU(), nn.Linear(6, 3),
-    )  # fmt: skip
+        nn.Conv2d(1, 4, 3, bias=False),
+        nn.BatchNorm2d(4, eps=eps),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16, 6),
+        nn.BatchNorm1d(6, affine=affine, eps=eps),
+        nn.ReLU(),
+        nn.Linear(6, 3),
+    )
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
             nn.init.normal_(module.weight, 1, 0.3)
@@ -54,12 +60,20 @@ def test_names_of_what_is_coded(tmp_path: Path, read: Callable[..., ForeignNetwo
     network = make_network(affine=False)
     found = read(tmp_path / "a.pt", network.state_dict())
     assert list(found.sources) == [
-        "0.weight", "1.bn_scale", "1.bn_shift", "4.weight", "4.bias", "5.stat_scale",
-        "5.stat_shift", "7.weight", "7.bias",
-    ]  # fmt: skip
+        "0.weight",
+        "1.bn_scale",
+        "1.bn_shift",
+        "4.weight",
+        "4.bias",
+        "5.stat_scale",
+        "5.stat_shift",
+        "7.weight",
+        "7.bias",
+    ]
     assert [(norm.name, norm.affine, norm.num_batches) for norm in found.norms] == [
-        ("1", True, 5), ("5", False, 5),
-    ]  # fmt: skip
+        ("1", True, 5),
+        ("5", False, 5),
+    ]
     assert not any(norm.is_initial or norm.is_plain for norm in found.norms)
 
 
@@ -122,9 +136,11 @@ def test_counts_are_those_of_the_message(
 
 def test_folding_by_hand(tmp_path: Path, read: Callable[..., ForeignNetwork]) -> None:
     state = {
-        "weight": torch.tensor([3.0]), "bias": torch.tensor([1.0]),
-        "running_mean": torch.tensor([2.0]), "running_var": torch.tensor([4 - 1e-3]),
-    }  # fmt: skip
+        "weight": torch.tensor([3.0]),
+        "bias": torch.tensor([1.0]),
+        "running_mean": torch.tensor([2.0]),
+        "running_var": torch.tensor([4 - 1e-3]),
+    }
     found = read(tmp_path / "a.pt", state, bn_eps=1e-3)
     assert list(found.sources) == ["bn_scale", "bn_shift"]
     np.testing.assert_allclose(found.sources["bn_scale"], [1.5])
@@ -141,9 +157,14 @@ def test_tied_tensors_are_coded_once_and_come_back_under_all_names(
     network["c"].weight = network["a"].weight
     described = read(tmp_path / "a.pt", network.state_dict())
     assert list(described.sources) == [
-        "a.weight = c.weight", "a.bias", "b.weight", "b.bias", "n.bn_scale = m.bn_scale",
-        "n.bn_shift = m.bn_shift", "c.bias",
-    ]  # fmt: skip
+        "a.weight = c.weight",
+        "a.bias",
+        "b.weight",
+        "b.bias",
+        "n.bn_scale = m.bn_scale",
+        "n.bn_shift = m.bn_shift",
+        "c.bias",
+    ]
     exported = export_state(foreign_message_tensors(described, find_format(32)))
     network.load_state_dict(exported)
     assert torch.equal(exported["a.weight"], exported["c.weight"])

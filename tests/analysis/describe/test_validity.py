@@ -47,9 +47,13 @@ def measured(**changes: Any) -> dict[str, Finding]:
 
 def given(**changes: Any) -> dict[str, Finding]:
     parts: dict[str, Any] = {
-        "path": Path("net.pt"), "key": "", "sources": {}, "fixed": (), "norms": (NORM,),
+        "path": Path("net.pt"),
+        "key": "",
+        "sources": {},
+        "fixed": (),
+        "norms": (NORM,),
         "counters": (),
-    }  # fmt: skip
+    }
     numbers: dict[str, Any] = {"num_rounded": 5, "num_errors": 7, "num_samples": 100}
     for name, value in changes.items():
         (parts if name in parts else numbers)[name] = value
@@ -80,9 +84,10 @@ def test_batch_norm_that_saw_no_batch() -> None:
     checkpoint, _ = make_case()
     state = {name: tensor.clone() for name, tensor in checkpoint.state.items()}
     state["fc1_norm.num_batches_tracked"].zero_()
-    assert "BatchNorm fc1_norm are those before any batch" in measured(state=state)[
-        "batch-norm-unused"
-    ].text  # fmt: skip
+    assert (
+        "BatchNorm fc1_norm are those before any batch"
+        in measured(state=state)["batch-norm-unused"].text
+    )
     state = {name: tensor.clone() for name, tensor in checkpoint.state.items()}
     state["conv1_norm.running_mean"].zero_()
     state["conv1_norm.running_var"].fill_(1)

@@ -43,11 +43,17 @@ def make_checkpoint(
 ) -> Checkpoint:
     torch.manual_seed(0)
     data = DataRecord(
-        config={"source": "glyphs", "permute_pixels": permute}, name="glyphs", fingerprint="00",
-        num_samples=10, num_validation=0, num_test=5, image_size=spec.image_size,
-        in_channels=spec.in_channels, num_classes=spec.num_classes,
+        config={"source": "glyphs", "permute_pixels": permute},
+        name="glyphs",
+        fingerprint="00",
+        num_samples=10,
+        num_validation=0,
+        num_test=5,
+        image_size=spec.image_size,
+        in_channels=spec.in_channels,
+        num_classes=spec.num_classes,
         class_names=tuple("abc"[: spec.num_classes]),
-    )  # fmt: skip
+    )
     return Checkpoint(
         network=spec,
         state=state or build_network(spec).state_dict(),

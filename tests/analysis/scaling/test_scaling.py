@@ -30,9 +30,7 @@ IMAGE = {"image_size": 32, "num_classes": 10}
 
 
 def spec_of(name, width, size, *, classes=10, channels=3):
-    return spec_of_width(
-        name, width, image_size=size, num_classes=classes, in_channels=channels
-    )  # fmt: skip
+    return spec_of_width(name, width, image_size=size, num_classes=classes, in_channels=channels)
 
 
 @EXAMPLES
@@ -131,14 +129,22 @@ def test_padding_shares_of_the_local_networks():
 
 
 EXACT_TOTALS = {
-    "d-conv": 1_445_955, "d-local": 11_713_920, "d-fc": 282_203_520,
-    "s-conv": 138_312_450, "s-local": 147_607_200, "s-fc": 256_240_800,
-}  # fmt: skip
+    "d-conv": 1_445_955,
+    "d-local": 11_713_920,
+    "d-fc": 282_203_520,
+    "s-conv": 138_312_450,
+    "s-local": 147_607_200,
+    "s-fc": 256_240_800,
+}
 # By hand at s = 32, c = 10, α = 15 or 150: what the paper's totals give, exact or not.
 PRINTED_NUMBERS = {
-    "d-conv": 1_450_005, "d-local": 3_419_520, "d-fc": 284_046_720,
-    "s-conv": 138_312_450, "s-local": 147_607_200, "s-fc": 256_240_800,
-}  # fmt: skip
+    "d-conv": 1_450_005,
+    "d-local": 3_419_520,
+    "d-fc": 284_046_720,
+    "s-conv": 138_312_450,
+    "s-local": 147_607_200,
+    "s-fc": 256_240_800,
+}
 
 
 @pytest.mark.parametrize("name", SIX)
@@ -169,18 +175,23 @@ def test_slips_at_the_papers_own_sizes():
         "d-local": {f"conv{index}": {"ERRATUM"} for index in range(3, 9)}
         | {"total": {"ERRATUM", "SMALL_TERMS"}},
         "d-fc": {"total": {"SMALL_TERMS"}},
-        "s-conv": {}, "s-local": {}, "s-fc": {}, "3-fc": {},
-    }  # fmt: skip
+        "s-conv": {},
+        "s-local": {},
+        "s-fc": {},
+        "3-fc": {},
+    }
 
 
 def test_slips_of_one_channel_and_an_odd_side():
     assert marks(spec_of("s-local", 4, 32, channels=1)) == {
-        "conv1": {"CHANNELS"}, "total": {"CHANNELS"},
-    }  # fmt: skip
+        "conv1": {"CHANNELS"},
+        "total": {"CHANNELS"},
+    }
     assert marks(spec_of("s-conv", 4, 27)) == {"fc1": {"STRIDES"}, "total": {"STRIDES"}}
     assert marks(spec_of("d-conv", 4, 28)) == {
-        "fc1": {"STRIDES"}, "total": {"SMALL_TERMS", "STRIDES"},
-    }  # fmt: skip
+        "fc1": {"STRIDES"},
+        "total": {"SMALL_TERMS", "STRIDES"},
+    }
     assert marks(spec_of("d-fc", 4, 28)).keys() == {"conv6", "conv7", "conv8", "fc1", "total"}
     assert marks(spec_of("s-fc", 4, 28)) == {}
 
@@ -298,10 +309,18 @@ def test_curves_count_the_networks_they_name():
 def test_blocks_are_the_papers_layers():
     labels = [block.label for block in describe_blocks("d-conv", **IMAGE)]
     assert labels == [
-        "image", "conv 3×3 (α, 1)", "conv 3×3 (2α, 2)", "conv 3×3 (2α, 1)", "conv 3×3 (4α, 2)",
-        "conv 3×3 (4α, 1)", "conv 3×3 (8α, 2)", "conv 3×3 (8α, 1)", "conv 3×3 (16α, 2)",
-        "fc (64α)", "fc (c)",
-    ]  # fmt: skip
+        "image",
+        "conv 3×3 (α, 1)",
+        "conv 3×3 (2α, 2)",
+        "conv 3×3 (2α, 1)",
+        "conv 3×3 (4α, 2)",
+        "conv 3×3 (4α, 1)",
+        "conv 3×3 (8α, 2)",
+        "conv 3×3 (8α, 1)",
+        "conv 3×3 (16α, 2)",
+        "fc (64α)",
+        "fc (c)",
+    ]
     sides = [block.side for block in describe_blocks("d-conv", image_size=28, num_classes=10)]
     assert sides == [28, 28, 14, 14, 7, 7, 4, 4, 2, 1, 1]
 

@@ -27,14 +27,24 @@ CPU = torch.device("cpu")
 
 def make_state(width, sparsity):
     config = TrainConfig(
-        network="s-fc", base_channels=width, batch_size=BATCH, epochs=10**6, lr=SMALL_LR,
-        l1_conv=SMALL_L1_COEF, l1_fc=SMALL_L1_COEF,
-    )  # fmt: skip
+        network="s-fc",
+        base_channels=width,
+        batch_size=BATCH,
+        epochs=10**6,
+        lr=SMALL_LR,
+        l1_conv=SMALL_L1_COEF,
+        l1_fc=SMALL_L1_COEF,
+    )
     spec = config.network_spec(image_size=32, num_classes=10, in_channels=3)
     return TrainingState(
-        config=config, spec=spec, train_set=random_images(2 * BATCH, CPU), device=CPU,
-        normalization=NORMALIZATION, permutation=None, sparsity=sparsity,
-    )  # fmt: skip
+        config=config,
+        spec=spec,
+        train_set=random_images(2 * BATCH, CPU),
+        device=CPU,
+        normalization=NORMALIZATION,
+        permutation=None,
+        sparsity=sparsity,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,29 @@ ONCE, THRICE = Timing(seconds=(2.0,)), Timing(seconds=(0.1, 0.1, 0.1))
 
 def line_of(piece: str, *, naive: Timing = THRICE) -> Line:
     return Line(
-        piece=piece, amount=1, unit="images", timing=THRICE, floor="nothing", floor_s=0.1,
+        piece=piece,
+        amount=1,
+        unit="images",
+        timing=THRICE,
+        floor="nothing",
+        floor_s=0.1,
         baselines=(Baseline(name="plain", timing=naive),),
-    )  # fmt: skip
+    )
 
 
 def start_of(**machine) -> BenchStart:
     described = {
-        "cpu": "a CPU", "cores": 2, "threads": 2, "device": "cpu", "gpu": None, "torch": "2",
-        "python": "3", "instructions": ["AVX2"], "limits": {}, "commit": "12ab",
-    }  # fmt: skip
+        "cpu": "a CPU",
+        "cores": 2,
+        "threads": 2,
+        "device": "cpu",
+        "gpu": None,
+        "torch": "2",
+        "python": "3",
+        "instructions": ["AVX2"],
+        "limits": {},
+        "commit": "12ab",
+    }
     return BenchStart(
         machine=described | machine, precision="fp32", copy_bytes_per_second=1e9, peaks=()
     )
@@ -45,10 +58,11 @@ def test_each_group_is_told_before_the_next_is_measured(monkeypatch):
     monkeypatch.setattr(report, "_measure", measure)
     settings = choose_settings(CPU, quick=True, rounds=1, num_weights=1000)
     found = run_bench(
-        settings, ("bound", "encode"),
+        settings,
+        ("bound", "encode"),
         on_start=lambda start: events.append(start.precision),
         on_group=lambda start, group, lines: events.append(f"{group}: {len(lines)}"),
-    )  # fmt: skip
+    )
     assert events == [
         settings.precision,
         "measure bound",

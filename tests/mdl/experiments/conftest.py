@@ -19,9 +19,15 @@ from tests.mdl.experiments.answers import answers_with
 from training.run.run_folder import RunFolder
 
 ACCURACY = {
-    "resnet18": 0.92, "d-conv": 0.85, "d-local": 0.8, "d-fc": 0.55, "s-conv": 0.78,
-    "s-local": 0.74, "s-fc": 0.56, "3-fc": 0.52,
-}  # fmt: skip
+    "resnet18": 0.92,
+    "d-conv": 0.85,
+    "d-local": 0.8,
+    "d-fc": 0.55,
+    "s-conv": 0.78,
+    "s-local": 0.74,
+    "s-fc": 0.56,
+    "3-fc": 0.52,
+}
 NAMES = {"cifar10": "CIFAR-10 (JPEG)", "cifar100": "CIFAR-100", "svhn": "SVHN", "glyphs": "glyphs"}
 
 
@@ -29,9 +35,7 @@ def made_up_result(config, *, fingerprint="made-up"):
     """A result that looks like one: better with more weights, β and epochs, and by the seed."""
     shape = expected_shape(config.data)
     spec = config.network_spec(
-        image_size=shape.image_size,
-        num_classes=shape.num_classes,
-        in_channels=shape.in_channels,
+        image_size=shape.image_size, num_classes=shape.num_classes, in_channels=shape.in_channels
     )
     weights = {layer.name: layer.num_weights for layer in spec.layers}
     is_lasso = config.method == "beta-lasso"

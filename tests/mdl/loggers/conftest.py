@@ -13,10 +13,18 @@ from tests.mdl.calls import HANGS_S, start_process
 from training.run.progress import EpochMetrics
 
 FIRST = EpochMetrics(
-    epoch=1, step=10, lr=0.1, train_loss=2.5, train_accuracy=0.25, validation_accuracy=None,
-    test_accuracy=0.5, seconds=30.0, images_per_second=1000.0,
-    num_nonzeros={"conv1": 50, "fc1": 5}, certified={"conv1": 0.75},
-)  # fmt: skip
+    epoch=1,
+    step=10,
+    lr=0.1,
+    train_loss=2.5,
+    train_accuracy=0.25,
+    validation_accuracy=None,
+    test_accuracy=0.5,
+    seconds=30.0,
+    images_per_second=1000.0,
+    num_nonzeros={"conv1": 50, "fc1": 5},
+    certified={"conv1": 0.75},
+)
 EPOCHS = tuple(
     replace(FIRST, epoch=epoch, step=10 * epoch, train_loss=2.5 / epoch, seconds=30.0 * epoch)
     for epoch in (1, 2, 3)
@@ -36,9 +44,11 @@ def make_run(tmp_path: Path) -> Callable[..., LoggedRun]:
 
     def make(num_done: int = 0) -> LoggedRun:
         return LoggedRun(
-            folder=folder, config={"network": "s-fc", "epochs": 3, "data": {"source": "glyphs"}},
-            num_weights={"conv1": 100, "fc1": 5}, history=EPOCHS[:num_done],
-        )  # fmt: skip
+            folder=folder,
+            config={"network": "s-fc", "epochs": 3, "data": {"source": "glyphs"}},
+            num_weights={"conv1": 100, "fc1": 5},
+            history=EPOCHS[:num_done],
+        )
 
     return make
 

@@ -126,9 +126,10 @@ def test_a_missing_package_is_told_with_its_extra(name, spec, monkeypatch):
 def test_a_missing_package_ends_the_command_before_it_begins(name, mdl, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec",
+        importlib.util,
+        "find_spec",
         lambda asked, *rest: None if asked == name else find(asked, *rest),
-    )  # fmt: skip
+    )
     out = tmp_path / "run"
     done = mdl("train", "s-fc", "--log-to", name, "--device", "cpu", "--out", out)
     assert (done.returncode, done.stdout) == (2, "")
@@ -153,7 +154,10 @@ def test_without_the_flag_no_package_of_a_log_is_loaded(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"

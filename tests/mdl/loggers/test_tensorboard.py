@@ -13,16 +13,30 @@ from tests.mdl.calls import HANGS_S, environment
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install tensorboard")
 
-from tensorboard.backend.event_processing.event_accumulator import (
-    TENSORS,
-    EventAccumulator,
-)
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
 SMALL = (
-    "train", "s-fc", "--image-size", "8", "--num-train", "256", "--num-test", "64",
-    "--validation", "32", "--base-channels", "1", "--batch-size", "32", "--device", "cpu",
-    "--precision", "fp32", "--log-to", "tensorboard",
-)  # fmt: skip
+    "train",
+    "s-fc",
+    "--image-size",
+    "8",
+    "--num-train",
+    "256",
+    "--num-test",
+    "64",
+    "--validation",
+    "32",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "32",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+    "--log-to",
+    "tensorboard",
+)
 
 
 def read(run: Path) -> EventAccumulator:
@@ -126,9 +140,13 @@ def test_of_two_ranks_one_logs(tmp_path: Path) -> None:
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     done = subprocess.run(
         [sys.executable, *launch, "-m", "mdl", *SMALL, "--epochs", "2", "--out", "run"],
-        cwd=tmp_path, text=True, capture_output=True, check=False, timeout=HANGS_S,
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=HANGS_S,
         env=environment(),
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert len(list(log_folder(tmp_path / "run").iterdir())) == 1
     assert list(scalars(tmp_path / "run", "loss/train")) == [1, 2]

@@ -15,10 +15,25 @@ from tests.mdl.loggers.wandb_files import configuration, history
 wandb = pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
 
 SMALL = (
-    "train", "s-fc", "--image-size", "8", "--num-train", "256", "--num-test", "64",
-    "--base-channels", "1", "--batch-size", "32", "--device", "cpu", "--precision", "fp32",
-    "--log-to", "wandb",
-)  # fmt: skip
+    "train",
+    "s-fc",
+    "--image-size",
+    "8",
+    "--num-train",
+    "256",
+    "--num-test",
+    "64",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "32",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+    "--log-to",
+    "wandb",
+)
 
 
 @pytest.fixture(autouse=True)

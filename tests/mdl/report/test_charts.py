@@ -11,9 +11,15 @@ from mdl.report.tables import MAX_ROWS, chart_numbers
 from tests.mdl.report.test_markup import Reader
 
 POINT = EpochPoint(
-    epoch=1, seconds=2.0, train_loss=1.0, train_accuracy=0.5, validation_accuracy=None,
-    test_accuracy=None, num_nonzeros={}, certified={},
-)  # fmt: skip
+    epoch=1,
+    seconds=2.0,
+    train_loss=1.0,
+    train_accuracy=0.5,
+    validation_accuracy=None,
+    test_accuracy=None,
+    num_nonzeros={},
+    certified={},
+)
 
 
 def read(page: str) -> Reader:

@@ -6,10 +6,19 @@ from mdl.terminal.training_progress import TrainingProgress
 from training.run.progress import EpochMetrics
 
 METRICS = EpochMetrics(
-    epoch=3, step=30, lr=0.1, train_loss=1.5, train_accuracy=0.5, validation_accuracy=None,
-    test_accuracy=0.25, seconds=60.0, images_per_second=1000.0, num_nonzeros={"conv1": 7, "fc1": 5},
-    certified={"conv1": 0.984, "fc1": 0.25}, sparse_layers=["conv1"],
-)  # fmt: skip
+    epoch=3,
+    step=30,
+    lr=0.1,
+    train_loss=1.5,
+    train_accuracy=0.5,
+    validation_accuracy=None,
+    test_accuracy=0.25,
+    seconds=60.0,
+    images_per_second=1000.0,
+    num_nonzeros={"conv1": 7, "fc1": 5},
+    certified={"conv1": 0.984, "fc1": 0.25},
+    sparse_layers=["conv1"],
+)
 
 
 def test_an_epoch_names_its_sparse_layers(

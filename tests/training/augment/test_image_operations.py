@@ -19,11 +19,13 @@ from training.spec.policy_table import read_policy_table, table_policy
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "policies"
 WAYS = {"compiled": apply_compiled, "batched": apply_batched}
 CPU = torch.device("cpu")
+# fmt: off
 MAGNITUDES = {
     "ShearX": (-1, 1), "ShearY": (-1, 1), "TranslateX": (-1.2, 1.2), "TranslateY": (-1.2, 1.2),
     "Rotate": (-200, 200), "Solarize": (0, 256), "Contrast": (0, 3), "Color": (0, 3),
     "Brightness": (0, 3), "Sharpness": (0, 3),
-}  # fmt: skip
+}
+# fmt: on
 
 Change = tuple[str, float]
 

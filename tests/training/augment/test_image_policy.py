@@ -115,9 +115,12 @@ def test_draws_have_the_frequencies_of_the_table():
     turned, other = rows.choices[0, 0]
     assert turned != other  # the two signs of Rotate
     for row, probability in (
-        (turned, 0.35 / 3), (other, 0.35 / 3), (rows.choices[1, 0, 0], 1 / 3),
-        (rows.choices[2, 0, 0], 0.25 / 3), (0, (0.3 + 0.75) / 3),
-    ):  # fmt: skip
+        (turned, 0.35 / 3),
+        (other, 0.35 / 3),
+        (rows.choices[1, 0, 0], 1 / 3),
+        (rows.choices[2, 0, 0], 0.25 / 3),
+        (0, (0.3 + 0.75) / 3),
+    ):
         assert deviations(int(first[row]), num, probability) < 5
     assert int(second[rows.choices[0, 1, 0]]) == 0
     assert deviations(int(second[rows.choices[2, 1, 0]]), num, 0.5 / 3) < 5

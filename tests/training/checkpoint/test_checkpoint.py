@@ -67,10 +67,22 @@ def test_a_bad_file_gives_one_line_and_runs_nothing(
 def test_the_corpus_has_every_kind_of_bad_file() -> None:
     kinds = {path.stem for path in BAD}
     assert {
-        "empty", "text", "truncated", "foreign_state", "hostile_pickle", "hostile_torch",
-        "csr_column_too_large", "csr_rows_negative", "future_version", "missing_tensor",
-        "extra_tensor", "wrong_shape", "wrong_dtype", "counts_disagree", "not_finite",
-    } <= kinds  # fmt: skip
+        "empty",
+        "text",
+        "truncated",
+        "foreign_state",
+        "hostile_pickle",
+        "hostile_torch",
+        "csr_column_too_large",
+        "csr_rows_negative",
+        "future_version",
+        "missing_tensor",
+        "extra_tensor",
+        "wrong_shape",
+        "wrong_dtype",
+        "counts_disagree",
+        "not_finite",
+    } <= kinds
 
 
 @pytest.mark.parametrize(

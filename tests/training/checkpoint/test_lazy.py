@@ -15,10 +15,19 @@ from training.tensor_files.stored_tensor import StoredRows, StoredTensor
 CORPUS = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 # Files whose fault lies in what is not opened here: numbers, and all that is no tensor.
 UNSEEN = {
-    "not_finite", "counts_disagree", "missing_field", "unknown_field", "data_of_others",
-    "data_config", "data_classes", "normalization_zero", "metrics_tensor", "training_list",
-    "hostile_torch", "foreign_state",
-}  # fmt: skip
+    "not_finite",
+    "counts_disagree",
+    "missing_field",
+    "unknown_field",
+    "data_of_others",
+    "data_config",
+    "data_classes",
+    "normalization_zero",
+    "metrics_tensor",
+    "training_list",
+    "hostile_torch",
+    "foreign_state",
+}
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*.pt")), ids=lambda path: path.stem)

@@ -235,9 +235,13 @@ def test_killed_at_any_moment_it_leaves_a_whole_file(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
-        cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, capture_output=True,
-        timeout=600, check=False,
-    )  # fmt: skip
+        cwd=root,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     steps = [int(step) for step in done.stdout.split()]
     assert len(steps) >= 40

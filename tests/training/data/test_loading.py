@@ -155,8 +155,7 @@ def test_grey_images_have_one_channel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "words"),
-    [([0, -1], "labels must be >= 0"), ([0, 0], "at least 2 classes")],
+    ("labels", "words"), [([0, -1], "labels must be >= 0"), ([0, 0], "at least 2 classes")]
 )
 def test_labels_that_cannot_be_used(labels: list[int], words: str, tmp_path: Path) -> None:
     write_parquet(tmp_path / "set", labels, split="train")

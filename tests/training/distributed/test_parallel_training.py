@@ -42,10 +42,16 @@ def run(
     folder.mkdir(exist_ok=True, parents=True)
     watch = Watch(stop_after)
     train(
-        config=config, dataset=make_dataset(), folder=RunFolder(folder), device=device,
-        progress=watch, stop=watch, resume_from=load_checkpoint(folder) if resume else None,
-        ranks=ranks, sharding=sharding,
-    )  # fmt: skip
+        config=config,
+        dataset=make_dataset(),
+        folder=RunFolder(folder),
+        device=device,
+        progress=watch,
+        stop=watch,
+        resume_from=load_checkpoint(folder) if resume else None,
+        ranks=ranks,
+        sharding=sharding,
+    )
 
 
 def train_on_ranks(ranks: Ranks, folder: Path) -> None:
@@ -59,9 +65,12 @@ def train_on_ranks(ranks: Ranks, folder: Path) -> None:
         stop_after = STOP - 1 if ranks.rank == 1 else None
         run(config, folder / "two then one" / name, ranks=ranks, stop_after=stop_after)
         run(
-            config, folder / "shards then one" / name, ranks=ranks, stop_after=stop_after,
+            config,
+            folder / "shards then one" / name,
+            ranks=ranks,
+            stop_after=stop_after,
             sharding="always",
-        )  # fmt: skip
+        )
         run(config, folder / "one then two" / name, ranks=ranks, resume=True)
         run(config, folder / "one then shards" / name, ranks=ranks, resume=True, sharding="always")
     for sharding in ("never", "always"):

@@ -96,9 +96,12 @@ def test_parts_of_a_batch_are_augmented_as_the_whole(num_images: int) -> None:
     def augment(rank: int, size: int) -> Tensor:
         part = Ranks(rank=rank, size=size).part(num_images)
         return augment_images(
-            images[part.rows], augmentation, fixed_normalization(3),
-            generator=torch.Generator().manual_seed(2), part=part,
-        )  # fmt: skip
+            images[part.rows],
+            augmentation,
+            fixed_normalization(3),
+            generator=torch.Generator().manual_seed(2),
+            part=part,
+        )
 
     whole = augment(0, 1)
     assert torch.equal(torch.cat([augment(rank, 3) for rank in range(3)]), whole)
@@ -184,10 +187,7 @@ def test_two_ranks_agree_and_norm_as_one(tmp_path: Path) -> None:
 
 
 def lose_rank_0(ranks: Ranks, folder: Path) -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        naming_lost_ranks(ranks, "go on"),
-    ):
+    with pytest.raises(ZeroDivisionError), naming_lost_ranks(ranks, "go on"):
         _ = 1 // 0  # Errors of other kinds pass.
     with pytest.raises(RuntimeError, match="mine"), naming_lost_ranks(ranks, "go on"):
         raise RuntimeError("mine")

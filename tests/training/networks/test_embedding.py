@@ -19,9 +19,13 @@ def trained_like(name, *, image_size, in_channels=3, alpha=2, seed=0, dropout=0.
     """A network with random BatchNorm parameters and statistics, in eval mode and float64."""
     torch.manual_seed(seed)
     network = build_model(
-        name, base_channels=alpha, image_size=image_size, num_classes=5, in_channels=in_channels,
+        name,
+        base_channels=alpha,
+        image_size=image_size,
+        num_classes=5,
+        in_channels=in_channels,
         dropout=dropout,
-    )  # fmt: skip
+    )
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(module.weight)

@@ -102,11 +102,13 @@ def test_weights_that_see_only_padding_have_no_gradient():
 
 @settings(deadline=None)
 @given(
-    channels=st.integers(1, 5), units=st.integers(1, 5), stride=st.integers(1, 4),
+    channels=st.integers(1, 5),
+    units=st.integers(1, 5),
+    stride=st.integers(1, 4),
     sizes=st.one_of(
         st.tuples(st.just(1), st.integers(1, 9)), st.tuples(st.sampled_from([3, 5, 9]), st.just(1))
     ),
-)  # fmt: skip
+)
 def test_a_pixelwise_convolution_has_the_numbers_of_a_convolution(channels, units, stride, sizes):
     kernel, size = sizes
     torch.manual_seed(size)

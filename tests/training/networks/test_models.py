@@ -15,9 +15,12 @@ NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 def spec_of(name, *, width=2, image_size=8, num_classes=5, in_channels=3):
     key = "hidden_units" if name == "3-fc" else "base_channels"
     return NetworkSpec(
-        name=name, image_size=image_size, num_classes=num_classes, in_channels=in_channels,
+        name=name,
+        image_size=image_size,
+        num_classes=num_classes,
+        in_channels=in_channels,
         **{key: width},
-    )  # fmt: skip
+    )
 
 
 def shapes(network):
@@ -141,10 +144,16 @@ def test_resnet18_is_made_of_original_basic_blocks():
 
 @pytest.mark.parametrize(
     ("name", "dropped"),
-    [("d-conv", {"fc1", "fc2"}), ("d-fc", {"fc1", "fc2"}), ("s-conv", {"fc1", "fc2"}),
-     ("s-local", {"fc1", "fc2"}), ("s-fc", {"fc1", "fc2"}), ("3-fc", {"fc2", "fc3"}),
-     ("resnet18", {"fc"})],
-)  # fmt: skip
+    [
+        ("d-conv", {"fc1", "fc2"}),
+        ("d-fc", {"fc1", "fc2"}),
+        ("s-conv", {"fc1", "fc2"}),
+        ("s-local", {"fc1", "fc2"}),
+        ("s-fc", {"fc1", "fc2"}),
+        ("3-fc", {"fc2", "fc3"}),
+        ("resnet18", {"fc"}),
+    ],
+)
 def test_dropout_acts_on_the_inputs_of_the_last_two_fc_layers(name, dropped):
     torch.manual_seed(0)
     network = build_network(spec_of(name, width=16), dropout=0.25)

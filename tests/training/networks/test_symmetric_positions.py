@@ -66,10 +66,19 @@ def layer(
     in_size: int, *, stride: int = 1, kernel: int = 3, grouped: bool = False, edge: bool = False
 ) -> LayerSpec:
     return LayerSpec(
-        name="conv", kind="conv", group="conv", in_channels=16 if grouped else 2, in_size=in_size,
-        out_channels=24, out_size=-(-in_size // stride), kernel=kernel, stride=stride,
-        symmetries=8, input_symmetries=8 if grouped else 1, edge_padding=edge,
-    )  # fmt: skip
+        name="conv",
+        kind="conv",
+        group="conv",
+        in_channels=16 if grouped else 2,
+        in_size=in_size,
+        out_channels=24,
+        out_size=-(-in_size // stride),
+        kernel=kernel,
+        stride=stride,
+        symmetries=8,
+        input_symmetries=8 if grouped else 1,
+        edge_padding=edge,
+    )
 
 
 def whole_numbers(*shape: int, seed: int = 0) -> Tensor:

@@ -23,10 +23,7 @@ def expected_census(tensor: torch.Tensor) -> Census:
     )
 
 
-@given(
-    values=st.lists(st.sampled_from(SPECIALS), max_size=12),
-    dtype=st.sampled_from(DTYPES),
-)
+@given(values=st.lists(st.sampled_from(SPECIALS), max_size=12), dtype=st.sampled_from(DTYPES))
 def test_every_kind_of_number_is_counted_as_torch_does(
     values: list[float], dtype: torch.dtype
 ) -> None:

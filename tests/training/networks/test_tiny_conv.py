@@ -24,9 +24,12 @@ from training.spec.normalization import fixed_normalization
 
 def spec_of(image_size: int, *, in_channels: int = 3, kernels: int = 2) -> NetworkSpec:
     return NetworkSpec(
-        name="tiny-conv", image_size=image_size, num_classes=10, in_channels=in_channels,
+        name="tiny-conv",
+        image_size=image_size,
+        num_classes=10,
+        in_channels=in_channels,
         base_channels=kernels,
-    )  # fmt: skip
+    )
 
 
 def trained_like(spec: NetworkSpec) -> Network:
@@ -120,8 +123,15 @@ def test_a_file_gives_the_same_network(folded: bool, tmp_path: Path) -> None:
 def test_codes_number_networks_by_their_place() -> None:
     """New networks come last, or old descriptions would stand for others."""
     assert NETWORKS[:8] == (
-        "d-conv", "d-local", "d-fc", "s-conv", "s-local", "s-fc", "3-fc", "resnet18",
-    )  # fmt: skip
+        "d-conv",
+        "d-local",
+        "d-fc",
+        "s-conv",
+        "s-local",
+        "s-fc",
+        "3-fc",
+        "resnet18",
+    )
     assert NETWORKS[8] == "tiny-conv"
     with pytest.raises(ValueError, match="no conv, local and fc twins"):
         spec_of(8).twin("fc")

@@ -272,8 +272,10 @@ def test_groups_take_their_own_values_and_the_defaults() -> None:
         weight.grad = torch.zeros(3)
     optimizer = BetaLasso(
         [{"params": weights[:1], "l1_coef": 0.0}, {"params": weights[1:2], "beta": 1.0}],
-        lr=0.25, l1_coef=0.25, beta=4.0,
-    )  # fmt: skip
+        lr=0.25,
+        l1_coef=0.25,
+        beta=4.0,
+    )
     optimizer.add_param_group({"params": weights[2:], "lr": 0.5})
     optimizer.step()
     # No penalty; 1/2 - 1/16 above 1/4; below 1; without a gradient untouched.
@@ -299,8 +301,10 @@ def test_state_dict_goes_round() -> None:
         params = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))]
         return BetaLasso(
             [{"params": params[:1], "name": "conv"}, {"params": params[1:], "l1_coef": 0.0}],
-            lr=0.1, l1_coef=l1_coef, beta=3.0,
-        )  # fmt: skip
+            lr=0.1,
+            l1_coef=l1_coef,
+            beta=3.0,
+        )
 
     first, second = make(0.25), make(0.5)
     first.param_groups[0]["lr"] = 0.05

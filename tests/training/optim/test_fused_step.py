@@ -219,9 +219,13 @@ def test_the_pass_on_cuda_has_the_bits_of_the_reference(low):
     expected = beta_lasso_reference_step(weights, gradients, lr=0.1, l1_coef=1e-4, beta=50)
     moved = weights.cuda()
     count = beta_lasso_pass(
-        moved, gradients.cuda(), shadow, lr=torch.tensor(0.1).cuda(), l1_coef=1e-4,
+        moved,
+        gradients.cuda(),
+        shadow,
+        lr=torch.tensor(0.1).cuda(),
+        l1_coef=1e-4,
         threshold=50 * 1e-4,
-    )  # fmt: skip
+    )
     assert torch.equal(moved.cpu(), expected)
     assert int(count) == int(torch.count_nonzero(expected))
     assert shadow is None or torch.equal(shadow.cpu(), expected.to(BF16))

@@ -46,22 +46,29 @@ def test_values_of_the_groups() -> None:
 
 
 def test_other_models_are_grouped_by_the_types_of_their_layers() -> None:
-    model = nn.ModuleDict({
-        "conv": nn.Conv1d(1, 2, 3),
-        "up": nn.ConvTranspose3d(1, 2, 3),
-        "local": LocallyConnected2d(1, 2, 4, 3),
-        "linear": nn.Linear(2, 2),
-        "embedding": nn.Embedding(2, 2),
-        "norm": nn.LayerNorm(2),
-        "inner": nn.Sequential(small_model("s-fc")),
-    })  # fmt: skip
+    model = nn.ModuleDict(
+        {
+            "conv": nn.Conv1d(1, 2, 3),
+            "up": nn.ConvTranspose3d(1, 2, 3),
+            "local": LocallyConnected2d(1, 2, 4, 3),
+            "linear": nn.Linear(2, 2),
+            "embedding": nn.Embedding(2, 2),
+            "norm": nn.LayerNorm(2),
+            "inner": nn.Sequential(small_model("s-fc")),
+        }
+    )
     found = group_names(model)
     assert {name for name, group in found.items() if group == "conv"} == {
-        "conv.weight", "up.weight", "local.weight", "inner.0.conv1.weight",
-    }  # fmt: skip
+        "conv.weight",
+        "up.weight",
+        "local.weight",
+        "inner.0.conv1.weight",
+    }
     assert {name for name, group in found.items() if group == "fc"} == {
-        "linear.weight", "inner.0.fc1.weight", "inner.0.fc2.weight",
-    }  # fmt: skip
+        "linear.weight",
+        "inner.0.fc1.weight",
+        "inner.0.fc2.weight",
+    }
     assert found.keys() == dict(model.named_parameters()).keys()
 
 
@@ -69,8 +76,10 @@ def test_a_shared_weight_is_there_once() -> None:
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
     assert group_names(nn.Sequential(first, second)) == {
-        "0.weight": "fc", "0.bias": "rest", "1.bias": "rest",
-    }  # fmt: skip
+        "0.weight": "fc",
+        "0.bias": "rest",
+        "1.bias": "rest",
+    }
 
 
 def test_frozen_parameters_and_empty_groups_are_left_out() -> None:

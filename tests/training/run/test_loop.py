@@ -46,10 +46,17 @@ def make_dataset(num_train: int = 70, num_test: int = 20, size: int = 8) -> Data
 
 def make_config(**settings: object) -> TrainConfig:
     defaults: dict[str, object] = {
-        "network": "s-fc", "base_channels": 2, "epochs": 3, "batch_size": 16, "l1_conv": 1e-3,
-        "l1_fc": 1e-4, "beta": 10.0, "precision": "fp32", "dropout": 0.2,
+        "network": "s-fc",
+        "base_channels": 2,
+        "epochs": 3,
+        "batch_size": 16,
+        "l1_conv": 1e-3,
+        "l1_fc": 1e-4,
+        "beta": 10.0,
+        "precision": "fp32",
+        "dropout": 0.2,
         "augmentation": Augmentation(flip=True, crop=1, cutout=2),
-    }  # fmt: skip
+    }
     return TrainConfig(**(defaults | settings))  # type: ignore[arg-type]
 
 
@@ -117,9 +124,11 @@ def test_a_run_leaves_a_checkpoint_that_predicts(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_to_bit_identical_weights(
     method: str, stop_after: int, tmp_path: Path
 ) -> None:
-    settings = {} if method == "beta-lasso" else {
-        "l1_conv": 0.0, "l1_fc": 0.0, "momentum": 0.9, "weight_decay": 1e-3
-    }  # fmt: skip
+    settings = (
+        {}
+        if method == "beta-lasso"
+        else {"l1_conv": 0.0, "l1_fc": 0.0, "momentum": 0.9, "weight_decay": 1e-3}
+    )
     config = make_config(method=method, **settings)
     whole = run(config, tmp_path / "whole")
     stopped = run(config, tmp_path / "cut", stop_after=stop_after)
@@ -145,9 +154,13 @@ def test_a_signal_while_errors_are_counted_at_the_end_loses_nothing(tmp_path: Pa
     folder, watch = tmp_path / "cut", StopAtTheEnd()
     folder.mkdir()
     stopped = train(
-        config=config, dataset=make_dataset(), folder=RunFolder(folder), device=CPU,
-        progress=watch, stop=watch,
-    )  # fmt: skip
+        config=config,
+        dataset=make_dataset(),
+        folder=RunFolder(folder),
+        device=CPU,
+        progress=watch,
+        stop=watch,
+    )
     assert (stopped.status, len(watch.epochs)) == ("stopped", config.epochs)
     resumed = run(config, folder, resume=True)
     assert resumed.status == "finished"
@@ -172,9 +185,15 @@ def test_a_finished_run_cannot_be_resumed(tmp_path: Path) -> None:
 
 def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     config = make_config(
-        network="3-fc", base_channels=None, hidden_units=4, method="sgd", l1_conv=0.0, l1_fc=0.0,
-        lr=1e38, epochs=3,
-    )  # fmt: skip
+        network="3-fc",
+        base_channels=None,
+        hidden_units=4,
+        method="sgd",
+        l1_conv=0.0,
+        l1_fc=0.0,
+        lr=1e38,
+        epochs=3,
+    )
     with pytest.raises(TrainingError, match=r"not finite by step .* last good state.*--lr"):
         run(config, tmp_path)
     kept = load_checkpoint(tmp_path)
@@ -302,9 +321,17 @@ def test_bf16_learns_as_fp32_does(network: str) -> None:
     losses = []
     for precision in ("fp32", "bf16"):
         config = make_config(
-            network=network, base_channels=4, method="sgd", l1_conv=0.0, l1_fc=0.0, momentum=0.9,
-            epochs=10, batch_size=32, dropout=0.0, precision=precision,
-        )  # fmt: skip
+            network=network,
+            base_channels=4,
+            method="sgd",
+            l1_conv=0.0,
+            l1_fc=0.0,
+            momentum=0.9,
+            epochs=10,
+            batch_size=32,
+            dropout=0.0,
+            precision=precision,
+        )
         config = replace(config, kernel_size=3 if network == "resnet18" else None)
         state = make_state(config)
         while state.step < state.num_steps:
@@ -353,14 +380,23 @@ def test_a_run_on_cuda_agrees_with_itself_after_a_stop(precision: str, tmp_path:
         watch = Watch(stop_after)
         (tmp_path / name).mkdir()
         train(
-            config=config, dataset=make_dataset(), folder=RunFolder(tmp_path / name),
-            device=device, progress=watch, stop=watch,
-        )  # fmt: skip
+            config=config,
+            dataset=make_dataset(),
+            folder=RunFolder(tmp_path / name),
+            device=device,
+            progress=watch,
+            stop=watch,
+        )
     watch = Watch()
     train(
-        config=config, dataset=make_dataset(), folder=RunFolder(tmp_path / "cut"), device=device,
-        progress=watch, stop=watch, resume_from=load_checkpoint(tmp_path / "cut"),
-    )  # fmt: skip
+        config=config,
+        dataset=make_dataset(),
+        folder=RunFolder(tmp_path / "cut"),
+        device=device,
+        progress=watch,
+        stop=watch,
+        resume_from=load_checkpoint(tmp_path / "cut"),
+    )
     whole, cut = (load_checkpoint(tmp_path / name).state for name in ("whole", "cut"))
     for name in whole:
         torch.testing.assert_close(whole[name], cut[name], rtol=1e-4, atol=1e-5)

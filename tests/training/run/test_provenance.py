@@ -15,9 +15,7 @@ from training.run.provenance import collect_versions
 def test_versions_are_plain_and_complete() -> None:
     found = collect_versions()
     assert json.loads(json.dumps(found)) == found
-    assert set(found) == {
-        "mdl", "python", "torch", "numpy", "commit", "platform", "cpu", "gpu",
-    }  # fmt: skip
+    assert set(found) == {"mdl", "python", "torch", "numpy", "commit", "platform", "cpu", "gpu"}
     assert found["torch"] == torch.__version__
     assert type(found["torch"]) is str
     assert found["mdl"] is not None and re.match(r"\d+\.\d+", found["mdl"])

@@ -38,9 +38,14 @@ class Crash(Watch):
 def train_and_watch(folder: Path, watch: Watch, interval: SaveInterval, **settings: object) -> None:
     folder.mkdir(exist_ok=True)
     train(
-        config=make_config(**settings), dataset=make_dataset(), folder=RunFolder(folder),
-        device=CPU, progress=watch, stop=watch, save_every=interval,
-    )  # fmt: skip
+        config=make_config(**settings),
+        dataset=make_dataset(),
+        folder=RunFolder(folder),
+        device=CPU,
+        progress=watch,
+        stop=watch,
+        save_every=interval,
+    )
 
 
 @pytest.mark.sample(3)
@@ -49,16 +54,21 @@ def train_and_watch(folder: Path, watch: Watch, interval: SaveInterval, **settin
 def test_a_crashed_run_goes_on_from_what_was_written_beside_it(
     method: str, saved: int, tmp_path: Path
 ) -> None:
-    settings: dict[str, object] = {} if method == "beta-lasso" else {
-        "l1_conv": 0.0, "l1_fc": 0.0, "momentum": 0.9, "weight_decay": 1e-3
-    }  # fmt: skip
+    settings: dict[str, object] = (
+        {}
+        if method == "beta-lasso"
+        else {"l1_conv": 0.0, "l1_fc": 0.0, "momentum": 0.9, "weight_decay": 1e-3}
+    )
     config = make_config(method=method, **settings)
     whole = run(config, tmp_path / "whole")
     with pytest.raises(InterruptedError):
         train_and_watch(
-            tmp_path / "cut", Crash(saved + 1), SaveInterval(count=saved, unit="steps"),
-            method=method, **settings,
-        )  # fmt: skip
+            tmp_path / "cut",
+            Crash(saved + 1),
+            SaveInterval(count=saved, unit="steps"),
+            method=method,
+            **settings,
+        )
     checkpoint = load_checkpoint(tmp_path / "cut")
     assert checkpoint.training is not None
     assert checkpoint.training["step"] == saved

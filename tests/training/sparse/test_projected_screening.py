@@ -31,9 +31,11 @@ def draw_lines(seed: int, *, rank: int, offset: float, noise: float) -> tuple[Te
 def tighten_all(deltas: Tensor, inputs: Tensor, *, lr: float, threshold: float) -> Screen:
     lines = measure_lines(deltas), measure_lines(inputs)
     everything = Screen(
-        torch.arange(len(deltas)), torch.arange(len(inputs)), len(deltas),
+        torch.arange(len(deltas)),
+        torch.arange(len(inputs)),
+        len(deltas),
         torch.ones(len(deltas), dtype=torch.bool),
-    )  # fmt: skip
+    )
     return tighten(everything, deltas, inputs, lines, lr=lr, threshold=threshold)
 
 

@@ -58,10 +58,15 @@ def run(
     folder.mkdir(exist_ok=True)
     watch = Watch(stop_after)
     result = train(
-        config=make_config(**settings), dataset=make_dataset(), folder=RunFolder(folder),
-        device=CPU, progress=watch, stop=watch, sparsity=sparsity,
+        config=make_config(**settings),
+        dataset=make_dataset(),
+        folder=RunFolder(folder),
+        device=CPU,
+        progress=watch,
+        stop=watch,
+        sparsity=sparsity,
         resume_from=load_checkpoint(folder) if resume else None,
-    )  # fmt: skip
+    )
     return result, watch
 
 
@@ -129,9 +134,13 @@ def test_memory_is_twelve_bytes_an_entry_at_most() -> None:
 
 def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
     settings = {
-        "precision": "fp64", "epochs": 12, "l1_conv": 2e-3, "beta": 8.0, "lr": 0.3,
+        "precision": "fp64",
+        "epochs": 12,
+        "l1_conv": 2e-3,
+        "beta": 8.0,
+        "lr": 0.3,
         "dropout": 0.0,  # both would draw from torch's one generator
-    }  # fmt: skip
+    }
     dense, mixed = make_state("never", **settings), make_state("auto", **settings)
     weights = sparse_weights(mixed)
     num_sparse = []
@@ -259,10 +268,14 @@ def test_only_beta_lasso_on_one_rank_chooses_sparse() -> None:
 
     sgd = {"method": "sgd", "l1_conv": 0.0, "l1_fc": 0.0}
     for expected, choice_made, device, settings in (
-        (True, "auto", "cpu", {}), (True, "always", "cpu", {}), (True, "auto", "cuda", {}),
-        (False, "never", "cpu", {}), (False, "auto", "mps", {}), (False, "auto", "cpu", sgd),
+        (True, "auto", "cpu", {}),
+        (True, "always", "cpu", {}),
+        (True, "auto", "cuda", {}),
+        (False, "never", "cpu", {}),
+        (False, "auto", "mps", {}),
+        (False, "auto", "cpu", sgd),
         (False, "always", "cpu", {"precision": "fp16"}),
-    ):  # fmt: skip
+    ):
         config = make_config(**settings)
         found = chooses_sparse(choice_made, config=config, ranks=ALONE, device=torch.device(device))
         assert found == expected

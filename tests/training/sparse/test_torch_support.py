@@ -46,10 +46,19 @@ def change_all(weight: Tensor) -> list[Tensor]:
         sum_products(larger, weight, inputs),
     ]
     return [
-        first.columns, larger.row_starts, larger.columns, sources, smaller.row_starts,
-        smaller.columns, kept, flipped.support.row_starts, flipped.support.columns,
-        flipped.gather(values), spread(larger, values), *products_,
-    ]  # fmt: skip
+        first.columns,
+        larger.row_starts,
+        larger.columns,
+        sources,
+        smaller.row_starts,
+        smaller.columns,
+        kept,
+        flipped.support.row_starts,
+        flipped.support.columns,
+        flipped.gather(values),
+        spread(larger, values),
+        *products_,
+    ]
 
 
 def draw_weight(rows: int = 13, columns: int = 31) -> Tensor:

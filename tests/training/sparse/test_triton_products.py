@@ -210,10 +210,17 @@ def test_supports_change_on_cuda_as_on_a_cpu():
         flipped = transpose(larger)
         larger.check()
         parts = [
-            larger.row_starts, larger.columns, sources, smaller.row_starts, smaller.columns, kept,
-            flipped.support.row_starts, flipped.support.columns, flipped.gather(values),
+            larger.row_starts,
+            larger.columns,
+            sources,
+            smaller.row_starts,
+            smaller.columns,
+            kept,
+            flipped.support.row_starts,
+            flipped.support.columns,
+            flipped.gather(values),
             spread(larger, values),
-        ]  # fmt: skip
+        ]
         assert {part.device.type for part in parts} == {device}
         found.append([part.cpu() for part in parts])
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))

@@ -47,10 +47,13 @@ def step_both(weight: Tensor, deltas: Tensor, inputs: Tensor) -> tuple[SparseWei
 
 @given(
     case=st.tuples(
-        st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5),
+        st.integers(0, 10_000),
+        st.integers(1, 9),
+        st.integers(1, 9),
+        st.integers(1, 5),
         st.sampled_from([0.0, 0.1, 0.5, 1.0]),
     )
-)  # fmt: skip
+)
 @examples(2)
 def test_a_step_is_the_dense_step_bit_for_bit(case):
     """Whole numbers make all sums exact, so ties at the threshold are real ties."""
@@ -215,9 +218,11 @@ def test_whole_runs_have_the_support_and_the_weights_of_dense_runs(case, monkeyp
     num_steps = 240
     for step in range(num_steps):
         for at, change, name in (
-            (10, pair.hand_over, "conv1"), (60, pair.hand_over, "fc1"),
-            (120, pair.hand_back, "conv1"), (140, pair.hand_over, "conv1"),
-        ):  # fmt: skip
+            (10, pair.hand_over, "conv1"),
+            (60, pair.hand_over, "fc1"),
+            (120, pair.hand_back, "conv1"),
+            (140, pair.hand_over, "conv1"),
+        ):
             if step == at:
                 change(name)
         pair.take_step(lr * (1 - step / num_steps))

@@ -30,9 +30,16 @@ def d_local(s, alpha, c, channels):
 def d_fc(s, alpha, c, channels):
     half, quarter, eighth, sixteenth = (ceil(s / stride) ** 2 for stride in (2, 4, 8, 16))
     units = [
-        channels * s**2, alpha * s**2, 2 * alpha * half, 2 * alpha * half, 4 * alpha * quarter,
-        4 * alpha * quarter, 8 * alpha * eighth, 8 * alpha * eighth, 16 * alpha * sixteenth,
-    ]  # fmt: skip
+        channels * s**2,
+        alpha * s**2,
+        2 * alpha * half,
+        2 * alpha * half,
+        4 * alpha * quarter,
+        4 * alpha * quarter,
+        8 * alpha * eighth,
+        8 * alpha * eighth,
+        16 * alpha * sixteenth,
+    ]
     dense = sum(before * after for before, after in pairwise(units))
     return dense + d_head(s, alpha, c)
 
@@ -54,9 +61,13 @@ def s_fc(s, alpha, c, channels):
 
 
 CLOSED_FORMS = {
-    "d-conv": d_conv, "d-local": d_local, "d-fc": d_fc,
-    "s-conv": s_conv, "s-local": s_local, "s-fc": s_fc,
-}  # fmt: skip
+    "d-conv": d_conv,
+    "d-local": d_local,
+    "d-fc": d_fc,
+    "s-conv": s_conv,
+    "s-local": s_local,
+    "s-fc": s_fc,
+}
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
@@ -131,13 +142,29 @@ def test_28_pixels_and_one_channel_by_hand():
 
     assert [layer.out_size for layer in layers("d-conv")] == [28, 14, 14, 7, 7, 4, 4, 2, 1, 1]
     assert [layer.num_weights for layer in layers("d-local")] == [
-        784 * 2 * 9, 196 * 4 * 18, 196 * 4 * 36, 49 * 8 * 36, 49 * 8 * 72, 16 * 16 * 72,
-        16 * 16 * 144, 4 * 32 * 144, 128 * 128, 128 * 10,
-    ]  # fmt: skip
+        784 * 2 * 9,
+        196 * 4 * 18,
+        196 * 4 * 36,
+        49 * 8 * 36,
+        49 * 8 * 72,
+        16 * 16 * 72,
+        16 * 16 * 144,
+        4 * 32 * 144,
+        128 * 128,
+        128 * 10,
+    ]
     assert [layer.num_weights for layer in layers("d-fc")] == [
-        784 * 1568, 1568 * 784, 784 * 784, 784 * 392, 392 * 392, 392 * 256, 256 * 256, 256 * 128,
-        128 * 128, 128 * 10,
-    ]  # fmt: skip
+        784 * 1568,
+        1568 * 784,
+        784 * 784,
+        784 * 392,
+        392 * 392,
+        392 * 256,
+        256 * 256,
+        256 * 128,
+        128 * 128,
+        128 * 10,
+    ]
     assert [layer.num_weights for layer in layers("s-local")] == [196 * 2 * 81, 392 * 48, 480]
     assert [layer.num_weights for layer in layers("s-fc")] == [784 * 392, 392 * 48, 480]
 
@@ -153,9 +180,16 @@ def test_28_pixels_and_one_channel_by_hand():
 def test_local_layer_has_a_weight_for_every_connection(size, channels, units, kernel, stride):
     """Counts (output unit, input unit or padding) pairs one by one."""
     layer = LayerSpec(
-        name="conv1", kind="local", group="conv", in_channels=channels, in_size=size,
-        out_channels=units, out_size=ceil(size / stride), kernel=kernel, stride=stride,
-    )  # fmt: skip
+        name="conv1",
+        kind="local",
+        group="conv",
+        in_channels=channels,
+        in_size=size,
+        out_channels=units,
+        out_size=ceil(size / stride),
+        kernel=kernel,
+        stride=stride,
+    )
     reach = kernel // 2
     connections = {
         (unit, row, column, channel, i, j)

@@ -12,11 +12,13 @@ from training.spec.built_in_policies import (
 )
 from training.spec.policy import OPERATIONS
 
+# fmt: off
 PAPER_RANGES = {
     "ShearX": (-0.3, 0.3), "ShearY": (-0.3, 0.3), "Rotate": (-30, 30), "Solarize": (0, 256),
     "Contrast": (0.1, 1.9), "Color": (0.1, 1.9), "Brightness": (0.1, 1.9),
     "Sharpness": (0.1, 1.9),
-}  # fmt: skip
+}
+# fmt: on
 
 
 @pytest.mark.parametrize("name", BUILT_IN_POLICIES)
@@ -74,8 +76,11 @@ def test_trivial_is_uniform_over_14_operations_and_31_levels():
     last = {step.operation: step.magnitude for step in steps}  # the strongest of each
     assert last["ShearX"] == pytest.approx(0.99)
     assert (last["TranslateY"], last["Rotate"], last["Solarize"], last["Posterize"]) == (
-        1, 135, 0, 2,
-    )  # fmt: skip
+        1,
+        135,
+        0,
+        2,
+    )
     assert last["Sharpness"] == pytest.approx(2)
 
 

@@ -41,8 +41,10 @@ SAVING_LONG = """while not stop.requested: time.sleep(0.01)
 def start(body: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(body=body)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout and process.stdout.readline() == "begun\n"
     return process
 

@@ -154,9 +154,8 @@ def test_what_is_foreign() -> None:
     length=st.floats(0.2, 1),
 )
 def test_a_damaged_file_is_refused_or_harmless(
-    name: str, position: float, flip: int, length: float,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:  # fmt: skip
+    name: str, position: float, flip: int, length: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     damaged = bytearray((CORPUS / name).read_bytes())
     damaged[int(position * len(damaged))] ^= flip
     if flip == 0:

@@ -14,9 +14,13 @@ from tests.examples import examples
 from training.tensor_files.plain_pickle import MAX_BYTES, Opaque, read_plain_pickle
 
 LEAVES = (
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)
-    | st.text(max_size=9) | st.binary(max_size=9)
-)  # fmt: skip
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=9)
+    | st.binary(max_size=9)
+)
 VALUES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -79,13 +83,25 @@ def test_no_attribute_of_a_known_function_is_touched() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        b"", b"\x80\x02", b"\x80\x02.", b"\x80\x02(.", b"\x80\x02h\x05.", b"\x80\x02t.",
-        b"\x80\x02]K\x01", b"\x80\x02X\xff\xff\xff\x7fabc.", b"\x80\x02NNR.", b"\x80\x02N)R.",
-        b"\x80\x02}(K\x01u.", b"\x80\x02\x8b\xff\xff\xff\x7f1.", b"\xff\xfe", b"(i__main__\nx\n.",
-        b"\x80\x02cm\nf\nK\x01\x86\x93.", b"\x80\x04K\x01K\x02\x93.",
+        b"",
+        b"\x80\x02",
+        b"\x80\x02.",
+        b"\x80\x02(.",
+        b"\x80\x02h\x05.",
+        b"\x80\x02t.",
+        b"\x80\x02]K\x01",
+        b"\x80\x02X\xff\xff\xff\x7fabc.",
+        b"\x80\x02NNR.",
+        b"\x80\x02N)R.",
+        b"\x80\x02}(K\x01u.",
+        b"\x80\x02\x8b\xff\xff\xff\x7f1.",
+        b"\xff\xfe",
+        b"(i__main__\nx\n.",
+        b"\x80\x02cm\nf\nK\x01\x86\x93.",
+        b"\x80\x04K\x01K\x02\x93.",
         b"\x80\x02X\x01\x00\x00\x00\xff.",
     ],
-)  # fmt: skip
+)
 def test_damage_is_a_value_error(program: bytes) -> None:
     with pytest.raises(ValueError, match="its list of contents"):
         read(program)

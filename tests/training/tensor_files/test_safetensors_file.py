@@ -46,13 +46,25 @@ def test_a_file_by_hand(tmp_path: Path) -> None:
         st.tuples(
             st.lists(st.integers(0, 4), max_size=3),
             st.sampled_from(
-                ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2",
-                 "int64", "int32", "int16", "int8", "uint8", "bool"]
+                [
+                    "float64",
+                    "float32",
+                    "float16",
+                    "bfloat16",
+                    "float8_e4m3fn",
+                    "float8_e5m2",
+                    "int64",
+                    "int32",
+                    "int16",
+                    "int8",
+                    "uint8",
+                    "bool",
+                ]
             ),
         ),
         max_size=5,
     )
-)  # fmt: skip
+)
 def test_what_the_library_writes(
     tensors: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -16,9 +16,12 @@ from training.tensor_files.torch_archive import read_torch_archive
 def are_valid(ends: list[int], columns: list[int]) -> bool:
     try:
         torch.sparse_csr_tensor(
-            torch.tensor(ends), torch.tensor(columns, dtype=torch.int64),
-            torch.ones(len(columns)), size=(len(ends) - 1, 3), check_invariants=True,
-        )  # fmt: skip
+            torch.tensor(ends),
+            torch.tensor(columns, dtype=torch.int64),
+            torch.ones(len(columns)),
+            size=(len(ends) - 1, 3),
+            check_invariants=True,
+        )
     except RuntimeError:
         return False
     return True

@@ -33,9 +33,8 @@ def save(path: Path, contents: Any) -> FileBytes:
     seed=st.integers(0, 99),
 )
 def test_any_tensor_reads_as_torch_loads_it(
-    shape: list[int], name: str, order: Any, seed: int,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:  # fmt: skip
+    shape: list[int], name: str, order: Any, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("any") / "t.pt"
     generator = torch.Generator().manual_seed(seed)
     tensor = torch.randint(0, 100, shape, generator=generator).to(getattr(torch, name))

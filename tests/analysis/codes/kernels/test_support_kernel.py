@@ -189,10 +189,12 @@ def test_length_is_that_of_named_contexts(code_rows, grid: Grid, features: int, 
 @pytest.mark.parametrize("features", range(64))
 def test_every_scheme_on_one_rich_tensor(code_rows, features: int) -> None:
     """21 wide: chunks; 2 x 2 units of 2 channels; 3 colours."""
+    # fmt: off
     grid = Grid(
         num_rows=8, num_columns=3 * 4 * 21, num_planes=3, num_lines=4, width=21,
         centre=UNIT_CENTRE, side=2, stride=2, radius=1,
-    )  # fmt: skip
+    )
+    # fmt: on
     rng = np.random.default_rng(features)
     mask = rng.random((8, 3, 4, 21)) < rng.choice([0, 0.1, 0.5], (8, 3, 4, 1))
     mask = mask.reshape(8, -1)

@@ -92,9 +92,10 @@ def test_the_parts_of_a_step_add_up(report):
 def test_a_network_without_large_layers_has_sparse_products_alone(report):
     lines = report["groups"]["sparse"]
     assert [line["piece"].split(" s-fc")[0] for line in lines] == [
-        product for product in ("SpMM + SDDMM, layer 1 of", "2 SpMM + SDDMM, layer 2 of")
+        product
+        for product in ("SpMM + SDDMM, layer 1 of", "2 SpMM + SDDMM, layer 2 of")
         for _ in PRECISIONS
-    ]  # fmt: skip
+    ]
     assert all(line["unit"] == "nonzeros" for line in lines)
 
 
@@ -106,9 +107,13 @@ def test_steps_by_certified_rows(mdl):
     assert "measuring: sparse, products\nmeasuring: sparse, steps\n" in done.stderr
     text = done.stdout
     for part in (
-        "Sparse layers", "Step with sparse layers, by certified rows", "measured, conv1",
-        f"over dense {PRECISIONS[0]} step", "Bytes an entry: conv1", "matmul peak",
-    ):  # fmt: skip
+        "Sparse layers",
+        "Step with sparse layers, by certified rows",
+        "measured, conv1",
+        f"over dense {PRECISIONS[0]} step",
+        "Bytes an entry: conv1",
+        "matmul peak",
+    ):
         assert part in text, part
     table = text[text.index("Step with sparse layers") :]
     cells = [line.split("│")[1].strip() for line in table.splitlines() if line.startswith("│")]
@@ -131,9 +136,16 @@ def test_tables_of_the_groups_that_were_asked_for(mdl):
     assert done.returncode == 0, done.stderr
     text = done.stdout
     for part in (
-        "Training step", "Where the step goes", "Optimizer step", "s-conv α=1, batch 8", "Floor",
-        "is as in the reference", "speed-up", "Next:", "matmul peak",
-    ):  # fmt: skip
+        "Training step",
+        "Where the step goes",
+        "Optimizer step",
+        "s-conv α=1, batch 8",
+        "Floor",
+        "is as in the reference",
+        "speed-up",
+        "Next:",
+        "matmul peak",
+    ):
         assert part in text, part
     assert text.index("Training step") < text.index("Optimizer step")
     assert "Encode" not in text

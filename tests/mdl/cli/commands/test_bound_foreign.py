@@ -22,10 +22,16 @@ def test_as_a_process(mdl, tmp_path: Path) -> None:
     done = mdl("bound", str(path), "--samples", "60000", "--train-errors", "1200", "--bits", "8")
     assert done.returncode == 0, done.stderr
     for words in (
-        "under 'state_dict'", "2 BatchNorms found", "1.bn_scale", "training, given",
-        "given, not measured", "mdl decode net.mdl --state-dict", "Theorem 2, as printed",
-        "True error <= ", "binomial tail",
-    ):  # fmt: skip
+        "under 'state_dict'",
+        "2 BatchNorms found",
+        "1.bn_scale",
+        "training, given",
+        "given, not measured",
+        "mdl decode net.mdl --state-dict",
+        "Theorem 2, as printed",
+        "True error <= ",
+        "binomial tail",
+    ):
         assert words in done.stdout, words
     assert done.stderr == ""
 
@@ -70,10 +76,14 @@ def test_a_batch_norm_without_statistics_gets_no_certificate(
 
 def test_options_reach_the_reader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     contents = {
-        "teacher": {"w": torch.ones(3), "ids": torch.arange(2), "running_mean": torch.zeros(1),
-                    "running_var": torch.tensor([0.25 - 1e-3])},
+        "teacher": {
+            "w": torch.ones(3),
+            "ids": torch.arange(2),
+            "running_mean": torch.zeros(1),
+            "running_var": torch.tensor([0.25 - 1e-3]),
+        },
         "model": {"w": torch.ones(5)},
-    }  # fmt: skip
+    }
     torch.save(contents, tmp_path / "a.pt")
     bound(
         tmp_path / "a.pt", json=True, lengths_only=True, key="teacher", fixed=["id*"], bn_eps=1e-3

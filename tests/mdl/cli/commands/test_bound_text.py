@@ -32,12 +32,14 @@ def checkpoint() -> Checkpoint:
     with torch.no_grad():
         network.get_parameter("conv1.weight").mul_(torch.rand(16, 192) < 0.1)
     dataset = load_dataset(DATA)
+    # fmt: off
     record = DataRecord(
         config={"image_size": 8, "num_train": 300, "num_test": 100, "validation": 50},
         name="glyphs", fingerprint=dataset.fingerprint, num_samples=250, num_validation=50,
         num_test=100, image_size=8, in_channels=3, num_classes=10,
         class_names=dataset.class_names,
-    )  # fmt: skip
+    )
+    # fmt: on
     return Checkpoint(
         network=network.spec,
         state=network.state_dict(),

@@ -19,14 +19,28 @@ def test_table_for_people(mdl):
 @pytest.mark.slow
 def test_json_of_a_data_set(mdl):
     done = mdl(
-        "budget", "--target", "0.2", "--data", "glyphs", "--train-error", "0.1", "--train-error",
-        "0.01", "--train-error", "0.3", "--delta", "0.01", "--json",
-    )  # fmt: skip
+        "budget",
+        "--target",
+        "0.2",
+        "--data",
+        "glyphs",
+        "--train-error",
+        "0.1",
+        "--train-error",
+        "0.01",
+        "--train-error",
+        "0.3",
+        "--delta",
+        "0.01",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert {name: report[name] for name in ("target", "delta", "num_samples")} == {
-        "target": 0.2, "delta": 0.01, "num_samples": 20_000,
-    }  # fmt: skip
+        "target": 0.2,
+        "delta": 0.01,
+        "num_samples": 20_000,
+    }
     assert [row["num_errors"] for row in report["rows"]] == [2_000, 200]
     for row in report["rows"]:
         expected = bits_for_target(0.2, row["num_errors"], 20_000, 0.01)

@@ -37,9 +37,20 @@ def test_the_same_from_a_file_of_bits(mdl, cert: Path, trained: Path, tmp_path: 
     done = mdl("encode", str(trained), "-o", str(bits), "--bits", "8")
     assert done.returncode == 0, done.stderr
     done = mdl(
-        "certify", str(bits), "-o", str(tmp_path / "cert"), "--data", "glyphs", "--num-train",
-        "300", "--num-test", "100", "--validation", "20", "--json",
-    )  # fmt: skip
+        "certify",
+        str(bits),
+        "-o",
+        str(tmp_path / "cert"),
+        "--data",
+        "glyphs",
+        "--num-train",
+        "300",
+        "--num-test",
+        "100",
+        "--validation",
+        "20",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     ours = json.loads((tmp_path / "cert" / "certificate.json").read_text())
     theirs = json.loads((cert / "certificate.json").read_text())

@@ -29,8 +29,11 @@ def compressed(mdl, trained, tmp_path_factory):
 def test_files_agree(compressed):
     out, _ = compressed
     assert {file.name for file in out.iterdir()} == {
-        "network.mdl", "checkpoint.pt", "compression.json", "compression.png",
-    }  # fmt: skip
+        "network.mdl",
+        "checkpoint.pt",
+        "compression.json",
+        "compression.png",
+    }
     report = json.loads((out / "compression.json").read_text())
     codeword = load_codeword(out / "network.mdl")
     assert report["description_bits"] == codeword.num_bits
@@ -38,8 +41,20 @@ def test_files_agree(compressed):
     assert report["bound"] == binomial_tail(report["num_errors"], 280, codeword.num_bits, 0.05)
     assert report["curve"][-1]["stage"] == "certified"
     assert report["starts"]
-    assert {"code", "data", "delta", "ledger", "network", "num_test", "recipe", "seconds", "seed",
-            "test_errors", "training", "versions"} <= set(report)  # fmt: skip
+    assert {
+        "code",
+        "data",
+        "delta",
+        "ledger",
+        "network",
+        "num_test",
+        "recipe",
+        "seconds",
+        "seed",
+        "test_errors",
+        "training",
+        "versions",
+    } <= set(report)
     checkpoint = load_checkpoint(out / "checkpoint.pt")
     state = codeword.message.state
     assert set(checkpoint.state) == set(state)
@@ -91,9 +106,22 @@ def folder_of_images(tmp_path_factory) -> Path:
 def test_recipe(mdl, folder_of_images, tmp_path):
     data, out = str(folder_of_images), tmp_path / "out"
     done = mdl(
-        "compress", "--recipe", "mnist-tight", "--data", data, "-o", str(out), *QUICK, "--width",
-        "1", "--levels", "2", "--seed", "3", "--json",
-    )  # fmt: skip
+        "compress",
+        "--recipe",
+        "mnist-tight",
+        "--data",
+        data,
+        "-o",
+        str(out),
+        *QUICK,
+        "--width",
+        "1",
+        "--levels",
+        "2",
+        "--seed",
+        "3",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["folder"] == str(out)
@@ -127,10 +155,12 @@ def test_recipe(mdl, folder_of_images, tmp_path):
         (("RUN", "--width", "2"), "only a recipe takes it"),
         (("RUN", "--format", "e5m2"), "does not hold all levels"),
         (("RUN", "--lr", "0"), "must be > 0"),
-        (("--recipe", "mnist-tight", "--data", "glyphs", "--levels", "1", "--levels", "2"),
-         "one number of levels"),
+        (
+            ("--recipe", "mnist-tight", "--data", "glyphs", "--levels", "1", "--levels", "2"),
+            "one number of levels",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistake_is_one_line_and_leaves_nothing(mdl, trained, tmp_path, arguments, said):
     given = [each.replace("RUN", str(trained)) for each in arguments]
     done = mdl("compress", *given, "-o", str(tmp_path / "out"))

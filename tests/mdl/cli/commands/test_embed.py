@@ -35,10 +35,17 @@ def checkpoint_of(name, *, folded=False, alpha=2):
         network = fold_batch_norm(network)
     config = TrainConfig(network=name, base_channels=alpha, method="sgd").to_dict()
     record = DataRecord(
-        config=config["data"], name="glyphs", fingerprint="ab" * 32, num_samples=70,
-        num_validation=10, num_test=20, image_size=9, in_channels=3, num_classes=3,
+        config=config["data"],
+        name="glyphs",
+        fingerprint="ab" * 32,
+        num_samples=70,
+        num_validation=10,
+        num_test=20,
+        image_size=9,
+        in_channels=3,
+        num_classes=3,
         class_names=("0", "1", "2"),
-    )  # fmt: skip
+    )
     return Checkpoint(
         network=network.spec,
         state=network.state_dict(),

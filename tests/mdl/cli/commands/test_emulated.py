@@ -15,9 +15,21 @@ LINE = (
     "several times slower than --precision fp32"
 )
 GLYPHS = (
-    "--image-size", "8", "--num-train", "60", "--num-test", "20", "--base-channels", "1",
-    "--batch-size", "20", "--epochs", "1", "--device", "cpu",
-)  # fmt: skip
+    "--image-size",
+    "8",
+    "--num-train",
+    "60",
+    "--num-test",
+    "20",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "20",
+    "--epochs",
+    "1",
+    "--device",
+    "cpu",
+)
 SWEEP = ("sweep", "s-fc", "--grid", "small", "--method", "sgd", "--threads", "1", *GLYPHS)
 
 

@@ -61,9 +61,23 @@ def test_theorem_2_code_has_the_length_of_the_formula(encoded, trained):
 def test_convolution_as_fully_connected_network_is_as_short_as_itself(mdl, tmp_path):
     run = tmp_path / "conv"
     done = mdl(
-        "train", "s-conv", "--image-size", "8", "--num-train", "200", "--num-test", "50",
-        "--base-channels", "2", "--batch-size", "20", "--epochs", "1", "--out", str(run),
-    )  # fmt: skip
+        "train",
+        "s-conv",
+        "--image-size",
+        "8",
+        "--num-train",
+        "200",
+        "--num-test",
+        "50",
+        "--base-channels",
+        "2",
+        "--batch-size",
+        "20",
+        "--epochs",
+        "1",
+        "--out",
+        str(run),
+    )
     assert done.returncode == 0, done.stderr
     own, twin = (
         json.loads(mdl("encode", str(run), "-o", str(tmp_path / "a.mdl"), "--json", *more).stdout)

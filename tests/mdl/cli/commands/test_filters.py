@@ -29,10 +29,17 @@ def save_run(folder: Path, name: str, *, method: str = "sgd", permute: int | Non
         kept[::2] = 0
         state["conv1.weight"] = kept.view(spec.layers[0].weight_shape)
     data = DataRecord(
-        config={"source": "glyphs", "permute_pixels": permute}, name="glyphs", fingerprint="00",
-        num_samples=10, num_validation=0, num_test=5, image_size=16, in_channels=3,
-        num_classes=3, class_names=("a", "b", "c"),
-    )  # fmt: skip
+        config={"source": "glyphs", "permute_pixels": permute},
+        name="glyphs",
+        fingerprint="00",
+        num_samples=10,
+        num_validation=0,
+        num_test=5,
+        image_size=16,
+        in_channels=3,
+        num_classes=3,
+        class_names=("a", "b", "c"),
+    )
     folder.mkdir()
     save_checkpoint(
         Checkpoint(network=spec, state=state, data=data, config={"method": method}),

@@ -84,9 +84,16 @@ def test_table_2_shares_the_runs_of_figure_3(reproduced, mdl) -> None:
 def test_only_drawing_leaves_dashes(mdl, tmp_path) -> None:
     out = tmp_path / "new" / "folder"
     done = mdl(
-        "reproduce", "table1", "figure2", "claims", "--only-draw", "--store", str(tmp_path),
-        "--out", str(out),
-    )  # fmt: skip
+        "reproduce",
+        "table1",
+        "figure2",
+        "claims",
+        "--only-draw",
+        "--store",
+        str(tmp_path),
+        "--out",
+        str(out),
+    )
     assert done.returncode == 0, done.stderr
     assert "Missing: 42 of 42 runs" in done.stdout
     assert "88.84" in done.stdout  # the paper's own figures are there all the same

@@ -23,13 +23,28 @@ def test_tables_show_the_formulas_the_numbers_and_the_slips():
     lines = done.stdout.splitlines()
     conv3 = next(line for line in lines if "9s²α²/4" in line)
     assert re.findall(r"[^│ ]+", conv3) == [
-        "conv3", "9s²α²/4", "9s²α²", "518,400", "2,073,600", "erratum",
-    ]  # fmt: skip
+        "conv3",
+        "9s²α²/4",
+        "9s²α²",
+        "518,400",
+        "2,073,600",
+        "erratum",
+    ]
     for text in (
-        "≈ (9·2⁸ + 4s²)α² + (27 + 64c)α", "(2286 + 4s²)α² + (27 + 64c)α", "1,450,005", "1,445,955",
-        "49s²α² + (27s² + 64c)α", "282.20 M", "α = 149", "h = 14533", "2,147,483,648", "14.22",
-        "16.3%", "13.4%", "α ≈ 14.2",
-    ):  # fmt: skip
+        "≈ (9·2⁸ + 4s²)α² + (27 + 64c)α",
+        "(2286 + 4s²)α² + (27 + 64c)α",
+        "1,450,005",
+        "1,445,955",
+        "49s²α² + (27s² + 64c)α",
+        "282.20 M",
+        "α = 149",
+        "h = 14533",
+        "2,147,483,648",
+        "14.22",
+        "16.3%",
+        "13.4%",
+        "α ≈ 14.2",
+    ):
         assert text in done.stdout, text
     assert max(map(len, (line for line in lines if "│" in line))) <= 100
 
@@ -37,9 +52,24 @@ def test_tables_show_the_formulas_the_numbers_and_the_slips():
 def test_json_alone_on_stdout(tmp_path):
     figure = tmp_path / "scaling.png"
     done = run(
-        "--json", "--image-size", 28, "--in-channels", 1, "--base-channels", 7, "--num-classes", 5,
-        "--budget", "1e6", "--v100-memory", 32, "--bytes-per-weight", 4, "--plot", figure,
-    )  # fmt: skip
+        "--json",
+        "--image-size",
+        28,
+        "--in-channels",
+        1,
+        "--base-channels",
+        7,
+        "--num-classes",
+        5,
+        "--budget",
+        "1e6",
+        "--v100-memory",
+        32,
+        "--bytes-per-weight",
+        4,
+        "--plot",
+        figure,
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["networks"]["d-fc"]["width"] == 7

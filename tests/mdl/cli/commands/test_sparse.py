@@ -16,10 +16,29 @@ def pair(mdl: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     folder = tmp_path_factory.mktemp("pair")
     for name, sparse in (("dense", "never"), ("sparse", "always")):
         done = mdl(
-            "train", "s-fc", "--base-channels", "2", "--num-train", "512", "--num-test", "64",
-            "--epochs", "2", "--batch-size", "64", "--l1-conv", "3.4e-4", "--precision", "fp32",
-            "--device", "cpu", "--sparse", sparse, "--out", str(folder / name),
-        )  # fmt: skip
+            "train",
+            "s-fc",
+            "--base-channels",
+            "2",
+            "--num-train",
+            "512",
+            "--num-test",
+            "64",
+            "--epochs",
+            "2",
+            "--batch-size",
+            "64",
+            "--l1-conv",
+            "3.4e-4",
+            "--precision",
+            "fp32",
+            "--device",
+            "cpu",
+            "--sparse",
+            sparse,
+            "--out",
+            str(folder / name),
+        )
         assert done.returncode == 0, done.stderr
     return folder / "dense", folder / "sparse"
 
@@ -29,9 +48,14 @@ def test_tables_and_pictures(pair, mdl: Command, tmp_path: Path) -> None:
     done = mdl("sparse", *map(str, pair), "-o", str(out))
     assert done.returncode == 0, done.stderr
     for text in (
-        "dense / sparse", "before the first sparse layer (epoch 2)", "Sparse layers alone:",
-        "4,000 epochs: about", "A projection, not a measurement", f"Picture: {out}", "Next:",
-    ):  # fmt: skip
+        "dense / sparse",
+        "before the first sparse layer (epoch 2)",
+        "Sparse layers alone:",
+        "4,000 epochs: about",
+        "A projection, not a measurement",
+        f"Picture: {out}",
+        "Next:",
+    ):
         assert text in done.stdout, text
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {

@@ -12,10 +12,27 @@ from tests.mdl.calls import HANGS_S, Command, start_process
 pytestmark = pytest.mark.usefixtures("trials_here")
 
 SMALL = (
-    "sweep", "s-fc", "--grid", "small", "--method", "sgd", "--image-size", "8", "--num-train",
-    "120", "--num-test", "40", "--base-channels", "1", "--batch-size", "20", "--precision", "fp32",
-    "--device", "cpu",
-)  # fmt: skip
+    "sweep",
+    "s-fc",
+    "--grid",
+    "small",
+    "--method",
+    "sgd",
+    "--image-size",
+    "8",
+    "--num-train",
+    "120",
+    "--num-test",
+    "40",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "20",
+    "--precision",
+    "fp32",
+    "--device",
+    "cpu",
+)
 TINY = (*SMALL, "--epochs", "1", "--threads", "1", "--workers", "2")
 
 

@@ -11,9 +11,21 @@ from tests.mdl.calls import HANGS_S, call_here, start_process
 from training.checkpoint.checkpoint import load_checkpoint
 
 SMALL = (
-    "--image-size", "8", "--num-train", "256", "--num-test", "64", "--base-channels", "1",
-    "--batch-size", "32", "--device", "cpu", "--precision", "fp32",
-)  # fmt: skip
+    "--image-size",
+    "8",
+    "--num-train",
+    "256",
+    "--num-test",
+    "64",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "32",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+)
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
@@ -164,10 +176,25 @@ def test_one_epoch_is_not_several(tmp_path: Path) -> None:
 
 def test_a_diverging_run_ends_with_one_line(tmp_path: Path) -> None:
     code, _, err = finish(
-        "3-fc", "--image-size", "8", "--num-train", "256", "--num-test", "64", "--hidden-units",
-        "4", "--batch-size", "32", "--method", "sgd", "--lr", "1e38", "--out", "run",
+        "3-fc",
+        "--image-size",
+        "8",
+        "--num-train",
+        "256",
+        "--num-test",
+        "64",
+        "--hidden-units",
+        "4",
+        "--batch-size",
+        "32",
+        "--method",
+        "sgd",
+        "--lr",
+        "1e38",
+        "--out",
+        "run",
         folder=tmp_path,
-    )  # fmt: skip
+    )
     assert code == 1
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("error: ")

@@ -12,9 +12,23 @@ from tests.mdl.calls import HANGS_S, Command, start_process
 from training.checkpoint.checkpoint import load_checkpoint
 
 SMALL = (
-    "train", "s-fc", "--image-size", "8", "--num-train", "128", "--num-test", "32",
-    "--base-channels", "1", "--batch-size", "32", "--device", "cpu", "--precision", "fp32",
-)  # fmt: skip
+    "train",
+    "s-fc",
+    "--image-size",
+    "8",
+    "--num-train",
+    "128",
+    "--num-test",
+    "32",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "32",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+)
 TABLE = [[["Rotate", 0.9, 0.9], ["Invert", 0.5, 0.0]], [["Color", 1, 0.2], ["Cutout", 1, 1]]]
 
 
@@ -51,9 +65,18 @@ def test_a_table_goes_on_with_the_run_after_its_file_is_gone(mdl: Command, tmp_p
 
 def test_the_paper_recipe_says_which_policy_runs(mdl: Command, tmp_path: Path) -> None:
     done = mdl(
-        *SMALL, "--recipe", "paper-400", "--epochs", "1", "--policy", "autoaugment-cifar10",
-        "--cutout", "2", "--out", str(tmp_path / "run"),
-    )  # fmt: skip
+        *SMALL,
+        "--recipe",
+        "paper-400",
+        "--epochs",
+        "1",
+        "--policy",
+        "autoaugment-cifar10",
+        "--cutout",
+        "2",
+        "--out",
+        str(tmp_path / "run"),
+    )
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stderr.split())
     assert "Augmentation policy: autoaugment-cifar10." in text

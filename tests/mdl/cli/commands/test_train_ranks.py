@@ -15,17 +15,36 @@ from tests.mdl.calls import HANGS_S, Command, environment
 from training.checkpoint.checkpoint import load_checkpoint
 
 SMALL = (
-    "s-fc", "--image-size", "8", "--num-train", "256", "--num-test", "64", "--base-channels", "1",
-    "--batch-size", "32", "--device", "cpu", "--precision", "fp64", "--dropout", "0.1",
-)  # fmt: skip
+    "s-fc",
+    "--image-size",
+    "8",
+    "--num-train",
+    "256",
+    "--num-test",
+    "64",
+    "--base-channels",
+    "1",
+    "--batch-size",
+    "32",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp64",
+    "--dropout",
+    "0.1",
+)
 RUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*RUN, "-m", "mdl", "train", *arguments], cwd=folder, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [*RUN, "-m", "mdl", "train", *arguments],
+        cwd=folder,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
@@ -76,8 +95,10 @@ def test_two_ranks_give_what_one_gives(mdl: Command, tmp_path: Path) -> None:
     for name, value in states[1].items():
         torch.testing.assert_close(states[0][name], value, rtol=0, atol=1e-9)
     assert sorted(entry.name for entry in (tmp_path / "two").iterdir()) == [
-        "checkpoint.pt", "config.json", "metrics.jsonl",
-    ]  # fmt: skip
+        "checkpoint.pt",
+        "config.json",
+        "metrics.jsonl",
+    ]
 
 
 @pytest.mark.slow

@@ -40,8 +40,7 @@ def test_the_catalogue_has_every_name() -> None:
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in DRAWN],
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in DRAWN]
 )
 def test_with_all_results_everything_is_drawn(name, made_up_store, tmp_path) -> None:
     store = made_up_store()

@@ -28,9 +28,13 @@ def paper_like(config: TrainConfig) -> float:
         lost = 0.0 if config.l1_conv > config.l1_fc or config.beta < 50 else 0.03
         return {0.0: 0.79, 1.0: 0.81, 50.0: 0.83}[config.beta] - lost - (0.0 if long else 0.06)
     short_accuracy = {
-        "d-conv": 0.90, "d-local": 0.82, "d-fc": 0.62, "s-conv": 0.84, "s-local": 0.81,
+        "d-conv": 0.90,
+        "d-local": 0.82,
+        "d-fc": 0.62,
+        "s-conv": 0.84,
+        "s-local": 0.81,
         "s-fc": 0.70,
-    }[config.network]  # fmt: skip
+    }[config.network]
     gained = (0.05 if config.network.startswith("s") else 0.01) if long else 0.0
     lost = 0.2 if config.data.permute_pixels is not None else 0.0
     return short_accuracy + gained - lost
@@ -81,12 +85,15 @@ class World:
                 bits_per_number=16, num_bits=bits, code="context", lengths={}, bound=0.9, delta=0.05
             ),
             locality=FilterLocality(
-                num_filters=100, radius=12.0 * ratio * (1 + noise / 20), chance_radius=12.0,
-                ratio=ratio * (1 + noise / 20), ratio_interval=(ratio * 0.95, ratio * 1.05),
+                num_filters=100,
+                radius=12.0 * ratio * (1 + noise / 20),
+                chance_radius=12.0,
+                ratio=ratio * (1 + noise / 20),
+                ratio_interval=(ratio * 0.95, ratio * 1.05),
                 local_share=0.9,
             ),
             versions={},
-        )  # fmt: skip
+        )
 
     @property
     def results(self) -> Results:

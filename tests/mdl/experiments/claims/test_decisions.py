@@ -15,9 +15,7 @@ def comparison(
     value: float, deviation: float = 0.01, *, above: float = 0.0, within: float | None = None
 ) -> Comparison:
     measured = Estimate(
-        value=value,
-        sources=(Source(variance=deviation**2, degrees=math.inf),),
-        basis=Basis.IMAGES,
+        value=value, sources=(Source(variance=deviation**2, degrees=math.inf),), basis=Basis.IMAGES
     )
     return Comparison(label="a over b", measured=measured, above=above, within=within)
 

@@ -67,10 +67,7 @@ def test_enough_shared_seeds_are_paired(pairs: list[tuple[float, float]]) -> Non
     assert unpaired.p_value(0.0) == pytest.approx(max(welch.pvalue, 1e-12), rel=1e-6)
 
 
-@given(
-    first=st.lists(VALUES, min_size=2, max_size=4).filter(some_spread),
-    second=VALUES,
-)
+@given(first=st.lists(VALUES, min_size=2, max_size=4).filter(some_spread), second=VALUES)
 def test_one_seed_beside_more_takes_their_spread(first: list[float], second: float) -> None:
     estimate = contrast([(1, sample_of(first)), (-1, sample_of([second]))])
     spread = np.std(first, ddof=1) * math.sqrt(1 / len(first) + 1)

@@ -17,10 +17,20 @@ LAPTOP = SCALES["laptop"]
 
 def effect(**changes: Any) -> Effect:
     values: dict[str, Any] = {
-        "label": "a over b", "unit": Unit.POINTS, "estimate": 0.0123, "low": -0.001, "high": 0.02,
-        "confidence": 0.95, "p_value": 0.1, "above": 0.0, "within": None, "outcome": Outcome.OPEN,
-        "basis": "seeds", "published": None, "source": "",
-    }  # fmt: skip
+        "label": "a over b",
+        "unit": Unit.POINTS,
+        "estimate": 0.0123,
+        "low": -0.001,
+        "high": 0.02,
+        "confidence": 0.95,
+        "p_value": 0.1,
+        "above": 0.0,
+        "within": None,
+        "outcome": Outcome.OPEN,
+        "basis": "seeds",
+        "published": None,
+        "source": "",
+    }
     return Effect(**values | changes)
 
 

@@ -22,9 +22,14 @@ from training.checkpoint.checkpoint import load_checkpoint
 from training.spec.config import DataConfig, TrainConfig
 
 QUICK = TrainConfig(
-    network="s-conv", base_channels=1, data=DataConfig(image_size=8, num_train=64, num_test=32),
-    method="sgd", epochs=2, batch_size=32, precision="fp32",
-)  # fmt: skip
+    network="s-conv",
+    base_channels=1,
+    data=DataConfig(image_size=8, num_train=64, num_test=32),
+    method="sgd",
+    epochs=2,
+    batch_size=32,
+    precision="fp32",
+)
 LONG = replace(QUICK, epochs=300)
 ENGINE = LocalEngine(workers=2, threads=1, device=Device.cpu)
 # A parent of its own, as the command line is one: it ends with 128 and the signal's number.
@@ -67,8 +72,10 @@ def start_parent(configs: list[TrainConfig], store: ResultStore) -> subprocess.P
     texts = json.dumps([config.to_dict() for config in configs])
     return subprocess.Popen(
         [sys.executable, "-c", PARENT, str(store.root), texts],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -30,9 +30,13 @@ def measured(
     config = TrainConfig.from_dict(checkpoint.config)
     config = replace(config, data=replace(config.data, validation=validation))
     return measure_run(
-        checkpoint, load_dataset(config.data), config=config,
-        epochs=RunFolder(run).read_metrics(), versions=checkpoint.versions, device=CPU,
-    )  # fmt: skip
+        checkpoint,
+        load_dataset(config.data),
+        config=config,
+        epochs=RunFolder(run).read_metrics(),
+        versions=checkpoint.versions,
+        device=CPU,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,10 @@ def test_errors_are_those_of_the_stored_network(checkpoint: Checkpoint, result: 
     data = evaluation_data(checkpoint)
     network = network_from_state(checkpoint.network, checkpoint.state)
     for images, count in (
-        (data.train, result.train), (data.validation, result.validation), (data.test, result.test)
-    ):  # fmt: skip
+        (data.train, result.train),
+        (data.validation, result.validation),
+        (data.test, result.test),
+    ):
         assert count is not None
         assert count.num_errors == count_errors(network, images, data.normalization)
         assert count.num_samples == len(images)
@@ -137,10 +143,17 @@ def test_filters_that_are_nearly_all_zero_are_not_measured(
 @pytest.mark.parametrize(
     ("network", "expected"),
     [
-        ("s-fc", True), ("s-local", True), ("s-conv", True), ("3-fc", True), ("d-fc", True),
-        ("d-conv", False), ("d-local", False), ("resnet18", False), ("tiny-conv", False),
+        ("s-fc", True),
+        ("s-local", True),
+        ("s-conv", True),
+        ("3-fc", True),
+        ("d-fc", True),
+        ("d-conv", False),
+        ("d-local", False),
+        ("resnet18", False),
+        ("tiny-conv", False),
     ],
-)  # fmt: skip
+)
 def test_filters_have_a_place_in_some_networks(network: str, expected: bool) -> None:
     assert measure._filters_have_place(network) == expected
 

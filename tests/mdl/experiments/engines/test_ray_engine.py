@@ -36,9 +36,14 @@ pytestmark = [
 
 TINY = DataConfig(image_size=8, num_train=120, num_test=40, validation=20)
 GRID = Grid(
-    name="tiny", about="", recipe="quick", l1=((1e-3, 1e-4), (1e-4, 1e-5)), sgd=(), dropout=(0.0,),
+    name="tiny",
+    about="",
+    recipe="quick",
+    l1=((1e-3, 1e-4), (1e-4, 1e-5)),
+    sgd=(),
+    dropout=(0.0,),
     validation=20,
-)  # fmt: skip
+)
 BASE = TrainConfig(
     network="s-fc", base_channels=1, data=TINY, epochs=1, batch_size=20, precision="fp32"
 )
@@ -58,19 +63,29 @@ def cluster() -> Iterator[Environment]:
     port = free_port()
     folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray puts sockets there
     environment = os.environ | {
-        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_USAGE_STATS_ENABLED": "0", "MDL_CACHE": folder,
-    }  # fmt: skip
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MDL_CACHE": folder,
+    }
     log = Path(folder, "head.log")
     with log.open("w") as output:
         head = subprocess.Popen(
             [
-                str(Path(sys.executable).with_name("ray")), "start", "--head", "--block",
-                f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
-                "--object-store-memory=100000000", f"--temp-dir={folder}",
+                str(Path(sys.executable).with_name("ray")),
+                "start",
+                "--head",
+                "--block",
+                f"--port={port}",
+                "--num-cpus=2",
+                "--include-dashboard=false",
+                "--object-store-memory=100000000",
+                f"--temp-dir={folder}",
             ],
-            env=environment, stdout=output, stderr=output,
-        )  # fmt: skip
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
     try:
         deadline = time.monotonic() + 90
         while "Ray runtime started" not in log.read_text():  # its port answers before it has a node
@@ -95,12 +110,18 @@ def start_by_ray(
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            sys.executable, str(Path(__file__).with_name("ray_sweep.py")), str(store.root),
-            json.dumps([config.to_dict() for config in configs]), str(threads),
+            sys.executable,
+            str(Path(__file__).with_name("ray_sweep.py")),
+            str(store.root),
+            json.dumps([config.to_dict() for config in configs]),
+            str(threads),
         ],
-        env=environment, cwd=Path(__file__).parents[4], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        env=environment,
+        cwd=Path(__file__).parents[4],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def comparable(result: RunResult) -> RunResult:
@@ -174,8 +195,13 @@ def test_where_no_cluster_answers_one_line_says_so(tmp_path: Path) -> None:
     environment = os.environ | {"RAY_ADDRESS": f"127.0.0.1:{free_port()}"}
     done = subprocess.run(
         [sys.executable, "-m", "mdl", "sweep", "s-fc", "--engine", "ray", "--data", "glyphs"],
-        cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr

@@ -15,11 +15,22 @@ TEST = Count(num_errors=388, num_samples=1000)
 
 def result_of(config: TrainConfig, validation: Count | None = None) -> RunResult:
     return RunResult(
-        key=run_key(config), config=config, data_name="glyphs", fingerprint="00", num_weights={},
-        num_nonzeros={}, train=Count(num_errors=0, num_samples=1), validation=validation,
-        test=TEST, test_answers=answers_with(TEST), history=(), seconds=145.4, description=None,
-        locality=None, versions={},
-    )  # fmt: skip
+        key=run_key(config),
+        config=config,
+        data_name="glyphs",
+        fingerprint="00",
+        num_weights={},
+        num_nonzeros={},
+        train=Count(num_errors=0, num_samples=1),
+        validation=validation,
+        test=TEST,
+        test_answers=answers_with(TEST),
+        history=(),
+        seconds=145.4,
+        description=None,
+        locality=None,
+        versions={},
+    )
 
 
 @pytest.fixture

@@ -36,10 +36,13 @@ def test_checksums() -> None:
         for data, epochs in ALL
     }
     assert sums == {
-        ("CIFAR-10", "short"): 547.37, ("CIFAR-10", "long"): 566.14,
-        ("CIFAR-100", "short"): 367.71, ("CIFAR-100", "long"): 380.20,
-        ("SVHN", "short"): 643.35, ("SVHN", "long"): 647.86,
-    }  # fmt: skip
+        ("CIFAR-10", "short"): 547.37,
+        ("CIFAR-10", "long"): 566.14,
+        ("CIFAR-100", "short"): 367.71,
+        ("CIFAR-100", "long"): 380.20,
+        ("SVHN", "short"): 643.35,
+        ("SVHN", "long"): 647.86,
+    }
 
 
 def test_the_abstract() -> None:

@@ -21,12 +21,19 @@ SIZES = {"conv1": 1000, "fc1": 100}
 def epoch(number, seconds, *, sparse=(), certified=None, weight_bytes=6600, memory=10_000):
     return EpochRecord(
         point=EpochPoint(
-            epoch=number, seconds=seconds, train_loss=1.0, train_accuracy=0.5,
-            validation_accuracy=None, test_accuracy=None,
-            num_nonzeros={"conv1": 1000 // number, "fc1": 90}, certified=certified or {},
+            epoch=number,
+            seconds=seconds,
+            train_loss=1.0,
+            train_accuracy=0.5,
+            validation_accuracy=None,
+            test_accuracy=None,
+            num_nonzeros={"conv1": 1000 // number, "fc1": 90},
+            certified=certified or {},
         ),
-        sparse_layers=tuple(sparse), weight_bytes=weight_bytes, memory_bytes=memory,
-    )  # fmt: skip
+        sparse_layers=tuple(sparse),
+        weight_bytes=weight_bytes,
+        memory_bytes=memory,
+    )
 
 
 def record(epochs, *, conv1=50, errors=40):
@@ -60,9 +67,7 @@ def test_times_by_phase() -> None:
         (each.num_epochs, each.dense_seconds, each.sparse_seconds, each.ratio)
         for each in (gain.whole, gain.before, gain.after, gain.last)
     ]
-    assert phases == [
-        (4, 40, 28, 40 / 28), (2, 20, 21, 20 / 21), (2, 20, 7, 20 / 7), (1, 10, 2, 5)
-    ]  # fmt: skip
+    assert phases == [(4, 40, 28, 40 / 28), (2, 20, 21, 20 / 21), (2, 20, 7, 20 / 7), (1, 10, 2, 5)]
     assert gain.all_dense_share == gain.all_dense_seconds_share == 0.5
     assert gain.largest_ratio == 2  # Amdahl: the dense half stays
     assert gain.handovers == {"conv1": 3}
@@ -81,8 +86,10 @@ def test_layers_and_memory() -> None:
     memory = gain.sparse_memory
     assert (memory.weights_first, memory.weights_last) == (6600, 1100)
     assert (memory.process_first, memory.process_last, memory.process_largest) == (
-        10_000, 9000, 10_000,
-    )  # fmt: skip
+        10_000,
+        9000,
+        10_000,
+    )
 
 
 def test_a_projection_goes_on_at_the_last_rates() -> None:
@@ -141,8 +148,9 @@ def test_phases_are_parts_of_the_whole(seconds) -> None:
     assert 0 <= gain.all_dense_seconds_share <= 1 + 1e-12
     same = gain.project(len(seconds))
     assert (same.dense_seconds, same.sparse_seconds) == (
-        gain.whole.dense_seconds, gain.whole.sparse_seconds,
-    )  # fmt: skip
+        gain.whole.dense_seconds,
+        gain.whole.sparse_seconds,
+    )
 
 
 def test_what_is_printed_and_what_is_written(capsys) -> None:
@@ -150,10 +158,17 @@ def test_what_is_printed_and_what_is_written(capsys) -> None:
     print_gain(gain, gain.project(104))
     printed = capsys.readouterr().out
     for text in (
-        "before the first sparse layer (epoch 3)", "5.00x", "50.0%", "2.00x can be gained",
-        "10.42 bytes a nonzero", "41 of 100", "59.00%", "6.00x", "A projection, not a measurement",
+        "before the first sparse layer (epoch 3)",
+        "5.00x",
+        "50.0%",
+        "2.00x can be gained",
+        "10.42 bytes a nonzero",
+        "41 of 100",
+        "59.00%",
+        "6.00x",
+        "A projection, not a measurement",
         "104 epochs: about 17 min dense, 4 min sparse",
-    ):  # fmt: skip
+    ):
         assert text in printed, text
     values = gain_to_dict(gain, gain.project(104))
     assert values["phases"]["last_tenth"]["ratio"] == 5
@@ -176,5 +191,8 @@ def test_figures_show_the_epochs(tmp_path) -> None:
     assert "conv1 from epoch 3" in " ".join(shares.get_supxlabel().split())
     files = save_gain_figures(gain, tmp_path / "gain.v2")
     assert [file.name for file in files] == [
-        "gain.v2.png", "gain.v2.pdf", "gain.v2-certified.png", "gain.v2-certified.pdf",
-    ]  # fmt: skip
+        "gain.v2.png",
+        "gain.v2.pdf",
+        "gain.v2-certified.png",
+        "gain.v2-certified.pdf",
+    ]

@@ -10,9 +10,15 @@ from mdl.experiments.store.metrics_file import parse_point, read_points
 from training.run.run_folder import RunFolder
 
 LINE: dict[str, Any] = {
-    "epoch": 1, "train_loss": 2.25, "train_accuracy": 0.5, "validation_accuracy": None,
-    "test_accuracy": 0.25, "seconds": 3.5, "num_nonzeros": {"fc1": 7}, "certified": {"fc1": 0.5},
-}  # fmt: skip
+    "epoch": 1,
+    "train_loss": 2.25,
+    "train_accuracy": 0.5,
+    "validation_accuracy": None,
+    "test_accuracy": 0.25,
+    "seconds": 3.5,
+    "num_nonzeros": {"fc1": 7},
+    "certified": {"fc1": 0.5},
+}
 
 
 def write(folder: Path, *lines: str) -> RunFolder:

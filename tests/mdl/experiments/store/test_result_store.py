@@ -19,12 +19,22 @@ TEST = Count(num_errors=3, num_samples=10)
 
 def result_of(config: TrainConfig, num_errors: int = 0) -> RunResult:
     return RunResult(
-        key=run_key(config), config=config, data_name="glyphs", fingerprint="00",
-        num_weights={"fc": 4}, num_nonzeros={"fc": 2},
-        train=Count(num_errors=num_errors, num_samples=100), validation=None,
-        test=TEST, test_answers=answers_with(TEST), history=(), seconds=1.0, description=None,
-        locality=None, versions={},
-    )  # fmt: skip
+        key=run_key(config),
+        config=config,
+        data_name="glyphs",
+        fingerprint="00",
+        num_weights={"fc": 4},
+        num_nonzeros={"fc": 2},
+        train=Count(num_errors=num_errors, num_samples=100),
+        validation=None,
+        test=TEST,
+        test_answers=answers_with(TEST),
+        history=(),
+        seconds=1.0,
+        description=None,
+        locality=None,
+        versions={},
+    )
 
 
 def test_a_store_that_is_not_there_is_empty(tmp_path: Path) -> None:
@@ -118,14 +128,20 @@ def test_ledgers_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "{}", "null", "[1]", "[{}]", "[" * 100_000,
+        "",
+        "{",
+        "{}",
+        "null",
+        "[1]",
+        "[{}]",
+        "[" * 100_000,
         '[{"tensor": "fc", "part": "values", "bits": -1}]',
         '[{"tensor": "fc", "part": "values", "bits": NaN}]',
         '[{"tensor": "fc", "part": "values", "bits": true}]',
         '[{"tensor": 1, "part": "values", "bits": 1}]',
         '[{"tensor": "fc", "part": "values", "bits": 1, "more": 2}]',
     ],
-)  # fmt: skip
+)
 def test_a_damaged_ledger_is_named_with_the_way_out(text: str, tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     store.put_ledger(CONFIG, [])

@@ -15,10 +15,20 @@ BASE = TrainConfig(
     epochs=3,
 )
 CHANGES: dict[str, object] = {
-    "network": "s-conv", "base_channels": 9, "lr": 0.2, "l1_conv": 2e-4, "l1_fc": 1e-5,
-    "beta": 1.0, "dropout": 0.5, "epochs": 4, "batch_size": 128, "precision": "fp32", "seed": 1,
-    "data": replace(BASE.data, validation=10), "augmentation": Augmentation(flip=True),
-}  # fmt: skip
+    "network": "s-conv",
+    "base_channels": 9,
+    "lr": 0.2,
+    "l1_conv": 2e-4,
+    "l1_fc": 1e-5,
+    "beta": 1.0,
+    "dropout": 0.5,
+    "epochs": 4,
+    "batch_size": 128,
+    "precision": "fp32",
+    "seed": 1,
+    "data": replace(BASE.data, validation=10),
+    "augmentation": Augmentation(flip=True),
+}
 # These belong to other networks or methods, and have tests of their own.
 ELSEWHERE = {"hidden_units", "kernel_size", "method", "momentum", "weight_decay", "recipe"}
 

@@ -25,13 +25,21 @@ CONFIG = TrainConfig(
     network="s-fc", base_channels=1, data=DataConfig(validation=20), augmentation=Augmentation()
 )
 LOCALITY = FilterLocality(
-    num_filters=40, radius=3.0, chance_radius=6.0, ratio=0.5, ratio_interval=(0.4, 0.6),
+    num_filters=40,
+    radius=3.0,
+    chance_radius=6.0,
+    ratio=0.5,
+    ratio_interval=(0.4, 0.6),
     local_share=0.9,
-)  # fmt: skip
+)
 DESCRIPTION = Description(
-    bits_per_number=16, num_bits=1200, code="context", lengths={"plain": 1600.0, "sparse": 1300.5},
-    bound=0.8, delta=0.05,
-)  # fmt: skip
+    bits_per_number=16,
+    num_bits=1200,
+    code="context",
+    lengths={"plain": 1600.0, "sparse": 1300.5},
+    bound=0.8,
+    delta=0.05,
+)
 TEST = Count(num_errors=30, num_samples=120)
 
 
@@ -49,15 +57,21 @@ def make_result(**changes: Any) -> RunResult:
         "test_answers": answers_with(TEST),
         "history": (
             EpochPoint(
-                epoch=1, seconds=0.5, train_loss=2.0, train_accuracy=0.2, validation_accuracy=0.3,
-                test_accuracy=None, num_nonzeros={"conv1": 9}, certified={"conv1": 0.5},
+                epoch=1,
+                seconds=0.5,
+                train_loss=2.0,
+                train_accuracy=0.2,
+                validation_accuracy=0.3,
+                test_accuracy=None,
+                num_nonzeros={"conv1": 9},
+                certified={"conv1": 0.5},
             ),
         ),
         "seconds": 0.5,
         "description": DESCRIPTION,
         "locality": LOCALITY,
         "versions": {"torch": "2.8", "gpu": None},
-    }  # fmt: skip
+    }
     return RunResult(**values | changes)
 
 

@@ -31,18 +31,29 @@ TEST = Count(num_errors=0, num_samples=10_000)
 
 def result_of(config: TrainConfig, *, seconds: float, cpu: str | None = None) -> RunResult:
     return RunResult(
-        key=run_key(config), config=config, data_name="CIFAR-10", fingerprint="00",
-        num_weights={}, num_nonzeros={},
-        train=Count(num_errors=0, num_samples=50_000 - config.data.validation), validation=None,
-        test=TEST, test_answers=answers_with(TEST), history=(), seconds=seconds,
-        description=None, locality=None, versions={"cpu": cpu or collect_versions()["cpu"]},
-    )  # fmt: skip
+        key=run_key(config),
+        config=config,
+        data_name="CIFAR-10",
+        fingerprint="00",
+        num_weights={},
+        num_nonzeros={},
+        train=Count(num_errors=0, num_samples=50_000 - config.data.validation),
+        validation=None,
+        test=TEST,
+        test_answers=answers_with(TEST),
+        history=(),
+        seconds=seconds,
+        description=None,
+        locality=None,
+        versions={"cpu": cpu or collect_versions()["cpu"]},
+    )
 
 
 def test_operations_of_a_network_counted_by_hand() -> None:
     """3-fc: 2 a multiply-accumulate, three products a layer, two for the first."""
-    config = TrainConfig(network="3-fc", hidden_units=10, data=DataConfig(num_train=64),
-                         epochs=3, batch_size=20)  # fmt: skip
+    config = TrainConfig(
+        network="3-fc", hidden_units=10, data=DataConfig(num_train=64), epochs=3, batch_size=20
+    )
     first, second, third = 3072 * 10, 10 * 10, 10 * 10
     step = 2 * 20 * (2 * first + 3 * second + 3 * third)
     assert training_flop(config) == 3 * 3 * step  # three epochs of three whole batches
@@ -65,8 +76,11 @@ def test_the_shape_of_the_glyphs_is_what_they_have() -> None:
     data = DataConfig(image_size=8, num_train=64, num_test=8)
     shape, dataset = expected_shape(data), load_dataset(data)
     assert (shape.num_train, shape.image_size, shape.in_channels, shape.num_classes) == (
-        len(dataset.train), dataset.image_size, dataset.in_channels, dataset.num_classes
-    )  # fmt: skip
+        len(dataset.train),
+        dataset.image_size,
+        dataset.in_channels,
+        dataset.num_classes,
+    )
     assert expected_shape(DataConfig()).num_train == 20_000
 
 
@@ -79,8 +93,11 @@ def test_shapes_of_data_sets_are_what_they_have(name: str, shared_data: Path) ->
         load_dataset(DataConfig(source=str(folder))),
     )
     assert (shape.num_train, shape.image_size, shape.in_channels, shape.num_classes) == (
-        len(dataset.train), dataset.image_size, dataset.in_channels, dataset.num_classes
-    )  # fmt: skip
+        len(dataset.train),
+        dataset.image_size,
+        dataset.in_channels,
+        dataset.num_classes,
+    )
 
 
 def test_a_finished_run_says_how_long_the_next_one_takes() -> None:

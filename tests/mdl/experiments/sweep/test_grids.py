@@ -82,13 +82,19 @@ def test_the_base_decides_everything_else() -> None:
 
 def test_a_grid_of_ones_own() -> None:
     own = Grid(
-        name="own", about="", recipe="quick", l1=((1e-4, 2e-5),), sgd=((0.9, 5e-4), (0.0, 1e-3)),
-        dropout=(0.0,), validation=100,
-    )  # fmt: skip
+        name="own",
+        about="",
+        recipe="quick",
+        l1=((1e-4, 2e-5),),
+        sgd=((0.9, 5e-4), (0.0, 1e-3)),
+        dropout=(0.0,),
+        validation=100,
+    )
     base = TrainConfig(network="s-conv", base_channels=2)
     assert [(t.momentum, t.weight_decay) for t in grid("s-conv", "sgd", own, base)] == [
-        (0.9, 5e-4), (0.0, 1e-3),
-    ]  # fmt: skip
+        (0.9, 5e-4),
+        (0.0, 1e-3),
+    ]
     assert len(grid("s-conv", "beta-lasso", own, base)) == 1
 
 

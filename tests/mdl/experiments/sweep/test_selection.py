@@ -25,16 +25,32 @@ def result_of(
     count = Count(num_errors=validation_errors, num_samples=NUM_VALIDATION)
     test = Count(num_errors=test_errors, num_samples=NUM_TEST)
     point = EpochPoint(
-        epoch=1, seconds=1.0, train_loss=1.0, train_accuracy=0.5, num_nonzeros={}, certified={},
-        validation_accuracy=count.accuracy, test_accuracy=test.accuracy,
-    )  # fmt: skip
+        epoch=1,
+        seconds=1.0,
+        train_loss=1.0,
+        train_accuracy=0.5,
+        num_nonzeros={},
+        certified={},
+        validation_accuracy=count.accuracy,
+        test_accuracy=test.accuracy,
+    )
     return RunResult(
-        key=run_key(config), config=config, data_name="glyphs", fingerprint="f",
-        num_weights={"fc1": 10}, num_nonzeros={"fc1": num_nonzeros},
-        train=Count(num_errors=1, num_samples=180), validation=count, test=test,
+        key=run_key(config),
+        config=config,
+        data_name="glyphs",
+        fingerprint="f",
+        num_weights={"fc1": 10},
+        num_nonzeros={"fc1": num_nonzeros},
+        train=Count(num_errors=1, num_samples=180),
+        validation=count,
+        test=test,
         test_answers=answers_with(test),
-        history=(point,), seconds=1.0, description=None, locality=None, versions={},
-    )  # fmt: skip
+        history=(point,),
+        seconds=1.0,
+        description=None,
+        locality=None,
+        versions={},
+    )
 
 
 def with_test_errors(result: RunResult, test_errors: int) -> RunResult:
@@ -102,9 +118,11 @@ def test_ties_go_to_fewer_nonzeros_then_to_the_lower_key() -> None:
 def test_seeds_of_one_setting_are_averaged() -> None:
     steady, lucky = TRIALS[:2], TRIALS[2:4]
     results = [
-        result_of(steady[0], 4), result_of(steady[1], 4),
-        result_of(lucky[0], 1), result_of(lucky[1], 8),
-    ]  # fmt: skip
+        result_of(steady[0], 4),
+        result_of(steady[1], 4),
+        result_of(lucky[0], 1),
+        result_of(lucky[1], 8),
+    ]
     assert best_by_validation(results).config == steady[0]
     assert [len(candidate.runs) for candidate in rank_by_validation(results)] == [2, 2]
 
