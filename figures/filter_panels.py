@@ -51,7 +51,7 @@ def draw_filter_grids(
 ) -> Figure:
     """Panels of equal size side by side, each a grid of filters row by row.
 
-    A pixel of a filter takes a whole number of dots, so that sparse filters stay crisp.
+    A pixel of a filter takes an integer of dots, so that sparse filters stay crisp.
 
     Args:
         grids: From left to right.

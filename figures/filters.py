@@ -109,7 +109,7 @@ def filter_mosaic(filters: NDArray[np.floating], *, width: int) -> NDArray[np.fl
 
     Args:
         filters: Signed weights, (N, channels, rows, columns), N >= 1.
-        width: Dots that the grid should not pass. A pixel of a filter takes the whole number of
+        width: Dots that the grid should not pass. A pixel of a filter takes the integer of
             dots that fits, and 2 at least, even if the grid then does pass.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Certified rows of exact sparse training: by epoch, and by λ, width and learning rate."""
+"""Screened rows of exact sparse training: by epoch, and by λ, width and learning rate."""
 
 import math
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ class LayerRecord:
     Attributes:
         layer: Its name.
         epochs: Ascending.
-        certified: Share of rows certified, by epoch; None where it was not measured.
+        screened: Share of rows screened, by epoch; None where it was not measured.
         density: Share of weights that are not zero, by epoch; None where not known.
     """
 
     layer: str
     epochs: tuple[int, ...]
-    certified: tuple[float | None, ...]
+    screened: tuple[float | None, ...]
     density: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharePoint:
-    """A setting's value, > 0, and the share of rows certified there; None if not measured."""
+    """A setting's value, > 0, and the share of rows screened there; None if not measured."""
 
     value: float
     share: float | None
@@ -51,7 +51,7 @@ class LayerShares:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingPanel:
-    """Certified shares against one setting.
+    """Screened shares against one setting.
 
     Attributes:
         setting: Its name: "λ", "α", "learning rate".
@@ -64,8 +64,8 @@ class SettingPanel:
     layers: tuple[LayerShares, ...]
 
 
-def draw_certified(layers: Sequence[LayerRecord], *, title: str = "", note: str = "") -> Figure:
-    """Certified share by epoch above, density by epoch below, a line a layer.
+def draw_screened(layers: Sequence[LayerRecord], *, title: str = "", note: str = "") -> Figure:
+    """Screened share by epoch above, density by epoch below, a line a layer.
 
     Args:
         layers: In the order of the network.
@@ -73,10 +73,10 @@ def draw_certified(layers: Sequence[LayerRecord], *, title: str = "", note: str 
         note: Below the figure.
 
     Raises:
-        ValueError: No layer has an epoch with a certified share.
+        ValueError: No layer has an epoch with a screened share.
     """
-    if not any(share is not None for layer in layers for share in layer.certified):
-        raise ValueError("layers must hold at least one certified share")
+    if not any(share is not None for layer in layers for share in layer.screened):
+        raise ValueError("layers must hold at least one screened share")
     figure = new_figure(PAGE_WIDTH * 0.75, 4.2)
     top, bottom = figure.subplots(2, 1, sharex=True)
     styles = layer_styles([layer.layer for layer in layers])
@@ -86,7 +86,7 @@ def draw_certified(layers: Sequence[LayerRecord], *, title: str = "", note: str 
     for layer in layers:
         style = styles[layer.layer]
         placed = [None if each is None else max(each, floor) for each in layer.density]
-        for axes, values in ((top, layer.certified), (bottom, placed)):
+        for axes, values in ((top, layer.screened), (bottom, placed)):
             percents = _percents(values)
             axes.plot(
                 layer.epochs,
@@ -105,7 +105,7 @@ def draw_certified(layers: Sequence[LayerRecord], *, title: str = "", note: str 
                     EndLabel(text=layer.layer, x=x, y=y, color=style.color, bold=True)
                 )
     _set_share_axis(top)
-    top.set_ylabel("rows certified (%)")
+    top.set_ylabel("rows screened (%)")
     _set_density_axis(bottom, densities)
     bottom.set_ylabel("density (%)")
     bottom.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
@@ -121,8 +121,8 @@ def draw_certified(layers: Sequence[LayerRecord], *, title: str = "", note: str 
     return figure
 
 
-def draw_certified_by_setting(panels: Sequence[SettingPanel], *, note: str = "") -> Figure:
-    """Certified share against each setting on a logarithmic axis, a line a layer.
+def draw_screened_by_setting(panels: Sequence[SettingPanel], *, note: str = "") -> Figure:
+    """Screened share against each setting on a logarithmic axis, a line a layer.
 
     Args:
         panels: Side by side, one a setting.
@@ -156,7 +156,7 @@ def draw_certified_by_setting(panels: Sequence[SettingPanel], *, note: str = "")
         axes.set_title(panel.fixed, loc="left", fontweight="normal", fontsize=7.5)
         axes.grid(visible=True)
     _set_share_axis(row[0])
-    row[0].set_ylabel("rows certified (%)")
+    row[0].set_ylabel("rows screened (%)")
     handles = {str(line.get_label()): line for axes in row for line in axes.lines}
     figure.legend(
         handles=[handles[name] for name in styles],

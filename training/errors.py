@@ -10,7 +10,7 @@ class DataError(Exception):
 
 
 class TrainingError(Exception):
-    """A run that cannot go on, such as one whose loss is not finite any more."""
+    """A run that cannot continue, such as one whose loss is not finite any more."""
 
 
 USER_ERRORS = (CheckpointError, DataError, TrainingError, ValueError, OSError)

@@ -3,13 +3,13 @@
 import math
 
 _EPSILON = math.ulp(1.0)
-_EXACT_LIMIT = 64  # chosen things up to which C(n, k) is computed as a whole number
+_EXACT_LIMIT = 64  # chosen things up to which C(n, k) is computed as an integer
 
 
 def log2_binomial(num_things: int, num_chosen: int) -> float:
     """log2 C(n, k), rounded upward: above the true value by less than 1e-5 bits and 1e-14 of it.
 
-    Up to 64 chosen (or left) things, C(n, k) is computed as a whole number. Beyond, Robbins' form
+    Up to 64 chosen (or left) things, C(n, k) is computed as an integer. Beyond, Robbins' form
     of Stirling's formula bounds it from above:
 
         √(2πn) (n/e)ⁿ e^(1/(12n+1)) < n! < √(2πn) (n/e)ⁿ e^(1/(12n)),  so with r = n - k
@@ -61,7 +61,7 @@ def _scaled_log(count: int, others: int) -> float:
 
 
 def _log2_up(number: int) -> float:
-    """log2 of a whole number >= 1, at or above it."""
+    """log2 of an integer >= 1, at or above it."""
     shift = max(0, number.bit_length() - 64)
     return (shift + math.log2(number >> shift)) * (1 + 4 * _EPSILON) + (shift > 0) * 2.0**-62
 
@@ -69,6 +69,6 @@ def _log2_up(number: int) -> float:
 def _check(num_things: int, num_chosen: int) -> None:
     for name, value in (("num_things", num_things), ("num_chosen", num_chosen)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"{name} must be a whole number >= 0, not {value!r}")
+            raise ValueError(f"{name} must be an integer >= 0, not {value!r}")
     if num_chosen > num_things:
         raise ValueError(f"num_chosen must be <= num_things = {num_things}, not {num_chosen}")

@@ -210,7 +210,7 @@ def compare_bounds(
 ) -> tuple[Bound, ...]:
     """All bounds that need only a length, side by side; each alone holds with probability 1 - δ.
 
-    Maurer's is left out below 8 samples. The best of them may be quoted without a price: the
+    Maurer's is left out below 8 samples. The best of them may be quoted at no cost in δ: the
     binomial tail is never above Chernoff-kl, nor that above Maurer or Occam-Hoeffding.
     """
     return tuple(

@@ -1,11 +1,11 @@
 """Lengths of three descriptions of a network, term by term. No torch.
 
-The plain code writes all n weights in b bits each (Section 3, behind Theorem 1). The sparse code is
-the one in Theorem 2's proof: k values of b bits, and a map from weights to values that names only
-the nonzero weights. The enumerative code says for each tensor how many weights are nonzero and
-which of the C(n, ‖w‖₀) choices they are. Each term has its length as printed, with real-valued
-log2, and in whole bits, as a string of bits needs it. Only the whole-bit length belongs to a code
-that can be decoded.
+The plain code writes all n weights in b bits each (Section 3, behind Theorem 1). The theorem-2
+code is the one in Theorem 2's proof: k values of b bits, and a map from weights to values that
+names only the nonzero weights. The enumerative code says for each tensor how many weights
+are nonzero and which of the C(n, ‖w‖₀) choices they are. Each term has its length as printed, with
+real-valued log2, and in whole bits, as a string of bits needs it. Only the whole-bit
+length belongs to a code that can be decoded.
 
 **k counts the value zero if any weight is zero.** Theorem 2 has w_i = p_g(i) for every weight, and
 its proof assigns all weights that are not named "to the parameter with value zero": zero is one of
@@ -53,7 +53,7 @@ class DescriptionLength:
     """The length of one description, as the sum of its terms.
 
     Attributes:
-        name: "plain", "sparse" or "enumerative"; other codes have names of their own.
+        name: "plain", "theorem-2" or "enumerative"; other codes have names of their own.
         formula: The whole formula.
         terms: In the order in which the bits stand.
         map_formula: The formula of |d(g)|, the terms that are the map; empty without a map.
@@ -76,7 +76,7 @@ class DescriptionLength:
 
     @property
     def map_bits(self) -> float:
-        """|d(g)| as printed: ‖w‖₀ log2(kn) + 2 log2 n in the sparse description, 0 in the plain."""
+        """|d(g)| as printed: ‖w‖₀ log2(kn) + 2 log2 n in the theorem-2 one, 0 in the plain."""
         return math.fsum(term.bits for term in self.terms if term.is_map)
 
     @property
@@ -121,7 +121,7 @@ def plain_length(num_weights: int, bits_per_weight: int) -> DescriptionLength:
     return DescriptionLength(name="plain", formula="n b", terms=(weights,))
 
 
-def sparse_length(
+def theorem_2_length(
     num_weights: int, num_nonzeros: int, num_distinct: int, bits_per_weight: int
 ) -> DescriptionLength:
     """The description in Theorem 2's proof: log n + kb + (2 log n + ‖w‖₀ log(kn)), base 2.
@@ -140,7 +140,7 @@ def sparse_length(
 
     A nonzero among 1.57 M weights with 16 values costs 21 + 4 bits, not 24.6:
 
-    >>> length = sparse_length(1_572_864, 1000, 16, 16)
+    >>> length = theorem_2_length(1_572_864, 1000, 16, 16)
     >>> [(term.name, term.whole_bits) for term in length.terms][-2:]
     [('indices of the nonzeros', 21000), ('values of the nonzeros', 4000)]
     >>> round(length.map_bits)  # 1000 log2(16 * 1572864) + 2 log2(1572864)
@@ -189,7 +189,10 @@ def sparse_length(
     )
     map_formula = "‖w‖₀ log(k n) + 2 log n"
     return DescriptionLength(
-        name="sparse", formula=f"log n + k b + {map_formula}", terms=terms, map_formula=map_formula
+        name="theorem-2",
+        formula=f"log n + k b + {map_formula}",
+        terms=terms,
+        map_formula=map_formula,
     )
 
 
@@ -294,4 +297,4 @@ def _check_distinct(n: int, nonzeros: int, k: int, b: int) -> None:
 
 def _check_count(name: str, value: object, lowest: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-        raise ValueError(f"{name} must be a whole number >= {lowest}, not {value!r}")
+        raise ValueError(f"{name} must be an integer >= {lowest}, not {value!r}")

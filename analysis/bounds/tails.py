@@ -144,11 +144,11 @@ def check_counts(num_errors: int, num_samples: int) -> None:
     """Refuse counts that are not e errors among m samples.
 
     Raises:
-        ValueError: Not whole numbers, m < 1, or e outside 0..m.
+        ValueError: Not integers, m < 1, or e outside 0..m.
     """
     for name, value in (("num_errors", num_errors), ("num_samples", num_samples)):
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"{name} must be a whole number, not {value!r}")
+            raise ValueError(f"{name} must be an integer, not {value!r}")
     if num_samples < 1:
         raise ValueError(f"num_samples must be >= 1, not {num_samples}")
     if not 0 <= num_errors <= num_samples:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from analysis.bounds.bounds import binomial_tail, compare_bounds, hold_out, theorem_2
-from analysis.bounds.lengths import sparse_length
+from analysis.bounds.lengths import theorem_2_length
 from analysis.certify.errors import EVALUATION, CertifiedErrors, count_certified_errors
 from analysis.certify.images import CertifiedData, CertifiedImages
 from analysis.codes.checkpoint_message import message_network
@@ -88,13 +88,13 @@ class Certificate:
                 errors.num_errors, errors.num_samples, self.description_bits, self.delta
             )
         }
-        sparse = sparse_length(counts.num_weights, counts.num_nonzeros, counts.num_distinct, bits)
+        proof = theorem_2_length(counts.num_weights, counts.num_nonzeros, counts.num_distinct, bits)
         found["theorem_2"] = theorem_2(
             errors.num_errors,
             errors.num_samples,
             self.delta,
             value_bits=float(bits * counts.num_distinct),
-            map_bits=sparse.map_bits,
+            map_bits=proof.map_bits,
             num_weights=counts.num_weights,
         )
         return found
@@ -156,8 +156,8 @@ def make_certificate(
         progress: Called with the images done and all of them.
 
     Raises:
-        CheckpointError: The bits are tensors of a foreign network, which cannot be evaluated.
-        DataError: The images are not such as the network takes.
+        CheckpointError: The bits are tensors of an external network, which cannot be evaluated.
+        DataError: The images do not match the network's input.
         ValueError: δ outside (0, 1).
     """
     if not 0 < delta < 1:

@@ -17,7 +17,7 @@ The classifier that a certificate speaks of is therefore this function of the de
 
 **Why any float64 hardware computes it.** In units of 2^(E-20) 2^(F-q) every product in 4 is a whole
 number, and the absolute values of a sum's products add up to at most L 2^q <= 2^53. So every
-partial sum is a whole number that float64 holds exactly: order of summation, blocks, threads and
+partial sum is an integer that float64 holds exactly: order of summation, blocks, threads and
 fused multiply-add change nothing. With tensors of float32 nothing here overflows or is subnormal.
 What is asked of a library is that it adds products of these very numbers: no Winograd, no FFT, no
 emulation with fewer bits. torch's float64 convolutions unfold and multiply matrices;
@@ -111,7 +111,7 @@ def round_weights(weight: Tensor) -> int:
         q: with values of at most q bits every partial sum of products is exact.
 
     Raises:
-        ValueError: More than 2^32 weights a unit.
+        ValueError: More than 2^32 weights per unit.
 
     >>> weight = torch.tensor([[1.5, 2.0**-19, 2.0**-21]], dtype=torch.float64)
     >>> round_weights(weight), weight[0, 1:].tolist() == [2.0**-19, 0.0]
@@ -120,7 +120,7 @@ def round_weights(weight: Tensor) -> int:
     low, high = torch.aminmax(weight, dim=-1, keepdim=True)
     unit = _power_of_two(_exponent_above(torch.maximum(-low, high)) - WEIGHT_BITS)
     weight.div_(unit).round_()
-    total = int(torch.linalg.vector_norm(weight, ord=1, dim=-1).max())  # exact: whole numbers
+    total = int(torch.linalg.vector_norm(weight, ord=1, dim=-1).max())  # exact: integers
     weight.mul_(unit)
     num_bits = _value_bits(total)
     if num_bits < 1:
@@ -196,7 +196,7 @@ class _ExactMeans(TorchFunctionMode):
 
 
 def _value_bits(total: int) -> int:
-    """q: values of q bits, times whole numbers whose sum is `total`, add up to at most 2^53."""
+    """q: values of q bits, times integers whose sum is `total`, add up to at most 2^53."""
     return min(_MAX_VALUE_BITS, FLOAT_BITS - max(0, (total - 1).bit_length()))
 
 

@@ -88,7 +88,7 @@ def read_certificate(folder: Path) -> dict[str, Any]:
     """The JSON of a certificate, of which only the format is checked.
 
     Raises:
-        CheckpointError: It cannot be read, or is none.
+        CheckpointError: It cannot be read, or is not a certificate.
     """
     path = folder / JSON_FILE
     if not folder.is_dir():

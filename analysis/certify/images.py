@@ -34,8 +34,8 @@ class CertifiedData:
     Attributes:
         name: Name of the data set, for people.
         fingerprint: Hash of the training and test images and labels.
-        num_train: Training images, before validation images are taken out; the first so many.
-        num_test: Test images, the first so many.
+        num_train: Training images, before validation images are taken out; the first N.
+        num_test: Test images, the first N.
         image_size: s, side in pixels, after any resizing.
         in_channels: Channels.
         num_classes: c.
@@ -156,7 +156,7 @@ def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedDat
 
     Args:
         record: Which images; the fingerprint is not compared.
-        source: "glyphs", a folder or a name on the hub; None for glyphs, which lie nowhere.
+        source: "glyphs", a folder or a name on the hub; None for glyphs, which are generated.
 
     Returns:
         The record as the images themselves give it, and the images.

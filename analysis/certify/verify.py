@@ -68,7 +68,7 @@ def verify_certificate(
 
     Args:
         folder: What `write_certificate` wrote.
-        source: Where the images lie on this machine; None for glyphs, which lie nowhere.
+        source: Where the images lie on this machine; None for glyphs, which are generated.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
     """

@@ -1,8 +1,8 @@
-"""The arithmetic coder: one interval for the whole description, in whole numbers only.
+"""The arithmetic coder: one interval for the whole description, in integers only.
 
 A message is the interval [low, low + range) / 2^56 of the codewords that begin it, seen through a
 window that moves on by bytes. A decision of probability p takes the share p of the range, rounded
-down to a whole number; nothing else is ever rounded, so encoder and decoder agree on every
+down to an integer; nothing else is ever rounded, so encoder and decoder agree on every
 machine. The end is the shortest string of bits of which every continuation lies in the interval:
 at most two bits more than log2 of the interval's inverse width. Decoder and encoder know the
 interval alike, so the decoder knows where the codeword ends: codewords are self-delimiting, and no
@@ -39,11 +39,11 @@ from analysis.codes.kernels.range_kernel import (
 
 _FIRST_SIZE = 4096
 _WINDOW_BYTES = WINDOW_BITS // 8
-_CUT_SHORT = "cut short: the description goes on past the end of its data"
+_CUT_SHORT = "cut short: the description continues past the end of its data"
 _DAMAGED = "damaged: no description begins like this"
 
 Step = Callable[[NDArray[np.int64], NDArray[np.uint8], int], int]
-"""One call of a kernel: coder, data, where to go on; gives where to go on next, or OVERRUN."""
+"""One call of a kernel: coder, data, where to resume; gives where to resume next, or OVERRUN."""
 
 
 class ArithmeticCoder:
@@ -93,7 +93,7 @@ class ArithmeticCoder:
         return 8 * int(self._state[NUM_BYTES]) + WINDOW_BITS - math.log2(int(self._state[RANGE]))
 
     def uniform(self, value: int, total: int) -> int:
-        """A whole number in 0..total - 1, all equally likely: log2(total) bits.
+        """An integer in 0..total - 1, all equally likely: log2(total) bits.
 
         Raises:
             CodecError: Decoding, and the data have ended, or no encoder wrote them.
@@ -114,7 +114,7 @@ class ArithmeticCoder:
         return read
 
     def integer(self, value: int) -> int:
-        """A whole number >= 1 by Elias's δ code.
+        """An integer >= 1 by Elias's δ code.
 
         Raises:
             CodecError: Decoding, and no such code begins here.
@@ -192,7 +192,7 @@ class ArithmeticCoder:
         return (number << padding).to_bytes((num_bits + 7) // 8, "big"), num_bits
 
     def _check(self) -> None:
-        """Refuse to go on past the end of the data, or where no encoder goes."""
+        """Refuse to continue past the end of the data, or where no encoder goes."""
         if self.decoding:
             if self._state[DAMAGED]:
                 raise CodecError(_DAMAGED)

@@ -1,7 +1,7 @@
 """A codeword in a file: eight bytes that name the format, a checksum, then the codeword.
 
 The frame guards the file against damage; the decoder does not need it, so it is no part of B. The
-codeword delimits itself: a file that goes on behind it is refused.
+codeword delimits itself: a file that is resumed behind it is refused.
 """
 
 from pathlib import Path

@@ -31,10 +31,10 @@ _TRIED = 1 << 23
 """Larger networks are not encoded several times to find which of their forms is the shortest."""
 
 
-def shorten(message: NetworkMessage) -> NetworkMessage:
+def canonical_form(message: NetworkMessage) -> NetworkMessage:
     """The same function in fewer bits, by every step of this module.
 
-    Foreign tensors come back as they are: nothing is known of what reads them.
+    External tensors come back as they are: nothing is known of what reads them.
     """
     if not isinstance(message.spec, NetworkSpec):
         return message

@@ -1,6 +1,6 @@
 """From a checkpoint to the message that its description stands for, and back."""
 
-from analysis.codes.canonical_form import shorten
+from analysis.codes.canonical_form import canonical_form
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword
 from analysis.quantize.formats import NumberFormat, quantize_network
@@ -12,14 +12,14 @@ from training.spec.architectures import NetworkSpec
 
 
 def checkpoint_message(
-    checkpoint: Checkpoint, number_format: NumberFormat, *, shortened: bool = True
+    checkpoint: Checkpoint, number_format: NumberFormat, *, canonical: bool = True
 ) -> NetworkMessage:
     """A checkpoint's network as it is described: folded, every number in R_b, made shorter.
 
     Args:
         checkpoint: The network, and how its images were normalised and permuted.
         number_format: R_b.
-        shortened: Whether the function-preserving steps of `analysis.codes.canonical_form` are
+        canonical: Whether the function-preserving steps of `analysis.codes.canonical_form` are
             taken.
 
     Raises:
@@ -41,11 +41,11 @@ def checkpoint_message(
         normalization=checkpoint.normalization,
         permutation_seed=None if record is None else record.config["permute_pixels"],
     )
-    return shorten(message) if shortened else message
+    return canonical_form(message) if canonical else message
 
 
-def is_foreign_codeword(codeword: Codeword) -> bool:
-    """Whether a codeword holds tensors of a network whose code is somebody else's."""
+def is_external_codeword(codeword: Codeword) -> bool:
+    """Whether a codeword holds tensors of a network whose code is external."""
     return not isinstance(codeword.message.spec, NetworkSpec)
 
 
@@ -53,7 +53,7 @@ def message_network(message: NetworkMessage) -> Network:
     """The network that a message stands for, folded, in float32, in eval mode.
 
     Raises:
-        ValueError: The message is of foreign tensors, whose network is somebody else's code.
+        ValueError: The message is of external tensors, whose network belongs to external code.
     """
     if not isinstance(message.spec, NetworkSpec):
         raise ValueError("this description holds tensors of a network whose code is not mdl's")
@@ -64,7 +64,7 @@ def message_checkpoint(message: NetworkMessage) -> Checkpoint:
     """A checkpoint of the network that a message stands for.
 
     Raises:
-        ValueError: The message is of foreign tensors.
+        ValueError: The message is of external tensors.
     """
     network = message_network(message)
     return Checkpoint(

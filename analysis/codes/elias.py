@@ -1,4 +1,4 @@
-"""Elias's δ code: whole numbers >= 1 of any size, prefix-free, with Kraft sum 1.
+"""Elias's δ code: integers >= 1 of any size, prefix-free, with Kraft sum 1.
 
 A number of N bits is written as the γ code of N and then its N - 1 bits after the first one; the
 γ code of N is as many zeros as N has bits after its first one, and then N.

@@ -31,7 +31,7 @@ class Header:
         spec: The network.
         number_format: R_b.
         code: One of `CODES`.
-        normalization: What pixels go through; None for foreign tensors.
+        normalization: What pixels go through; None for external tensors.
         permutation_seed: Of the pixels, or None.
     """
 
@@ -110,7 +110,7 @@ def _code_choice(coder: ArithmeticCoder, names: tuple[str, ...], name: str | Non
 def _code_spec(coder: ArithmeticCoder, spec: Spec | None) -> Spec:
     names = (*NETWORKS, "")  # the last one: a list of tensors
     index = 1 + (names.index(spec.name) if isinstance(spec, NetworkSpec) else len(NETWORKS))
-    # Foreign tensors come first among the numbers, so that networks may be added behind.
+    # External tensors come first among the numbers, so that networks may be added behind.
     number = coder.integer(1 if index > len(NETWORKS) else index + 1)
     if number > len(NETWORKS) + 1:
         raise CodecError("damaged, or made by a newer mdl: a network that this mdl does not have")

@@ -16,7 +16,7 @@ class Entry:
         tensor: Name of the tensor; "head" for what stands before all, "end" for the last bits that
             end the codeword.
         part: What of it: the support, the values, the codebook, ...
-        bits: Length, real: an arithmetic coder gives parts of bits. The whole is a whole number.
+        bits: Length, real: an arithmetic coder gives parts of bits. The whole is an integer.
     """
 
     tensor: str

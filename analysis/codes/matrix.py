@@ -22,7 +22,7 @@ class SparseMatrix:
         num_columns: Columns.
         row_starts: int64 (num_rows + 1,): where each row's nonzeros start.
         columns: int64 (nonzeros,): ascending in each row.
-        patterns: int64 (nonzeros,): bit patterns as whole numbers >= 1.
+        patterns: int64 (nonzeros,): bit patterns as integers >= 1.
     """
 
     num_rows: int

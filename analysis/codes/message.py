@@ -15,7 +15,7 @@ from training.spec.normalization import Normalization
 
 @dataclass(frozen=True)
 class TensorListSpec:
-    """Names and shapes of tensors whose network's code is somebody else's.
+    """Names and shapes of tensors whose network's code is an external.
 
     Attributes:
         shapes: Name to shape, in order; at least one tensor, every size >= 1.
@@ -49,10 +49,10 @@ class NetworkMessage:
     """A network as a description has it.
 
     Attributes:
-        spec: The network, or the names and shapes of a foreign one's tensors.
+        spec: The network, or the names and shapes of an external one's tensors.
         number_format: R_b.
         state: Name to tensor in the order of `expected_shapes`: float32, every value in R_b,
-            BatchNorm folded into one scale and one shift a unit.
+            BatchNorm folded into one scale and one shift per unit.
         normalization: What pixels go through; None where the network's code is not ours.
         permutation_seed: Seed of the fixed permutation of pixels, or None.
 

@@ -98,7 +98,7 @@ def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
     header = code_header(coder, None)
     ledger.add(HEAD, f"network, inputs, {header.number_format.name}, code", coder.information)
     if 8 * len(data) < coder.num_bits:
-        raise CodecError("cut short: its head goes on past the end of its data")
+        raise CodecError("cut short: its head continues past the end of its data")
     _check_sizes(header.spec, CodecError)
     state = _code_body(coder, header, None, ledger)
     codeword, num_bits = coder.finish()

@@ -1,4 +1,4 @@
-"""One tensor after another by adaptive contexts: matrices of weights, and vectors a unit each."""
+"""One tensor after another by adaptive contexts: matrices of weights, and vectors per unit."""
 
 from collections.abc import Callable
 

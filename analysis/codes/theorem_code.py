@@ -1,4 +1,4 @@
-"""The description in Theorem 2's proof, as bits: exactly `bounds.lengths.sparse_length` of them.
+"""The description in Theorem 2's proof, as bits: exactly `bounds.lengths.theorem_2_length` of them.
 
 The k distinct values, zero among them if it occurs; ‖w‖₀; k again; then of each nonzero weight its
 index among n and its value's index among k. All fields have fixed lengths, so every term of the

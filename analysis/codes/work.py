@@ -64,7 +64,7 @@ class Work:
         self.ledger.add(tensor, part, self.coder.information - start)
 
     def code_fields(self, values: Ints, total: int) -> None:
-        """Code whole numbers in 0..total - 1, all equally likely; read in place when decoding."""
+        """Code integers in 0..total - 1, all equally likely; read in place when decoding."""
 
         def step(state: Any, data: Any, first: int) -> int:
             return int(self.coder.kernels.code_fields(state, data, total, values, first))

@@ -1,7 +1,7 @@
-"""Compression that minimises the certified bound: start, train in levels, refine, encode, count.
+"""Minimise the certified bound: start, quantization-aware training, refine, encode, count.
 
 What is minimised is the binomial tail of the very bits and errors that a certificate has. Training
-can only follow it through a price for a bit (`analysis.compress.bit_price`), so the bound is
+can only follow it through a rate penalty (`analysis.compress.rate_penalty`), so the bound is
 measured along the way, and the network of the lowest one is kept.
 """
 
@@ -16,19 +16,19 @@ from torch import Tensor
 from analysis.bounds.bounds import binomial_tail
 from analysis.certify.errors import CertifiedErrors, count_certified_errors
 from analysis.codes.bit_file import decode_whole
-from analysis.codes.canonical_form import shorten
+from analysis.codes.canonical_form import canonical_form
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword, encode_network
-from analysis.compress.bit_price import BoundPrice, score
-from analysis.compress.level_network import LevelNetwork, new_level_network
-from analysis.compress.level_training import (
-    LevelEpoch,
-    LevelTraining,
+from analysis.compress.qat_network import QATNetwork, new_qat_network
+from analysis.compress.qat_training import (
+    QATEpoch,
+    QATSettings,
     count_wrong,
-    evaluate_levels,
-    train_levels,
+    evaluate_quantized,
+    train_quantized,
 )
+from analysis.compress.rate_penalty import BoundPenalty, score
 from analysis.compress.refine import refine
 from analysis.compress.start import LEVELS, THRESHOLDS, choose_start
 from analysis.quantize.formats import NumberFormat
@@ -64,19 +64,19 @@ class CompressionSettings:
     """How hard to try.
 
     Attributes:
-        training: Epochs, batch size, learning rate and seed of training in levels.
+        training: Epochs, batch size, learning rate and seed of quantization-aware training.
         levels: L to choose from; the first one where a network is trained from scratch.
         thresholds: Thresholds to choose from; of no use from scratch.
         num_trials: Single changes to try at the end, >= 0.
-        price_factor: On the price of a bit that follows from the bound, > 0.
+        penalty_factor: On the rate penalty that follows from the bound, > 0.
         delta: δ.
     """
 
-    training: LevelTraining
+    training: QATSettings
     levels: Sequence[int] = LEVELS
     thresholds: Sequence[float] = THRESHOLDS
     num_trials: int = 0
-    price_factor: float = 3.0
+    penalty_factor: float = 3.0
     delta: float = 0.05
 
 
@@ -87,7 +87,7 @@ class CurvePoint:
     Attributes:
         stage: "start", "training", "refined" or "certified".
         epoch: Epochs done.
-        description_bits: B, by the real code; as it is from "start" to "refined", shortened and
+        description_bits: B, by the real code; as it is from "start" to "refined", canonical and
             decoded in "certified".
         num_errors: On all m images: in float32, and by the stated evaluation in "certified".
         bound: Binomial tail.
@@ -147,7 +147,7 @@ class Compression:
 class Progress:
     """Told how compression goes; does nothing unless overridden."""
 
-    def on_epoch(self, metrics: LevelEpoch, num_epochs: int) -> None:
+    def on_epoch(self, metrics: QATEpoch, num_epochs: int) -> None:
         """After each epoch of training."""
 
     def on_point(self, point: CurvePoint) -> None:
@@ -205,7 +205,7 @@ def compress_from_scratch(
     progress: Progress | None = None,
 ) -> Compression:
     """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
-    network = new_level_network(
+    network = new_qat_network(
         spec,
         max_level=settings.levels[0],
         seed=settings.training.seed,
@@ -231,24 +231,24 @@ class _Run:
         self.best_score = float("inf")
         self.start = time.monotonic()
 
-    def finish(self, network: LevelNetwork, starts: list[dict[str, Any]]) -> Compression:
+    def finish(self, network: QATNetwork, starts: list[dict[str, Any]]) -> Compression:
         inputs, settings = self.inputs, self.settings
         num_epochs = settings.training.epochs
         every = max(1, num_epochs // _NUM_POINTS)
         self._measure(network, "start", 0)
 
-        def on_epoch(metrics: LevelEpoch) -> None:
+        def on_epoch(metrics: QATEpoch) -> None:
             self.progress.on_epoch(metrics, num_epochs)
             if metrics.epoch % every == 0 or metrics.epoch == num_epochs:
                 self._measure(network, "training", metrics.epoch)
 
-        price = BoundPrice(len(inputs.images), settings.delta, settings.price_factor)
-        train_levels(
+        penalty = BoundPenalty(len(inputs.images), settings.delta, settings.penalty_factor)
+        train_quantized(
             network,
             inputs.images,
             inputs.normalization,
             settings.training,
-            price=price,
+            penalty=penalty,
             permutation=inputs.permutation,
             on_epoch=on_epoch,
         )
@@ -266,7 +266,7 @@ class _Run:
             )
             self._measure(network, "refined", num_epochs)
             network.load_state_dict(self.best)
-        message = shorten(self._message(network))
+        message = canonical_form(self._message(network))
         codeword = decode_whole(encode_network(message).data)
         errors = count_certified_errors(
             message_network(codeword.message),
@@ -285,9 +285,9 @@ class _Run:
             starts=starts,
         )
 
-    def _measure(self, network: LevelNetwork, stage: str, epoch: int) -> None:
+    def _measure(self, network: QATNetwork, stage: str, epoch: int) -> None:
         images = self.inputs.images
-        logits = evaluate_levels(
+        logits = evaluate_quantized(
             network, images, self.inputs.normalization, permutation=self.inputs.permutation
         )
         errors = count_wrong(logits, images.labels)
@@ -305,10 +305,10 @@ class _Run:
         self.curve.append(point)
         self.progress.on_point(point)
 
-    def _count_bits(self, network: LevelNetwork) -> int:
+    def _count_bits(self, network: QATNetwork) -> int:
         return encode_network(self._message(network), "context").num_bits
 
-    def _message(self, network: LevelNetwork) -> NetworkMessage:
+    def _message(self, network: QATNetwork) -> NetworkMessage:
         state = network.folded_state()
         return NetworkMessage(
             spec=network.spec,

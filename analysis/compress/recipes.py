@@ -14,10 +14,10 @@ class CompressionRecipe:
         base_channels: α.
         max_level: L: weights are -L..L.
         epochs: Passes over the training images.
-        batch_size: Images a step.
-        lr: Learning rate in levels.
+        batch_size: Images per step.
+        lr: Learning rate of it.
         num_trials: Single changes that are tried at the end.
-        price_factor: On the price of a bit.
+        penalty_factor: On the rate penalty.
     """
 
     name: str
@@ -29,7 +29,7 @@ class CompressionRecipe:
     batch_size: int
     lr: float
     num_trials: int
-    price_factor: float
+    penalty_factor: float
 
 
 RECIPES = {
@@ -45,7 +45,7 @@ RECIPES = {
             batch_size=256,
             lr=0.02,
             num_trials=1500,
-            price_factor=3.0,
+            penalty_factor=3.0,
         ),
     )
 }

@@ -1,6 +1,6 @@
 """Single changes of single numbers, kept if they lower the bound: the last step of compression.
 
-Bits and errors are whole numbers, and so are levels. Straight-through training ends near a good
+Bits and errors are integers, and so are levels. Straight-through training ends near a good
 network in levels, not at one that no single change improves. Here the gradient of the loss plus the
 length of the levels ranks all changes to a neighbouring level; each is tried on the images whose
 decisions are close, and what promises a lower bound is checked on all images and in real bits.
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from analysis.compress.bit_price import BoundPrice, score
-from analysis.compress.level_network import LevelNetwork
-from analysis.compress.level_training import count_wrong, evaluate_levels
+from analysis.compress.qat_network import QATNetwork
+from analysis.compress.qat_training import count_wrong, evaluate_quantized
+from analysis.compress.rate_penalty import BoundPenalty, score
 from training.augment.inputs import prepare_images
 from training.data.image_set import ImageSet
 from training.spec.normalization import Normalization
@@ -24,7 +24,7 @@ _CLOSE = 6_000
 """Images of the smallest margins, on which changes are tried first."""
 _GRADIENT_BATCH = 2048
 
-CountBits = Callable[[LevelNetwork], int]
+CountBits = Callable[[QATNetwork], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Refinement:
 
 @torch.no_grad()
 def refine(
-    network: LevelNetwork,
+    network: QATNetwork,
     images: ImageSet,
     normalization: Normalization,
     *,
@@ -59,7 +59,7 @@ def refine(
     """Improve a network in levels in place, by single changes.
 
     Args:
-        network: Its latents become whole numbers.
+        network: Its latents become integers.
         images: All m training images.
         normalization: Maps pixels to inputs.
         count_bits: B of a network, by the real code.
@@ -73,7 +73,7 @@ def refine(
         latent.copy_(latent.round().clamp(-top, top))
     tried, kept = 0, 0
     bits = count_bits(network)
-    logits = evaluate_levels(network, images, normalization, permutation=permutation)
+    logits = evaluate_quantized(network, images, normalization, permutation=permutation)
     errors = count_wrong(logits, images.labels)
     best = score(errors, len(images), bits, delta)
     improved = True
@@ -94,7 +94,7 @@ def refine(
             now = errors + count_wrong(network(inputs), labels) - errors_close
             now_bits = count_bits(network)
             if score(max(now, 0), len(images), now_bits, delta) < best:
-                found = evaluate_levels(network, images, normalization, permutation=permutation)
+                found = evaluate_quantized(network, images, normalization, permutation=permutation)
                 now = count_wrong(found, images.labels)
                 if (value := score(now, len(images), now_bits, delta)) < best:
                     best, errors, bits, logits = value, now, now_bits, found
@@ -120,7 +120,7 @@ def _close_images(
 
 
 def _rank_changes(
-    network: LevelNetwork,
+    network: QATNetwork,
     inputs: Tensor,
     labels: Tensor,
     *,
@@ -141,7 +141,7 @@ def _rank_changes(
             loss_sum += float(loss.detach())
     network.update_lengths()
     rate = float(network.rate())
-    price = BoundPrice(num_samples, delta, 1.0)(num_errors / num_samples, loss_sum, rate)
+    penalty = BoundPenalty(num_samples, delta, 1.0)(num_errors / num_samples, loss_sum, rate)
     promises, places = [], []
     for key, latent in network.latents.items():
         name = key.replace("/", ".")
@@ -151,7 +151,7 @@ def _rank_changes(
         for change in (-1, 1):
             changed = (level + change).clamp(-top, top)
             longer = lengths[(changed + top).long()] - lengths[(level + top).long()]
-            promise = gradient * change + price * longer
+            promise = gradient * change + penalty * longer
             promise[changed == level] = float("inf")
             promises.append(promise)
             places += [(name, index, change) for index in range(len(level))]

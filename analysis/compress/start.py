@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from analysis.codes.connectivity import from_unit_rows, unit_rows
-from analysis.compress.bit_price import score
-from analysis.compress.level_network import (
+from analysis.compress.qat_network import (
     MAX_SHIFT_LEVEL,
-    LevelNetwork,
-    LevelPlan,
+    QATNetwork,
+    QATPlan,
     power_of_two,
     shift_name,
 )
-from analysis.compress.level_training import count_wrong, evaluate_levels
+from analysis.compress.qat_training import count_wrong, evaluate_quantized
+from analysis.compress.rate_penalty import score
 from analysis.quantize.formats import NumberFormat
 from training.data.image_set import ImageSet
 from training.spec.architectures import NetworkSpec
@@ -67,7 +67,7 @@ def choose_start(
     permutation: Tensor | None = None,
     levels: Sequence[int] = LEVELS,
     thresholds: Sequence[float] = THRESHOLDS,
-) -> tuple[LevelNetwork, list[Start]]:
+) -> tuple[QATNetwork, list[Start]]:
     """The candidate with the best bound, and all that were tried.
 
     Args:
@@ -87,14 +87,14 @@ def choose_start(
     """
     if not levels or not thresholds:
         raise ValueError("levels and thresholds must each hold a candidate")
-    best: LevelNetwork | None = None
+    best: QATNetwork | None = None
     tried: list[Start] = []
     for max_level in levels:
         for threshold in thresholds:
-            network = level_network(
+            network = qat_network(
                 spec, state, number_format, max_level=max_level, threshold=threshold
             )
-            logits = evaluate_levels(network, images, normalization, permutation=permutation)
+            logits = evaluate_quantized(network, images, normalization, permutation=permutation)
             share = count_wrong(logits, images.labels) / len(images)
             errors, bits = round(share * num_samples), float(network.rate().detach())
             found = Start(
@@ -112,14 +112,14 @@ def choose_start(
     return best, tried
 
 
-def level_network(
+def qat_network(
     spec: NetworkSpec,
     state: dict[str, Tensor],
     number_format: NumberFormat,
     *,
     max_level: int,
     threshold: float,
-) -> LevelNetwork:
+) -> QATNetwork:
     """A folded network put into levels.
 
     Args:
@@ -148,10 +148,10 @@ def level_network(
         # The last layer's logits are divided by its step, its bias with them.
         shift = shift if layer.normalized else shift / step
         shift_step = _shift_step(shift)
-        plans[layer.name] = LevelPlan(max_level=max_level, step=step, shift_step=shift_step)
+        plans[layer.name] = QATPlan(max_level=max_level, step=step, shift_step=shift_step)
         latents[f"{layer.name}.weight"] = latent
         latents[shift_name(layer)] = shift / shift_step
-    return LevelNetwork(spec, plans, latents, round_scale=number_format.round)
+    return QATNetwork(spec, plans, latents, round_scale=number_format.round)
 
 
 def _fit_levels(weight: Tensor, max_level: int, threshold: float) -> tuple[float, Tensor]:

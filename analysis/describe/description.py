@@ -6,7 +6,7 @@ from analysis.bounds.lengths import (
     DescriptionLength,
     enumerative_length,
     plain_length,
-    sparse_length,
+    theorem_2_length,
 )
 from analysis.quantize.formats import NumberFormat, quantize_network
 from analysis.quantize.nonzeros import NetworkCounts, count_tensors
@@ -22,7 +22,7 @@ class DescribedNetwork:
         network: In float32, in eval mode.
         number_format: R_b.
         counts: Of every tensor that the function depends on.
-        lengths: Of the descriptions, by name: "plain", "sparse" and "enumerative".
+        lengths: Of the descriptions, by name: "plain", "theorem-2" and "enumerative".
     """
 
     network: Network
@@ -64,7 +64,7 @@ def measure_lengths(
     total, bits = counts.total, number_format.bits_per_weight
     lengths = (
         plain_length(total.num_weights, bits),
-        sparse_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits),
+        theorem_2_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits),
         enumerative_length(
             [(each.num_weights, each.num_nonzeros) for each in counts.tensors],
             total.num_distinct_nonzero,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from analysis.describe.foreign_network import ForeignNetwork
+from analysis.describe.external_network import ExternalNetwork
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
 from training.run.evaluate import EvaluationData
@@ -98,7 +98,7 @@ def check_measured(data: EvaluationData) -> tuple[Finding, ...]:
 
 
 def check_given(
-    network: ForeignNetwork,
+    network: ExternalNetwork,
     *,
     format_name: str,
     num_rounded: int,
@@ -106,7 +106,7 @@ def check_given(
     num_samples: int,
     test: tuple[int, int] | None = None,
 ) -> tuple[Finding, ...]:
-    """Look at somebody else's network, with errors that its owner counted.
+    """Look at an external network, with errors that its owner counted.
 
     Args:
         network: Its tensors.
@@ -141,7 +141,7 @@ def check_given(
     if network.fixed:
         fixed.append(f"by --fixed {_names(network.fixed)}")
     found.append(_note("fixed", _taken_as_fixed(fixed)))
-    found += check_foreign_norms(network)
+    found += check_external_norms(network)
     if test == (num_errors, num_samples):
         found.append(
             _note(
@@ -164,7 +164,7 @@ def note_given_errors(num_errors: int, num_samples: int) -> Finding:
     )
 
 
-def check_foreign_norms(network: ForeignNetwork) -> list[Finding]:
+def check_external_norms(network: ExternalNetwork) -> list[Finding]:
     """Look for BatchNorms that were left in training mode."""
     found = []
     if network.counters:

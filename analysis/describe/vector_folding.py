@@ -1,4 +1,4 @@
-"""BatchNorm in eval mode as one scale and one shift a unit, on NumPy's vectors. No torch.
+"""BatchNorm in eval mode as one scale and one shift per unit, on NumPy's vectors. No torch.
 
 The same as `training.networks.norm_folding` for vectors that were read from a file. NumPy's single
 thread is quicker on them than torch's pool, which has to wake up.

@@ -1,6 +1,6 @@
 """Counts of weights, nonzeros and distinct values, exact for any size.
 
-Every count is a whole number (counts in float32 are wrong above 2^24). Numbers of up to 16 bits are
+Every count is an integer (counts in float32 are wrong above 2^24). Numbers of up to 16 bits are
 counted by a histogram of their bit patterns; wider ones are sorted in pieces of the range of
 patterns, so that the memory needed stays a fraction of the network's. +0 and -0 are one value.
 """

@@ -18,14 +18,14 @@ from training.optim.sgd import MomentumSgd
 
 BETA_LASSO_BYTES = 12
 """Bytes a weight that β-lasso moves: read 4 + 4 and write 4 in float32; with a bfloat16 gradient
-and shadow read 4 + 2 and write 4 + 2."""
+and working copy read 4 + 2 and write 4 + 2."""
 SGD_BYTES = 20
 """The same for SGD with momentum, which reads and writes 4 more."""
 
 _LR, _L1_COEF, _BETA = 0.1, 1e-5, 50.0
 _DENSITY = 0.5
 _COPY, _PIECE = "copy", "piece"
-_KINDS = {True: "bf16 gradient and shadow", False: "fp32"}
+_KINDS = {True: "bf16 gradient and working copy", False: "fp32"}
 
 
 def measure_optimizers(settings: BenchSettings) -> list[Line]:
@@ -33,42 +33,42 @@ def measure_optimizers(settings: BenchSettings) -> list[Line]:
 
     Half of the weights are zero and stay it: the gradients are too small to lift one.
     """
-    shadowed = settings.precision == "bf16"
-    lines = [_measure_beta_lasso(settings, shadowed=True)] if shadowed else []
+    low_precision = settings.precision == "bf16"
+    lines = [_measure_beta_lasso(settings, low_precision=True)] if low_precision else []
     return [
         *lines,
-        _measure_beta_lasso(settings, shadowed=False),
-        _measure_sgd(settings, shadowed=shadowed),
+        _measure_beta_lasso(settings, low_precision=False),
+        _measure_sgd(settings, low_precision=low_precision),
     ]
 
 
-def _measure_beta_lasso(settings: BenchSettings, *, shadowed: bool) -> Line:
-    weight, gradient = _make_weight(settings, shadowed=shadowed)
-    same = _compare_supports(weight.detach(), gradient, shadowed=shadowed)
+def _measure_beta_lasso(settings: BenchSettings, *, low_precision: bool) -> Line:
+    weight, gradient = _make_weight(settings, low_precision=low_precision)
+    same = _compare_supports(weight.detach(), gradient, low_precision=low_precision)
     optimizer = BetaLasso([weight], lr=_LR, l1_coef=_L1_COEF, beta=_BETA)
-    _give_gradient(optimizer, weight, gradient, shadowed=shadowed)
+    _give_gradient(optimizer, weight, gradient, low_precision=low_precision)
     pieces: dict[str, Callable[[], object] | Piece] = {_PIECE: optimizer.step}
     plain = weight.detach().clone()
     plain.grad = gradient.to(weight.dtype)  # Public code holds all in float32.
     for name, take_step in NAIVE_FORMS.items():
         run = partial(take_step, [plain], lr=_LR, l1_coef=_L1_COEF, threshold=_BETA * _L1_COEF)
         pieces[name] = Piece(run=run, is_naive=True)
-    kind = _KINDS[shadowed]
+    kind = _KINDS[low_precision]
     return _time(settings, f"β-lasso, {kind}", pieces, BETA_LASSO_BYTES, same)
 
 
-def _measure_sgd(settings: BenchSettings, *, shadowed: bool) -> Line:
-    weight, gradient = _make_weight(settings, shadowed=shadowed)
+def _measure_sgd(settings: BenchSettings, *, low_precision: bool) -> Line:
+    weight, gradient = _make_weight(settings, low_precision=low_precision)
     values: dict[str, Any] = {"lr": _LR, "momentum": 0.9, "weight_decay": 5e-4}
     optimizer = MomentumSgd([weight], **values)
-    _give_gradient(optimizer, weight, gradient, shadowed=shadowed)
+    _give_gradient(optimizer, weight, gradient, low_precision=low_precision)
     pieces: dict[str, Callable[[], object] | Piece] = {_PIECE: optimizer.step}
     for form, choice in (("", {"foreach": False}), (" fused", {"fused": True})):
         plain = weight.detach().clone()
         plain.grad = gradient.to(weight.dtype)
         naive = torch.optim.SGD([plain], **choice, **values)
         pieces[f"torch.optim.SGD{form}, fp32"] = Piece(run=naive.step, is_naive=True)
-    return _time(settings, f"SGD with momentum, {_KINDS[shadowed]}", pieces, SGD_BYTES, {})
+    return _time(settings, f"SGD with momentum, {_KINDS[low_precision]}", pieces, SGD_BYTES, {})
 
 
 def _time(
@@ -99,13 +99,15 @@ def _time(
     )
 
 
-def _make_weight(settings: BenchSettings, *, shadowed: bool) -> tuple[torch.nn.Parameter, Tensor]:
+def _make_weight(
+    settings: BenchSettings, *, low_precision: bool
+) -> tuple[torch.nn.Parameter, Tensor]:
     device, num = settings.device, settings.num_weights
     generator = torch.Generator(device).manual_seed(0)
     weight = torch.randn(num, generator=generator, device=device) * 0.01
     weight *= torch.rand(num, generator=generator, device=device) < _DENSITY
     gradient = torch.randn(num, generator=generator, device=device) * 1e-4
-    return torch.nn.Parameter(weight), gradient.to(torch.bfloat16) if shadowed else gradient
+    return torch.nn.Parameter(weight), gradient.to(torch.bfloat16) if low_precision else gradient
 
 
 def _give_gradient(
@@ -113,20 +115,20 @@ def _give_gradient(
     weight: torch.nn.Parameter,
     gradient: Tensor,
     *,
-    shadowed: bool,
+    low_precision: bool,
 ) -> None:
-    if shadowed:
-        optimizer.attach_shadows([weight])
-        optimizer.shadows[weight].grad = gradient
+    if low_precision:
+        optimizer.attach_working_copies([weight])
+        optimizer.working_copies[weight].grad = gradient
     else:
         weight.grad = gradient
 
 
-def _compare_supports(weight: Tensor, gradient: Tensor, *, shadowed: bool) -> dict[str, bool]:
+def _compare_supports(weight: Tensor, gradient: Tensor, *, low_precision: bool) -> dict[str, bool]:
     """One step of ours beside the reference: whether the same weights, and values, are left."""
     stepped = torch.nn.Parameter(weight.clone())
     optimizer = BetaLasso([stepped], lr=_LR, l1_coef=_L1_COEF, beta=_BETA)
-    _give_gradient(optimizer, stepped, gradient, shadowed=shadowed)
+    _give_gradient(optimizer, stepped, gradient, low_precision=low_precision)
     optimizer.step()
     expected = beta_lasso_reference_step(weight, gradient, lr=_LR, l1_coef=_L1_COEF, beta=_BETA)
     found = stepped.detach()

@@ -134,7 +134,7 @@ def choose_settings(
         networks: Networks whose step is timed; all of `NETWORKS` if there are none.
         num_weights: Weights of the optimizer's lines.
         width: base_channels (hidden_units of 3-fc) of every network.
-        batch_size: Images a step and of the augmentation's lines.
+        batch_size: Images per step and of the augmentation's lines.
         precision: Arithmetic of training; None for what a training run would choose here.
 
     Raises:

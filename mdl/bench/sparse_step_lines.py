@@ -1,13 +1,13 @@
-"""A whole training step with sparse layers, by the share of rows that are certified."""
+"""A whole training step with sparse layers, by the share of rows that are screened."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from mdl.bench.certified_steps import SMALL_L1_COEF, SMALL_LR, CertifiedSteps, set_weights
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.naive_steps import NaiveStep
 from mdl.bench.optimizer_lines import BETA_LASSO_BYTES
+from mdl.bench.screened_steps import SMALL_L1_COEF, SMALL_LR, ScreenedSteps, set_weights
 from mdl.bench.settings import IMAGE_SIZE, SPARSE_DENSITIES, BenchSettings
 from mdl.bench.sparse_lines import draw_sparse_weights
 from mdl.bench.step_lines import AUGMENTATION, NORMALIZATION, NUM_CLASSES, random_images
@@ -21,7 +21,7 @@ from training.spec.architectures import NetworkSpec
 from training.spec.config import TrainConfig
 
 SHARES = (0.0, 0.5, 0.9, 1.0)
-"""Of rows that are certified."""
+"""Of rows that are screened."""
 _STEPS_PER_EPOCH = 16
 _MATMUL, _COPY, _NAIVE = "matmul", "copy", "plain torch in fp32"
 
@@ -43,7 +43,7 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
     All but the naive step has training's arithmetic.
 
     The floor are the products at the nonzeros and the bytes of the optimizer. Augmentation,
-    BatchNorm, the screen and the gradients of rows that are not certified are not in it.
+    BatchNorm, the screen and the gradients of rows that are not screened are not in it.
 
     Args:
         settings: α and images a step, for which `why_no_sparse_steps` is None.
@@ -65,7 +65,7 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
         )
 
     sparse_state, dense_state = make_state("auto"), make_state("never")
-    sparse = CertifiedSteps(sparse_state, weights, shares=SHARES)
+    sparse = ScreenedSteps(sparse_state, weights, shares=SHARES)
     dense_state.begin_epoch()
     set_weights(dense_state, weights)
     batch = ImageSet(images.images[: config.batch_size], images.labels[: config.batch_size])
@@ -116,7 +116,7 @@ def _make_config(settings: BenchSettings) -> tuple[TrainConfig, NetworkSpec]:
     return config, spec
 
 
-def _count_entries(sparse: CertifiedSteps) -> dict[str, int]:
+def _count_entries(sparse: ScreenedSteps) -> dict[str, int]:
     return {name: weight.support.num_entries for name, weight in sparse.sparse_weights().items()}
 
 
@@ -133,7 +133,7 @@ def _count_work(spec: NetworkSpec, batch_size: int, entries: Mapping[str, int]) 
 def _make_line(
     share: float,
     config: TrainConfig,
-    sparse: CertifiedSteps,
+    sparse: ScreenedSteps,
     timings: Mapping[str, Timing],
     facts: Mapping[str, Any],
 ) -> Line:
@@ -154,9 +154,9 @@ def _make_line(
             **facts,
             "products_seconds": products_s,
             "copy_seconds": timings[_COPY].median,
-            "nominal_certified": share,
-            "certified": notes.mean_certified(),
-            "revived_per_step": notes.mean_revived(),
+            "nominal_screened": share,
+            "screened": notes.mean_screened(),
+            "regrown_per_step": notes.mean_regrown(),
         },
     )
 
@@ -166,4 +166,4 @@ def _dense(config: TrainConfig) -> str:
 
 
 def _name(share: float) -> str:
-    return f"{share:.0%} certified"
+    return f"{share:.0%} screened"

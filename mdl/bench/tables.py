@@ -145,7 +145,7 @@ def _print_facts(group: str, lines: Sequence[Line]) -> None:
         text = "Of the matmul peak: the products' FLOPs over the step without its augmentation."
         console.stdout().print(text, markup=False)
     if group == "sparse":
-        _print_sparse_steps([line for line in lines if "nominal_certified" in line.facts])
+        _print_sparse_steps([line for line in lines if "nominal_screened" in line.facts])
     if group == "encode":
         facts = lines[-1].facts
         console.stdout().print(
@@ -163,13 +163,13 @@ def _print_facts(group: str, lines: Sequence[Line]) -> None:
 
 
 def _print_sparse_steps(lines: Sequence[Line]) -> None:
-    """The steps by the share of certified rows, beside the dense and the naive one."""
+    """The steps by the share of screened rows, beside the dense and the naive one."""
     if not lines:
         return
-    layers = list(lines[0].facts["certified"])
+    layers = list(lines[0].facts["screened"])
     names = [baseline.name for baseline in lines[0].baselines]
     columns = (
-        "rows certified",
+        "rows screened",
         *(f"measured, {name}" for name in layers),
         "weights back a step",
         "step ms",
@@ -177,15 +177,15 @@ def _print_sparse_steps(lines: Sequence[Line]) -> None:
     )
     rows = [
         (
-            f"{line.facts['nominal_certified']:.0%}",
-            *(f"{line.facts['certified'][name]:.1%}" for name in layers),
-            f"{sum(line.facts['revived_per_step'].values()):,.1f}",
+            f"{line.facts['nominal_screened']:.0%}",
+            *(f"{line.facts['screened'][name]:.1%}" for name in layers),
+            f"{sum(line.facts['regrown_per_step'].values()):,.1f}",
             _milliseconds(line.timing.median),
             *(f"{line.speedup(baseline):.2f}x" for baseline in line.baselines),
         )
         for line in lines
     ]
-    console.print_table("Step with sparse layers, by certified rows", columns, rows)
+    console.print_table("Step with sparse layers, by screened rows", columns, rows)
     facts = lines[-1].facts
     sizes = ", ".join(
         f"{name} {facts['bytes_per_entry'][name]:.1f} at {facts['entries_after'][name]:,} entries"

@@ -62,7 +62,7 @@ def _report(error: BaseException, ranks: Ranks) -> None:
 
 
 def resume_command(ranks: Ranks, run: Path) -> str:
-    """What the user types to go on with a stopped run.
+    """What the user types to resume with a stopped run.
 
     >>> resume_command(Ranks(size=2), Path("runs/0001-s-fc"))
     'torchrun ... -m mdl train --resume runs/0001-s-fc'

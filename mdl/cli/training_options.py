@@ -17,11 +17,11 @@ ImageSizeOption = Annotated[
     int | None, typer.Option(help="Side in pixels; images are resized.", rich_help_panel=DATA)
 ]
 NumTrainOption = Annotated[
-    int | None, typer.Option(help="Use the first so many images.", rich_help_panel=DATA)
+    int | None, typer.Option(help="Use the first N images.", rich_help_panel=DATA)
 ]
 NumTestOption = Annotated[
-    int | None, typer.Option(help="Use the first so many test images.", rich_help_panel=DATA)
+    int | None, typer.Option(help="Use the first N test images.", rich_help_panel=DATA)
 ]
 BatchSizeOption = Annotated[
-    int | None, typer.Option(help="Images a step. (default: 512)", rich_help_panel=TRAINING)
+    int | None, typer.Option(help="Images per step. (default: 512)", rich_help_panel=TRAINING)
 ]

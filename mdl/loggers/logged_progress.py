@@ -113,7 +113,7 @@ class LoggedProgress(Progress):
 
     def _leave_out(self, name: str, error: Exception) -> None:
         self._loggers.pop(name, None)
-        self._tell(name, error, "training goes on without this log")
+        self._tell(name, error, "training continues without this log")
 
     def _tell(self, name: str, error: Exception, consequence: str) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -52,8 +52,8 @@ class LoggedRun:
         for layer, count in metrics.num_nonzeros.items():
             values[f"nonzeros/{layer}"] = count
             values[f"nonzero_share/{layer}"] = count / self.num_weights[layer]
-        for layer, share in metrics.certified.items():
-            values[f"certified_share/{layer}"] = share
+        for layer, share in metrics.screened.items():
+            values[f"screened_share/{layer}"] = share
         return values
 
 

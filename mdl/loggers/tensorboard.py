@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from training.run.progress import EpochMetrics
 class TensorBoardLogger:
     """Scalars by epoch and the configuration as text, in RUN/tensorboard.
 
-    A run that goes on writes its earlier epochs anew and tells readers to drop what older files
+    A run that is resumed writes its earlier epochs anew and tells readers to drop what older files
     hold. So every epoch shows once, also where the log is younger than the run, or older than the
     checkpoint.
 
@@ -26,6 +27,7 @@ class TensorBoardLogger:
         has_log = folder.is_dir()
         # Only now: the package is large, and need not be installed.
         module: Any = importlib.import_module("torch.utils.tensorboard")
+        _wait_for_a_later_name(folder)
         self._run = run
         self._writer = module.SummaryWriter(str(folder), purge_step=1 if has_log else None)
         # Old epochs get the times that they would have had without a break.
@@ -59,6 +61,16 @@ def log_folder(run: Path) -> Path:
     runs/0001-s-fc/tensorboard
     """
     return run / "tensorboard"
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Let a second pass where a new file could be read before those of another process.
+
+    Readers take the files of a folder by name, events.out.tfevents.SECOND.HOST.PID.NUMBER.
+    """
+    fields = [path.name.split(".") for path in folder.glob("events.out.tfevents.*")]
+    others = [int(each[3]) for each in fields if str(os.getpid()) not in each]
+    time.sleep(max(0.0, min(1.0, max(others, default=0) + 1 - time.time())))
 
 
 def _as_code(text: str) -> str:

@@ -22,7 +22,7 @@ class WandbLogger:
     """One run of W&B for one run folder, whatever the number of pieces it was trained in.
 
     A small file beside W&B's own remembers its identity and the last epoch that it was given. So a
-    run that goes on adds to the same run of W&B, and no epoch goes there twice. WANDB_MODE,
+    run that is resumed adds to the same run of W&B, and no epoch goes there twice. WANDB_MODE,
     WANDB_PROJECT and the other variables of W&B hold. Where the service does not answer, W&B goes
     offline.
 
@@ -53,7 +53,7 @@ class WandbLogger:
         self._wandb_run.log(self._run.values(metrics), step=metrics.epoch)
 
     def close(self, *, finished: bool) -> None:
-        """Wait for uploads, for a while; a run that is to go on is marked as not finished."""
+        """Wait for uploads, for a while; a run that is to continue is marked as not finished."""
         if not finished:
             self._wandb_run.mark_preempting()
         self._wandb_run.finish(exit_code=0 if finished else 1)

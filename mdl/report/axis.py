@@ -121,7 +121,7 @@ def short_percent(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number.
+    """An integer.
 
     >>> count(1234567.0)
     '1,234,567'

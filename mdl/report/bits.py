@@ -15,7 +15,7 @@ from mdl.terminal.bound_tables import percent_up
 _PARTS = tuple(PART_COLORS)
 _DESCRIPTIONS = {
     "plain": "plain, n b",
-    "sparse": "sparse, Theorem 2's proof",
+    "theorem-2": "theorem-2, as in its proof",
     "enumerative": "enumerative, log C(n, ‖w‖₀)",
 }
 _SCALE = 1000  # width of a bar's drawing; it is stretched to the page's

@@ -1,4 +1,4 @@
-"""Curves by epoch: loss and accuracy, seconds, and the certified share of sparse training."""
+"""Curves by epoch: loss and accuracy, seconds, and the screened share of sparse training."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -49,14 +49,14 @@ def draw_seconds(runs: Sequence[ReportedRun]) -> Markup | None:
     return _chart_grid([Chart(title="Seconds of an epoch", quantity=AMOUNT, series=series)], runs)
 
 
-def draw_certified(runs: Sequence[ReportedRun]) -> Markup | None:
-    """Certified share by layer; None where all layers were dense."""
-    names = dict.fromkeys(name for run in runs for point in run.points for name in point.certified)
+def draw_screened(runs: Sequence[ReportedRun]) -> Markup | None:
+    """Screened share by layer; None where all layers were dense."""
+    names = dict.fromkeys(name for run in runs for point in run.points for name in point.screened)
     charts = [
         Chart(
-            title=f"{name}: rows certified",
+            title=f"{name}: rows screened",
             quantity=SHARE,
-            series=_by_run(name, runs, _certified(name)),
+            series=_by_run(name, runs, _screened(name)),
         )
         for name in names
     ]
@@ -75,8 +75,8 @@ def seconds_by_epoch(points: Sequence[EpochPoint]) -> Points:
     return tuple(found)
 
 
-def _certified(layer: str) -> Callable[[EpochPoint], float | None]:
-    return lambda point: point.certified.get(layer)
+def _screened(layer: str) -> Callable[[EpochPoint], float | None]:
+    return lambda point: point.screened.get(layer)
 
 
 def _accuracies(runs: Sequence[ReportedRun]) -> list[Chart]:

@@ -48,7 +48,7 @@ def element(tag: str, *children: str | Iterable[str] | None, **attributes: Value
         tag: Its name.
         children: Text (escaped), markup (as it is), several of them, or None for nothing.
         attributes: `class_` is `class`, `data_x` is `data-x`. None and False leave one out, True
-            gives it no value; numbers are shortened.
+            gives it no value; numbers are canonical.
 
     >>> element("p", "1 < 2", class_="note", hidden=True, id=None)
     '<p class="note" hidden>1 &lt; 2</p>'

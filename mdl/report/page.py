@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from mdl.report.bits import draw_bounds, draw_ledgers
-from mdl.report.curves import draw_certified, draw_curves, draw_seconds
+from mdl.report.curves import draw_curves, draw_screened, draw_seconds
 from mdl.report.filter_tiles import draw_filters
 from mdl.report.layers import draw_layers
 from mdl.report.markup import Markup, element
@@ -93,7 +93,7 @@ def _sections(runs: Sequence[MeasuredRun]) -> list[tuple[str, str, Markup]]:
         ("filters", "First-layer filters", draw_filters(runs)),
         ("bits", "Where the bits go", draw_ledgers(runs)),
         ("bounds", "What the bits prove", draw_bounds(runs)),
-        ("sparse", "Sparse training: rows in which no zero can come back", draw_certified(plain)),
+        ("sparse", "Sparse training: rows in which no zero can come back", draw_screened(plain)),
         ("time", "Time", draw_seconds(plain)),
     ]
     return [(key, name, content) for key, name, content in sections if content is not None]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from analysis.bounds.lengths import DescriptionLength
     from analysis.codes.network_code import Codeword
     from analysis.describe.bound_report import BoundReport
+    from analysis.describe.external_report import ExternalReport, GivenErrors
     from analysis.describe.file_description import FileDescription
-    from analysis.describe.foreign_report import ForeignReport, GivenErrors
     from analysis.describe.validity import Finding
     from analysis.quantize.formats import NumberFormat
     from analysis.quantize.nonzeros import NetworkCounts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _DESCRIPTIONS = {
     "bits": "the bits themselves",
     "plain": "plain, n b",
-    "sparse": "sparse, Theorem 2's proof",
+    "theorem-2": "theorem-2, as in its proof",
     "enumerative": "enumerative, log C(n, ‖w‖₀)",
 }
 
@@ -80,8 +80,8 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
     )
 
 
-def print_foreign(report: "ForeignReport") -> None:
-    """Print the lengths of somebody else's network, and its bound if errors were given."""
+def print_external(report: "ExternalReport") -> None:
+    """Print the lengths of an external network, and its bound if errors were given."""
     network = report.network
     where = f", under {network.key!r}" if network.key else ""
     console.stdout().print(f"{network.path}{where}: δ = {report.delta:g}", markup=False)
@@ -101,7 +101,7 @@ def print_foreign(report: "ForeignReport") -> None:
     _print_verdict(report.bound, report.findings, basis=_basis(report), delta=report.delta)
 
 
-def print_foreign_bits(
+def print_external_bits(
     codeword: "Codeword",
     given: "GivenErrors",
     bounds: "tuple[Bound, ...]",
@@ -109,7 +109,7 @@ def print_foreign_bits(
     *,
     delta: float,
 ) -> None:
-    """Print the bound of somebody else's network from its bits and the errors that were given."""
+    """Print the bound of an external network from its bits and the errors that were given."""
     print_ledger(codeword)
     _print_errors([("training, given", given.num_samples, given.num_errors)])
     print_bounds({"bits": bounds})
@@ -187,7 +187,7 @@ def percent_up(fraction: float) -> str:
 
 def _print_rounding(number_format: "NumberFormat") -> None:
     console.stdout().print(
-        "BatchNorm folded into one scale and one shift a unit, every number rounded to "
+        "BatchNorm folded into one scale and one shift per unit, every number rounded to "
         f"{number_format.name} (b = {number_format.bits_per_weight}: {number_format.about})",
         markup=False,
     )
@@ -240,7 +240,7 @@ def _cell(bound: "Bound | None") -> str:
     return f"vacuous ({percent_up(bound.value)})" if bound.is_vacuous else percent_up(bound.value)
 
 
-def _basis(report: "ForeignReport") -> str:
+def _basis(report: "ExternalReport") -> str:
     return (
         f"B = {report.description_bits:,} bits: the {report.shortest.name} description and the "
         "choice of it"

@@ -3,7 +3,7 @@
 import time
 
 from analysis.compress.compress import CurvePoint, Progress
-from analysis.compress.level_training import LevelEpoch
+from analysis.compress.qat_training import QATEpoch
 from mdl.terminal.bound_tables import percent_up
 from mdl.terminal.console import stderr
 
@@ -19,7 +19,7 @@ class CompressionProgress(Progress):
         self._num_samples = num_samples
         self._last = 0.0
 
-    def on_epoch(self, metrics: LevelEpoch, num_epochs: int) -> None:
+    def on_epoch(self, metrics: QATEpoch, num_epochs: int) -> None:
         """A line, and after the first epoch how long the training will take."""
         left = metrics.seconds / metrics.epoch * (num_epochs - metrics.epoch)
         if metrics.epoch == 1:

@@ -12,7 +12,7 @@ class ProgressBar:
     """Shows how far one piece of work is; a context manager. The bar goes when the work is done.
 
     Args:
-        label: What goes on, before the bar.
+        label: What runs, before the bar.
         columns: The bar and what stands behind it.
     """
 

@@ -36,7 +36,7 @@ class TrainingProgress(ProgressBar):
             parts.append(f"test {metrics.test_accuracy:.2%}")
         parts += [
             "nonzeros " + " ".join(f"{k} {v:,}" for k, v in _short(metrics.num_nonzeros).items()),
-            *_certified(metrics),
+            *_screened(metrics),
             f"{metrics.images_per_second:,.0f} img/s",
             f"{metrics.seconds:.0f} s",
         ]
@@ -47,13 +47,13 @@ class TrainingProgress(ProgressBar):
         self.print(line)
 
 
-def _certified(metrics: EpochMetrics) -> list[str]:
-    """Certified rows by layer, and which layers are sparse; nothing where none may be."""
+def _screened(metrics: EpochMetrics) -> list[str]:
+    """Screened rows by layer, and which layers are sparse; nothing where none may be."""
     shares = [
         f"{name} {share:.0%}{' (sparse)' if name in metrics.sparse_layers else ''}"
-        for name, share in metrics.certified.items()
+        for name, share in metrics.screened.items()
     ]
-    return ["certified " + " ".join(shares)] if shares else []
+    return ["screened " + " ".join(shares)] if shares else []
 
 
 def _short(counts: dict[str, int], limit: int = 4) -> dict[str, int]:

@@ -26,7 +26,7 @@ from training.spec.normalization import Normalization, fixed_normalization
 
 FOLDER = Path(__file__).resolve().parent / "codes"
 RECORD = FOLDER / "golden.json"
-FOREIGN = TensorListSpec(
+EXTERNAL = TensorListSpec(
     (
         ("encoder.слой.weight", (5, 2, 3)),
         ("kernel", (3, 2, 3, 3)),
@@ -120,12 +120,12 @@ def golden_messages() -> dict[str, tuple[NetworkMessage, str]]:
             make_message(residual, "e5m2", make_state(residual, density=0.05, levels=2)),
             "enumerative",
         ),
-        "foreign_plain_float32": (
-            make_message(FOREIGN, "float32", make_state(FOREIGN, density=0.5, levels=9)),
+        "external_plain_float32": (
+            make_message(EXTERNAL, "float32", make_state(EXTERNAL, density=0.5, levels=9)),
             "plain",
         ),
-        "foreign_auto_e4m3fn": (
-            make_message(FOREIGN, "e4m3fn", make_state(FOREIGN, density=0.2, levels=9)),
+        "external_auto_e4m3fn": (
+            make_message(EXTERNAL, "e4m3fn", make_state(EXTERNAL, density=0.2, levels=9)),
             "auto",
         ),
     }

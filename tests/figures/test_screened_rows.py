@@ -1,4 +1,4 @@
-"""Certified shares by epoch and by setting: lines are the data, gaps stay gaps."""
+"""Screened shares by epoch and by setting: lines are the data, gaps stay gaps."""
 
 import math
 
@@ -9,17 +9,17 @@ from figures.screened_rows import (
     LayerShares,
     SettingPanel,
     SharePoint,
-    draw_certified,
-    draw_certified_by_setting,
+    draw_screened,
+    draw_screened_by_setting,
 )
 from figures.style.files import save_figure_pair
 from figures.style.look import figure_style
 
 CONV1 = LayerRecord(
-    layer="conv1", epochs=(1, 2, 3), certified=(None, 0.5, 1.0), density=(1.0, 0.1, 0.0)
+    layer="conv1", epochs=(1, 2, 3), screened=(None, 0.5, 1.0), density=(1.0, 0.1, 0.0)
 )
 FC1 = LayerRecord(
-    layer="fc1", epochs=(1, 2, 3), certified=(None, None, 0.25), density=(1.0, 0.5, None)
+    layer="fc1", epochs=(1, 2, 3), screened=(None, None, 0.25), density=(1.0, 0.5, None)
 )
 BY_LAMBDA = SettingPanel(
     setting="λ",
@@ -44,7 +44,7 @@ def draw(function, *arguments, **settings):
 
 
 def test_shares_and_densities_are_the_data(tmp_path):
-    figure = draw(draw_certified, [CONV1, FC1], title="a run", note="small")
+    figure = draw(draw_screened, [CONV1, FC1], title="a run", note="small")
     top, bottom = figure.axes
     first, *rest = lines(top)["conv1"].get_ydata()
     assert math.isnan(first)
@@ -56,13 +56,13 @@ def test_shares_and_densities_are_the_data(tmp_path):
     assert math.isnan(lines(bottom)["fc1"].get_ydata()[-1])
     assert top.get_title("left") == "a run"
     assert {text.get_text() for text in bottom.texts} == {"conv1", "fc1"}
-    for path in save_figure_pair(figure, tmp_path / "certified"):
+    for path in save_figure_pair(figure, tmp_path / "screened"):
         assert path.stat().st_size > 5_000
 
 
 def test_one_epoch_and_unknown_densities(tmp_path):
-    one = LayerRecord(layer="fc1", epochs=(4,), certified=(0.0,), density=(None,))
-    save_figure_pair(draw(draw_certified, [one]), tmp_path / "one")
+    one = LayerRecord(layer="fc1", epochs=(4,), screened=(0.0,), density=(None,))
+    save_figure_pair(draw(draw_screened, [one]), tmp_path / "one")
 
 
 def test_shares_by_setting_are_the_data(tmp_path):
@@ -71,7 +71,7 @@ def test_shares_by_setting_are_the_data(tmp_path):
         fixed="λ = 2e-5",
         layers=(LayerShares(layer="conv1", points=(SharePoint(value=16, share=0.4),)),),
     )
-    figure = draw(draw_certified_by_setting, [BY_LAMBDA, alone])
+    figure = draw(draw_screened_by_setting, [BY_LAMBDA, alone])
     left, right = figure.axes
     assert list(lines(left)["conv1"].get_xdata()) == [1e-6, 1e-4]
     assert list(lines(left)["conv1"].get_ydata()) == [0, 100]
@@ -88,11 +88,11 @@ def test_shares_by_setting_are_the_data(tmp_path):
 
 
 def test_nothing_to_draw():
-    unknown = LayerRecord(layer="fc1", epochs=(1,), certified=(None,), density=(0.5,))
+    unknown = LayerRecord(layer="fc1", epochs=(1,), screened=(None,), density=(0.5,))
     for layers in ([], [unknown]):
-        with pytest.raises(ValueError, match="at least one certified share"):
-            draw_certified(layers)
+        with pytest.raises(ValueError, match="at least one screened share"):
+            draw_screened(layers)
     empty = SettingPanel(setting="λ", fixed="", layers=BY_LAMBDA.layers[1:])
     for panels in ([], [empty]):
         with pytest.raises(ValueError, match="at least one share"):
-            draw_certified_by_setting(panels)
+            draw_screened_by_setting(panels)

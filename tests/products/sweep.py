@@ -1,6 +1,6 @@
 """Steps at lower instructions and under heap checks, in processes of their own.
 
-A process that dies or hangs names the case it was at, and the next one goes on behind it.
+A process that dies or hangs names the case it was at, and the next one continues behind it.
 """
 
 import json

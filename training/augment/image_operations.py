@@ -69,7 +69,7 @@ def contrast_tables(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def grey_images(images: Tensor) -> Tensor:
-    """The luminance of ITU-R 601-2, whole numbers in float32 (N, 1, s, s)."""
+    """The luminance of ITU-R 601-2, integers in float32 (N, 1, s, s)."""
     if images.shape[1] == 1:
         return images.to(torch.float32)
     red, green, blue = images.to(torch.float32)[:, :, None].unbind(1)
@@ -90,7 +90,7 @@ def smooth_images(images: Tensor) -> Tensor:
 
 
 def blend(degenerate: Tensor, images: Tensor, factors: Tensor) -> Tensor:
-    """Pillow's blend d + f (v - d): in float32, clipped and cut down to whole numbers, uint8.
+    """Pillow's blend d + f (v - d): in float32, clipped and cut down to integers, uint8.
 
     Each operation rounds on its own, as in Pillow's builds for x86.
     """

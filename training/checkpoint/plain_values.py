@@ -64,5 +64,5 @@ def compact_tensor(tensor: Tensor) -> Tensor:
 
 def _plain_key(key: Any, where: str) -> str | int:
     if isinstance(key, bool) or not isinstance(key, str | int):
-        raise ValueError(f"{where} has the key {key!r}; keys must be text or whole numbers")
+        raise ValueError(f"{where} has the key {key!r}; keys must be text or integers")
     return str(key) if isinstance(key, str) else int(key)

@@ -62,7 +62,7 @@ def _complete_config(config: object) -> dict[str, Any]:
     check_type("data config", config, dict)
     for name, value in config.items():  # type: ignore[attr-defined]
         if not isinstance(value, str | int | None):
-            raise ValueError(f"data config: {name} must be text or a whole number, not {value!r}")
+            raise ValueError(f"data config: {name} must be text or an integer, not {value!r}")
     try:
         complete = asdict(DataConfig(**config))  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:

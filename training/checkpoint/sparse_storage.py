@@ -48,8 +48,8 @@ def pack_rows(
     """What `pack_tensor` makes of the dense tensor with these entries; None if dense is smaller.
 
     Args:
-        row_ends: Whole numbers (rows + 1): row i has entries row_ends[i], ..., row_ends[i + 1] - 1.
-        columns: Whole numbers (entries), ascending within a row.
+        row_ends: Integers (rows + 1): row i has entries row_ends[i], ..., row_ends[i + 1] - 1.
+        columns: Integers (entries), ascending within a row.
         values: (entries), none of them +0, on the CPU; the result holds them, not a copy.
         shape: (rows, columns).
     """

@@ -91,7 +91,7 @@ class CheckpointWriter:
             reason = error.strerror if isinstance(error, OSError) else None
             raise TrainingError(
                 f"{self._path}: a checkpoint could not be written ({reason or error}); the one "
-                f"before it is still there; when there is room for it, go on with mdl train "
+                f"before it is still there; when there is room for it, resume it with mdl train "
                 f"--resume {self._path.parent}"
             ) from error
         self.num_written += 1

@@ -22,7 +22,7 @@ _SIGNATURE = "mdl/still-here"
 
 
 class LostRankError(TrainingError):
-    """Other ranks are gone, so the run cannot go on.
+    """Other ranks are gone, so the run cannot continue.
 
     Attributes:
         speaks: Whether this is the first of the ranks left, which tells the user.

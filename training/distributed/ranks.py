@@ -77,11 +77,11 @@ class Ranks:
         return slice(start + first, start + end)
 
     def part(self, num_images: int) -> BatchPart:
-        """This rank's part of a batch of so many images."""
+        """This rank's part of a batch of that many images."""
         return BatchPart(rows=self.rows(num_images), num_images=num_images)
 
     def sum(self, value: int) -> int:
-        """Sum of one whole number over all ranks, each of which must ask."""
+        """Sum of one integer over all ranks, each of which must ask."""
         return value if self.size == 1 else int(self._sum(torch.tensor(value)))
 
     def sum_real(self, value: float) -> float:

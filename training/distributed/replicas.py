@@ -1,7 +1,7 @@
 """A whole copy of the weights on every rank, with gradients averaged by torch's DDP.
 
-DDP adds the gradients up while the backward pass still runs. Where weights have bfloat16 shadows,
-the shadows' gradients travel, in bfloat16: half the bytes.
+DDP adds the gradients up while the backward pass still runs. Where weights have bfloat16
+working copies, their gradients travel, in bfloat16: half the bytes.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from training.distributed.dropout import RanksDropout
 from training.distributed.ranks import Ranks
 from training.networks.network import Network
 from training.optim.build import build_optimizer
-from training.optim.low_precision_copies import ShadowedNetwork
+from training.optim.working_copies import LowPrecisionNetwork
 from training.spec.config import TrainConfig
 
 
@@ -27,7 +27,8 @@ class Replicas:
 
     Args:
         network: Moves to `device`.
-        config: Names the optimizer and the precision; at bf16 the layers compute with shadows.
+        config: Names the optimizer and the precision; at bf16 the layers compute with
+            working copies.
         ranks: All ranks of the run. They begin with rank 0's weights.
         device: Where this rank computes.
 
@@ -43,7 +44,7 @@ class Replicas:
         self.optimizer = build_optimizer(network, config)
         self._weights = layer_weights(network)
         if config.precision == "bf16":
-            self.optimizer.attach_shadows(self._weights.values())
+            self.optimizer.attach_working_copies(self._weights.values())
         self.model: nn.Module = self._make_model()
         if ranks.size > 1:
             self.model = DistributedDataParallel(
@@ -53,16 +54,16 @@ class Replicas:
             )
 
     def _make_model(self) -> nn.Module:
-        shadows = {
-            f"{name}.weight": self.optimizer.shadows[weight]
+        working_copies = {
+            f"{name}.weight": self.optimizer.working_copies[weight]
             for name, weight in self._weights.items()
-            if weight in self.optimizer.shadows
+            if weight in self.optimizer.working_copies
         }
-        return ShadowedNetwork(self._network, shadows)
+        return LowPrecisionNetwork(self._network, working_copies)
 
     @property
-    def certified(self) -> dict[str, float]:
-        """Layer to its share of certified rows: none is looked at (`training.sparse`)."""
+    def screened(self) -> dict[str, float]:
+        """Layer to its share of screened rows: none is looked at (`training.sparse`)."""
         return {}
 
     @property
@@ -78,7 +79,7 @@ class Replicas:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the layers' weights and of their low-precision copies on this rank."""
-        copies = self.optimizer.shadows.values()
+        copies = self.optimizer.working_copies.values()
         return sum(each.nbytes for each in [*self._weights.values(), *copies])
 
     def begin_epoch(self, *, batch_size: int) -> None:
@@ -122,7 +123,7 @@ class Replicas:
         """
         self._network.load_state_dict(state)
         self.optimizer.load_state_dict(optimizer_state)
-        self.optimizer.refresh_shadows()
+        self.optimizer.refresh_working_copies()
 
 
 def layer_weights(network: Network) -> dict[str, nn.Parameter]:

@@ -57,7 +57,7 @@ def chooses_shards(
 
 
 def replica_bytes(spec: NetworkSpec, config: TrainConfig) -> int:
-    """Memory of a whole copy of the weights, with gradients, shadows and momentum.
+    """Memory of a whole copy of the weights, with gradients, working copies and momentum.
 
     >>> config = TrainConfig(network="3-fc", hidden_units=5, precision="bf16")
     >>> replica_bytes(config.network_spec(image_size=2, num_classes=5, in_channels=1), config)

@@ -2,7 +2,7 @@
 
 Each layer of the table is gathered just before it computes and let go after it. The optimizer
 never sees more than this rank's shards: plain tensors, on which β-lasso and SGD work entry by
-entry. What is saved and loaded are whole tensors, so that a run may go on with any number of
+entry. What is saved and loaded are whole tensors, so that a run may resume with any number of
 ranks, sharded or not.
 """
 
@@ -60,8 +60,8 @@ class Shards:
             group["params"] = [self._shards[parameter] for parameter in group["params"]]
 
     @property
-    def certified(self) -> dict[str, float]:
-        """Layer to its share of certified rows: none is looked at (`training.sparse`)."""
+    def screened(self) -> dict[str, float]:
+        """Layer to its share of screened rows: none is looked at (`training.sparse`)."""
         return {}
 
     @property

@@ -172,7 +172,7 @@ def differentiate_rows(
     back: Cells,
     through: Cells,
 ) -> None:
-    """∂x = a g + b (x - mean) + c of rows start, ..., stop - 1; g goes on to the residual."""
+    """∂x = a g + b (x - mean) + c of rows start, ..., stop - 1; g continues to the residual."""
     for i in range(start, stop):
         differentiate_row(
             values[i], gradients[i], outputs[i], mean, slope, lean, level, has_relu, back[i]

@@ -1,4 +1,4 @@
-"""bfloat16 as whole numbers of 16 bits, for kernels: the upper half of a float32."""
+"""bfloat16 as integers of 16 bits, for kernels: the upper half of a float32."""
 
 from typing import Any
 

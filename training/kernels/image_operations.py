@@ -172,7 +172,7 @@ def mean_grey(image: Cells) -> Real:
 
 
 def mix(degenerate: Real, value: Real, factor: Real) -> Real:
-    """Pillow's blend: d + f (v - d) in float32, clipped and cut down to a whole number."""
+    """Pillow's blend: d + f (v - d) in float32, clipped and cut down to an integer."""
     mixed = degenerate + factor * (value - degenerate)
     return np.uint8(min(max(mixed, np.float32(0)), np.float32(255)))
 

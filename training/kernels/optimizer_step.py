@@ -1,8 +1,8 @@
 """One pass over memory for a step of the optimizers, as kernels for `training.kernels.compiled`.
 
 Weights are float32 or float64, and the settings have their type. Gradients are of that type, or
-bfloat16 as uint16 beside a shadow: the weights rounded to bfloat16, which the step writes too.
-Every operation rounds on its own.
+bfloat16 as uint16 beside a working copy: the weights rounded to bfloat16, which the step writes
+too. Every operation rounds on its own.
 """
 
 from training.kernels.bf16 import Cells, Real, round_bf16, widen_bf16
@@ -28,15 +28,15 @@ def beta_lasso_step(
     return count
 
 
-def beta_lasso_shadow_step(
-    weights: Cells, gradients: Cells, shadow: Cells, lr: Real, l1_coef: Real, threshold: Real
+def beta_lasso_copy_step(
+    weights: Cells, gradients: Cells, working_copy: Cells, lr: Real, l1_coef: Real, threshold: Real
 ) -> int:
     """Algorithm 1 in place on float32, from bfloat16 gradients; the number of nonzeros after it."""
     count = 0
     for i in range(weights.size):
         moved = move_weight(weights[i], widen_bf16(gradients[i]), lr, l1_coef, threshold)
         weights[i] = moved
-        shadow[i] = round_bf16(moved)
+        working_copy[i] = round_bf16(moved)
         count += 1 if moved != 0 else 0
     return count
 
@@ -56,10 +56,10 @@ def sgd_step(
         weights[i] = weights[i] - lr * speed
 
 
-def sgd_shadow_step(
+def sgd_copy_step(
     weights: Cells,
     gradients: Cells,
-    shadow: Cells,
+    working_copy: Cells,
     velocity: Cells,
     lr: Real,
     momentum: Real,
@@ -72,4 +72,4 @@ def sgd_shadow_step(
         velocity[i] = speed
         moved = weights[i] - lr * speed
         weights[i] = moved
-        shadow[i] = round_bf16(moved)
+        working_copy[i] = round_bf16(moved)

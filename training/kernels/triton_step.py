@@ -12,12 +12,12 @@ import triton.language as tl
 def beta_lasso(
     weights: tl.tensor,
     gradients: tl.tensor,
-    shadow: tl.tensor,
+    working_copy: tl.tensor,
     lr: tl.tensor,
     settings: tl.tensor,
     count: tl.tensor,
     num_weights: tl.tensor,
-    HAS_SHADOW: tl.constexpr,  # noqa: N803  # Triton's own custom
+    HAS_COPY: tl.constexpr,  # noqa: N803  # Triton's own custom
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
     """θ ← θ - η (g + λ sign θ), then +0 where that is below the threshold; NaN stays NaN."""
@@ -32,8 +32,8 @@ def beta_lasso(
     moved = weight - rate * (gradient + shrinkage)
     moved = tl.where(tl.abs(moved) < threshold, zero, moved + zero)
     tl.store(weights + places, moved, mask=inside)
-    if HAS_SHADOW:
-        tl.store(shadow + places, moved.to(tl.bfloat16), mask=inside)
+    if HAS_COPY:
+        tl.store(working_copy + places, moved.to(tl.bfloat16), mask=inside)
     nonzero = ((moved != 0) & inside).to(tl.int64)
     tl.atomic_add(count, tl.sum(nonzero, 0))
 
@@ -42,13 +42,13 @@ def beta_lasso(
 def sgd(
     weights: tl.tensor,
     gradients: tl.tensor,
-    shadow: tl.tensor,
+    working_copy: tl.tensor,
     velocity: tl.tensor,
     lr: tl.tensor,
     settings: tl.tensor,
     count: tl.tensor,
     num_weights: tl.tensor,
-    HAS_SHADOW: tl.constexpr,  # noqa: N803
+    HAS_COPY: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ) -> None:
     """Velocity v ← μ v + (g + w θ), then θ ← θ - η v."""
@@ -63,7 +63,7 @@ def sgd(
     moved = weight - rate * speed
     tl.store(velocity + places, speed, mask=inside)
     tl.store(weights + places, moved, mask=inside)
-    if HAS_SHADOW:
-        tl.store(shadow + places, moved.to(tl.bfloat16), mask=inside)
+    if HAS_COPY:
+        tl.store(working_copy + places, moved.to(tl.bfloat16), mask=inside)
     nonzero = ((moved != 0) & inside).to(tl.int64)
     tl.atomic_add(count, tl.sum(nonzero, 0))

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from training.kernels.compiled import can_compile
 from training.networks import norm_passes
-from training.networks.memory_layouts import put_batch_last
+from training.networks.memory_layouts import put_chwn
 
-Layout = Literal["rows", "batch last"]
+Layout = Literal["rows", "CHWN"]
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 _PLAIN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)  # not their subclasses
 
@@ -74,7 +74,7 @@ class _FusedNorm(torch.autograd.Function):
             other = None if residual is None else _matrix(_like(residual, values, layout), layout)
             bits, moments = norm_passes.normalize_rows(matrix, w, b, other, eps=eps, relu=relu)
         else:
-            bits, moments = norm_passes.normalize_batch_last(matrix, w, b, eps=eps, relu=relu)
+            bits, moments = norm_passes.normalize_chwn(matrix, w, b, eps=eps, relu=relu)
         outputs = _tensor(bits, values, layout)
         ctx.save_for_backward(values, outputs, weight)
         ctx.settings, ctx.moments, ctx.has_residual = settings, moments, residual is not None
@@ -96,7 +96,7 @@ class _FusedNorm(torch.autograd.Function):
                 x, gradient, y, w, ctx.moments, eps=eps, relu=relu, with_residual=ctx.has_residual
             )
         else:
-            back, of_weight, of_bias = norm_passes.differentiate_batch_last(
+            back, of_weight, of_bias = norm_passes.differentiate_chwn(
                 x, gradient, y, w, ctx.moments, eps=eps, relu=relu
             )
         return (
@@ -121,20 +121,20 @@ def _find_layout(values: Tensor, norm: BatchNorm, residual: Tensor | None) -> La
         if values.is_contiguous():
             layout = "rows"
         elif residual is None and values.t().is_contiguous():
-            layout = "batch last"
+            layout = "CHWN"
     elif norm.num_features == values.shape[1] and values.is_contiguous(memory_format=channels_last):
         layout = "rows"
     elif residual is None and norm.num_features == values.shape[1:].numel():
-        layout = "batch last" if values.permute(2, 3, 1, 0).is_contiguous() else None
+        layout = "CHWN" if values.permute(2, 3, 1, 0).is_contiguous() else None
     return layout
 
 
 def _matrix(values: Tensor, layout: Layout) -> NDArray[np.uint16]:
     """The bits as (rows, features), or (features, batch), without a copy."""
     values = values.detach().view(torch.uint16)
-    if layout == "batch last" and values.dim() == 2:
+    if layout == "CHWN" and values.dim() == 2:
         return values.t().numpy()
-    if layout == "batch last":
+    if layout == "CHWN":
         return values.permute(2, 3, 1, 0).flatten(0, 2).numpy()
     if values.dim() == 4:
         values = values.permute(0, 2, 3, 1).flatten(0, 2)
@@ -145,9 +145,9 @@ def _tensor(bits: NDArray[np.uint16], values: Tensor, layout: Layout) -> Tensor:
     """The inverse of `_matrix`: the shape of `values`, and its layout."""
     tensor = torch.from_numpy(bits).view(torch.bfloat16)
     if values.dim() == 2:
-        return tensor.t() if layout == "batch last" else tensor
+        return tensor.t() if layout == "CHWN" else tensor
     num, channels, rows, columns = values.shape
-    if layout == "batch last":
+    if layout == "CHWN":
         return tensor.view(rows, columns, channels, num).permute(3, 2, 0, 1)
     return tensor.view(num, rows, columns, channels).permute(0, 3, 1, 2)
 
@@ -156,17 +156,17 @@ def _like(tensor: Tensor, values: Tensor, layout: Layout) -> Tensor:
     """The tensor in the memory layout of `values`."""
     if tensor.stride() == values.stride():
         return tensor
-    if layout == "batch last" and values.dim() == 2:
+    if layout == "CHWN" and values.dim() == 2:
         return tensor.t().contiguous().t()
-    if layout == "batch last":
-        return put_batch_last(tensor).permute(3, 2, 0, 1)
+    if layout == "CHWN":
+        return put_chwn(tensor).permute(3, 2, 0, 1)
     return torch.empty_like(values).copy_(tensor)
 
 
 def _vector(tensor: Tensor, values: Tensor, layout: Layout) -> NDArray[np.float32]:
     """One number a feature, in the order that `_matrix` has them in."""
     tensor = tensor.detach()
-    if layout == "batch last" and values.dim() == 4:
+    if layout == "CHWN" and values.dim() == 4:
         tensor = tensor.view(values.shape[1:]).permute(1, 2, 0).flatten()
     return tensor.numpy()
 
@@ -174,7 +174,7 @@ def _vector(tensor: Tensor, values: Tensor, layout: Layout) -> NDArray[np.float3
 def _feature_order(numbers: NDArray[np.float64], values: Tensor, layout: Layout) -> Tensor:
     """The inverse of `_vector`."""
     tensor = torch.from_numpy(numbers)
-    if layout == "batch last" and values.dim() == 4:
+    if layout == "CHWN" and values.dim() == 4:
         _, channels, rows, columns = values.shape
         tensor = tensor.view(rows, columns, channels).permute(2, 0, 1).flatten()
     return tensor

@@ -15,7 +15,7 @@ class LocallyConnected2d(nn.Module):
     y[n, o, p] = Σ_k weight[p, o, k] · patch[n, p, k], where patch p holds the inputs that a
     convolution with "same" padding sees at output position p, in (channel, row, column) order.
     All positions are one batched matrix product, which for bfloat16 on a CPU is taken without the
-    patches (`training.networks.local_product`). The output has the batch last in memory. There is
+    patches (`training.networks.local_product`). The output has the CHWN in memory. There is
     no bias: BatchNorm follows.
 
     Weights that look at padding exist but never act: their gradient is zero.

@@ -23,7 +23,7 @@ from training.kernels import bf16
 from training.kernels.compiled import can_compile, compile_kernels
 from training.kernels.threads import run_split
 from training.networks.local_connections import Links, link_places
-from training.networks.memory_layouts import put_batch_last
+from training.networks.memory_layouts import put_chwn
 
 Bits = NDArray[np.uint16]
 
@@ -75,7 +75,7 @@ def local_product(images: Tensor, weight: Tensor, shape: LocalShape) -> Tensor:
         shape: The layer's sizes.
 
     Returns:
-        bfloat16, with the batch last in memory.
+        bfloat16, in CHWN layout in memory.
     """
     outputs: Tensor = _LocalProduct.apply(images, weight, shape)  # type: ignore[no-untyped-call]
     return outputs
@@ -101,7 +101,7 @@ class _Job:
 class _LocalProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, shape: LocalShape) -> Tensor:
-        images, weight = put_batch_last(images), weight.contiguous()
+        images, weight = put_chwn(images), weight.contiguous()
         ctx.save_for_backward(images, weight)
         ctx.shape = shape
         job = _multiply(images, weight, shape, back=False)
@@ -112,7 +112,7 @@ class _LocalProduct(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (images, weight), shape = ctx.saved_tensors, ctx.shape
-        gradient = put_batch_last(gradient)
+        gradient = put_chwn(gradient)
         of_images, of_weight = None, None
         if ctx.needs_input_grad[0]:
             of_images = _multiply(gradient, weight, shape, back=True)
@@ -124,7 +124,7 @@ class _LocalProduct(torch.autograd.Function):
 
 
 def _multiply(values: Tensor, weight: Tensor, shape: LocalShape, *, back: bool) -> _Job:
-    """W v, or Wᵀ v, from (s, s, C, N) to (N, C, s, s) with the batch last in memory."""
+    """W v, or Wᵀ v, from (s, s, C, N) to (N, C, s, s) in CHWN layout in memory."""
     links = shape.links[back]
     # Channels, and the step from the weight of one to that of the next.
     inner = (shape.in_channels, shape.kernel_size**2)

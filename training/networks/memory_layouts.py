@@ -1,4 +1,4 @@
-"""Moving images between layouts: channels first or last in memory, or the batch last.
+"""Moving images between layouts: channels first or last in memory, or CHWN, the batch innermost.
 
 In torch a transposed matrix is copied fast, and so are rows of the batch; a general permutation
 takes 20 times as long. So these go through the former, or through a compiled kernel.
@@ -18,11 +18,11 @@ from training.kernels.threads import run_split
 _GRAIN_ENTRIES = 2**17  # Entries that are worth a thread.
 
 
-def put_batch_last(images: Tensor) -> Tensor:
+def put_chwn(images: Tensor) -> Tensor:
     """Images (N, C, s, s) as (s, s, C, N), contiguous; a view where memory has that order.
 
     >>> import torch
-    >>> put_batch_last(torch.arange(4.0).view(1, 4, 1, 1)).flatten().tolist()
+    >>> put_chwn(torch.arange(4.0).view(1, 4, 1, 1)).flatten().tolist()
     [0.0, 1.0, 2.0, 3.0]
     """
     last = images.permute(2, 3, 1, 0)

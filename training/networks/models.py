@@ -29,7 +29,7 @@ def build_network(spec: NetworkSpec, *, dropout: float = 0.0, folded: bool = Fal
     Args:
         spec: Name and sizes.
         dropout: Probability of dropping an input of the last two fc layers, in [0, 1).
-        folded: Whether a scale and a shift a unit take the place of BatchNorm.
+        folded: Whether a scale and a shift per unit take the place of BatchNorm.
 
     >>> spec = NetworkSpec(name="s-conv", image_size=8, num_classes=10, base_channels=1)
     >>> [name for name, _ in build_network(spec).named_parameters()][:3]

@@ -20,7 +20,7 @@ class Network(nn.Module):
 
     The state dict holds `<layer>.weight` of shape `LayerSpec.weight_shape` for every layer and
     `<layer>.bias` for the last one. Behind every other layer stands `<layer>_norm`: BatchNorm, or
-    in the folded form a `ScaleShift` that holds one scale and one shift a unit.
+    in the folded form a `ScaleShift` that holds one scale and one shift per unit.
 
     BatchNorm goes per channel behind "conv" layers (per kernel in tiny-conv) and per unit behind
     "local" and "dense" ones.
@@ -57,7 +57,7 @@ class Network(nn.Module):
         """Map images, floating point (N, in_channels, s, s), to logits (N, num_classes).
 
         Raises:
-            ValueError: Images of another shape, or of whole numbers.
+            ValueError: Images of another shape, or of integers.
         """
         self._check_images(images)
         return self.compute_logits(images)
@@ -73,7 +73,7 @@ class Network(nn.Module):
 
         Takes values in the form that the layer before gave, (N, channels, s, s) or (N, units);
         gives (N, channels, s, s) behind "conv" and "local" layers and (N, units) behind "dense".
-        Convolutions work with the channels last in memory, local layers with the batch last.
+        Convolutions work with channels last in memory, local layers in CHWN, the batch innermost.
         """
         layer = self.table[name]
         if layer.kind == "dense":

@@ -1,4 +1,4 @@
-"""Folds BatchNorm in eval mode into one scale and one shift a unit."""
+"""Folds BatchNorm in eval mode into one scale and one shift per unit."""
 
 import torch
 from torch import Tensor

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.kernels import batch_last_norm, batch_norm, bf16
+from training.kernels import batch_norm, bf16, chwn_norm
 from training.kernels.compiled import compile_kernels
 from training.kernels.threads import run_split
 
@@ -116,7 +116,7 @@ def differentiate_rows(
     return back.reshape(values.shape), products / deviation, sums, residual
 
 
-def normalize_batch_last(
+def normalize_chwn(
     values: Bits, weight: Floats, bias: Floats, *, eps: float, relu: bool
 ) -> tuple[Bits, Moments]:
     """As `normalize_rows`, from (features, batch)."""
@@ -132,7 +132,7 @@ def normalize_batch_last(
     return outputs, Moments(mean, variance, values.shape[1])
 
 
-def differentiate_batch_last(
+def differentiate_chwn(
     values: Bits,
     gradients: Bits,
     outputs: Bits,
@@ -168,7 +168,7 @@ def differentiate_batch_last(
     return back, of_weight, of_bias
 
 
-def measure_batch_last(values: Bits) -> Moments:
+def measure_chwn(values: Bits) -> Moments:
     """Mean and variance of each feature of (features, batch), within 2⁻¹¹ for batches to 4,096."""
     mean, variance = np.empty(len(values)), np.empty(len(values))
 
@@ -225,7 +225,7 @@ def _widen_bits(bits: Bits) -> Floats:
 @lru_cache(maxsize=1)
 def _kernels() -> SimpleNamespace:
     return compile_kernels(
-        [bf16, batch_norm, batch_last_norm],
+        [bf16, batch_norm, chwn_norm],
         [
             "sum_blocks",
             "normalize_rows",

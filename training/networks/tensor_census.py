@@ -40,7 +40,7 @@ class Census:
 def take_census(tensor: Tensor) -> Census:
     """Look at every entry of a tensor of float64, float32, float16 or bfloat16.
 
-    The bits of |x|, as a whole number, are 0 for ±0 and reach those of ∞ for NaN and ±∞ alone.
+    The bits of |x|, as an integer, are 0 for ±0 and reach those of ∞ for NaN and ±∞ alone.
 
     >>> take_census(torch.tensor([0.0, -0.0, 1e-30, 2.0]))
     Census(num_nonzeros=2, num_stored=3, is_finite=True)
@@ -63,6 +63,6 @@ def take_census(tensor: Tensor) -> Census:
 
 
 def view_bits(tensor: Tensor) -> NDArray[Any]:
-    """A contiguous tensor's memory as whole numbers, in the tensor's shape."""
+    """A contiguous tensor's memory as integers, in the tensor's shape."""
     bits: NDArray[Any] = tensor.view(_BITS[tensor.element_size()]).numpy()
     return bits

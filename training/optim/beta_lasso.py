@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from training.optim.fused_step import LearningRate, beta_lasso_pass
-from training.optim.low_precision_copies import ShadowedOptimizer, flatten_together
 from training.optim.parameter_groups import beta_lasso_groups, check_nonnegative
+from training.optim.working_copies import MixedPrecisionOptimizer, flatten_together
 
 __all__ = ["BetaLasso", "beta_lasso_groups", "beta_lasso_reference_step"]
 
@@ -27,14 +27,14 @@ _CPU_BUFFER_BYTES = 4 * 2**20
 _DEVICE_BUFFER_BYTES = 64 * 2**20
 
 
-class BetaLasso(ShadowedOptimizer):
+class BetaLasso(MixedPrecisionOptimizer):
     """Gradient descent with an L1 penalty and a hard threshold β times as high.
 
     Takes every floating-point parameter, each group with its own `lr`, `l1_coef` and `beta`. A
     group with l1_coef = 0 gets plain gradient descent: use that for biases and normalisation, as
-    `beta_lasso_groups` does. There is no momentum and no state a parameter. Parameters
-    without a gradient stay untouched: they are neither shrunk nor thresholded. Those with a shadow
-    (`attach_shadows`) step by its bfloat16 gradient, and the shadow follows.
+    `beta_lasso_groups` does. There is no momentum and no state per parameter. Parameters
+    without a gradient stay untouched: they are neither shrunk nor thresholded. Those with a
+    working copy (`attach_working_copies`) step by its bfloat16 gradient, and it follows.
 
     A step is one pass over memory (`training.optim.fused_step`) where a kernel takes the type.
     Every operation rounds on its own, to the parameter's type: none is contracted with another. So
@@ -117,13 +117,13 @@ class BetaLasso(ShadowedOptimizer):
         return loss
 
     def _step_parameter(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        shadow = self.shadows.get(param)
+        working_copy = self.working_copies.get(param)
         params, grads = flatten_together(param, grad)
         threshold = group["beta"] * group["l1_coef"]
         count = beta_lasso_step_(
             params,
             grads,
-            None if shadow is None else flatten_together(param, shadow)[1],
+            None if working_copy is None else flatten_together(param, working_copy)[1],
             lr=group["lr"],
             l1_coef=group["l1_coef"],
             threshold=threshold,
@@ -159,7 +159,7 @@ def beta_lasso_reference_step(
 def beta_lasso_step_(
     weights: Tensor,
     gradients: Tensor,
-    shadow: Tensor | None,
+    working_copy: Tensor | None,
     *,
     lr: LearningRate,
     l1_coef: float,
@@ -170,7 +170,7 @@ def beta_lasso_step_(
     Args:
         weights: θ, floating point.
         gradients: ∇f(θ), the same shape.
-        shadow: bfloat16 of the same shape, which becomes the new θ rounded; or None.
+        working_copy: bfloat16 of the same shape, which becomes the new θ rounded; or None.
         lr: η.
         l1_coef: λ.
         threshold: βλ.
@@ -178,12 +178,14 @@ def beta_lasso_step_(
     Returns:
         The number of nonzeros after the step.
     """
-    count = beta_lasso_pass(weights, gradients, shadow, lr=lr, l1_coef=l1_coef, threshold=threshold)
+    count = beta_lasso_pass(
+        weights, gradients, working_copy, lr=lr, l1_coef=l1_coef, threshold=threshold
+    )
     if count is not None:
         return count
     _step_in_chunks(weights, gradients, lr, l1_coef, threshold)
-    if shadow is not None:
-        shadow.copy_(weights)
+    if working_copy is not None:
+        working_copy.copy_(weights)
     return torch.count_nonzero(weights)
 
 

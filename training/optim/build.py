@@ -4,12 +4,12 @@ import math
 
 from training.networks.network import Network
 from training.optim.beta_lasso import BetaLasso, beta_lasso_groups
-from training.optim.low_precision_copies import ShadowedOptimizer
 from training.optim.sgd import MomentumSgd
+from training.optim.working_copies import MixedPrecisionOptimizer
 from training.spec.config import TrainConfig
 
 
-def build_optimizer(network: Network, config: TrainConfig) -> ShadowedOptimizer:
+def build_optimizer(network: Network, config: TrainConfig) -> MixedPrecisionOptimizer:
     """β-lasso or SGD; neither shrinks BatchNorm and biases, by L1 or by weight decay."""
     groups = beta_lasso_groups(
         network, l1_conv=config.l1_conv, l1_fc=config.l1_fc, beta=config.beta

@@ -39,20 +39,20 @@ def backend_name(device: torch.device) -> Backend:
 def beta_lasso_pass(
     weights: Tensor,
     gradients: Tensor,
-    shadow: Tensor | None,
+    working_copy: Tensor | None,
     *,
     lr: LearningRate,
     l1_coef: float,
     threshold: float,
 ) -> Tensor | int | None:
-    """Algorithm 1 in one pass: `weights` and `shadow` change in place.
+    """Algorithm 1 in one pass: `weights` and `working_copy` change in place.
 
     Every operation rounds on its own, so the result is `beta_lasso_reference_step` bit for bit.
 
     Args:
         weights: θ, float32 or float64, flat and contiguous.
-        gradients: ∇f(θ), flat and contiguous: of the same type, or bfloat16 beside a shadow.
-        shadow: bfloat16, flat and contiguous, or None.
+        gradients: ∇f(θ), flat and contiguous: of the same type, or bfloat16 beside a working copy.
+        working_copy: bfloat16, flat and contiguous, or None.
         lr: η.
         l1_coef: λ.
         threshold: βλ.
@@ -60,10 +60,10 @@ def beta_lasso_pass(
     Returns:
         The number of nonzeros after the step, or None if nothing was done: no kernel takes these.
     """
-    backend = _backend_for(weights, gradients, shadow)
+    backend = _backend_for(weights, gradients, working_copy)
     if backend == "triton":
         return triton_step.beta_lasso_pass(
-            weights, gradients, shadow, lr=lr, settings=(l1_coef, threshold)
+            weights, gradients, working_copy, lr=lr, settings=(l1_coef, threshold)
         )
     if backend == "torch":
         return None
@@ -75,22 +75,22 @@ def beta_lasso_pass(
         count: int = kernels.beta_lasso_step(theta[start:stop], gradient[start:stop], *settings)
         return count
 
-    def shadowed(start: int, stop: int) -> int:
-        count: int = kernels.beta_lasso_shadow_step(
+    def with_copy(start: int, stop: int) -> int:
+        count: int = kernels.beta_lasso_copy_step(
             theta[start:stop], gradient[start:stop], copy[start:stop], *settings
         )
         return count
 
-    if shadow is None:
+    if working_copy is None:
         return sum(run_split(plain, len(theta), grain=_GRAIN))
-    copy = _array(shadow)
-    return sum(run_split(shadowed, len(theta), grain=_GRAIN))
+    copy = _array(working_copy)
+    return sum(run_split(with_copy, len(theta), grain=_GRAIN))
 
 
 def sgd_pass(
     weights: Tensor,
     gradients: Tensor,
-    shadow: Tensor | None,
+    working_copy: Tensor | None,
     velocity: Tensor,
     *,
     lr: LearningRate,
@@ -104,34 +104,34 @@ def sgd_pass(
     Returns:
         Whether it was done: False if no kernel takes these.
     """
-    backend = _backend_for(weights, gradients, shadow)
+    backend = _backend_for(weights, gradients, working_copy)
     if backend == "triton":
         triton_step.sgd_pass(
-            weights, gradients, shadow, velocity, lr=lr, settings=(momentum, weight_decay)
+            weights, gradients, working_copy, velocity, lr=lr, settings=(momentum, weight_decay)
         )
     if backend != "numba":
         return backend == "triton"
     settings = _settings(weights, float(lr), momentum, weight_decay)
     kernels = _kernels()
     theta, gradient, speed = _array(weights), _array(gradients), _array(velocity)
-    copy = None if shadow is None else _array(shadow)
+    copy = None if working_copy is None else _array(working_copy)
 
     def step(start: int, stop: int) -> None:
         part = slice(start, stop)
         if copy is None:
             kernels.sgd_step(theta[part], gradient[part], speed[part], *settings)
         else:
-            kernels.sgd_shadow_step(theta[part], gradient[part], copy[part], speed[part], *settings)
+            kernels.sgd_copy_step(theta[part], gradient[part], copy[part], speed[part], *settings)
 
     run_split(step, len(theta), grain=_GRAIN)
     return True
 
 
-def _backend_for(weights: Tensor, gradients: Tensor, shadow: Tensor | None) -> Backend:
-    expected = weights.dtype if shadow is None else torch.bfloat16
+def _backend_for(weights: Tensor, gradients: Tensor, working_copy: Tensor | None) -> Backend:
+    expected = weights.dtype if working_copy is None else torch.bfloat16
     fits = weights.dtype in _NUMPY_TYPES and gradients.dtype == expected
-    fits = fits and (shadow is None or weights.dtype == torch.float32)
-    flat = all(each is None or each.is_contiguous() for each in (weights, gradients, shadow))
+    fits = fits and (working_copy is None or weights.dtype == torch.float32)
+    flat = all(each is None or each.is_contiguous() for each in (weights, gradients, working_copy))
     return backend_name(weights.device) if fits and flat else "torch"
 
 
@@ -149,5 +149,5 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 
 @lru_cache(maxsize=1)
 def _kernels() -> SimpleNamespace:
-    names = ["beta_lasso_step", "beta_lasso_shadow_step", "sgd_step", "sgd_shadow_step"]
+    names = ["beta_lasso_step", "beta_lasso_copy_step", "sgd_step", "sgd_copy_step"]
     return compile_kernels([bf16, optimizer_step], names)

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from training.optim.fused_step import sgd_pass
-from training.optim.low_precision_copies import ShadowedOptimizer, flatten_together
+from training.optim.working_copies import MixedPrecisionOptimizer, flatten_together
 
 
-class MomentumSgd(ShadowedOptimizer):
-    """The steps of `torch.optim.SGD`, with shadows and, on demand, a count of nonzeros.
+class MomentumSgd(MixedPrecisionOptimizer):
+    """The steps of `torch.optim.SGD`, with working copies and, on demand, a count of nonzeros.
 
     Where a kernel takes the type, a step is one pass over memory and every operation rounds on its
     own; torch's may contract products with sums, so the two differ in the last digit.
@@ -54,7 +54,7 @@ class MomentumSgd(ShadowedOptimizer):
         return loss
 
     def _step_parameter(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        shadow, state = self.shadows.get(param), self.state[param]
+        working_copy, state = self.working_copies.get(param), self.state[param]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(param)
         params, grads = flatten_together(param, grad)
@@ -62,7 +62,7 @@ class MomentumSgd(ShadowedOptimizer):
         is_done = sgd_pass(
             params,
             grads,
-            None if shadow is None else flatten_together(param, shadow)[1],
+            None if working_copy is None else flatten_together(param, working_copy)[1],
             velocity,
             lr=group["lr"],
             momentum=group["momentum"],
@@ -71,11 +71,11 @@ class MomentumSgd(ShadowedOptimizer):
         if not is_done:
             velocity.mul_(group["momentum"]).add_(grads).add_(params, alpha=group["weight_decay"])
             params.sub_(velocity * group["lr"])
-            if shadow is not None:
-                shadow.copy_(param)
+            if working_copy is not None:
+                working_copy.copy_(param)
 
     def num_nonzeros(self, parameter: Tensor) -> Tensor | None:
-        """As in `ShadowedOptimizer`, counted when it is asked for: SGD makes no zeros."""
+        """As in `MixedPrecisionOptimizer`, counted when it is asked for: SGD makes no zeros."""
         if "momentum_buffer" not in self.state.get(parameter, {}):
             return None
         return torch.count_nonzero(parameter.detach())

@@ -17,7 +17,7 @@ BLOCK = 1024
 def beta_lasso_pass(
     weights: Tensor,
     gradients: Tensor,
-    shadow: Tensor | None,
+    working_copy: Tensor | None,
     *,
     lr: float | Tensor,
     settings: tuple[float, float],
@@ -29,12 +29,12 @@ def beta_lasso_pass(
     kernels.beta_lasso[_grid(weights)](
         weights,
         gradients,
-        weights if shadow is None else shadow,
+        weights if working_copy is None else working_copy,
         _on_device(lr, weights),
         _constants(settings, weights),
         count,
         weights.numel(),
-        HAS_SHADOW=shadow is not None,
+        HAS_COPY=working_copy is not None,
         BLOCK=BLOCK,
         enable_fp_fusion=False,
     )
@@ -44,7 +44,7 @@ def beta_lasso_pass(
 def sgd_pass(
     weights: Tensor,
     gradients: Tensor,
-    shadow: Tensor | None,
+    working_copy: Tensor | None,
     velocity: Tensor,
     *,
     lr: float | Tensor,
@@ -57,13 +57,13 @@ def sgd_pass(
     kernels.sgd[_grid(weights)](
         weights,
         gradients,
-        weights if shadow is None else shadow,
+        weights if working_copy is None else working_copy,
         velocity,
         _on_device(lr, weights),
         _constants(settings, weights),
         count,
         weights.numel(),
-        HAS_SHADOW=shadow is not None,
+        HAS_COPY=working_copy is not None,
         BLOCK=BLOCK,
         enable_fp_fusion=False,
     )

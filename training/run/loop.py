@@ -72,7 +72,7 @@ def train(
 
     With several ranks each calls this with the same arguments but for the device, the progress and
     `stop`, which any of them may ask by. Rank 0 alone writes. The weights are those of one rank but
-    for the order of sums, and a run may go on with another number of ranks.
+    for the order of sums, and a run may resume with another number of ranks.
 
     Raises:
         TrainingError: The loss or a weight is not finite, a checkpoint could not be written, or
@@ -141,7 +141,7 @@ def train(
         return bool(metrics.get("epoch", 0) >= epoch)
 
     way_out = (
-        f"{folder.checkpoint} holds the last good state; go on with "
+        f"{folder.checkpoint} holds the last good state; resume with "
         f"torchrun ... -m mdl train --resume {folder.path}"
     )
     with (
@@ -192,7 +192,7 @@ def train(
                     seconds=state.seconds,
                     images_per_second=state.images_per_second,
                     num_nonzeros=state.num_nonzeros(),
-                    certified=state.weights.certified,
+                    screened=state.weights.screened,
                     sparse_layers=state.weights.sparse_layers,
                     weight_bytes=state.weights.weight_bytes,
                     memory_bytes=_used_memory(device),

@@ -19,7 +19,7 @@ class EpochMetrics:
         seconds: Training time since the start of the run, all its pieces together.
         images_per_second: Rate since the epoch began or was last saved, without evaluation.
         num_nonzeros: Nonzero weights by layer.
-        certified: Layer to the share of its rows in which no zero weight could come back
+        screened: Layer to the share of its rows in which no zero weight could come back
             (`training.sparse.screening`): of a sparse layer the mean over the epoch's steps, of a
             dense one that of the first step; empty where nothing may become sparse.
         sparse_layers: Layers that computed with their nonzeros alone.
@@ -38,7 +38,7 @@ class EpochMetrics:
     seconds: float
     images_per_second: float
     num_nonzeros: dict[str, int]
-    certified: dict[str, float] = field(default_factory=dict)
+    screened: dict[str, float] = field(default_factory=dict)
     sparse_layers: list[str] = field(default_factory=list)
     weight_bytes: int = 0
     memory_bytes: int | None = None

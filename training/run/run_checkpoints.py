@@ -86,7 +86,7 @@ class RunCheckpoints:
         return allowed
 
     def save(self, metrics: dict[str, Any]) -> None:
-        """Save the state beside the training, which may go on once this returns.
+        """Save the state beside the training, which may continue once this returns.
 
         Raises:
             TrainingError: The last write failed.

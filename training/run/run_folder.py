@@ -8,6 +8,8 @@ from typing import Any
 
 from training.system.files import write_text_atomically
 
+METRICS_VERSION = 2
+
 _NUMBERED = re.compile(r"(\d+)-")
 
 
@@ -39,16 +41,21 @@ class RunFolder:
     def append_metrics(self, values: dict[str, Any]) -> None:
         """Add one line to metrics.jsonl."""
         with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values, sort_keys=True, allow_nan=False) + "\n")
+            line = values | {"version": METRICS_VERSION}
+            file.write(json.dumps(line, sort_keys=True, allow_nan=False) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All complete lines of metrics.jsonl; a last line cut short by a crash is left out."""
+        """All complete lines of metrics.jsonl; a last line cut short by a crash is left out.
+
+        Raises:
+            ValueError: A line is of a version that this mdl does not read.
+        """
         if not self.metrics.exists():
             return []
         lines = []
         for line in self.metrics.read_text(encoding="utf-8").splitlines():
             try:
-                lines.append(json.loads(line))
+                lines.append(_in_this_version(json.loads(line)))
             except json.JSONDecodeError:
                 break
         return lines
@@ -60,6 +67,16 @@ class RunFolder:
         write_text_atomically(self.metrics, text)
 
 
+def _in_this_version(line: Any) -> Any:
+    """A line of metrics; version 1, which had no number, said "certified" for "screened"."""
+    if isinstance(line, dict) and "version" not in line:
+        renamed = {"certified": "screened"}
+        return {renamed.get(name, name): line[name] for name in line} | {"version": METRICS_VERSION}
+    if isinstance(line, dict) and line["version"] != METRICS_VERSION:
+        raise ValueError(f"version {line['version']!r}, and this mdl reads {METRICS_VERSION}")
+    return line
+
+
 def check_run_folder(out: Path) -> None:
     """See that a new run may go to `out`: a folder that is empty or not there yet.
 
@@ -68,8 +85,7 @@ def check_run_folder(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(
-            f"--out {out} is not an empty folder; choose a new one, or go on with it by "
-            f"--resume {out}"
+            f"--out {out} is not an empty folder; choose a new one, or resume it by --resume {out}"
         )
 
 

@@ -32,11 +32,11 @@ class TrainingState:
     """Network, optimizer, random generators and running sums of one run.
 
     The order of the images, the augmentation and dropout of an epoch are seeded by the run's seed
-    and the epoch, so that a run can be cut at any step and go on with the same numbers. Dropout
+    and the epoch, so that a run can be cut at any step and resume with the same numbers. Dropout
     draws from torch's global generator, which is therefore seeded here.
 
-    At precision bf16 the layers compute with shadows of their weights
-    (`training.optim.low_precision_copies`). On CUDA a step is recorded once as a graph and then
+    At precision bf16 the layers compute with working copies of their weights
+    (`training.optim.working_copies`). On CUDA a step is recorded once as a graph and then
     replayed, but for fp16, whose loss scaling looks at every step, and for sparse layers, whose
     work changes from step to step.
 
@@ -50,7 +50,7 @@ class TrainingState:
         step: Steps done.
         num_steps: Steps of the whole run.
         steps_per_epoch: Full batches in the training set.
-        batch_size: Images a step: the configured number, or all if there are fewer.
+        batch_size: Images per step: the configured number, or all if there are fewer.
         seconds: Training time so far.
     """
 
@@ -150,7 +150,7 @@ class TrainingState:
             self.normalization,
             permutation=self.permutation,
             generator=self.augment_generator,
-            dtype=torch.bfloat16 if self.optimizer.shadows else self.dtype,
+            dtype=torch.bfloat16 if self.optimizer.working_copies else self.dtype,
             part=self._part,
         )
         self.optimizer.zero_grad(set_to_none=True)
@@ -168,7 +168,7 @@ class TrainingState:
         self._num_right += (logits.detach().argmax(dim=1) == labels).sum()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The network's logits at the configured precision, through the shadows if it has them."""
+        """The network's logits at the configured precision, through its working copies, if any."""
         with self.autocast():
             logits: Tensor = self.weights.model(inputs)
         return logits
@@ -245,7 +245,7 @@ class TrainingState:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to the state of a checkpoint that holds one.
 
-        A run may go on on another kind of device; its weights then differ from an uninterrupted
+        A run may continue on another kind of device; its weights then differ from an uninterrupted
         run's by rounding, and by the random draws of the epoch that was cut.
 
         Raises:

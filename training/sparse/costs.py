@@ -18,7 +18,7 @@ _NO_REACH, _FULL_REACH = 0.0, 2.0
 _GAIN = 0.95  # A sparse step is worth it below this share of a dense one,
 _LOSS = 1.02  # and is given up above this.
 _TYPICAL_DENSE = 14e-12  # Seconds of a product, for a weight and an image,
-_TYPICAL_OPEN = 20e-12  # of the gradient of an open row, likewise,
+_TYPICAL_OPEN = 20e-12  # of the gradient of an unscreened row, likewise,
 _TYPICAL_ENTRY = 25e-12  # of a product, for an entry and an image,
 _TYPICAL_LINE = 1.5e-9  # and of looking at a row or column, for an image.
 
@@ -29,12 +29,12 @@ class LayerCosts:
 
     Attributes:
         dense: Forward, gradients and optimizer with a dense weight.
-        fixed: What a sparse step takes with no entries and all rows certified.
+        fixed: What a sparse step takes with no entries and all rows screened.
         open_rows: What it takes longer if none is: their gradients.
         entry: What each entry adds.
 
     >>> costs = LayerCosts(dense=1.0, fixed=0.125, open_rows=0.5, entry=0.0625)
-    >>> costs.sparse(4, certified=0.75), costs.pays(4), costs.loses(4, certified=0.75)
+    >>> costs.sparse(4, screened=0.75), costs.pays(4), costs.loses(4, screened=0.75)
     (0.5, True, False)
     """
 
@@ -43,17 +43,17 @@ class LayerCosts:
     open_rows: float
     entry: float
 
-    def sparse(self, num_entries: int, certified: float) -> float:
-        """Seconds of a sparse step, with the share of rows that are certified."""
-        return self.fixed + (1 - certified) * self.open_rows + self.entry * num_entries
+    def sparse(self, num_entries: int, screened: float) -> float:
+        """Seconds of a sparse step, with the share of rows that are screened."""
+        return self.fixed + (1 - screened) * self.open_rows + self.entry * num_entries
 
-    def pays(self, num_entries: int, certified: float = 0.0) -> bool:
+    def pays(self, num_entries: int, screened: float = 0.0) -> bool:
         """Whether to hand the layer over."""
-        return self.sparse(num_entries, certified) < _GAIN * self.dense
+        return self.sparse(num_entries, screened) < _GAIN * self.dense
 
-    def loses(self, num_entries: int, certified: float) -> bool:
+    def loses(self, num_entries: int, screened: float) -> bool:
         """Whether to hand it back."""
-        return self.sparse(num_entries, certified) > _LOSS * self.dense
+        return self.sparse(num_entries, screened) > _LOSS * self.dense
 
 
 def memory_costs(num_weights: int) -> LayerCosts:
@@ -102,7 +102,7 @@ def measure_costs(
 ) -> LayerCosts:
     """Time the steps of a layer on random numbers; the best of a few calls.
 
-    Of a large layer some rows are timed, and count for all. Nothing is certified by chance.
+    Of a large layer some rows are timed, and count for all. Nothing is screened by chance.
 
     Args:
         shape: (rows, columns) of the weight.
@@ -153,8 +153,8 @@ def _dense_step(
 ) -> Callable[[], None]:
     optimizer = BetaLasso([weight], lr=0.0, l1_coef=0.0)
     if inputs.dtype == torch.bfloat16:
-        optimizer.attach_shadows([weight])
-    leaf = optimizer.shadows.get(weight, weight)
+        optimizer.attach_working_copies([weight])
+    leaf = optimizer.working_copies.get(weight, weight)
     numbers = leaf.detach()
 
     def step() -> None:

@@ -1,4 +1,4 @@
-"""What share of the rows of dense layers would be certified: one look at one step."""
+"""What share of the rows of dense layers would be screened: one look at one step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ class DenseProbe:
         ]
 
     def measure(self, settings: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-        """Share of certified rows of each layer that took part; then the layers are let go.
+        """Share of screened rows of each layer that took part; then the layers are let go.
 
         Args:
             settings: η and βλ > 0 of each layer.
@@ -34,7 +34,7 @@ class DenseProbe:
         for name, deltas in self._deltas.items():
             lr, threshold = settings[name]
             parts = (deltas.t().contiguous(), self._inputs[name].t().contiguous())
-            shares[name] = screen_step(*parts, lr=lr, threshold=threshold).certified_share
+            shares[name] = screen_step(*parts, lr=lr, threshold=threshold).screened_share
         return shares
 
     def _make_hook(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A linear layer with a sparse weight, batch last in memory, that keeps what its step needs."""
+"""A linear layer with a sparse weight, CHWN in memory, that keeps what its step needs."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class SparseLinear(nn.Module):
         """Map (N, in_features) to (N, out_features), in bfloat16 in training and under autocast."""
         weight = self.sparse_weight
         is_low = self.training or torch.is_autocast_enabled(values.device.type)
-        has_low = weight.shadow is not None
+        has_low = weight.working_copy is not None
         values = values.to(torch.bfloat16 if has_low and is_low else weight.values.dtype)
         outputs: Tensor = _Product.apply(values, self._anchor, self)  # type: ignore[no-untyped-call]
         return outputs

@@ -23,20 +23,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.sparse.screening import MEASURED, Lines, Screen, inflation, pad_lines
+from training.sparse.screening import MEASURED, Screen, Vectors, inflation, pad_vectors
 
 GROUPS = (1, 3, 12, 48)
 """Directions in each group, by falling variance."""
 
 _NUM_DIRECTIONS = sum(GROUPS)
 _NUM_CHUNKS = 64
-_FEWEST_LINES = 1024  # Open rows and columns from which on their gradients take longer than this.
+_FEWEST_VECTORS = (
+    1024  # unscreened rows and columns from which on their gradients take longer than this.
+)
 _FEWEST_IMAGES = 2 * _NUM_DIRECTIONS
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Lines taken apart.
+    """Vectors taken apart.
 
     Attributes:
         norms: float64 (lines, groups + 3): in each group, of the rest, of the mean, and in all.
@@ -57,16 +59,16 @@ class _Parts:
 
 
 def may_tighten(found: Screen, batch: int) -> bool:
-    """Whether so much is open and near that a tighter screen may save more than it takes."""
-    num_lines = min(int(found.is_near.sum()), len(found.columns))
-    return num_lines >= _FEWEST_LINES and batch >= _FEWEST_IMAGES
+    """Whether so many rows are borderline that a tighter screen may save more than it takes."""
+    num_lines = min(int(found.is_borderline.sum()), len(found.columns))
+    return num_lines >= _FEWEST_VECTORS and batch >= _FEWEST_IMAGES
 
 
 def tighten(
     found: Screen,
     deltas: Tensor,
     inputs: Tensor,
-    lines: tuple[Lines, Lines],
+    lines: tuple[Vectors, Vectors],
     *,
     lr: float,
     threshold: float,
@@ -74,7 +76,7 @@ def tighten(
     """Close more rows, of those that are near, and more columns of a screen.
 
     Args:
-        found: From `training.sparse.screening.screen`, with open rows.
+        found: From `training.sparse.screening.screen`, with unscreened rows.
         deltas: Δ (rows, N).
         inputs: X (columns, N), of the same type, N >= the number of directions.
         lines: Their lines, as `measure_lines` gives them.
@@ -84,29 +86,29 @@ def tighten(
     kind = torch.float64 if inputs.dtype == torch.float64 else torch.float32
     numbers = inputs.to(kind)
     directions = _find_directions(numbers)
-    near = found.rows[found.is_near]
-    far = found.rows[~found.is_near]
-    padded = pad_lines(near)
+    borderline = found.rows[found.is_borderline]
+    rest = found.rows[~found.is_borderline]
+    padded = pad_vectors(borderline)
     rows = _take_apart(deltas[padded].to(kind), lines[0].select(padded), directions)
-    rows = _Parts(rows.norms[: len(near)])
+    rows = _Parts(rows.norms[: len(borderline)])
     columns = _take_apart(numbers, lines[1], directions)
     drift, scale = inflation(inputs.dtype, inputs.shape[1])
     weights = rows.norms.new_ones(len(GROUPS) + 3)
     weights[-1] = drift + _slack(lines[1])
     limit = threshold / scale
 
-    def find_open(parts: _Parts, others: _Parts) -> Tensor:
+    def find_unscreened(parts: _Parts, others: _Parts) -> Tensor:
         bounds = ((parts.norms * weights) @ others.largest().t()).amax(1)
-        return (~(lr * bounds < limit)).nonzero()[:, 0]  # NaN is open
+        return (~(lr * bounds < limit)).nonzero()[:, 0]  # NaN is not screened
 
-    kept = near[find_open(rows, columns)]
-    if len(far):
-        both = torch.cat([kept, far]).sort().values
+    kept = borderline[find_unscreened(rows, columns)]
+    if len(rest):
+        both = torch.cat([kept, rest]).sort().values
         return Screen(both, found.columns, found.num_rows, torch.zeros_like(both, dtype=torch.bool))
     narrow = kept
     if len(kept):
-        narrow = find_open(
-            columns.select(found.columns), rows.select(torch.searchsorted(near, kept))
+        narrow = find_unscreened(
+            columns.select(found.columns), rows.select(torch.searchsorted(borderline, kept))
         )
         narrow = found.columns[narrow]
     return Screen(kept, narrow, found.num_rows, torch.zeros_like(kept, dtype=torch.bool))
@@ -132,7 +134,7 @@ def _orthonormalize(vectors: Tensor) -> Tensor:
     return basis[:, 1:]
 
 
-def _take_apart(numbers: Tensor, lines: Lines, directions: Tensor) -> _Parts:
+def _take_apart(numbers: Tensor, lines: Vectors, directions: Tensor) -> _Parts:
     projected = (numbers @ directions).double()
     groups = torch.stack(
         [part.norm(dim=1) for part in torch.split(projected, list(GROUPS), dim=1)], dim=1
@@ -143,6 +145,6 @@ def _take_apart(numbers: Tensor, lines: Lines, directions: Tensor) -> _Parts:
     return _Parts(torch.cat([groups, others], dim=1))
 
 
-def _slack(lines: Lines) -> float:
+def _slack(lines: Vectors) -> float:
     drift, _ = inflation(lines.dtype, lines.batch)
     return 4 * MEASURED[lines.dtype] + 16 * drift

@@ -1,4 +1,4 @@
-"""Which weights outside the support come back in a step: dense gradients, by block of open rows."""
+"""Which weights outside the support come back in a step: dense gradients, by unscreened rows."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.sparse import compiled_support
 from training.sparse.backend import backend_name
-from training.sparse.screening import Screen, pad_lines
+from training.sparse.screening import Screen, pad_vectors
 from training.sparse.support import Support, collect, column_type
 from training.sparse.torch_support import find_rows, take, widen
 
@@ -16,7 +16,7 @@ _MARGIN = 1 - 2.0**-20  # Of the first look, which does not round as the step do
 
 
 @dataclass(frozen=True)
-class Revived:
+class Regrown:
     """Weights that come back, row by row, their columns ascending.
 
     Attributes:
@@ -30,7 +30,7 @@ class Revived:
     gradients: Tensor
 
 
-def find_revived(
+def find_regrown(
     support: Support,
     deltas: Tensor,
     inputs: Tensor,
@@ -39,7 +39,7 @@ def find_revived(
     lr: float,
     threshold: float,
     dtype: torch.dtype,
-) -> Revived:
+) -> Regrown:
     """Zero weights outside the support with |η ∂| >= βλ, and those whose gradient is NaN.
 
     Args:
@@ -53,22 +53,22 @@ def find_revived(
     """
     kind = torch.bfloat16 if deltas.dtype == torch.bfloat16 else dtype
     limit = _MARGIN * threshold / lr if lr > 0 else float("inf")
-    some = inputs[pad_lines(found.columns)]
+    some = inputs[pad_vectors(found.columns)]
     parts = []
     for block in torch.split(found.rows, max(1, _BLOCK_ENTRIES // max(1, len(some)))):
-        gradients = (deltas[pad_lines(block)] @ some.t()).to(kind)
+        gradients = (deltas[pad_vectors(block)] @ some.t()).to(kind)
         rows, columns = _find_large(gradients, limit)
         real = (rows < len(block)) & (columns < len(found.columns))
         rows, columns = rows[real], columns[real]
         parts.append((block[rows], found.columns[columns], gradients[rows, columns]))
     if not parts:
         empty = torch.empty(0, dtype=torch.int64)
-        return Revived(empty, empty, torch.empty(0, dtype=kind))
+        return Regrown(empty, empty, torch.empty(0, dtype=kind))
     rows, columns, numbers = map(torch.cat, zip(*parts, strict=True))
     # NaN comes back, so that it is seen.
     reach = ~((lr * numbers.to(dtype)).abs() < threshold)
     fresh = reach & ~_is_stored(support, rows, columns)
-    return Revived(rows[fresh], columns[fresh], numbers[fresh])
+    return Regrown(rows[fresh], columns[fresh], numbers[fresh])
 
 
 def _find_large(gradients: Tensor, limit: float) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ class _SparseLayer:
         sparse: What computes now.
         dense: What it took the place of; its weight is empty.
         num_nonzeros: After the last step.
-        share_sum: Sum of the shares of certified rows, over the epoch's steps.
+        share_sum: Sum of the shares of screened rows, over the epoch's steps.
         num_steps: How many these are.
     """
 
@@ -51,8 +51,8 @@ class SparseReplicas(Replicas):
     """`training.distributed.replicas.Replicas` for β-lasso on one rank, with sparse layers.
 
     A parameter whose layer is sparse stays where it is, in the optimizer's groups too, but has no
-    entries. What is saved are the weights alone, so that any other run may go on from them; beside
-    them stands what a sparse run needs to go on bit for bit.
+    entries. What is saved are the weights alone, so that any other run may resume from them; beside
+    them stands what a sparse run needs to resume bit for bit.
 
     Args:
         sparsity: "auto" hands over where that takes less time as measured here, "typical" where it
@@ -80,7 +80,7 @@ class SparseReplicas(Replicas):
         self._probe: DenseProbe | None = None
 
     @property
-    def certified(self) -> dict[str, float]:
+    def screened(self) -> dict[str, float]:
         """Layer to the share of its rows in which no zero weight could come back.
 
         Of a sparse layer it is the mean over the steps since the epoch began, of a dense one the
@@ -112,9 +112,9 @@ class SparseReplicas(Replicas):
         """Hand over the layers that pay by now, and hand back those that do not any more.
 
         Args:
-            batch_size: Images a step.
+            batch_size: Images per step.
         """
-        shares, counts = self.certified, self.num_nonzeros()
+        shares, counts = self.screened, self.num_nonzeros()
         for name, layer in self._candidates.items():
             if name not in self._sparse:
                 if counts[name] <= LARGEST_DENSITY * layer.num_weights:
@@ -135,10 +135,10 @@ class SparseReplicas(Replicas):
         self._probe = DenseProbe({name: self._network.get_submodule(name) for name in dense})
 
     def hand_over(self, name: str) -> None:
-        """Make a layer sparse; its dense weight, shadow and gradient are let go."""
+        """Make a layer sparse; its dense weight, working copy and gradient are let go."""
         weight = self._weights[name]
-        has_shadow = self.optimizer.forget(weight)
-        sparse = SparseLinear(SparseWeight(weight.detach(), low_precision=has_shadow))
+        has_working_copy = self.optimizer.forget(weight)
+        sparse = SparseLinear(SparseWeight(weight.detach(), low_precision=has_working_copy))
         weight.data = weight.data.new_empty(0)
         count = sparse.sparse_weight.support.num_entries
         if self._device.type == "cuda":
@@ -151,15 +151,15 @@ class SparseReplicas(Replicas):
         """Make a sparse layer dense again."""
         layer, weight = self._sparse.pop(name), self._weights[name]
         weight.data = layer.sparse.sparse_weight.dense()
-        if layer.sparse.sparse_weight.shadow is not None:
-            self.optimizer.attach_shadows([weight])
+        if layer.sparse.sparse_weight.working_copy is not None:
+            self.optimizer.attach_working_copies([weight])
         self._network.set_submodule(name, layer.dense)
         self.model = self._make_model()
 
     def step_sparse_layers(self) -> None:
         """Move the sparse weights by the gradients of the last backward pass.
 
-        A layer in which so many weights come back that no certificate helps is dense from then on.
+        A layer in which so many weights come back that no screening helps is dense from then on.
         """
         groups = {group["name"]: group for group in self.optimizer.param_groups}
         if self._probe is not None:
@@ -175,10 +175,10 @@ class SparseReplicas(Replicas):
                 lr=float(group["lr"]), l1_coef=group["l1_coef"], beta=group["beta"]
             )
             layer.num_nonzeros = report.num_nonzeros
-            layer.share_sum += report.screen.certified_share
+            layer.share_sum += report.screen.screened_share
             layer.num_steps += 1
             entries = layer.sparse.sparse_weight.support.num_entries
-            if name in self._costs and self._costs[name].loses(entries, certified=1.0):
+            if name in self._costs and self._costs[name].loses(entries, screened=1.0):
                 self.hand_back(name)
 
     def num_nonzeros(self) -> dict[str, int]:

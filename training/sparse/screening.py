@@ -1,4 +1,4 @@
-"""Which zero weights cannot come back in this step: certified by a bound on their gradients.
+"""Which zero weights cannot come back in this step: screened by a bound on their gradients.
 
 The gradient of weight (i, j) of a linear layer is ∂_ij = Σ_n Δ_in X_jn over the batch. β-lasso
 leaves a zero weight at zero unless |η ∂_ij| >= βλ. With means over the batch taken out,
@@ -13,7 +13,7 @@ means out costs nothing there and shortens X_j.
 in arithmetic of unit roundoff u is off by at most γ_N ‖Δ_i‖ ‖X_j‖, γ_N = N u / (1 - N u). Rounding
 it to bfloat16 then multiplies it by at most 1 + 2⁻⁸, and the product with η by 1 + u. The norms
 here are measured with a relative error below 2⁻¹⁰ in low precision and 2⁻⁴⁰ in float64.
-`inflation` takes all of these in. NaN certifies nothing.
+`inflation` takes all of these in. NaN screens nothing.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.networks.norm_passes import measure_batch_last
+from training.networks.norm_passes import measure_chwn
 from training.sparse.backend import backend_name
 
 _UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-24, torch.float32: 2.0**-24, torch.float64: 2.0**-53}
@@ -29,11 +29,11 @@ MEASURED = {torch.bfloat16: 2.0**-10, torch.float32: 2.0**-10, torch.float64: 2.
 """Relative error of a measured norm, by the type of the line."""
 _BF16_ROUNDING = 2.0**-8
 _SHAPE_STEP = 256
-_NEAR = 2.5  # `training.sparse.projected_screening` gets bounds down to 0.4 to 0.6 of these.
+_BORDERLINE = 2.5  # `training.sparse.projected_screening` gets bounds down to 0.4 to 0.6 of these.
 
 
 @dataclass(frozen=True)
-class Lines:
+class Vectors:
     """Norms of the lines of a matrix (lines, N) over the batch.
 
     Attributes:
@@ -53,51 +53,51 @@ class Lines:
         """‖x‖ of each line."""
         return torch.hypot(self.spreads, self.means)
 
-    def select(self, lines: Tensor) -> "Lines":
+    def select(self, lines: Tensor) -> "Vectors":
         """Some of the lines, by their numbers."""
-        return Lines(self.spreads[lines], self.means[lines], self.batch, self.dtype)
+        return Vectors(self.spreads[lines], self.means[lines], self.batch, self.dtype)
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What a step must look at: every weight outside rows x columns is certified if it is zero.
+    """What a step must look at: every weight outside rows x columns is screened if it is zero.
 
     Attributes:
-        rows: int64, the open rows, ascending.
-        columns: int64, the open columns, ascending; empty if no row is open.
+        rows: int64, the unscreened rows, ascending.
+        columns: int64, the unscreened columns, ascending; empty if every row is screened.
         num_rows: Rows in all.
-        is_near: bool, for each open row whether its bound is so little above the threshold that a
-            tighter one may close it.
+        is_borderline: bool, for each unscreened row whether its bound is so little above the
+            threshold that a tighter one may screen it.
     """
 
     rows: Tensor
     columns: Tensor
     num_rows: int
-    is_near: Tensor
+    is_borderline: Tensor
 
     @property
-    def certified_share(self) -> float:
+    def screened_share(self) -> float:
         """Share of the rows in which no zero weight can come back."""
         return 1 - len(self.rows) / max(1, self.num_rows)
 
 
-def measure_lines(matrix: Tensor) -> Lines:
+def measure_lines(matrix: Tensor) -> Vectors:
     """Norms of each line of a bfloat16, float32 or float64 matrix (lines, N), N >= 1."""
     batch = matrix.shape[1]
     if matrix.dtype == torch.bfloat16 and backend_name(matrix.device) == "numba":
-        moments = measure_batch_last(matrix.detach().contiguous().view(torch.uint16).numpy())
+        moments = measure_chwn(matrix.detach().contiguous().view(torch.uint16).numpy())
         mean, variance = torch.from_numpy(moments.mean), torch.from_numpy(moments.variance)
     else:
         variance, mean = torch.var_mean(matrix.double(), dim=1, correction=0)
-    return Lines((variance * batch).sqrt(), mean.abs() * batch**0.5, batch, matrix.dtype)
+    return Vectors((variance * batch).sqrt(), mean.abs() * batch**0.5, batch, matrix.dtype)
 
 
-def screen(deltas: Lines, inputs: Lines, *, lr: float, threshold: float) -> Screen:
+def screen(deltas: Vectors, inputs: Vectors, *, lr: float, threshold: float) -> Screen:
     """The rows and columns in which a zero weight may come back.
 
     Args:
-        deltas: Lines of Δ (rows, N), the gradient at the layer's output.
-        inputs: Lines of X (columns, N), the layer's input.
+        deltas: Vectors of Δ (rows, N), the gradient at the layer's output.
+        inputs: Vectors of X (columns, N), the layer's input.
         lr: η >= 0.
         threshold: βλ, as the step rounds it, > 0.
 
@@ -105,31 +105,29 @@ def screen(deltas: Lines, inputs: Lines, *, lr: float, threshold: float) -> Scre
         ValueError: A threshold that is not > 0: without one every weight comes back.
     """
     if not threshold > 0:
-        raise ValueError(
-            f"threshold must be > 0, not {threshold}; nothing is certified without one"
-        )
+        raise ValueError(f"threshold must be > 0, not {threshold}; nothing is screened without one")
     drift, scale = inflation(inputs.dtype, inputs.batch)
     limit = threshold / scale
 
-    def bound(lines: Lines, others: Lines) -> Tensor:
+    def bound(lines: Vectors, others: Vectors) -> Tensor:
         bounds = lines.spreads * others.spreads.max() + lines.means * others.means.max()
         return lr * (bounds + drift * lines.norms * others.norms.max())
 
     bounds = bound(deltas, inputs)
-    rows = (~(bounds < limit)).nonzero()[:, 0]  # NaN is open
+    rows = (~(bounds < limit)).nonzero()[:, 0]  # NaN is not screened
     columns = rows
     if len(rows):
         columns = (~(bound(inputs, deltas.select(rows)) < limit)).nonzero()[:, 0]
-    return Screen(rows, columns, len(deltas.spreads), bounds[rows] < _NEAR * limit)
+    return Screen(rows, columns, len(deltas.spreads), bounds[rows] < _BORDERLINE * limit)
 
 
-def pad_lines(lines: Tensor) -> Tensor:
+def pad_vectors(lines: Tensor) -> Tensor:
     """Numbers of lines, and the last of them again up to a multiple of 256, or a power of 2 below.
 
     oneDNN keeps code and room for each of the last 1024 shapes that it has multiplied: hundreds of
     megabytes where every step has a shape of its own.
 
-    >>> pad_lines(torch.tensor([3, 5, 8])).tolist(), len(pad_lines(torch.arange(257)))
+    >>> pad_vectors(torch.tensor([3, 5, 8])).tolist(), len(pad_vectors(torch.arange(257)))
     ([3, 5, 8, 8], 512)
     """
     step = min(_SHAPE_STEP, 2 ** (len(lines) - 1).bit_length()) if len(lines) else 1

@@ -1,8 +1,8 @@
 """The support of a sparse weight: where its entries lie, and how it shrinks and grows.
 
-Values are kept beside it, in as many tensors as one likes (master weights, shadow, momentum). When
-the support changes, `sources` says for each new entry where it was, so that every such tensor
-follows by `values.index_select(0, sources)`.
+Values are kept beside it, in as many tensors as one likes (master weights, working copy,
+momentum). When the support changes, `sources` says for each new entry where it was, so that every
+such tensor follows by `values.index_select(0, sources)`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A sparse weight under β-lasso: the steps of the dense algorithm, at the cost of its nonzeros.
 
 Entries in the support get their gradients one by one, also those that are zero by now. All other
-weights are zero; `training.sparse.screening` certifies which of them stay so, and the rest get
+weights are zero; `training.sparse.screening` shows which of them stay so, and the rest get
 dense gradients, by block. Those that reach the threshold enter the support.
 """
 
@@ -14,7 +14,7 @@ from training.checkpoint.sparse_storage import pack_rows
 from training.optim.beta_lasso import beta_lasso_step_
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.projected_screening import may_tighten, tighten
-from training.sparse.regrowth import find_revived
+from training.sparse.regrowth import find_regrown
 from training.sparse.screening import Screen, measure_lines, screen
 from training.sparse.support import Support, TransposedSupport, collect, compact, merge, spread
 from training.sparse.support import transpose as transpose_support
@@ -29,12 +29,12 @@ class StepReport:
 
     Attributes:
         screen: What had to be looked at.
-        num_revived: Weights outside the support that came back.
+        num_regrown: Weights outside the support that came back.
         num_nonzeros: Nonzero weights after the step.
     """
 
     screen: Screen
-    num_revived: int
+    num_regrown: int
     num_nonzeros: int
 
 
@@ -60,20 +60,20 @@ class SparseWeight:
     Attributes:
         support: Where values are kept; some may be zero.
         values: (entries), the master weights, float32 or float64.
-        shadow: (entries), the same rounded to bfloat16 if the layer computes in it, else None.
+        working_copy: (entries), the same in bfloat16 if the layer computes in it, else None.
     """
 
     def __init__(self, dense: Tensor, *, low_precision: bool) -> None:
         self.support, self.values = collect(dense)
-        self.shadow = self.values.to(torch.bfloat16) if low_precision else None
+        self.working_copy = self.values.to(torch.bfloat16) if low_precision else None
         self._transposed: TransposedSupport | None = None
 
     @property
     def num_bytes(self) -> int:
         """Bytes kept from step to step."""
         kept = [self.values, self.support.row_starts, self.support.columns]
-        if self.shadow is not None:
-            kept.append(self.shadow)
+        if self.working_copy is not None:
+            kept.append(self.working_copy)
         if self._transposed is not None:
             flipped = self._transposed
             kept += [flipped.support.row_starts, flipped.support.columns, flipped.offsets]
@@ -104,7 +104,7 @@ class SparseWeight:
         """Take zeros into the support, given as `stored_zeros` gives them.
 
         Where an entry is stored decides in which order its gradient is added up, so that a weight
-        goes on bit for bit only with the same support.
+        continues bit for bit only with the same support.
 
         Raises:
             ValueError: One is outside, out of order, or in the support.
@@ -112,11 +112,13 @@ class SparseWeight:
         num_columns = self.support.num_columns
         rows = places.div(num_columns, rounding_mode="floor")
         born = self.values.new_zeros(len(places))
-        shadow = None if self.shadow is None else self.shadow.new_zeros(len(places))
-        self._grow(rows, places - rows * num_columns, born, shadow)
+        working_copy = (
+            None if self.working_copy is None else self.working_copy.new_zeros(len(places))
+        )
+        self._grow(rows, places - rows * num_columns, born, working_copy)
 
     def multiply(self, inputs: Tensor) -> Tensor:
-        """W X for X (columns, N), by the shadow if X is bfloat16."""
+        """W X for X (columns, N), by the working copy if X is bfloat16."""
         return multiply(self.support, self._numbers(inputs.dtype), inputs)
 
     def multiply_transposed(self, gradients: Tensor) -> Tensor:
@@ -138,49 +140,62 @@ class SparseWeight:
             beta: β, with βλ > 0.
 
         Raises:
-            ValueError: βλ is 0, which certifies nothing.
+            ValueError: βλ is 0, which screens nothing.
         """
         threshold = float(torch.tensor(beta * l1_coef, dtype=self.values.dtype))
         found = screen_step(deltas, inputs, lr=lr, threshold=threshold)
-        revived = find_revived(
+        regrown = find_regrown(
             self.support, deltas, inputs, found, lr=lr, threshold=threshold, dtype=self.values.dtype
         )
         settings = {"lr": lr, "l1_coef": l1_coef, "threshold": threshold}
         own = sum_products(self.support, deltas, inputs).to(self._gradient_type())
         count = self.move(own, **settings)
-        num_revived = len(revived.rows)
-        if num_revived:
-            born = self.values.new_zeros(num_revived)
-            shadow = None if self.shadow is None else self.shadow.new_zeros(num_revived)
-            count += int(beta_lasso_step_(born, revived.gradients, shadow, **settings))
-            self._grow(revived.rows, revived.columns, born, shadow)
+        num_regrown = len(regrown.rows)
+        if num_regrown:
+            born = self.values.new_zeros(num_regrown)
+            working_copy = (
+                None if self.working_copy is None else self.working_copy.new_zeros(num_regrown)
+            )
+            count += int(beta_lasso_step_(born, regrown.gradients, working_copy, **settings))
+            self._grow(regrown.rows, regrown.columns, born, working_copy)
         elif count < (1 - _DEAD_SHARE) * self.support.num_entries:
             self.drop_zeros()
-        return StepReport(found, num_revived, count)
+        return StepReport(found, num_regrown, count)
 
     def move(self, gradients: Tensor, *, lr: float, l1_coef: float, threshold: float) -> int:
         """Algorithm 1 on the entries alone; the number of nonzeros after it."""
         return int(
             beta_lasso_step_(
-                self.values, gradients, self.shadow, lr=lr, l1_coef=l1_coef, threshold=threshold
+                self.values,
+                gradients,
+                self.working_copy,
+                lr=lr,
+                l1_coef=l1_coef,
+                threshold=threshold,
             )
         )
 
-    def _grow(self, rows: Tensor, columns: Tensor, born: Tensor, shadow: Tensor | None) -> None:
+    def _grow(
+        self, rows: Tensor, columns: Tensor, born: Tensor, working_copy: Tensor | None
+    ) -> None:
         support, sources = merge(self.support, rows, columns)
         self.values = torch.cat([self.values, born])
-        if self.shadow is not None and shadow is not None:
-            self.shadow = torch.cat([self.shadow, shadow])
+        if self.working_copy is not None and working_copy is not None:
+            self.working_copy = torch.cat([self.working_copy, working_copy])
         self._change(support, sources)
 
     def _change(self, support: Support, sources: Tensor) -> None:
         self.support, self.values, self._transposed = support, self.values[sources], None
-        if self.shadow is not None:
-            self.shadow = self.shadow[sources]
+        if self.working_copy is not None:
+            self.working_copy = self.working_copy[sources]
 
     def _numbers(self, dtype: torch.dtype) -> Tensor:
-        return self.shadow if self.shadow is not None and dtype == torch.bfloat16 else self.values
+        return (
+            self.working_copy
+            if self.working_copy is not None and dtype == torch.bfloat16
+            else self.values
+        )
 
     def _gradient_type(self) -> torch.dtype:
         """As a dense step has its gradients, so that they round alike."""
-        return self.values.dtype if self.shadow is None else torch.bfloat16
+        return self.values.dtype if self.working_copy is None else torch.bfloat16

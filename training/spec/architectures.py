@@ -138,7 +138,7 @@ class NetworkSpec:
 
 def _check_count(name: str, value: object, lowest: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-        raise ValueError(f"{name} must be a whole number >= {lowest}, not {value!r}")
+        raise ValueError(f"{name} must be an integer >= {lowest}, not {value!r}")
 
 
 def _ceil_div(size: int, stride: int) -> int:

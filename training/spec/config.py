@@ -32,7 +32,7 @@ class DataConfig:
         source: "glyphs", a hub name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of
             parquet files or a folder of class folders of images.
         image_size: Side in pixels; None keeps the images' own (glyphs: 32).
-        num_train: Use only the first so many training images; None for all (glyphs: 20,000).
+        num_train: Use only the First N training images; None for all (glyphs: 20,000).
         num_test: Likewise for test images (glyphs: 5,000).
         validation: Training images held out for selection, drawn at random from the training set.
         permute_pixels: Seed of one fixed permutation of the pixels of every image; None for none.
@@ -52,7 +52,7 @@ class DataConfig:
 
     @property
     def is_generated(self) -> bool:
-        """Whether the images are drawn, and lie nowhere."""
+        """Whether the images are generated, not stored on disk."""
         return self.source == "glyphs"
 
     def __post_init__(self) -> None:
@@ -130,7 +130,7 @@ class TrainConfig:
         weight_decay: L2 coefficient of SGD, >= 0.
         dropout: Probability of dropping an input of the last two fc layers, in [0, 1).
         epochs: Passes over the training images, >= 1.
-        batch_size: Images a step, >= 2; a last incomplete batch is left out of an epoch.
+        batch_size: Images per step, >= 2; a last incomplete batch is left out of an epoch.
         precision: Arithmetic of the matrix products; BatchNorm and the weights stay at float32
             ("fp64": everything in float64).
         seed: Seed of initialisation, order, augmentation and dropout.

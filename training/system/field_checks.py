@@ -4,7 +4,7 @@ from typing import Any
 
 
 def check_type(name: str, value: object, kind: type) -> None:
-    """Refuse a value that is not of a type; True and False are no whole numbers.
+    """Refuse a value that is not of a type; True and False are no integers.
 
     Raises:
         ValueError: Names the value and both types.

@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 PATIENCE_S = 10.0
-"""Seconds that work may go on after a signal without asking whether to stop."""
+"""Seconds that work may continue after a signal without asking whether to stop."""
 _SLOW_STEPS = 2  # And as long as this many of its last steps, where those take longer.
 _POLL_S = 0.1
 _GRACE_S = 2.0  # To end the ordinary way after a second signal.

@@ -18,7 +18,7 @@ class NumberType:
     Attributes:
         name: torch's name of it.
         storage: NumPy's code of what is read, little-endian.
-        kind: "float" for what a network computes with; "integer" for whole numbers and flags;
+        kind: "float" for what a network computes with; "integer" for integers and flags;
             "other" for what cannot be read as real numbers.
         decode: From stored numbers to float32; floating-point types only.
     """

@@ -1,4 +1,4 @@
-"""Anyone's checkpoint as an ordered mapping from names to tensors that stay in their files.
+"""An external checkpoint as an ordered mapping from names to tensors that stay in their files.
 
 Read are `torch.save` files (a state dict, bare or wrapped), `.safetensors` files, and both of them
 in shards with an index. Nothing in a file is run. A file of any size takes little memory: numbers
@@ -84,7 +84,7 @@ class TensorFile(Mapping[str, StoredTensor]):
 
 
 def open_tensor_file(path: Path | str, key: str | None = None) -> TensorFile:
-    """Open anyone's checkpoint.
+    """Open an external checkpoint.
 
     Args:
         path: A file, the index of shards, or a folder with one of the customary names in it.
@@ -100,7 +100,7 @@ def open_tensor_file(path: Path | str, key: str | None = None) -> TensorFile:
     return _gather(file, where, state)
 
 
-def is_foreign(path: Path | str) -> bool:
+def is_external(path: Path | str) -> bool:
     """Whether a path holds tensors that another program wrote, by a look at how it begins.
 
     False also for what cannot be read at all: `load_checkpoint` says what is wrong with it.

@@ -129,7 +129,7 @@ def _parse(header: Mapping[str, Any], source: FileBytes, start: int) -> dict[str
 def _parse_place(name: str, fields: Mapping[str, Any]) -> tuple[int, int]:
     offsets = fields["data_offsets"]
     if not isinstance(offsets, list) or len(offsets) != 2 or not is_shape(tuple(offsets)):
-        raise ValueError(f"data_offsets of {shorten(name)} are not two whole numbers >= 0")
+        raise ValueError(f"data_offsets of {shorten(name)} are not two integers >= 0")
     begin, end = offsets
     if begin > end:
         raise ValueError(f"data_offsets of {shorten(name)} end before they begin")
@@ -145,7 +145,7 @@ def _parse_tensor(
             f"{shorten(name)} has the dtype {shorten(str(dtype))}, which mdl does not know"
         )
     if not isinstance(shape, list) or not is_shape(tuple(shape)):
-        raise ValueError(f"the shape of {shorten(name)} is not a list of whole numbers >= 0")
+        raise ValueError(f"the shape of {shorten(name)} is not a list of integers >= 0")
     tensor = StoredTensor(
         shape=tuple(shape), number_type=NUMBER_TYPES[_DTYPES[dtype]], source=source, start=start
     )

@@ -173,7 +173,7 @@ def printable(name: str) -> str:
 
 
 def is_shape(value: Any) -> bool:
-    """Whether it is a tuple of whole numbers >= 0 that can be the shape of an array.
+    """Whether it is a tuple of integers >= 0 that can be the shape of an array.
 
     >>> is_shape((2, 0)), is_shape([2, 3]), is_shape((2, -1)), is_shape((True,))
     (True, False, False, False)

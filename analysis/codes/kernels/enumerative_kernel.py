@@ -31,11 +31,11 @@ def code_enumerative(
         num_positions: n.
         num_nonzeros: Ones among them.
         indices: int64: their positions, ascending; filled when decoding.
-        from_position: Where to go on.
+        from_position: Where to resume.
         from_index: Ones before that.
 
     Returns:
-        (position, index) to go on from; position = n at the end, OVERRUN past the data's end.
+        (position, index) to resume from; position = n at the end, OVERRUN past the data's end.
     """
     decoding = coder[DECODING]
     index = from_index

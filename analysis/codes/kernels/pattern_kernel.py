@@ -30,7 +30,7 @@ def code_patterns(
         tree_bits: High bits, each adaptive in the context of those before it.
         plain_bits: Low bits, at one bit each, <= 32.
         patterns: int64; filled when decoding.
-        first: Where to go on.
+        first: Where to resume.
 
     Returns:
         The next index to code, len(patterns) at the end; or OVERRUN.
@@ -51,14 +51,14 @@ def code_patterns(
 
 
 def code_fields(coder: Cells, data: Cells, total: int, values: Cells, first: int) -> int:
-    """Code whole numbers in 0..total - 1, all equally likely, from index `first` on.
+    """Code integers in 0..total - 1, all equally likely, from index `first` on.
 
     Args:
         coder: The coder's state.
         data: Bytes, written or read.
         total: How many numbers there are, <= 2^32.
         values: int64; filled when decoding.
-        first: Where to go on.
+        first: Where to resume.
 
     Returns:
         The next index to code, len(values) at the end; or OVERRUN.

@@ -13,11 +13,11 @@ from collections.abc import MutableSequence
 from typing import Protocol
 
 Cells = MutableSequence[int]
-"""A one-dimensional array of whole numbers."""
+"""A one-dimensional array of integers."""
 
 
 class Table(Protocol):
-    """A two-dimensional array of whole numbers."""
+    """A two-dimensional array of integers."""
 
     def __getitem__(self, place: tuple[int, int]) -> int: ...
     def __setitem__(self, place: tuple[int, int], value: int) -> None: ...
@@ -63,7 +63,7 @@ def code_split(coder: Cells, data: Cells, split: int, bit: int) -> int:
 
 
 def code_uniform(coder: Cells, data: Cells, value: int, total: int) -> int:
-    """Code a whole number in 0..total - 1, all equally likely, total <= MAX_TOTAL; returns it."""
+    """Code an integer in 0..total - 1, all equally likely, total <= MAX_TOTAL; returns it."""
     share = coder[RANGE] // total
     if coder[DECODING]:
         value = coder[OFFSET] // share

@@ -72,7 +72,7 @@ def code_support(
         positions: Table of those about single weights.
         row_starts: int64 (num_rows + 1,): where each row's nonzeros start in `indices`.
         indices: Columns of the nonzeros, ascending in each row.
-        first_row: Where to go on.
+        first_row: Where to resume.
         plane_marks: int64 zeros, planes of (lines + 2) x (width + 2): the row, with a border.
         line_marks: int64 (planes + 1, lines + 1): which lines of the row hold something.
         column_counts: int64 (num_columns,): nonzeros so far in each column.

@@ -49,7 +49,7 @@ def code_symbols(
         row_starts: int64 (num_rows + 1,): where each row's nonzeros start in `indices`.
         indices: Columns of the nonzeros.
         symbols: int64: index in the codebook of each nonzero; filled when decoding.
-        first_row: Where to go on.
+        first_row: Where to resume.
         marks: Zeros, planes of (lines + 2) x (width + 2).
 
     Returns:

@@ -52,7 +52,7 @@ def load_evaluation_data(
 
     Raises:
         CheckpointError: As `bit_file_config`.
-        DataError: The data cannot be loaded, or are not such as the network takes.
+        DataError: The data cannot be loaded, or do not match the network's input.
         ValueError: No data set was named.
     """
     config = bit_file_config(codeword, path, data)

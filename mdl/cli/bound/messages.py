@@ -8,12 +8,12 @@ import typer
 
 from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.codes.message import NetworkMessage, TensorListSpec
-from analysis.describe.foreign_message import foreign_message_tensors
-from analysis.describe.foreign_network import BN_EPS, describe_tensors
+from analysis.describe.external_message import external_message_tensors
+from analysis.describe.external_network import BN_EPS, describe_tensors
 from analysis.quantize.formats import NumberFormat, find_format
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.networks.embedding import embed_state
-from training.tensor_files.open import is_foreign, open_tensor_file
+from training.tensor_files.open import is_external, open_tensor_file
 
 
 def choose_format(bits: int | None, number_format: str | None) -> NumberFormat:
@@ -30,7 +30,7 @@ def read_message(
     bits: int | None,
     number_format: str | None,
     twin: str | None = None,
-    shortened: bool = True,
+    canonical: bool = True,
     bn_eps: float | None = None,
     fixed: Sequence[str] = (),
 ) -> NetworkMessage:
@@ -43,21 +43,21 @@ def read_message(
         ValueError: The network has no such twin.
     """
     chosen = choose_format(bits, number_format)
-    if is_foreign(path):
+    if is_external(path):
         if twin is not None:
             raise ValueError(f"--as {twin}: {path} is of another program, whose twins are unknown")
-        return _read_foreign(path, chosen, bn_eps=bn_eps, fixed=fixed)
+        return _read_external(path, chosen, bn_eps=bn_eps, fixed=fixed)
     checkpoint = load_checkpoint(path)
-    message = checkpoint_message(checkpoint, chosen, shortened=shortened)
+    message = checkpoint_message(checkpoint, chosen, canonical=canonical)
     return message if twin is None else _as_twin(message, checkpoint, twin)
 
 
-def _read_foreign(
+def _read_external(
     path: Path, number_format: NumberFormat, *, bn_eps: float | None, fixed: Sequence[str]
 ) -> NetworkMessage:
     with open_tensor_file(path) as file:
         network = describe_tensors(file, bn_eps=BN_EPS if bn_eps is None else bn_eps, fixed=fixed)
-        tensors = foreign_message_tensors(network, number_format)
+        tensors = external_message_tensors(network, number_format)
     shapes = tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
     return NetworkMessage(spec=TensorListSpec(shapes), number_format=number_format, state=tensors)
 

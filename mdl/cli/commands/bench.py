@@ -71,7 +71,7 @@ def bench(
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=2, help="Images a step.", rich_help_panel=SIZES)
+        int | None, typer.Option(min=2, help="Images per step.", rich_help_panel=SIZES)
     ] = None,
     json: JsonOption = False,
 ) -> None:

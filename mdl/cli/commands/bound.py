@@ -77,11 +77,11 @@ def bound(
     """
     from analysis.codes.frame import is_bit_file
     from mdl.cli.bound.messages import choose_format
-    from training.tensor_files.open import is_foreign
+    from training.tensor_files.open import is_external
 
     chosen = choose_format(bits, number_format)
     numbers = (samples, train_errors, test_errors, test_samples)
-    _check_plot(plot, is_possible=not lengths_only and not is_foreign(checkpoint))
+    _check_plot(plot, is_possible=not lengths_only and not is_external(checkpoint))
     if is_bit_file(checkpoint):
         if bits is not None or number_format is not None:
             raise typer.BadParameter(
@@ -89,11 +89,11 @@ def bound(
             )
         _bound_bits(checkpoint, delta, data, device, numbers, plot, json=json)
         return
-    if is_foreign(checkpoint):
-        from mdl.cli.bound.foreign import read_given_errors, show_foreign
+    if is_external(checkpoint):
+        from mdl.cli.bound.external import read_given_errors, show_external
 
         known = None if lengths_only else read_given_errors(checkpoint, *numbers)
-        show_foreign(checkpoint, chosen, delta, known, (key, fixed, bn_eps), json=json)
+        show_external(checkpoint, chosen, delta, known, (key, fixed, bn_eps), json=json)
         return
     if any(each is not None for each in (key, fixed, bn_eps)):
         raise typer.BadParameter(
@@ -155,15 +155,15 @@ def _bound_bits(
     json: bool,
 ) -> None:
     from analysis.codes.bit_file import load_codeword
-    from analysis.codes.checkpoint_message import is_foreign_codeword
+    from analysis.codes.checkpoint_message import is_external_codeword
     from analysis.describe.bound_report import report_codeword
     from mdl.cli.bound.bit_file import load_evaluation_data
-    from mdl.cli.bound.foreign import read_given_errors, show_foreign_bits
+    from mdl.cli.bound.external import read_given_errors, show_external_bits
     from mdl.terminal.devices import choose_device
 
     codeword = load_codeword(file)
-    if is_foreign_codeword(codeword):
-        show_foreign_bits(codeword, file, delta, read_given_errors(file, *numbers), json=json)
+    if is_external_codeword(codeword):
+        show_external_bits(codeword, file, delta, read_given_errors(file, *numbers), json=json)
         return
     images, fingerprint = load_evaluation_data(codeword, file, data)
     report = report_codeword(codeword, images, delta=delta, device=choose_device(device))

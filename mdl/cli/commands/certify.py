@@ -58,10 +58,10 @@ def certify(
         ),
     ] = False,
     num_train: Annotated[
-        int | None, typer.Option(min=1, help=f"First so many training images, {_OF_BITS}.")
+        int | None, typer.Option(min=1, help=f"First N training images, {_OF_BITS}.")
     ] = None,
     num_test: Annotated[
-        int | None, typer.Option(min=1, help=f"First so many test images, {_OF_BITS}.")
+        int | None, typer.Option(min=1, help=f"First N test images, {_OF_BITS}.")
     ] = None,
     validation: Annotated[
         int | None, typer.Option(min=0, help=f"Training images held out, {_OF_BITS}.")
@@ -139,7 +139,7 @@ def _encode(
     from analysis.codes.network_code import encode_network
     from mdl.cli.bound.messages import read_message
 
-    message = read_message(path, bits=bits, number_format=number_format, shortened=shorten)
+    message = read_message(path, bits=bits, number_format=number_format, canonical=shorten)
     return decode_whole(encode_network(message, code.value).data)
 
 

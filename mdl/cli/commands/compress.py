@@ -33,7 +33,7 @@ def compress(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Epochs of training in levels (default: 10; a recipe has its own)."
+            min=1, help="Epochs of quantization-aware training (default: 10; a recipe has its own)."
         ),
     ] = None,
     levels: Annotated[
@@ -57,11 +57,11 @@ def compress(
         int | None, typer.Option(min=1, help="Base channels α of a recipe's network.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images a step (default: 256).")
+        int | None, typer.Option(min=1, help="Images per step (default: 256).")
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(help="Learning rate in levels (default: 0.01; a recipe has its own)."),
+        typer.Option(help="Learning rate of the training (default: 0.01; a recipe has its own)."),
     ] = None,
     delta: DeltaOption = 0.05,
     bits: Annotated[
@@ -85,7 +85,7 @@ def compress(
     """Shorten a network where that lowers its certified bound, and write its bits.
 
     Threshold, number of levels and rounding are chosen by the bound itself; then
-    the network is trained in levels, every bit at the price that the bound sets.
+    quantization-aware training follows, with the rate penalty that the bound sets.
     A recipe trains its own: mdl compress --recipe mnist-tight --data DATA -o FOLDER
 
     The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
@@ -147,7 +147,7 @@ def _check_levels_fit(number_format: "NumberFormat") -> None:
     """Refuse numbers among which not every level is."""
     import torch
 
-    from analysis.compress.level_network import MAX_SHIFT_LEVEL
+    from analysis.compress.qat_network import MAX_SHIFT_LEVEL
 
     levels = torch.arange(MAX_SHIFT_LEVEL + 1.0)
     if not torch.equal(number_format.round(levels), levels):

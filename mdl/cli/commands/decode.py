@@ -32,7 +32,7 @@ def decode(
     """Rebuild a network from its bits alone.
 
     The checkpoint holds exactly the numbers that were encoded, with BatchNorm
-    folded into one scale and one shift a unit. Of another program's network,
+    folded into one scale and one shift per unit. Of another program's network,
     --state-dict gives the tensors for its own code to load and evaluate.
     """
     from analysis.codes.bit_file import load_codeword
@@ -105,8 +105,8 @@ def _write_state_dict(codeword: "Codeword", path: Path, bn_eps: float | None) ->
 
     import torch
 
-    from analysis.describe.foreign_message import export_state
-    from analysis.describe.foreign_network import BN_EPS
+    from analysis.describe.external_message import export_state
+    from analysis.describe.external_network import BN_EPS
     from training.spec.architectures import NetworkSpec
     from training.system.files import write_atomically
 

@@ -81,7 +81,7 @@ def encode(
         bits=bits,
         number_format=number_format,
         twin=None if twin is None else twin.value,
-        shortened=shorten,
+        canonical=shorten,
         bn_eps=bn_eps,
         fixed=fixed or (),
     )

@@ -20,7 +20,7 @@ def evaluate(
     checkpoint: CheckpointArgument,
     data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
     fresh: Annotated[
-        int, typer.Option(min=0, help="Draw so many new glyphs: they estimate the true error.")
+        int, typer.Option(min=0, help="Draw N new glyphs: they estimate the true error.")
     ] = 0,
     device: DeviceOption = Device.auto,
     json: JsonOption = False,

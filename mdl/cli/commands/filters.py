@@ -23,7 +23,7 @@ def filters(
     ] = False,
     num: Annotated[int, typer.Option(min=1, help="Filters to draw of each checkpoint.")] = 36,
     min_nonzeros: Annotated[
-        int, typer.Option(min=1, help="Choose among filters with so many nonzeros or more.")
+        int, typer.Option(min=1, help="Choose among filters with N nonzeros or more.")
     ] = 20,
     unpermute: Annotated[
         bool,

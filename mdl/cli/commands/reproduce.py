@@ -77,7 +77,7 @@ def reproduce(
 ) -> None:
     """Reproduce tables and figures of the paper, with its own numbers beside ours.
 
-    Every finished run is kept, so nothing is trained twice, and the same command goes on where it
+    Every finished run is kept, so nothing is trained twice, and the same command resumes where it
     was stopped.
     """
     if dry_run and only_draw:
@@ -124,7 +124,7 @@ def reproduce(
             artefacts, chosen, results, LocalEngine(workers=workers, threads=threads, device=device)
         )
         if ended.signal_number is not None:
-            console.stderr().print("Stopped; all is saved. The same command goes on.", markup=False)
+            console.stderr().print("Stopped; all is saved. The same command resumes.", markup=False)
             raise typer.Exit(128 + ended.signal_number)
     sources = (Path(one.data.source).name for one in chosen.by_data_set())
     folder = store / "-".join((chosen.name, *sources)) if out is None else out

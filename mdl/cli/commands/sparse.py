@@ -28,8 +28,8 @@ def sparse(
         typer.Option(
             "--out",
             "-o",
-            help="Draw time and memory by epoch to this .png or .pdf, and certified rows to "
-            "NAME-certified; each is written as both.",
+            help="Draw time and memory by epoch to this .png or .pdf, and screened rows to "
+            "NAME-screened; each is written as both.",
         ),
     ] = None,
     json: JsonOption = False,

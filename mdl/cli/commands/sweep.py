@@ -167,7 +167,7 @@ def sweep(
 ) -> None:
     """Train a network with many settings and choose by validation accuracy.
 
-    Every finished trial is kept, so the same command goes on where it was stopped. The test set has
+    Every finished trial is kept, so the same command resumes where it was stopped. The test set has
     no part in the choice.
     """
     modes = {"--index": index is not None, "--list": only_list, "--collect": collect}

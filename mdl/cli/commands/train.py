@@ -197,7 +197,7 @@ def train(
 ) -> None:
     """Train a network and write its checkpoint.
 
-    Ctrl-C saves and stops; --resume goes on to the same weights. On many GPUs and machines:
+    Ctrl-C saves and stops; --resume continues to the same weights. On many GPUs and machines:
     torchrun --nproc-per-node GPUS -m mdl train ..., with the same options and results.
     """
     settings = {
@@ -297,7 +297,7 @@ def _refuse_beside_resume(given: dict[str, Any], data_given: dict[str, Any]) -> 
     ]
     if options:
         raise typer.BadParameter(
-            f"{', '.join(options)} cannot change a run that goes on; use --resume alone, with "
+            f"{', '.join(options)} cannot change a resumed run; use --resume alone, with "
             "--data, --device, --shard, --sparse, --log-to, --save-every or --evaluate-every",
             param_hint="--resume",
         )

@@ -14,7 +14,7 @@ from analysis.compress.compress import (
     compress_from_scratch,
     compress_state,
 )
-from analysis.compress.level_training import LevelTraining
+from analysis.compress.qat_training import QATSettings
 from analysis.compress.recipes import find_recipe
 from analysis.compress.start import LEVELS
 from analysis.quantize.formats import NumberFormat
@@ -38,10 +38,10 @@ class Wishes:
     """What the command line asks for; None leaves the default.
 
     Attributes:
-        epochs: Of training in levels.
+        epochs: Of quantization-aware training.
         levels: L to choose from.
-        batch_size: Images a step.
-        lr: Learning rate in levels.
+        batch_size: Images per step.
+        lr: Learning rate of it.
         trials: Single changes tried at the end.
         width: α of a recipe's network.
         seed: Of everything random.
@@ -106,7 +106,7 @@ def plan_checkpoint(
     record = checkpoint.data
     if record is None:
         raise CheckpointError(f"{path}: it does not say what data it was trained on")
-    training = LevelTraining(
+    training = QATSettings(
         epochs=wishes.epochs or CHECKPOINT_EPOCHS,
         batch_size=wishes.batch_size or 256,
         lr=wishes.lr or CHECKPOINT_LR,
@@ -152,7 +152,7 @@ def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes
         in_channels=dataset.in_channels,
         base_channels=wishes.width or recipe.base_channels,
     )
-    training = LevelTraining(
+    training = QATSettings(
         epochs=wishes.epochs or recipe.epochs,
         batch_size=wishes.batch_size or recipe.batch_size,
         lr=wishes.lr or recipe.lr,
@@ -162,7 +162,7 @@ def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes
         training=training,
         levels=tuple(wishes.levels or (recipe.max_level,)),
         num_trials=recipe.num_trials if wishes.trials is None else wishes.trials,
-        price_factor=recipe.price_factor,
+        penalty_factor=recipe.penalty_factor,
         delta=wishes.delta,
     )
     record = DataRecord(

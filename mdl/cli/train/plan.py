@@ -1,4 +1,4 @@
-"""What `mdl train` is about to do: a new run from flags, or a stopped one that goes on."""
+"""What `mdl train` is about to do: a new run from flags, or a stopped one that is resumed."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from training.spec.recipes import recipe_config
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """A configuration with its images, the folder it writes to, and where it goes on from."""
+    """A configuration with its images, the folder it writes to, and where it resumes."""
 
     config: TrainConfig
     dataset: Dataset
@@ -41,7 +41,7 @@ def plan_new(
     """A run from a recipe and flags. Its folder is made last, when all else has been checked.
 
     Raises:
-        OptionError: Settings that do not fit together, a policy file that is none, or a folder
+        OptionError: Settings that do not fit together, a file that is not a policy, or a folder
             that is not empty. No image has been read then.
         DataError: Images that cannot be loaded or split.
     """

@@ -61,7 +61,7 @@ def carry_out(
     chosen = logs if ranks.is_first else ()
     logged = LoggedProgress(shown, chosen, _logged_run(plan, with_history=bool(chosen)))
     command = resume_command(ranks, folder.path) + "".join(f" --log-to {name}" for name in logs)
-    saved = f"{folder.checkpoint} holds what was saved last; go on with: {command}"
+    saved = f"{folder.checkpoint} holds what was saved last; resume with: {command}"
     with logged as progress, StopRequest(saved) as stop, shown:
         result = train(
             config=config,

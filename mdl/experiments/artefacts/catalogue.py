@@ -1,7 +1,6 @@
 """Every table and figure by name."""
 
 from mdl.experiments.artefacts.bit_ledgers import BitLedgers
-from mdl.experiments.artefacts.certified_rows import CertifiedRows
 from mdl.experiments.artefacts.figure1 import Figure1
 from mdl.experiments.artefacts.figure3 import Figure3
 from mdl.experiments.artefacts.figure5 import Figure5
@@ -14,6 +13,7 @@ from mdl.experiments.artefacts.filter_figures import (
 )
 from mdl.experiments.artefacts.locality import Locality
 from mdl.experiments.artefacts.mdl_view import MdlView
+from mdl.experiments.artefacts.screened_rows import ScreenedRows
 from mdl.experiments.artefacts.size_figures import SizeFigure
 from mdl.experiments.artefacts.table1 import Table1
 from mdl.experiments.artefacts.table2 import Table2
@@ -40,7 +40,7 @@ _ARTEFACTS: tuple[Artefact, ...] = (
     BitLedgers(),
     Locality(),
     TrainingCurves(),
-    CertifiedRows(),
+    ScreenedRows(),
     Claims(),
 )
 ARTEFACTS = {artefact.name: artefact for artefact in _ARTEFACTS}

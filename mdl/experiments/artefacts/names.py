@@ -21,7 +21,7 @@ NAMES = (
     "ledger",
     "locality",
     "training",
-    "certified",
+    "screening",
     "claims",
 )
 """In the order in which `all` draws them."""

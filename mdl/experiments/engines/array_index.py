@@ -25,7 +25,7 @@ def job_script(command: str, num_trials: int) -> str:
     r"""A Slurm script that runs every trial as a task of one job array.
 
     SIGTERM comes two minutes before the time is up, so that each trial saves. Submitted again, the
-    script goes on with those and passes over what is finished.
+    script continues with those and passes over what is finished.
 
     >>> print(job_script("mdl sweep s-fc", 50))
     #!/bin/bash

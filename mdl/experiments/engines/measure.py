@@ -78,7 +78,7 @@ def measure_run(
     """
     metrics = checkpoint.metrics
     if checkpoint.training is not None or "train_errors" not in metrics:
-        raise CheckpointError("the run is not finished; go on with mdl train --resume")
+        raise CheckpointError("the run is not finished; resume it with mdl train --resume")
     spec = checkpoint.network
     sample = _sample(checkpoint) if _filters_have_place(spec.name) else None
     described = not config.data.validation and spec.num_weights <= MAX_DESCRIBED_WEIGHTS
@@ -193,5 +193,5 @@ def _epoch_point(line: Mapping[str, Any]) -> EpochPoint:
         validation_accuracy=line["validation_accuracy"],
         test_accuracy=line["test_accuracy"],
         num_nonzeros=dict(line["num_nonzeros"]),
-        certified=dict(line["certified"]),
+        screened=dict(line["screened"]),
     )

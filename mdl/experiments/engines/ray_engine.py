@@ -2,7 +2,7 @@
 
 Each trial runs in a worker process of some node, in a store under the same path as here. That path
 may be a shared folder or one of each node's own: results come back through Ray. If it is shared, a
-trial that is tried again goes on from its checkpoint.
+trial that is tried again continues from its checkpoint.
 """
 
 import logging
@@ -157,7 +157,7 @@ class _Stopper(tune.Stopper):  # type: ignore[misc]  # Ray is not there when typ
         self._stop = stop
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune keeps it with its own record, which nobody goes on from."""
+        """Nothing: Tune keeps it with its own record, which nobody continues from."""
         return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

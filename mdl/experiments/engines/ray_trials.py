@@ -109,7 +109,7 @@ class Collector(tune.Callback):  # type: ignore[misc]  # Ray is not there when t
         self._messages: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune keeps callbacks with its own record, which nobody goes on from."""
+        """Nothing: Tune keeps callbacks with its own record, which nobody continues from."""
         return {}
 
     def on_trial_result(

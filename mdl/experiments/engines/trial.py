@@ -1,4 +1,4 @@
-"""One trial: train a configuration, go on if it was begun, measure it, keep the result.
+"""One trial: train a configuration, resume it if it was begun, measure it, keep the result.
 
 `python -m mdl.experiments.engines.trial --store DIR --key KEY --config FILE` is what engines start.
 Its exit code is 0 when the result is in the store, 1 when the trial failed, 2 for wrong usage,
@@ -57,7 +57,7 @@ def run_trial(
         progress: Told of every epoch.
 
     Returns:
-        The result; None if it was asked to stop. Then all is saved, and the next call goes on.
+        The result; None if it was asked to stop. Then all is saved, and the next call resumes.
 
     Raises:
         RunBusyError: Another process works on it.

@@ -31,9 +31,9 @@ class Scale:
         long_epochs: The paper's 4000.
         short_seeds, long_seeds: Seeds of the short and of the long runs.
         ladder_seeds: Seeds of the runs by size and by kernel size.
-        batch_size, resnet_batch_size: Images a step, and of ResNet18.
+        batch_size, resnet_batch_size: Images per step, and of ResNet18.
         crop: Padding of the random crop; None takes the recipe's.
-        screening: Settings of the runs by which certified rows are shown.
+        screening: Settings of the runs by which screened rows are shown.
         grid: What settings are chosen from.
         low_beta_l1: Pairs of λ in place of the grid's where β < 50.
         lasso_lr: η of β-lasso; None takes the recipe's.

@@ -1,10 +1,10 @@
-"""Pictures of a dense and a sparse run: time and memory by epoch, certified rows and density."""
+"""Pictures of a dense and a sparse run: time and memory by epoch, screened rows and density."""
 
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from figures.screened_rows import LayerRecord, draw_certified
+from figures.screened_rows import LayerRecord, draw_screened
 from figures.sparse_run import RunCosts, draw_run_costs
 from figures.style.files import save_figure_pair
 from figures.style.look import figure_style
@@ -13,7 +13,7 @@ from mdl.experiments.sparse_gain.record import RunRecord
 
 
 def save_gain_figures(gain: SparseGain, stem: Path) -> list[Path]:
-    """Write `stem` and `stem`-certified, each as PNG and PDF.
+    """Write `stem` and `stem`-screened, each as PNG and PDF.
 
     Args:
         gain: What to draw.
@@ -26,9 +26,9 @@ def save_gain_figures(gain: SparseGain, stem: Path) -> list[Path]:
         OSError: The folder cannot be written to.
     """
     with figure_style():
-        costs, certified = draw_costs(gain), draw_shares(gain)
-    beside = stem.with_name(f"{stem.name}-certified")
-    return save_figure_pair(costs, stem) + save_figure_pair(certified, beside)
+        costs, screened = draw_costs(gain), draw_shares(gain)
+    beside = stem.with_name(f"{stem.name}-screened")
+    return save_figure_pair(costs, stem) + save_figure_pair(screened, beside)
 
 
 def draw_costs(gain: SparseGain) -> Figure:
@@ -48,20 +48,20 @@ def draw_costs(gain: SparseGain) -> Figure:
 
 
 def draw_shares(gain: SparseGain) -> Figure:
-    """Certified rows and density by epoch, of the sparse run's layers that are looked at."""
+    """Screened rows and density by epoch, of the sparse run's layers that are looked at."""
     epochs = gain.sparse.epochs
     looked_at = [
         layer
         for layer in gain.sparse.num_weights
-        if any(layer in epoch.point.certified for epoch in epochs)
+        if any(layer in epoch.point.screened for epoch in epochs)
     ]
     turns = ", ".join(f"{layer} from epoch {epoch}" for layer, epoch in gain.handovers.items())
-    return draw_certified(
+    return draw_screened(
         [
             LayerRecord(
                 layer=layer,
                 epochs=tuple(epoch.point.epoch for epoch in epochs),
-                certified=tuple(epoch.point.certified.get(layer) for epoch in epochs),
+                screened=tuple(epoch.point.screened.get(layer) for epoch in epochs),
                 density=tuple(
                     _density(epoch.point.num_nonzeros.get(layer), gain.sparse.num_weights[layer])
                     for epoch in epochs
@@ -70,7 +70,7 @@ def draw_shares(gain: SparseGain) -> Figure:
             for layer in looked_at
         ],
         title=describe_run(gain.sparse),
-        note="Certified: rows in which no zero weight could come back; while a layer is dense, at "
+        note="Screened: rows in which no zero weight could come back; while a layer is dense, at "
         "the first step of the epoch, while it is sparse, at all steps. Sparse: "
         f"{turns or 'none'}.",
     )

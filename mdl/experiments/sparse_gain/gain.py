@@ -1,4 +1,4 @@
-"""What sparse layers gained in a run: time by phase, memory, certified rows."""
+"""What sparse layers gained in a run: time by phase, memory, screened rows."""
 
 import math
 from collections.abc import Sequence
@@ -51,9 +51,9 @@ class LayerGain:
         sparse_nonzeros: At the end of the other.
         handover: The first epoch in which it was sparse; None if it never was.
         num_sparse_epochs: Epochs in which it was.
-        certified_dense: Mean share of certified rows over the epochs in which it was dense, of the
+        screened_dense: Mean share of screened rows over the epochs in which it was dense, of the
             first step of each; None where none was measured.
-        certified_sparse: Mean over the epochs in which it was sparse, of all steps.
+        screened_sparse: Mean over the epochs in which it was sparse, of all steps.
     """
 
     layer: str
@@ -62,8 +62,8 @@ class LayerGain:
     sparse_nonzeros: int
     handover: int | None
     num_sparse_epochs: int
-    certified_dense: float | None
-    certified_sparse: float | None
+    screened_dense: float | None
+    screened_sparse: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +227,7 @@ def _layer_gain(dense: RunRecord, sparse: RunRecord, layer: str) -> LayerGain:
     in_sparse = [each for each in sparse.epochs if layer in each.sparse_layers]
     in_dense = [each for each in sparse.epochs if layer not in each.sparse_layers]
     shares = [
-        [each.point.certified[layer] for each in epochs if layer in each.point.certified]
+        [each.point.screened[layer] for each in epochs if layer in each.point.screened]
         for epochs in (in_dense, in_sparse)
     ]
     return LayerGain(
@@ -237,8 +237,8 @@ def _layer_gain(dense: RunRecord, sparse: RunRecord, layer: str) -> LayerGain:
         sparse_nonzeros=sparse.num_nonzeros[layer],
         handover=in_sparse[0].point.epoch if in_sparse else None,
         num_sparse_epochs=len(in_sparse),
-        certified_dense=_mean(shares[0]),
-        certified_sparse=_mean(shares[1]),
+        screened_dense=_mean(shares[0]),
+        screened_sparse=_mean(shares[1]),
     )
 
 

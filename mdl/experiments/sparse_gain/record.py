@@ -97,7 +97,9 @@ def read_record(path: Path) -> RunRecord:
     checkpoint = load_checkpoint(folder.checkpoint)
     metrics = checkpoint.metrics
     if checkpoint.training is not None or "test_errors" not in metrics:
-        raise ValueError(f"{path}: the run is not finished; go on with mdl train --resume {path}")
+        raise ValueError(
+            f"{path}: the run is not finished; resume it with mdl train --resume {path}"
+        )
     numbers = [epoch.point.epoch for epoch in epochs]
     if not numbers or numbers != list(range(1, config.epochs + 1)):
         raise ValueError(
@@ -124,9 +126,9 @@ def parse_epoch(line: Mapping[str, Any]) -> EpochRecord:
     if not isinstance(layers, list) or not all(isinstance(name, str) for name in layers):
         raise ValueError("sparse_layers must be a list of layers")
     if not _is_count(line.get("weight_bytes")):
-        raise ValueError("weight_bytes must be a whole number > 0")
+        raise ValueError("weight_bytes must be an integer > 0")
     if memory is not None and not _is_count(memory):
-        raise ValueError("memory_bytes must be a whole number > 0, or null")
+        raise ValueError("memory_bytes must be an integer > 0, or null")
     return EpochRecord(
         point=parse_point(line),
         sparse_layers=tuple(layers),
@@ -170,12 +172,12 @@ def _read_config(folder: RunFolder) -> tuple[TrainConfig, dict[str, Any]]:
 
 
 def _check_kinds(dense: RunRecord, sparse: RunRecord) -> None:
-    if any(epoch.point.certified or epoch.sparse_layers for epoch in dense.epochs):
+    if any(epoch.point.screened or epoch.sparse_layers for epoch in dense.epochs):
         raise ValueError(
             f"{dense.path}: layers of this run could become sparse; give first a run of "
             "mdl train --sparse never"
         )
-    if not any(epoch.point.certified for epoch in sparse.epochs):
+    if not any(epoch.point.screened for epoch in sparse.epochs):
         raise ValueError(
             f"{sparse.path}: no layer of this run could become sparse; give second a run of "
             "mdl train --sparse auto or always, by beta-lasso with a layer of 2^20 weights or more"

@@ -12,7 +12,7 @@ from mdl.terminal.wording import epochs_text
 ASSUMPTION = (
     "A projection, not a measurement: every epoch beyond these runs is taken to last as long as "
     "one of their last tenth. The learning rate of a longer run falls more slowly, so its layers "
-    "would become sparse at another epoch, and its rows be certified at another rate."
+    "would become sparse at another epoch, and its rows be screened at another rate."
 )
 
 
@@ -110,14 +110,14 @@ def _print_memory(gain: SparseGain) -> None:
 
 def _print_layers(gain: SparseGain) -> None:
     console.print_table(
-        "Layers, and the mean share of their rows that is certified",
+        "Layers, and the mean share of their rows that is screened",
         (
             "layer",
             "weights",
             "nonzeros, dense run",
             "sparse run",
             "sparse from epoch",
-            "certified while dense",
+            "screened while dense",
             "while sparse",
         ),
         [
@@ -127,7 +127,7 @@ def _print_layers(gain: SparseGain) -> None:
                 f"{each.dense_nonzeros:,}",
                 f"{each.sparse_nonzeros:,}",
                 MISSING if each.handover is None else str(each.handover),
-                *map(_percent, (each.certified_dense, each.certified_sparse)),
+                *map(_percent, (each.screened_dense, each.screened_sparse)),
             )
             for each in gain.layers
         ],
@@ -159,7 +159,7 @@ def _dense_lines(gain: SparseGain) -> list[str]:
             f"{_percent(gain.all_dense_seconds_share)} of the dense run's time; so no more than "
             f"{_times(gain.largest_ratio)} can be gained in all, were sparse epochs for nothing."
         )
-    lines.append("Certified while dense: at the first step of an epoch; while sparse: at all.")
+    lines.append("Screened while dense: at the first step of an epoch; while sparse: at all.")
     return lines
 
 

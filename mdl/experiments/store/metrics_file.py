@@ -65,7 +65,7 @@ def parse_point(line: object) -> EpochPoint:
         for name in _ACCURACIES[1:]
     }
     nonzeros = _mapping(line, "num_nonzeros")
-    certified = _mapping(line, "certified")
+    screened = _mapping(line, "screened")
     return EpochPoint(
         epoch=epoch,
         seconds=values["seconds"],
@@ -74,7 +74,7 @@ def parse_point(line: object) -> EpochPoint:
         validation_accuracy=optional["validation_accuracy"],
         test_accuracy=optional["test_accuracy"],
         num_nonzeros={name: _count(nonzeros, name) for name in nonzeros},
-        certified={name: _number(value, "certified", 1) for name, value in certified.items()},
+        screened={name: _number(value, "screened", 1) for name, value in screened.items()},
     )
 
 
@@ -88,7 +88,7 @@ def _mapping(line: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _count(line: Mapping[str, Any], name: str) -> int:
     value = line.get(name)
     if type(value) is not int or not 0 <= value < _LARGEST:
-        raise ValueError(f"{name} must be a whole number >= 0, not {_shown(value)}")
+        raise ValueError(f"{name} must be an integer >= 0, not {_shown(value)}")
     return value
 
 

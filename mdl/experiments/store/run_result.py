@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.spec.config import TrainConfig
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class EpochPoint:
         validation_accuracy: A fraction; None where it was not measured.
         test_accuracy: A fraction; None where it was not measured.
         num_nonzeros: By layer.
-        certified: Share of rows certified by layer, as `training.run.progress.EpochMetrics` has it.
+        screened: Share of rows screened by layer, as `training.run.progress.EpochMetrics` has it.
     """
 
     epoch: int
@@ -58,7 +58,7 @@ class EpochPoint:
     validation_accuracy: float | None
     test_accuracy: float | None
     num_nonzeros: dict[str, int]
-    certified: dict[str, float]
+    screened: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,12 +155,14 @@ class RunResult:
         """
         rest = dict(values)
         version = rest.pop("version", None)
-        if version != RESULT_VERSION:
+        if version not in (2, RESULT_VERSION):
             raise ValueError(f"version must be {RESULT_VERSION}, not {version!r}")
         unknown = set(rest) ^ {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"not a result of a run: {', '.join(sorted(unknown))}")
         try:
+            if version == 2:
+                rest = _from_version_2(rest)
             rest["config"] = TrainConfig.from_dict(rest["config"])
             for name in ("train", "validation", "test"):
                 rest[name] = None if rest[name] is None else Count(**rest[name])
@@ -182,6 +184,20 @@ class RunResult:
                 f"test.num_errors is {result.test.num_errors}"
             )
         return result
+
+
+def _from_version_2(values: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 said "certified" for "screened", and "sparse" for the code of Theorem 2."""
+    history = [_renamed(point, "certified", "screened") for point in values["history"]]
+    description = values["description"]
+    if description is not None:
+        lengths = _renamed(description["lengths"], "sparse", "theorem-2")
+        description = description | {"lengths": lengths}
+    return values | {"history": history, "description": description}
+
+
+def _renamed(values: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {new if name == old else name: value for name, value in values.items()}
 
 
 def pack_answers(right: NDArray[np.bool_]) -> str:

@@ -1,4 +1,4 @@
-"""The settings of runs by which certified rows are shown: one factor at a time. No torch."""
+"""The settings of runs by which screened rows are shown: one factor at a time. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

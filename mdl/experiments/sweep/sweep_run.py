@@ -42,7 +42,7 @@ def plan_trials(
     """The trials of a sweep, from flags; None among the settings leaves the grid's own.
 
     Raises:
-        OptionError: Settings that do not fit together, or a policy file that is none.
+        OptionError: Settings that do not fit together, or a file that is not a policy.
     """
     chosen = find_grid(grid_name)
     images = {"source": chosen.source} | {

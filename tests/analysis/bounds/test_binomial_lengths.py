@@ -1,4 +1,4 @@
-"""log2 C(n, k) from above: against whole numbers, and against many digits where those are huge."""
+"""log2 C(n, k) from above: against integers, and against many digits where those are huge."""
 
 import math
 
@@ -61,9 +61,9 @@ def test_huge_cases_against_many_digits(n: int, share: float) -> None:
     ("arguments", "rule"),
     [
         ((3, 4), "num_chosen must be <= num_things = 3, not 4"),
-        ((3, -1), "num_chosen must be a whole number >= 0, not -1"),
-        ((2.0, 1), r"num_things must be a whole number >= 0, not 2\.0"),
-        ((True, 1), "num_things must be a whole number"),
+        ((3, -1), "num_chosen must be an integer >= 0, not -1"),
+        ((2.0, 1), r"num_things must be an integer >= 0, not 2\.0"),
+        ((True, 1), "num_things must be an integer"),
     ],
 )
 def test_refusals(arguments: tuple, rule: str) -> None:

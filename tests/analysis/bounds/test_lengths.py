@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.bounds.lengths import enumerative_length, index_bits, plain_length, sparse_length
+from analysis.bounds.lengths import enumerative_length, index_bits, plain_length, theorem_2_length
 
 
 def write(value: int, width: int) -> str:
@@ -58,7 +58,7 @@ def test_whole_bits_are_those_of_a_code_that_decodes(n: int, b: int) -> None:
     for weights in itertools.product(range(2**b), repeat=n):
         bits = encode_as_the_proof(weights, b)
         nonzeros = sum(weight != 0 for weight in weights)
-        length = sparse_length(n, nonzeros, len(set(weights)), b)
+        length = theorem_2_length(n, nonzeros, len(set(weights)), b)
         assert len(bits) == length.whole_bits
         assert decode(bits, n, b) == weights
         codewords.append(bits)
@@ -73,7 +73,7 @@ def test_formula_and_whole_bits(data: st.DataObject, n: int, b: int) -> None:
     some_zero = int(nonzeros < n)
     lowest, highest = some_zero + int(nonzeros > 0), min(2**b, nonzeros + some_zero)
     k = data.draw(st.integers(lowest, highest))
-    length = sparse_length(n, nonzeros, k, b)
+    length = theorem_2_length(n, nonzeros, k, b)
     map_bits = nonzeros * math.log2(k * n) + 2 * math.log2(n)
     assert length.map_bits == pytest.approx(map_bits)
     assert length.bits == pytest.approx(math.log2(n) + k * b + map_bits)
@@ -83,11 +83,11 @@ def test_formula_and_whole_bits(data: st.DataObject, n: int, b: int) -> None:
         assert term.whole_bits < term.bits + max(1, 2 * nonzeros, 2)
     # One more nonzero never makes a description shorter.
     if nonzeros < n - 1 and nonzeros:
-        assert sparse_length(n, nonzeros + 1, k, b).whole_bits > length.whole_bits
+        assert theorem_2_length(n, nonzeros + 1, k, b).whole_bits > length.whole_bits
 
 
 def test_the_paper_slip_about_whole_bits() -> None:
-    per_nonzero = sparse_length(1_570_000, 1, 2, 16).terms[4].whole_bits + index_bits(16)
+    per_nonzero = theorem_2_length(1_570_000, 1, 2, 16).terms[4].whole_bits + index_bits(16)
     assert per_nonzero == 25
     assert round(math.log2(1_570_000 * 16), 1) == 24.6
 
@@ -101,23 +101,23 @@ def test_plain() -> None:
 
 def test_edges() -> None:
     # One weight that is zero: k = 1, its value, and whether it is nonzero.
-    assert [term.whole_bits for term in sparse_length(1, 0, 1, 8).terms] == [0, 8, 1, 0, 0, 0]
+    assert [term.whole_bits for term in theorem_2_length(1, 0, 1, 8).terms] == [0, 8, 1, 0, 0, 0]
     # An all-zero network costs its one value and three counts.
-    assert sparse_length(1000, 0, 1, 16).whole_bits == 10 + 16 + 10 + 10
-    assert sparse_length(1000, 0, 1, 16).map_bits == pytest.approx(2 * math.log2(1000))
+    assert theorem_2_length(1000, 0, 1, 16).whole_bits == 10 + 16 + 10 + 10
+    assert theorem_2_length(1000, 0, 1, 16).map_bits == pytest.approx(2 * math.log2(1000))
     # All weights nonzero and equal: zero is no value of this network.
-    assert sparse_length(4, 4, 1, 16).whole_bits == 2 + 16 + 3 + 2 + 4 * 2
+    assert theorem_2_length(4, 4, 1, 16).whole_bits == 2 + 16 + 3 + 2 + 4 * 2
     assert index_bits(2**60 + 1) == 61
 
 
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        ((0, 0, 1, 8), "num_weights must be a whole number >= 1, not 0"),
-        ((10.0, 0, 1, 8), "num_weights must be a whole number"),
+        ((0, 0, 1, 8), "num_weights must be an integer >= 1, not 0"),
+        ((10.0, 0, 1, 8), "num_weights must be an integer"),
         ((10, 11, 2, 8), "num_nonzeros must be <= num_weights = 10, not 11"),
         ((10, -1, 2, 8), "num_nonzeros"),
-        ((10, 2, 0, 8), "num_distinct must be a whole number >= 1"),
+        ((10, 2, 0, 8), "num_distinct must be an integer >= 1"),
         ((10, 2, 4, 8), "num_distinct must be <= 3, not 4"),
         ((10, 0, 2, 8), "num_distinct must be <= 1"),
         ((10, 2, 1, 8), "num_distinct must be >= 2, not 1: it counts zero"),
@@ -127,7 +127,7 @@ def test_edges() -> None:
 )
 def test_impossible_counts_are_refused(arguments: tuple, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
-        sparse_length(*arguments)
+        theorem_2_length(*arguments)
 
 
 def encode_by_enumeration(tensors: tuple[tuple[int, ...], ...], bits_per_weight: int) -> str:
@@ -179,7 +179,7 @@ def test_the_enumerative_length_by_its_formula() -> None:
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (([], 0, 8), "num_weights must be a whole number >= 1, not 0"),
+        (([], 0, 8), "num_weights must be an integer >= 1, not 0"),
         (([(3, 4)], 1, 8), r"num_nonzeros must be <= 3 \(its n\), not 4"),
         (
             ([(3, 2)], 3, 8),

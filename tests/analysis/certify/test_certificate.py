@@ -303,15 +303,15 @@ def test_other_images_are_not_evaluated(folder: Path, tmp_path: Path) -> None:
 # --- what cannot be certified, and how it is written ---
 
 
-def test_foreign_tensors_and_foreign_images_are_refused() -> None:
+def test_external_tensors_and_external_images_are_refused() -> None:
     record, images = load_images(DATA)
-    foreign = NetworkMessage(
+    external = NetworkMessage(
         spec=TensorListSpec((("a", (3,)),)),
         number_format=find_format(8),
         state={"a": torch.tensor([1.0, 0.0, 2.0])},
     )
     with pytest.raises(CheckpointError, match="not mdl's"):
-        make_certificate(decode_whole(encode_network(foreign, "context").data), record, images)
+        make_certificate(decode_whole(encode_network(external, "context").data), record, images)
     other = CertifiedData.from_dict(record.to_dict() | {"image_size": 9})
     with pytest.raises(DataError, match="image_size 9"):
         make_certificate(make_codeword(), other, images)

@@ -1,4 +1,4 @@
-"""The stated evaluation against the same rules in whole numbers and rational arithmetic."""
+"""The stated evaluation against the same rules in integers and rational arithmetic."""
 
 import math
 from fractions import Fraction

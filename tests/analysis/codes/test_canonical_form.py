@@ -1,4 +1,4 @@
-"""Shortening: the same function by float64 decisions, and fewer bits."""
+"""The canonical form: the same function by float64 decisions, and fewer bits."""
 
 import math
 
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from analysis.certify.errors import decide
 from analysis.codes.canonical_form import (
+    canonical_form,
     make_scales_positive,
     move_scales,
     order_units,
     remove_dead_units,
     remove_idle_weights,
-    shorten,
 )
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.connectivity import from_unit_rows, list_links, unit_rows
@@ -72,9 +72,9 @@ def assert_same_decisions(before, after, *, num_images=64):
     [pytest.param(1.0, marks=pytest.mark.slow), 0.1, pytest.param(0.01, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("name", FAMILIES)
-def test_shortened_network_decides_the_same_in_fewer_bits(name, density):
+def test_canonical_network_decides_the_same_in_fewer_bits(name, density):
     message = make_message(name, density=density)
-    short = shorten(message)
+    short = canonical_form(message)
     assert_same_decisions(message, short)
     assert encode_network(short, "context").num_bits < encode_network(message, "context").num_bits
 
@@ -105,7 +105,7 @@ def test_each_step_keeps_every_decision(name, step):
 @examples(0.2)
 def test_eight_bit_networks_decide_the_same(seed, density):
     message = make_message("s-conv", density=density, seed=seed, format_name="e4m3fn")
-    assert_same_decisions(message, shorten(message), num_images=16)
+    assert_same_decisions(message, canonical_form(message), num_images=16)
 
 
 def test_dead_unit_and_all_it_fed_are_gone():
@@ -148,9 +148,10 @@ def test_order_of_hidden_units_is_won_back():
         normalization=message.normalization,
     )
     assert not message.same_as(other)
-    assert shorten(message).same_as(shorten(other))
+    assert canonical_form(message).same_as(canonical_form(other))
     parts = {
-        entry.tensor: entry for entry in encode_network(shorten(message), "context").ledger.entries
+        entry.tensor: entry
+        for entry in encode_network(canonical_form(message), "context").ledger.entries
     }
     assert parts["fc1_norm.shift"].part == "values, in the order of units"
 

@@ -15,7 +15,7 @@ def codeword(value: int) -> str:
 
 
 def length_by_formula(value: int) -> int:
-    """⌊log2 v⌋ + 2 ⌊log2(⌊log2 v⌋ + 1)⌋ + 1, in whole numbers."""
+    """⌊log2 v⌋ + 2 ⌊log2(⌊log2 v⌋ + 1)⌋ + 1, in integers."""
     log = 0
     while value >> (log + 1):
         log += 1

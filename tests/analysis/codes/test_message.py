@@ -44,7 +44,7 @@ def test_inputs_must_go_with_the_network(small_spec, random_message) -> None:
             replace(message, permutation_seed=seed)
 
 
-def test_foreign_tensors_have_no_inputs() -> None:
+def test_external_tensors_have_no_inputs() -> None:
     fields = {
         "spec": TensorListSpec((("a", (2,)),)),
         "number_format": FORMATS["float32"],

@@ -105,7 +105,7 @@ DIMENSIONS = st.lists(st.integers(1, 5), max_size=5).map(tuple)
     st.sampled_from((*SINGLE, "auto")),
     st.integers(0, 2**31),
 )
-def test_foreign_tensors(shapes, format_name: str, code: str, seed: int) -> None:
+def test_external_tensors(shapes, format_name: str, code: str, seed: int) -> None:
     """Unicode names, scalars, up to five dimensions, anything sparse."""
     generator = torch.Generator().manual_seed(seed)
     state = {}

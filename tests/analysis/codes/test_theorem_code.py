@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.bounds.lengths import index_bits, sparse_length
+from analysis.bounds.lengths import index_bits, theorem_2_length
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.ledger import Ledger
@@ -49,7 +49,7 @@ def counts(message: NetworkMessage) -> tuple[int, int, int, int]:
 def test_length_is_the_formula_term_by_term(small_spec, random_message, name, fields) -> None:
     message = random_message(small_spec(name), **fields)
     codeword = encode_network(message, "theorem-2")
-    formula = sparse_length(*counts(message))
+    formula = theorem_2_length(*counts(message))
     head, *terms, end = codeword.ledger.entries
     assert codeword.num_bits == head.bits + formula.whole_bits
     assert [(term.part, term.bits) for term in terms] == [
@@ -66,7 +66,7 @@ def test_length_of_any_tensors(numbers: list[float]) -> None:
     state = {"a": torch.tensor(numbers[:6]).view(2, 3), "b": torch.tensor(numbers[6:])}
     message = NetworkMessage(spec=SPEC, number_format=E4M3, state=state)
     codeword = encode_network(message, "theorem-2")
-    expected = sparse_length(*counts(message)).whole_bits
+    expected = theorem_2_length(*counts(message)).whole_bits
     assert codeword.num_bits - codeword.ledger.entries[0].bits == expected
     assert decode_network(codeword.data).message.same_as(message)
 

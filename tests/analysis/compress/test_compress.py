@@ -15,7 +15,7 @@ from analysis.compress.compress import (
     compress_from_scratch,
     compress_state,
 )
-from analysis.compress.level_training import LevelEpoch, LevelTraining
+from analysis.compress.qat_training import QATEpoch, QATSettings
 from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.quantize.formats import find_format
 from training.data.loading import load_dataset, pixel_permutation
@@ -40,7 +40,7 @@ class Recorder(Progress):
     def on_point(self, point: CurvePoint) -> None:
         self.points.append(point)
 
-    def on_epoch(self, metrics: LevelEpoch, num_epochs: int) -> None:
+    def on_epoch(self, metrics: QATEpoch, num_epochs: int) -> None:
         assert num_epochs >= metrics.epoch
         self.epochs.append(metrics.epoch)
 
@@ -62,7 +62,7 @@ def make_spec(name: str) -> NetworkSpec:
 
 
 def make_settings(**changes) -> CompressionSettings:
-    training = LevelTraining(epochs=3, batch_size=20, lr=0.05, seed=changes.pop("seed", 0))
+    training = QATSettings(epochs=3, batch_size=20, lr=0.05, seed=changes.pop("seed", 0))
     return CompressionSettings(training=training, **{"levels": (1,), "num_trials": 15} | changes)
 
 

@@ -6,8 +6,8 @@ import torch
 from analysis.certify.errors import CertifiedErrors, count_certified_errors
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import encode_network
-from analysis.compress.bit_price import score
-from analysis.compress.level_network import LevelNetwork, new_level_network
+from analysis.compress.qat_network import QATNetwork, new_qat_network
+from analysis.compress.rate_penalty import score
 from analysis.compress.refine import refine
 from analysis.quantize.formats import find_format
 from training.data.loading import load_dataset
@@ -26,12 +26,12 @@ def images():
     return load_dataset(DataConfig(image_size=8, num_train=200, num_test=10)).train
 
 
-def make_network(name: str) -> LevelNetwork:
+def make_network(name: str) -> QATNetwork:
     spec = NetworkSpec(name=name, image_size=8, num_classes=10, base_channels=1)
-    return new_level_network(spec, max_level=2, seed=3, round_scale=FORMAT.round)
+    return new_qat_network(spec, max_level=2, seed=3, round_scale=FORMAT.round)
 
 
-def count_bits(network: LevelNetwork) -> int:
+def count_bits(network: QATNetwork) -> int:
     message = NetworkMessage(
         spec=network.spec,
         number_format=FORMAT,
@@ -42,7 +42,7 @@ def count_bits(network: LevelNetwork) -> int:
     return encode_network(message, "context").num_bits
 
 
-def count_exactly(network: LevelNetwork, images) -> CertifiedErrors:
+def count_exactly(network: QATNetwork, images) -> CertifiedErrors:
     """By the folded network in exact arithmetic, not by the one in levels."""
     folded = build_network(network.spec, folded=True).eval()
     folded.load_state_dict(network.folded_state())
@@ -96,7 +96,7 @@ def test_refused_changes_are_undone(images):
     start = {name: levels.clone() for name, levels in network.levels().items()}
     calls: list[int] = []
 
-    def count(_: LevelNetwork) -> int:
+    def count(_: QATNetwork) -> int:
         calls.append(0)
         return 1_000 if len(calls) == 1 else 10_000_000
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from analysis.certify.errors import count_certified_errors
-from analysis.compress.bit_price import score
-from analysis.compress.level_network import LevelNetwork
-from analysis.compress.start import choose_start, level_network
+from analysis.compress.qat_network import QATNetwork
+from analysis.compress.rate_penalty import score
+from analysis.compress.start import choose_start, qat_network
 from analysis.quantize.formats import find_format
 from training.data.loading import load_dataset
 from training.networks.models import build_network
@@ -41,7 +41,7 @@ def images():
 def test_weights_are_the_nearest_levels_and_small_ones_0(name):
     spec = make_spec(name)
     state = make_state(spec)
-    network = level_network(spec, state, FORMAT, max_level=2, threshold=0.6)
+    network = qat_network(spec, state, FORMAT, max_level=2, threshold=0.6)
     levels = network.levels()
     for layer in spec.layers:
         found = levels[f"{layer.name}.weight"]
@@ -63,7 +63,7 @@ def test_weights_are_the_nearest_levels_and_small_ones_0(name):
 def test_many_levels_compute_nearly_the_network_itself(images):
     spec = make_spec()
     state = make_state(spec)
-    network = level_network(spec, state, find_format(32), max_level=16, threshold=0.0)
+    network = qat_network(spec, state, find_format(32), max_level=16, threshold=0.0)
     original = build_network(spec, folded=True).eval()
     original.load_state_dict(state)
     inputs = (images.images.float() - 127.5) / 63.75
@@ -72,7 +72,7 @@ def test_many_levels_compute_nearly_the_network_itself(images):
     assert torch.corrcoef(torch.stack([expected.flatten(), found.flatten()]))[0, 1] > 0.98
 
 
-def estimate_bits(network: LevelNetwork, name: str) -> float:
+def estimate_bits(network: QATNetwork, name: str) -> float:
     """-log2 of the levels' shares (half a count more each), linear between levels."""
     top = network.max_level(name)
     values = network.latents[name.replace(".", "/")].detach().double().clamp(-top, top).numpy()
@@ -101,7 +101,7 @@ def test_choice_is_the_best_by_brute_force(images):
     ]
     scores = {}
     for start in tried:
-        candidate = level_network(
+        candidate = qat_network(
             spec, state, FORMAT, max_level=start.max_level, threshold=start.threshold
         )
         folded = build_network(spec, folded=True).eval()
@@ -112,7 +112,7 @@ def test_choice_is_the_best_by_brute_force(images):
         assert start.score == pytest.approx(score(errors, 1_000, bits, DELTA), rel=1e-3)
         scores[start.max_level, start.threshold] = start.score
     best = min(scores, key=scores.__getitem__)
-    expected = level_network(spec, state, FORMAT, max_level=best[0], threshold=best[1])
+    expected = qat_network(spec, state, FORMAT, max_level=best[0], threshold=best[1])
     for name, tensor in expected.folded_state().items():
         assert torch.equal(network.folded_state()[name], tensor)
 
@@ -120,7 +120,7 @@ def test_choice_is_the_best_by_brute_force(images):
 def test_layer_of_zeros():
     spec = make_spec()
     state = {name: torch.zeros_like(tensor) for name, tensor in make_state(spec).items()}
-    network = level_network(spec, state, FORMAT, max_level=1, threshold=1.5)
+    network = qat_network(spec, state, FORMAT, max_level=1, threshold=1.5)
     assert all(not tensor.any() for tensor in network.levels().values())
 
 
@@ -134,7 +134,7 @@ def test_values_outside_their_range(images):
         (1, float("nan"), "threshold"),
     ):
         with pytest.raises(ValueError, match=words):
-            level_network(spec, state, FORMAT, max_level=max_level, threshold=threshold)
+            qat_network(spec, state, FORMAT, max_level=max_level, threshold=threshold)
     with pytest.raises(ValueError, match="must each hold a candidate"):
         choose_start(
             spec,

@@ -106,7 +106,7 @@ def test_every_number_follows_from_the_quantised_network(bits: int) -> None:
     assert report.train_before.num_errors == 77
 
     plain = {bound.name: bound.value for bound in report.bounds["plain"]}
-    sparse = {bound.name: bound.value for bound in report.bounds["sparse"]}
+    sparse = {bound.name: bound.value for bound in report.bounds["theorem-2"]}
     assert "theorem_2" not in plain
     assert plain["theorem_1"] == theorem_1(errors, NUM_TRAIN, n * bits, 0.1)
     assert sparse["theorem_2"] == theorem_2(
@@ -114,11 +114,11 @@ def test_every_number_follows_from_the_quantised_network(bits: int) -> None:
         NUM_TRAIN,
         0.1,
         value_bits=k * bits,
-        map_bits=report.lengths["sparse"].map_bits,
+        map_bits=report.lengths["theorem-2"].map_bits,
         num_weights=n,
     )
     map_bits = nonzeros * math.log2(k * n) + 2 * math.log2(n)
-    assert report.lengths["sparse"].map_bits == pytest.approx(map_bits)
+    assert report.lengths["theorem-2"].map_bits == pytest.approx(map_bits)
     assert list(sparse)[:2] == ["theorem_1", "theorem_2"]
     codeword = encode_network(message)
     assert decode_network(codeword.data).num_bits == report.description_bits == codeword.num_bits

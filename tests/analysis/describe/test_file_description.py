@@ -70,7 +70,7 @@ def test_json_has_what_a_bound_needs(tmp_path: Path) -> None:
         ("counts_disagree", "26 nonzeros, not the 27"),
         ("csr_columns_twice", "columns are not in order"),
         ("missing_tensor", "lacks fc1.weight"),
-        ("foreign_state", "not a checkpoint of mdl"),
+        ("external_state", "not a checkpoint of mdl"),
     ],
 )
 def test_faults_are_one_line(name: str, words: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from analysis.describe.bound_report import report_bound
-from analysis.describe.foreign_network import FoldedNorm, ForeignNetwork
+from analysis.describe.external_network import ExternalNetwork, FoldedNorm
 from analysis.describe.validity import (
     Finding,
     check_checkpoint,
@@ -57,7 +57,7 @@ def given(**changes: Any) -> dict[str, Finding]:
     numbers: dict[str, Any] = {"num_rounded": 5, "num_errors": 7, "num_samples": 100}
     for name, value in changes.items():
         (parts if name in parts else numbers)[name] = value
-    network = ForeignNetwork(**parts)
+    network = ExternalNetwork(**parts)
     return by_rule(check_given(network, format_name="bfloat16", **numbers))
 
 

@@ -73,7 +73,7 @@ def test_weights_are_zero_or_well_away_from_it():
 
 def test_a_step_for_each_share(steps, settings):
     assert why_no_sparse_steps(settings) is None
-    assert [line.facts["nominal_certified"] for line in steps] == list(SHARES)
+    assert [line.facts["nominal_screened"] for line in steps] == list(SHARES)
     for line in steps:
         assert line.amount == 32
         assert [each.name for each in line.baselines] == ["dense bf16 step", "plain torch in fp32"]
@@ -81,8 +81,8 @@ def test_a_step_for_each_share(steps, settings):
         assert list(facts["entries"]) == ["conv1"]  # the other layer is too small
         assert facts["bytes_per_entry"]["conv1"] < 12
         assert facts["weight_bytes"] < 0.1 * facts["dense_weight_bytes"]
-        assert facts["revived_per_step"]["conv1"] >= 0
-    shares = [line.facts["certified"]["conv1"] for line in steps]
+        assert facts["regrown_per_step"]["conv1"] >= 0
+    shares = [line.facts["screened"]["conv1"] for line in steps]
     assert shares == sorted(shares)
     assert shares[0] < 0.2
     assert shares[-1] == 1

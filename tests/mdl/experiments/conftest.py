@@ -80,7 +80,7 @@ def made_up_result(config, *, fingerprint="made-up"):
                     name: int(number + (weights[name] - number) / epoch)
                     for name, number in nonzeros.items()
                 },
-                certified={
+                screened={
                     name: min(1.0, 0.2 * epoch + 1e4 * config.l1_conv * is_lasso)
                     for name, number in weights.items()
                     if is_lasso and config.network == "s-fc" and number >= 2**20

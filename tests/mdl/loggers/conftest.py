@@ -23,7 +23,7 @@ FIRST = EpochMetrics(
     seconds=30.0,
     images_per_second=1000.0,
     num_nonzeros={"conv1": 50, "fc1": 5},
-    certified={"conv1": 0.75},
+    screened={"conv1": 0.75},
 )
 EPOCHS = tuple(
     replace(FIRST, epoch=epoch, step=10 * epoch, train_loss=2.5 / epoch, seconds=30.0 * epoch)

@@ -94,7 +94,7 @@ def test_a_log_that_fails_is_left_out_and_told_once(fails_in, make_run, epochs):
     assert failing.epochs == list(range(1, fails_in))
     assert failing.finished is None
     assert shown.notes == [
-        "--log-to 0 failed (no answer from the service); training goes on without this log."
+        "--log-to 0 failed (no answer from the service); training continues without this log."
     ]
 
 

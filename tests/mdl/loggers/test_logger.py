@@ -15,7 +15,7 @@ def test_every_number_of_an_epoch_has_a_name(make_run, epochs):
         "nonzeros/fc1": 5,
         "nonzero_share/conv1": 0.5,
         "nonzero_share/fc1": 1.0,
-        "certified_share/conv1": 0.75,
+        "screened_share/conv1": 0.75,
     }
     validated = replace(epochs[0], validation_accuracy=0.4, test_accuracy=None)
     values = make_run().values(validated)

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,21 @@ def test_a_run_that_goes_on_shows_each_epoch_once(
     assert times == sorted(times)
 
 
+def test_a_file_of_the_same_second_by_a_process_of_a_larger_number_is_read_first(
+    make_run, epochs
+) -> None:
+    run = make_run()
+    log = TensorBoardLogger(run)
+    log.on_epoch(epochs[0])
+    log.close(finished=False)
+    (old,) = log_folder(run.folder).iterdir()
+    second = int(time.time())
+    old.rename(old.with_name(f"events.out.tfevents.{second:010d}.zzz.99999999.0"))
+    log = TensorBoardLogger(make_run(1))
+    log.close(finished=True)
+    assert scalars(run.folder, "loss/train") == {1: 2.5}
+
+
 @pytest.mark.slow
 @pytest.mark.process
 def test_a_killed_run_and_its_resumption_are_one_log(mdl, start_training, tmp_path: Path) -> None:
@@ -166,4 +182,4 @@ def test_an_outage_does_not_end_the_run(
     assert json.loads(done.stdout)["status"] == "finished"
     text = " ".join(done.stderr.split())
     assert text.count("--log-to tensorboard failed") == 1
-    assert "No space left on device); training goes on without this log." in text
+    assert "No space left on device); training continues without this log." in text

@@ -18,7 +18,7 @@ POINT = EpochPoint(
     validation_accuracy=None,
     test_accuracy=None,
     num_nonzeros={},
-    certified={},
+    screened={},
 )
 
 

@@ -38,7 +38,7 @@ def test_everything_of_a_finished_run(run: ReportedRun) -> None:
     found = measure(run)
     assert found.filters is not None and found.bits is not None and found.bits.report is not None
     assert found.bits.codeword is found.bits.report.codeword
-    assert set(found.bits.lengths) == {"plain", "sparse", "enumerative"}
+    assert set(found.bits.lengths) == {"plain", "theorem-2", "enumerative"}
     assert default_title([found]) == "s-fc, α = 2, β-lasso, glyphs"
     assert default_title([found] * 4) == "4 runs"
 

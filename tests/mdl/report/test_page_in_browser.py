@@ -64,7 +64,7 @@ def page(trained: Path, mdl: Command, tmp_path_factory: pytest.TempPathFactory) 
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     for line in lines[:3]:
         line["num_nonzeros"][EVIL] = 5
-        line["certified"] = {EVIL: 0.5, "conv1": 1}
+        line["screened"] = {EVIL: 0.5, "conv1": 1}
     text = "\n".join(map(json.dumps, lines[:3]))
     (stranger / "metrics.jsonl").write_text(text)
     out = folder / "report.html"

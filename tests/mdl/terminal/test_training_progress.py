@@ -16,7 +16,7 @@ METRICS = EpochMetrics(
     seconds=60.0,
     images_per_second=1000.0,
     num_nonzeros={"conv1": 7, "fc1": 5},
-    certified={"conv1": 0.984, "fc1": 0.25},
+    screened={"conv1": 0.984, "fc1": 0.25},
     sparse_layers=["conv1"],
 )
 
@@ -27,4 +27,4 @@ def test_an_epoch_names_its_sparse_layers(
     monkeypatch.setenv("COLUMNS", "200")
     TrainingProgress(num_epochs=4).on_epoch(METRICS)
     line = " ".join(capsys.readouterr().err.split())
-    assert "nonzeros conv1 7 fc1 5 certified conv1 98% (sparse) fc1 25% 1,000 img/s" in line
+    assert "nonzeros conv1 7 fc1 5 screened conv1 98% (sparse) fc1 25% 1,000 img/s" in line

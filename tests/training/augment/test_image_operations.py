@@ -159,7 +159,7 @@ def test_cutout_is_pillows_rectangle(way, image, share, data):
     rows = rows_on(one_each([("Cutout", share)]), size, CPU)
     row = rows.choices[:, 0, 0].to(torch.int64)
     half = float(rows.half_sides[row])
-    # At a whole number, float32 and Pillow's float64 may round to different pixels.
+    # At an integer, float32 and Pillow's float64 may round to different pixels.
     assume(all(abs(v - half - round(v - half)) > 1e-5 for v in (x, y)))
     first = (torch.tensor([x, y]) - rows.half_sides[row]).clamp(min=0).to(torch.int32)
     last = (first + rows.extents[row]).clamp(max=size)

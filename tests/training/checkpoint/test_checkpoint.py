@@ -70,7 +70,7 @@ def test_the_corpus_has_every_kind_of_bad_file() -> None:
         "empty",
         "text",
         "truncated",
-        "foreign_state",
+        "external_state",
         "hostile_pickle",
         "hostile_torch",
         "csr_column_too_large",

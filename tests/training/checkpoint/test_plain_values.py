@@ -27,7 +27,7 @@ def test_subclasses_become_the_plain_types() -> None:
     ("value", "message"),
     [
         ({"a": [1, {2}]}, r"x\['a'\]\[1\] is a set; only numbers, text, lists and dicts can"),
-        ({1.5: 2}, r"x has the key 1\.5; keys must be text or whole numbers"),
+        ({1.5: 2}, r"x has the key 1\.5; keys must be text or integers"),
         ({True: 2}, "x has the key True"),
         (np.float32(1), "x is a float32"),
         (torch.ones(1), "x is a Tensor; only numbers, text, lists and dicts can be there"),

@@ -1,4 +1,4 @@
-"""Tiles against matrix products of whole numbers, with and without AVX512_BF16."""
+"""Tiles against matrix products of integers, with and without AVX512_BF16."""
 
 import numpy as np
 import pytest

@@ -11,17 +11,17 @@ from tests.examples import examples
 from training.networks.fused_norm import normalize
 
 BF16 = torch.bfloat16
-LAYOUTS = ("vectors", "vectors, batch last", "channels last", "batch last")
+LAYOUTS = ("vectors", "vectors, CHWN", "channels last", "CHWN")
 
 
 def make_values(layout: str, num: int, channels: int, side: int, offset: float) -> Tensor:
     shape = (num, channels) if layout.startswith("vectors") else (num, channels, side, side)
     values = (torch.randn(shape) * 2 + offset).to(BF16)
-    if layout == "vectors, batch last":
+    if layout == "vectors, CHWN":
         return values.t().contiguous().t()
     if layout == "channels last":
         return values.contiguous(memory_format=torch.channels_last)
-    if layout == "batch last":
+    if layout == "CHWN":
         return values.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
     return values
 
@@ -70,14 +70,14 @@ def test_equals_batch_norm_in_float64(layout, with_residual, relu, sizes, offset
     outputs = normalize(*leaves[:1], norm, residual=(*leaves, None)[1], relu=relu)
     outputs.backward(gradient)
     assert outputs.dtype == BF16 or with_residual
-    if not (with_residual and layout.endswith("batch last")):
+    if not (with_residual and layout.endswith("CHWN")):
         assert layout != "channels last" or outputs.is_contiguous(memory_format=torch.channels_last)
-        assert layout != "batch last" or outputs.permute(2, 3, 1, 0).is_contiguous()
-        assert layout != "vectors, batch last" or outputs.t().is_contiguous()
+        assert layout != "CHWN" or outputs.permute(2, 3, 1, 0).is_contiguous()
+        assert layout != "vectors, CHWN" or outputs.t().is_contiguous()
         assert type(outputs.grad_fn).__name__ == "_FusedNormBackward"
 
     exact_leaves = [each.detach().double().requires_grad_() for each in leaves]
-    units = exact_leaves[0].flatten(1) if layout == "batch last" else exact_leaves[0]
+    units = exact_leaves[0].flatten(1) if layout == "CHWN" else exact_leaves[0]
     exact = exact_norm(units).view(values.shape)
     if with_residual:
         exact = exact + exact_leaves[1]

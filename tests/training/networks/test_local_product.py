@@ -1,4 +1,4 @@
-"""The product without patches against the one with patches, in whole numbers, so exactly."""
+"""The product without patches against the one with patches, in integers, so exactly."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not can_compile(), reason="numba is not installe
 
 
 def draw_whole(*shape):
-    """Whole numbers from -2 to 2: their sums are exact in float32."""
+    """Integers from -2 to 2: their sums are exact in float32."""
     return torch.randint(-2, 3, shape).to(torch.bfloat16)
 
 
@@ -181,5 +181,5 @@ def test_the_layer_under_autocast_at_any_batch(batch, grad):
         assert leaf.grad.dtype == torch.bfloat16
         assert torch.equal(leaf.grad, expected[2])
         assert images.grad.dtype == torch.float32
-        # Patches add up in bfloat16, whole numbers that are small enough.
+        # Patches add up in bfloat16, integers that are small enough.
         assert torch.equal(images.grad, expected[1].float())

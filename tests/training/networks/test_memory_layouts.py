@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from training.networks.memory_layouts import flatten_units, put_batch_last
+from training.networks.memory_layouts import flatten_units, put_chwn
 
 LAYOUTS = {
     "images": lambda images: images.contiguous(),
     "channels last": lambda images: images.contiguous(memory_format=torch.channels_last),
-    "batch last": lambda images: images.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1),
+    "CHWN": lambda images: images.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1),
     "others between": lambda images: images.repeat_interleave(2, dim=3)[..., ::2],
 }
 SHAPES = [(5, 3, 4, 4), (1, 3, 4, 4), (5, 1, 1, 1), (1, 1, 1, 1), (0, 3, 4, 4), (5, 3, 1, 1)]
@@ -16,9 +16,9 @@ SHAPES = [(5, 3, 4, 4), (1, 3, 4, 4), (5, 1, 1, 1), (1, 1, 1, 1), (0, 3, 4, 4), 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_put_batch_last_permutes(layout, shape):
+def test_put_chwn_permutes(layout, shape):
     images = LAYOUTS[layout](torch.randn(shape))
-    last = put_batch_last(images)
+    last = put_chwn(images)
     assert last.is_contiguous()
     assert torch.equal(last, images.permute(2, 3, 1, 0))
 
@@ -35,9 +35,9 @@ def test_flatten_units_flattens(layout, shape, dtype):
     assert torch.equal(images.grad, upstream.view(shape))
 
 
-def test_batch_last_images_are_not_copied_and_stay_batch_last():
-    images = LAYOUTS["batch last"](torch.randn(5, 3, 4, 4))
-    assert put_batch_last(images).data_ptr() == images.data_ptr()
+def test_chwn_images_are_not_copied_and_stay_chwn():
+    images = LAYOUTS["CHWN"](torch.randn(5, 3, 4, 4))
+    assert put_chwn(images).data_ptr() == images.data_ptr()
     assert flatten_units(images).t().is_contiguous()
 
 

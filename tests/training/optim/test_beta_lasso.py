@@ -64,7 +64,7 @@ def test_single_steps_by_hand(numbers: tuple[float, ...], expected: float) -> No
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_zero_weight_revives_exactly_when_its_step_reaches_the_threshold(sign: int) -> None:
+def test_a_zero_weight_regrows_exactly_when_its_step_reaches_the_threshold(sign: int) -> None:
     values = {"lr": 0.125, "l1_coef": 0.25, "beta": 4.0}  # Threshold 1, so |∂f| ≥ 8.
     assert one_step(0.0, sign * 8.0, **values) == -sign
     below = torch.nextafter(torch.tensor(8.0), torch.tensor(0.0)).item()
@@ -138,7 +138,7 @@ def test_fast_and_paper_forms_agree_bit_for_bit_over_hundreds_of_steps(
     paper = weight.detach().clone()
     target = random_weights(size, dtype, 2) * 4
     noise = torch.Generator().manual_seed(3)
-    num_revived = 0
+    num_regrown = 0
     for step in range(num_steps):
         lr = 0.1 * (1 + math.cos(math.pi * step / num_steps)) / 2
         optimizer.param_groups[0]["lr"] = lr
@@ -151,9 +151,9 @@ def test_fast_and_paper_forms_agree_bit_for_bit_over_hundreds_of_steps(
             paper, torch.sin(paper - target) + wave, lr=lr, l1_coef=1e-3, beta=20.0
         )
         assert same_bits(weight.detach(), paper), step
-        num_revived += int((was_zero & (weight.detach() != 0)).sum())
+        num_regrown += int((was_zero & (weight.detach() != 0)).sum())
     assert 0 < int(torch.count_nonzero(paper)) < size
-    assert num_revived > 100
+    assert num_regrown > 100
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,4 +1,4 @@
-"""The one pass of the optimizers, with and without shadow: the paper's form, and torch's SGD."""
+"""The one pass of the optimizers, with and without working copy: the paper's form, torch's SGD."""
 
 import pytest
 import torch
@@ -32,25 +32,28 @@ def test_beta_lasso_is_the_reference_bit_for_bit(num, dtype):
     assert int(count) == int(torch.count_nonzero(expected))
 
 
-def test_the_shadow_is_the_weight_rounded_and_its_gradient_moves_it():
+def test_the_working_copy_is_the_weight_rounded_and_its_gradient_moves_it():
     weights, gradients = draw(200_000, torch.float32, 0)
-    low, shadow = gradients.to(BF16), weights.to(BF16)
+    low, working_copy = gradients.to(BF16), weights.to(BF16)
     expected = beta_lasso_reference_step(weights, low, lr=0.1, l1_coef=1e-4, beta=50)
-    beta_lasso_pass(weights, low, shadow, lr=0.1, l1_coef=1e-4, threshold=50 * 1e-4)
+    beta_lasso_pass(weights, low, working_copy, lr=0.1, l1_coef=1e-4, threshold=50 * 1e-4)
     assert torch.equal(weights, expected)
-    assert torch.equal(shadow, expected.to(BF16))
+    assert torch.equal(working_copy, expected.to(BF16))
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=50))
 @examples(2)
-def test_rounding_to_a_shadow_is_torch_own(numbers):
+def test_rounding_to_a_working_copy_is_torch_own(numbers):
     weights = torch.tensor(numbers)
-    shadow, zeros = torch.empty(len(weights), dtype=BF16), torch.zeros(len(weights), dtype=BF16)
+    working_copy, zeros = (
+        torch.empty(len(weights), dtype=BF16),
+        torch.zeros(len(weights), dtype=BF16),
+    )
     expected = (weights + 0.0).to(BF16)  # the step makes -0 into 0
-    beta_lasso_pass(weights, zeros, shadow, lr=0.0, l1_coef=0.0, threshold=0.0)
+    beta_lasso_pass(weights, zeros, working_copy, lr=0.0, l1_coef=0.0, threshold=0.0)
     finite = ~expected.isnan()
-    assert torch.equal(shadow[finite], expected[finite])
-    assert shadow[~finite].isnan().all()
+    assert torch.equal(working_copy[finite], expected[finite])
+    assert working_copy[~finite].isnan().all()
 
 
 def test_threads_do_not_change_a_bit():
@@ -85,27 +88,27 @@ def test_sgd_agrees_with_torch_over_many_steps(dtype):
 
 
 @pytest.mark.parametrize("kind", [BetaLasso, MomentumSgd])
-def test_shadows_follow_their_weights(kind):
+def test_working_copies_follow_their_weights(kind):
     torch.manual_seed(0)
     weight = nn.Parameter(torch.randn(6, 4, 3, 3).contiguous(memory_format=torch.channels_last))
     optimizer = kind([weight], lr=0.1)
-    optimizer.attach_shadows([weight])
-    shadow = optimizer.shadows[weight]
+    optimizer.attach_working_copies([weight])
+    working_copy = optimizer.working_copies[weight]
     twin = nn.Parameter(weight.detach().clone())
     plain = kind([twin], lr=0.1)
     for _ in range(3):
-        shadow.grad = torch.randn(6, 4, 3, 3).to(BF16)
-        twin.grad = shadow.grad.float()
+        working_copy.grad = torch.randn(6, 4, 3, 3).to(BF16)
+        twin.grad = working_copy.grad.float()
         optimizer.step()
         plain.step()
         assert torch.equal(weight, twin)
-        assert torch.equal(shadow, weight.to(BF16))
+        assert torch.equal(working_copy, weight.to(BF16))
     optimizer.zero_grad()
-    assert shadow.grad is None
+    assert working_copy.grad is None
     with torch.no_grad():
         weight.fill_(3.0)
-    optimizer.refresh_shadows()
-    assert torch.equal(shadow, torch.full_like(shadow, 3.0))
+    optimizer.refresh_working_copies()
+    assert torch.equal(working_copy, torch.full_like(working_copy, 3.0))
 
 
 @pytest.mark.parametrize("kind", [BetaLasso, MomentumSgd])
@@ -116,11 +119,11 @@ def test_without_a_kernel_the_steps_are_the_same(kind, monkeypatch):
         torch.manual_seed(0)
         weight = nn.Parameter(torch.randn(7, 5))
         optimizer = kind([weight], lr=0.1)
-        optimizer.attach_shadows([weight])
+        optimizer.attach_working_copies([weight])
         for _ in range(5):
-            optimizer.shadows[weight].grad = torch.randn(7, 5).to(BF16)
+            optimizer.working_copies[weight].grad = torch.randn(7, 5).to(BF16)
             optimizer.step()
-        found.append((weight.detach(), optimizer.shadows[weight].detach()))
+        found.append((weight.detach(), optimizer.working_copies[weight].detach()))
         assert int(optimizer.num_nonzeros(weight)) == int(torch.count_nonzero(weight))
     exact = kind is BetaLasso
     for one, other in zip(*found, strict=True):
@@ -152,15 +155,16 @@ for dtype, low in ((torch.float32, False), (torch.float64, False), (torch.float3
     weights[::3] = 0
     weights[7] = torch.nan
     gradients = torch.randn(3000).to(torch.bfloat16 if low else dtype) * 0.05
-    shadow = torch.empty(3000, dtype=torch.bfloat16) if low else None
+    working_copy = torch.empty(3000, dtype=torch.bfloat16) if low else None
     expected = beta_lasso_reference_step(weights, gradients, lr=0.1, l1_coef=1e-4, beta=50)
     moved = weights.clone()
     numbers = (1e-4, 50 * 1e-4)
-    count = triton_step.beta_lasso_pass(moved, gradients, shadow, lr=0.1, settings=numbers)
+    count = triton_step.beta_lasso_pass(moved, gradients, working_copy, lr=0.1, settings=numbers)
     assert torch.equal(moved.nan_to_num(9.0), expected.nan_to_num(9.0))
     assert int(count) == int(torch.count_nonzero(expected))
     if low:  # the interpreter cuts bits off where a device rounds
-        torch.testing.assert_close(shadow.float(), expected, rtol=2**-7, atol=0, equal_nan=True)
+        found = working_copy.float()
+        torch.testing.assert_close(found, expected, rtol=2**-7, atol=0, equal_nan=True)
     speeds = [torch.ones(3000, dtype=dtype) for _ in range(2)]
     ours, theirs = weights.clone(), weights.clone()
     triton_step.sgd_pass(ours, gradients, None, speeds[0], lr=0.1, settings=(0.9, 0.5))
@@ -183,11 +187,11 @@ for name, (wide, low) in itertools.product(
     ("beta_lasso", "sgd"), (("fp32", False), ("fp64", False), ("fp32", True))
 ):
     narrow = "bf16" if low else wide
-    signature = {"weights": f"*{wide}", "gradients": f"*{narrow}", "shadow": f"*{narrow}"}
+    signature = {"weights": f"*{wide}", "gradients": f"*{narrow}", "working_copy": f"*{narrow}"}
     signature |= {"velocity": f"*{wide}"} if name == "sgd" else {}
     signature |= {"lr": f"*{wide}", "settings": f"*{wide}", "count": "*i64", "num_weights": "i64"}
-    signature |= {"HAS_SHADOW": "constexpr", "BLOCK": "constexpr"}
-    constants = {"HAS_SHADOW": low, "BLOCK": 1024}
+    signature |= {"HAS_COPY": "constexpr", "BLOCK": "constexpr"}
+    constants = {"HAS_COPY": low, "BLOCK": 1024}
     kernel = getattr(triton_step, name)
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     target = GPUTarget("cuda", 90, 32)
@@ -215,20 +219,20 @@ def test_the_kernels_compile_for_a_device_without_fused_products(run_triton_scri
 def test_the_pass_on_cuda_has_the_bits_of_the_reference(low):
     weights, gradients = draw(100_003, torch.float32, 0)
     gradients = gradients.to(BF16) if low else gradients
-    shadow = weights.to(BF16).cuda() if low else None
+    working_copy = weights.to(BF16).cuda() if low else None
     expected = beta_lasso_reference_step(weights, gradients, lr=0.1, l1_coef=1e-4, beta=50)
     moved = weights.cuda()
     count = beta_lasso_pass(
         moved,
         gradients.cuda(),
-        shadow,
+        working_copy,
         lr=torch.tensor(0.1).cuda(),
         l1_coef=1e-4,
         threshold=50 * 1e-4,
     )
     assert torch.equal(moved.cpu(), expected)
     assert int(count) == int(torch.count_nonzero(expected))
-    assert shadow is None or torch.equal(shadow.cpu(), expected.to(BF16))
+    assert working_copy is None or torch.equal(working_copy.cpu(), expected.to(BF16))
 
 
 @pytest.mark.cuda

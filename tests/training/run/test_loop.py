@@ -286,14 +286,14 @@ def test_training_is_equivariant_to_a_permutation_of_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("method", ["beta-lasso", "sgd"])
-def test_shadows_change_no_bit_of_a_step_under_autocast(method: str) -> None:
-    """The same step from float32 weights that autocast rounds, and an optimizer without shadows."""
+def test_working_copies_change_no_bit_of_a_step_under_autocast(method: str) -> None:
+    """The same step from float32 weights that autocast rounds, without working copies."""
     extra = {} if method == "beta-lasso" else {"l1_conv": 0.0, "l1_fc": 0.0, "momentum": 0.9}
     config = make_config(
         precision="bf16", method=method, dropout=0.0, augmentation=Augmentation(), **extra
     )
     state = make_state(config)
-    assert len(state.optimizer.shadows) == 3
+    assert len(state.optimizer.working_copies) == 3
     state.begin_epoch()
     for _ in range(3):
         twin = copy.deepcopy(state.network)

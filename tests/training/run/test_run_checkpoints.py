@@ -1,4 +1,4 @@
-"""Saving beside the training: goes on bit for bit, tells what is wrong, and is not silent."""
+"""Saving beside the training: continues bit for bit, tells what is wrong, and is not silent."""
 
 import errno
 import itertools

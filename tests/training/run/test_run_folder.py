@@ -36,3 +36,12 @@ def test_metrics_lose_a_torn_line_and_what_will_be_done_again(tmp_path: Path) ->
     folder.keep_metrics_until(2)
     folder.append_metrics({"epoch": 3, "loss": 0.25})
     assert [line["loss"] for line in folder.read_metrics()] == [0.5, 0.5, 0.25]
+
+
+def test_metrics_of_version_1_are_read_and_a_later_version_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.metrics.write_text('{"epoch": 1, "certified": {"conv1": 0.5}}\n')
+    assert folder.read_metrics() == [{"epoch": 1, "screened": {"conv1": 0.5}, "version": 2}]
+    folder.metrics.write_text('{"epoch": 1, "version": 3}\n')
+    with pytest.raises(ValueError, match="version 3, and this mdl reads 2"):
+        folder.read_metrics()

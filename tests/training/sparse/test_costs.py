@@ -16,14 +16,14 @@ def test_seconds_of_a_sparse_step() -> None:
     assert COSTS.sparse(200, 0.75) == pytest.approx(0.4)
 
 
-def test_a_hand_over_must_pay_although_nothing_is_certified() -> None:
+def test_a_hand_over_must_pay_although_nothing_is_screened() -> None:
     """0.1 + 0.4 + 0.001 n < 0.95 up to n = 449."""
     assert COSTS.pays(449)
     assert not COSTS.pays(451)
 
 
 def test_a_layer_goes_back_only_once_it_is_slower_than_dense() -> None:
-    """0.1 + 0.2 + 0.001 n > 1.02 from n = 721 on, if half of the rows are certified."""
+    """0.1 + 0.2 + 0.001 n > 1.02 from n = 721 on, if half of the rows are screened."""
     assert not COSTS.loses(719, 0.5)
     assert COSTS.loses(721, 0.5)
 

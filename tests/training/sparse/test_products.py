@@ -1,6 +1,6 @@
 """Sparse products against dense ones, by compiled kernels and by plain torch.
 
-Small whole numbers have exact products and sums in every type, so there nothing may differ.
+Small integers have exact products and sums in every type, so there nothing may differ.
 """
 
 import pytest
@@ -73,7 +73,7 @@ def test_whole_numbers_are_exact(dtype, sizes, density, seed):
     assert found[2].dtype == torch.promote_types(dtype, torch.float32)
 
 
-# Lines of 256 and of 128 bytes, one tile of columns and several, columns of 16 and 32 bits.
+# Vectors of 256 and of 128 bytes, one tile of columns and several, columns of 16 and 32 bits.
 SHAPES = [(9, 200, 130), (40, 3072, 64), (7, 3073, 129), (5, 10_000, 40), (3, 70_000, 33)]
 
 
@@ -141,7 +141,7 @@ def test_threads_do_not_change_a_bit(monkeypatch, dtype):
 
 @pytest.mark.usefixtures("backend")
 def test_other_entries_do_not_change_a_sum_of_products():
-    """A gradient is the same when its row gains entries: revived weights move nothing else."""
+    """A gradient is the same when its row gains entries: regrown weights move nothing else."""
     torch.manual_seed(0)
     weight = draw_weight(6, 40, 0.3)
     inputs, gradients = draw_batch(40, 64, BF16), draw_batch(6, 64, BF16)

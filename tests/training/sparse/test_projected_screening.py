@@ -98,7 +98,7 @@ def test_smooth_images_close_rows_that_the_plain_bound_leaves_open():
 
 @pytest.mark.parametrize("where", ["deltas", "inputs"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_what_is_not_finite_is_certified_nowhere(where, value):
+def test_what_is_not_finite_is_screened_nowhere(where, value):
     deltas, inputs = draw_lines(0, rank=4, offset=0.0, noise=1.0)
     (deltas if where == "deltas" else inputs)[3, 5] = value
     found = tighten_all(deltas, inputs, lr=1e-12, threshold=1.0)
@@ -108,8 +108,8 @@ def test_what_is_not_finite_is_certified_nowhere(where, value):
 def test_only_rows_that_are_near_are_looked_at():
     deltas, inputs = draw_lines(0, rank=4, offset=0.0, noise=1.0)
     lines = measure_lines(deltas), measure_lines(inputs)
-    is_near = torch.arange(ROWS) % 2 == 0
-    found = Screen(torch.arange(ROWS), torch.arange(COLUMNS), ROWS, is_near)
+    is_borderline = torch.arange(ROWS) % 2 == 0
+    found = Screen(torch.arange(ROWS), torch.arange(COLUMNS), ROWS, is_borderline)
     tighter = tighten(found, deltas, inputs, lines, lr=1e-12, threshold=1.0)
     assert tighter.rows.tolist() == list(range(1, ROWS, 2))
     assert tighter.columns.tolist() == list(range(COLUMNS))
@@ -123,7 +123,7 @@ def test_near_is_up_to_two_and_a_half_thresholds():
         measure_lines(sizes[:, None] * inputs), measure_lines(inputs), lr=1.0, threshold=1 + 2**-16
     )
     assert found.rows.tolist() == [1, 2, 3, 4]
-    assert found.is_near.tolist() == [True, True, False, False]
+    assert found.is_borderline.tolist() == [True, True, False, False]
 
 
 def test_it_is_asked_for_where_much_is_open_and_near():

@@ -107,10 +107,10 @@ def test_layers_are_watched_before_they_are_sparse(monkeypatch: pytest.MonkeyPat
         state = make_state("auto", precision="fp64", l1_conv=2e-3, beta=12.0)
         state.begin_epoch()
         state.take_step()
-        shares.append((state.weights.certified, state.weights.sparse_layers))
-    (watched, none), (certified, both) = shares
+        shares.append((state.weights.screened, state.weights.sparse_layers))
+    (watched, none), (screened, both) = shares
     assert (none, both) == ([], ["conv1", "fc1"])
-    assert watched == certified
+    assert watched == screened
     assert 0 < watched["conv1"] <= 1
 
 
@@ -173,8 +173,8 @@ def test_a_stopped_sparse_run_goes_on_to_bit_identical_weights(
     """Also when the costs, measured anew, would decide otherwise."""
     settings = {"precision": precision, "l1_conv": 2e-3, "beta": 12.0}
     whole, watch = run(tmp_path / "whole", **settings)
-    assert all(set(epoch.certified) == {"conv1", "fc1"} for epoch in watch.epochs)
-    assert all(0 <= share <= 1 for epoch in watch.epochs for share in epoch.certified.values())
+    assert all(set(epoch.screened) == {"conv1", "fc1"} for epoch in watch.epochs)
+    assert all(0 <= share <= 1 for epoch in watch.epochs for share in epoch.screened.values())
     run(tmp_path / "cut", stop_after=stop_after, **settings)
     monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: NEVER)
     resumed, _ = run(tmp_path / "cut", resume=True, **settings)
@@ -195,7 +195,7 @@ def test_a_run_goes_on_the_other_way(first: Sparsity, tmp_path: Path) -> None:
     run(tmp_path / "cut", sparsity=first, stop_after=6, **settings)
     other: Sparsity = "never" if first == "auto" else "auto"
     resumed, watch = run(tmp_path / "cut", sparsity=other, resume=True, **settings)
-    assert bool(watch.epochs[-1].certified) == (other == "auto")
+    assert bool(watch.epochs[-1].screened) == (other == "auto")
     for name, value in whole.checkpoint.state.items():
         found = resumed.checkpoint.state[name].to_dense()
         torch.testing.assert_close(found, value, rtol=0, atol=1e-9)
@@ -225,20 +225,20 @@ def test_nothing_dense_is_left_after_a_hand_over(monkeypatch: pytest.MonkeyPatch
     for _ in range(2):
         state.take_step()
     weight = state.network.get_parameter("conv1.weight")
-    shape, shadow = weight.shape, weakref.ref(state.optimizer.shadows[weight])
+    shape, working_copy = weight.shape, weakref.ref(state.optimizer.working_copies[weight])
     del weight
     assert len(tensors_of(shape)) >= 2
     weights.hand_over("conv1")
     weights._costs["conv1"] = ALWAYS
     gc.collect()
-    assert shadow() is None
+    assert working_copy() is None
     assert tensors_of(shape) == []
     assert isinstance(state.network.get_submodule("conv1"), SparseLinear)
     state.take_step()
     assert tensors_of(shape) == []
     weights.hand_back("conv1")
     assert state.network.get_parameter("conv1.weight").shape == shape
-    assert len(state.optimizer.shadows) == 3
+    assert len(state.optimizer.working_copies) == 3
 
 
 def test_a_layer_that_fills_up_goes_back_at_once() -> None:
@@ -247,13 +247,13 @@ def test_a_layer_that_fills_up_goes_back_at_once() -> None:
     weights = sparse_weights(state)
     state.begin_epoch()
     state.take_step()
-    assert set(weights.certified) == {"conv1", "fc1"}
+    assert set(weights.screened) == {"conv1", "fc1"}
     num_weights = state.network.spec.layers[0].num_weights
     weights._costs["conv1"] = LayerCosts(
         dense=1.0, fixed=0.0, open_rows=0.0, entry=1.5 / num_weights
     )
     state.take_step()
-    assert set(weights.certified) == {"fc1"}
+    assert set(weights.screened) == {"fc1"}
     assert state.network.get_parameter("conv1.weight").numel() == num_weights
 
 

@@ -73,14 +73,14 @@ def test_compact_drops_what_became_zero(dense, data):
 
 @pytest.mark.usefixtures("forms")
 @given(MATRICES, st.data())
-def test_merge_takes_up_revived_entries(dense, data):
+def test_merge_takes_up_regrown_entries(dense, data):
     found, values = collect(torch.from_numpy(dense))
-    revived = data.draw(hnp.arrays(np.bool_, dense.shape)) & (dense == 0)
-    rows, columns = (torch.from_numpy(part) for part in np.nonzero(revived))
+    regrown = data.draw(hnp.arrays(np.bool_, dense.shape)) & (dense == 0)
+    rows, columns = (torch.from_numpy(part) for part in np.nonzero(regrown))
     more = torch.arange(len(rows), dtype=torch.float64) + 100
     larger, sources = merge(found, rows, columns)
     after = dense.copy()
-    after[revived] = more.numpy()
+    after[regrown] = more.numpy()
     assert_is(larger, torch.cat([values, more])[sources], after)
 
 

@@ -27,14 +27,14 @@ NUM_EXAMPLES = 8 if INTERPRETED else 100
 
 @pytest.fixture(params=DEVICES)
 def device(request, monkeypatch):
-    """Where the kernels run; rows are cut into pieces far sooner than for speed."""
+    """Where the kernels run; rows are cut into pieces rest sooner than for speed."""
     monkeypatch.setattr(products, "backend_name", lambda _: "triton")
     monkeypatch.setattr(triton_products, "_SHORTEST_PIECE", 16)
     return torch.device(request.param)
 
 
 def draw_weight(rows: int, columns: int, density: float, seed: int) -> Tensor:
-    """Whole numbers of -1 and 1: their products and sums are exact in every type."""
+    """Integers of -1 and 1: their products and sums are exact in every type."""
     torch.manual_seed(seed)
     return torch.randn(rows, columns).sign() * (torch.rand(rows, columns) < density)
 
@@ -155,7 +155,7 @@ def test_nan_goes_only_where_entries_lead(batch, device):
 
 
 def test_other_entries_do_not_change_a_sum_of_products(device):
-    """A gradient is the same when its row gains entries: revived weights move nothing else."""
+    """A gradient is the same when its row gains entries: regrown weights move nothing else."""
     torch.manual_seed(0)
     weight = torch.randn(3, 60) * (torch.rand(3, 60) < 0.5)
     inputs, gradients = torch.randn(60, 70).to(device), torch.randn(3, 70).to(device)

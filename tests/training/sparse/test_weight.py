@@ -13,7 +13,7 @@ from tests.examples import examples
 from training.networks.models import build_model
 from training.networks.network import Network
 from training.optim.beta_lasso import BetaLasso, beta_lasso_reference_step
-from training.sparse import projected_screening as deflation
+from training.sparse import projected_screening
 from training.sparse.linear import SparseLinear
 from training.sparse.screening import measure_lines, screen
 from training.sparse.weight import SparseWeight
@@ -23,7 +23,7 @@ THRESHOLD = BETA * L1_COEF
 
 
 def draw_step(seed: int, rows: int, columns: int, batch: int, density: float) -> list[Tensor]:
-    """A sparse dense-stored weight, Δ and X, of small whole numbers and binary fractions."""
+    """A sparse dense-stored weight, Δ and X, of small integers and binary fractions."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -42,7 +42,7 @@ def step_both(weight: Tensor, deltas: Tensor, inputs: Tensor) -> tuple[SparseWei
         weight, deltas @ inputs.t(), lr=LR, l1_coef=L1_COEF, beta=BETA
     )
     assert report.num_nonzeros == int(torch.count_nonzero(exact))
-    return sparse, exact, report.num_revived
+    return sparse, exact, report.num_regrown
 
 
 @given(
@@ -56,13 +56,13 @@ def step_both(weight: Tensor, deltas: Tensor, inputs: Tensor) -> tuple[SparseWei
 )
 @examples(2)
 def test_a_step_is_the_dense_step_bit_for_bit(case):
-    """Whole numbers make all sums exact, so ties at the threshold are real ties."""
+    """Integers make all sums exact, so ties at the threshold are real ties."""
     sparse, exact, _ = step_both(*draw_step(*case))
     sparse.support.check()
     assert torch.equal(sparse.dense(), exact)
 
 
-def test_a_gradient_exactly_at_the_threshold_revives_its_weight():
+def test_a_gradient_exactly_at_the_threshold_regrows_its_weight():
     """|η g| = βλ = 1/8 at g = 1: the tie comes back, one step below it does not."""
     for gradient, expected in ((1.0, -0.125), (-1.0, 0.125), (1 - 2.0**-52, 0.0)):
         sparse, _, _ = step_both(
@@ -78,13 +78,13 @@ def test_a_dead_row_comes_back_as_a_whole():
     weight[0] = 1
     deltas = torch.tensor([[0.0, 0.0], [0.0, 0.0], [316.0, -316.0]]).double()
     inputs = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double()
-    sparse, exact, num_revived = step_both(weight, deltas, inputs)
-    assert num_revived == 50
+    sparse, exact, num_regrown = step_both(weight, deltas, inputs)
+    assert num_regrown == 50
     assert torch.equal(sparse.dense() != 0, exact != 0)
     torch.testing.assert_close(sparse.dense(), exact, rtol=1e-13, atol=0)
 
 
-def test_not_a_number_is_certified_nowhere():
+def test_not_a_number_is_screened_nowhere():
     weight, deltas, inputs = draw_step(0, 4, 5, 3, 0.5)
     deltas[2, 1] = torch.nan
     sparse = SparseWeight(weight, low_precision=False)
@@ -118,7 +118,7 @@ def test_in_low_precision_the_computed_gradient_is_inside_the_bound(dtype):
         assert len(screen(lines, lines, lr=LR, threshold=threshold).rows) == 1
 
 
-def test_nothing_is_certified_without_a_threshold():
+def test_nothing_is_screened_without_a_threshold():
     sparse = SparseWeight(torch.ones(1, 1).double(), low_precision=False)
     with pytest.raises(ValueError, match="threshold must be > 0"):
         sparse.take_step(
@@ -136,8 +136,8 @@ class Pair:
         self.sparse: dict[str, SparseLinear] = {}
         self.settings = {"l1_coef": l1_coef, "beta": beta}
         self.dtype = dtype
-        self.num_revived = 0
-        self.certified: list[float] = []
+        self.num_regrown = 0
+        self.screened: list[float] = []
         self.images = torch.randn(400, 3, 8, 8, dtype=dtype)
         self.labels = (self.images.mean((1, 2, 3)) * 20).long().clamp(-2, 1) + 2
 
@@ -161,8 +161,8 @@ class Pair:
             self._optimizer(network, lr).step()
         for layer in self.sparse.values():
             report = layer.take_step(lr=lr, **self.settings)
-            self.num_revived += report.num_revived
-            self.certified.append(report.screen.certified_share)
+            self.num_regrown += report.num_regrown
+            self.screened.append(report.screen.screened_share)
 
     def _optimizer(self, network: Network, lr: float) -> BetaLasso:
         weights, rest = [], []
@@ -186,7 +186,7 @@ class Pair:
         return found
 
 
-RUNS = {  # α, λ, β, η, and whether weights must come back and rows be certified
+RUNS = {  # α, λ, β, η, and whether weights must come back and rows be screened
     "both": (2, 1e-3, 8.0, 0.1, True, True),
     "the paper's least λ": (2, 1e-6, 50.0, 0.1, True, False),
     "the paper's λ, small α": (2, 1e-5, 50.0, 0.1, True, False),
@@ -207,13 +207,13 @@ RUNS = {  # α, λ, β, η, and whether weights must come back and rows be certi
 def test_whole_runs_have_the_support_and_the_weights_of_dense_runs(case, monkeypatch):
     """In float64, through hand-overs there and back: sums in another order differ by rounding.
 
-    Every screen with open rows is tightened, however small it is.
+    Every screen with unscreened rows is tightened, however small it is.
     """
-    monkeypatch.setattr(deflation, "GROUPS", (1, 3, 12))
-    monkeypatch.setattr(deflation, "_NUM_DIRECTIONS", 16)
-    monkeypatch.setattr(deflation, "_FEWEST_LINES", 1)
-    monkeypatch.setattr(deflation, "_FEWEST_IMAGES", 32)
-    alpha, l1_coef, beta, lr, must_revive, must_certify = case
+    monkeypatch.setattr(projected_screening, "GROUPS", (1, 3, 12))
+    monkeypatch.setattr(projected_screening, "_NUM_DIRECTIONS", 16)
+    monkeypatch.setattr(projected_screening, "_FEWEST_VECTORS", 1)
+    monkeypatch.setattr(projected_screening, "_FEWEST_IMAGES", 32)
+    alpha, l1_coef, beta, lr, must_regrow, must_screen = case
     pair = Pair(alpha, l1_coef=l1_coef, beta=beta, dtype=torch.float64)
     num_steps = 240
     for step in range(num_steps):
@@ -230,8 +230,8 @@ def test_whole_runs_have_the_support_and_the_weights_of_dense_runs(case, monkeyp
             assert torch.equal(dense != 0, mixed != 0), f"supports differ after step {step}"
             assert float((dense - mixed).abs().max()) < 1e-9
     assert all(int(torch.count_nonzero(dense)) > 0 for dense, _ in pair.weights())
-    assert (pair.num_revived > 0) or not must_revive
-    assert (max(pair.certified) > 0.5) or not must_certify
+    assert (pair.num_regrown > 0) or not must_regrow
+    assert (max(pair.screened) > 0.5) or not must_screen
 
 
 @pytest.mark.parametrize("low_precision", [True, False])
@@ -251,4 +251,6 @@ def test_in_low_precision_single_steps_agree_from_common_states(low_precision):
         near = ((sparse.dense().abs() + exact.abs()) - THRESHOLD).abs() < 2 * step
         assert not (differs & ~near).any()
         assert int(differs.sum()) <= 3
-        assert sparse.shadow is None or torch.equal(sparse.shadow, sparse.values.bfloat16())
+        assert sparse.working_copy is None or torch.equal(
+            sparse.working_copy, sparse.values.bfloat16()
+        )

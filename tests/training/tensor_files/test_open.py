@@ -1,4 +1,4 @@
-"""Anyone's checkpoint: wrapped, prefixed, sharded, tied; and every bad file is one line."""
+"""An external checkpoint: wrapped, prefixed, sharded, tied; and every bad file is one line."""
 
 import json
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from training.errors import CheckpointError
-from training.tensor_files.open import TensorFile, is_foreign, open_tensor_file
+from training.tensor_files.open import TensorFile, is_external, open_tensor_file
 from training.tensor_files.state_names import strip_wrappers
 
-CORPUS = Path(__file__).resolve().parents[2] / "data" / "foreign"
+CORPUS = Path(__file__).resolve().parents[2] / "data" / "external"
 OURS = CORPUS.parent / "checkpoints"
 GOOD = sorted(CORPUS.glob("good*"))
 W = torch.arange(6.0).view(2, 3)
@@ -98,7 +98,7 @@ def test_shards_by_their_index_and_by_their_folder(suffix: str, tmp_path: Path) 
     shards = {f"x-1.{suffix}": {"module.a": W}, f"x-2.{suffix}": {"module.b": V}}
     index = write_shards(tmp_path, shards, save)
     for path in (index, tmp_path):
-        assert is_foreign(path)
+        assert is_external(path)
         with open_tensor_file(path) as file:
             check(file, {"a": W, "b": V})
 
@@ -140,11 +140,11 @@ def test_files_of_the_first_version_still_read(path: Path) -> None:
             np.testing.assert_array_equal(tensor.read(), state[name].numpy())
 
 
-def test_what_is_foreign() -> None:
-    assert all(is_foreign(path) for path in GOOD)
-    assert not any(is_foreign(OURS / f"{name}.pt") for name in ("good", "hostile_torch", "empty"))
-    assert is_foreign(OURS / "foreign_state.pt")
-    assert not is_foreign(CORPUS / "nothing.pt")
+def test_what_is_external() -> None:
+    assert all(is_external(path) for path in GOOD)
+    assert not any(is_external(OURS / f"{name}.pt") for name in ("good", "hostile_torch", "empty"))
+    assert is_external(OURS / "external_state.pt")
+    assert not is_external(CORPUS / "nothing.pt")
 
 
 @given(
@@ -162,7 +162,7 @@ def test_a_damaged_file_is_refused_or_harmless(
         damaged = damaged[: int(length * len(damaged))]
     path = tmp_path_factory.mktemp("flip") / name
     path.write_bytes(damaged)
-    is_foreign(path)
+    is_external(path)
     try:
         with open_tensor_file(path) as file:
             for tensor in file.values():

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.make_foreign_files import entry, make_bad_safetensors, make_safetensors
+from tests.data.make_external_files import entry, make_bad_safetensors, make_safetensors
 from tests.examples import examples
 from training.errors import CheckpointError
 from training.system.file_bytes import FileBytes

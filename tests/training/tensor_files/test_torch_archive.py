@@ -102,7 +102,7 @@ def test_files_without_sums_and_files_with_a_wrong_one(tmp_path: Path) -> None:
         read_torch_archive(source)
 
 
-@pytest.mark.parametrize("folder", ["checkpoints", "foreign"])
+@pytest.mark.parametrize("folder", ["checkpoints", "external"])
 def test_whatever_lies_in_a_file_nothing_runs(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def test_a_network_without_large_layers_has_sparse_products_alone(report):
 
 
 @pytest.mark.slow
-def test_steps_by_certified_rows(mdl):
+def test_steps_by_screened_rows(mdl):
     sizes = ("--rounds", "1", "--width", "2", "--batch-size", "32", "--device", "cpu")
     done = mdl("bench", "--quick", "--only", "sparse", *sizes)
     assert done.returncode == 0, done.stderr
@@ -108,7 +108,7 @@ def test_steps_by_certified_rows(mdl):
     text = done.stdout
     for part in (
         "Sparse layers",
-        "Step with sparse layers, by certified rows",
+        "Step with sparse layers, by screened rows",
         "measured, conv1",
         f"over dense {PRECISIONS[0]} step",
         "Bytes an entry: conv1",

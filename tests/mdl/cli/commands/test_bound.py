@@ -30,7 +30,7 @@ def test_the_lengths_and_bounds_follow_from_the_counts(
     assert (record.num_samples, record.num_validation) == (280, 20)
     n = 3 * 64 * 2 * 16 + 2 * 32 + 32 * 48 + 2 * 48 + 48 * 10 + 10
     assert result["num_weights"] == n
-    plain, sparse = result["lengths"]["plain"], result["lengths"]["sparse"]
+    plain, sparse = result["lengths"]["plain"], result["lengths"]["theorem-2"]
     assert plain["whole_bits"] == n * bits
     nonzeros, distinct = result["num_nonzeros"], result["num_distinct"]
     expected = distinct * bits + nonzeros * math.log2(distinct * n) + 3 * math.log2(n)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from analysis.bounds.bounds import binomial_tail
-from analysis.bounds.lengths import sparse_length
+from analysis.bounds.lengths import theorem_2_length
 from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.quantize.formats import find_format
 from training.checkpoint.checkpoint import load_checkpoint
@@ -51,7 +51,7 @@ def test_theorem_2_code_has_the_length_of_the_formula(encoded, trained):
     _, report = encoded
     message = checkpoint_message(load_checkpoint(trained), find_format(16))
     values = torch.cat([tensor.flatten() for tensor in message.state.values()])
-    formula = sparse_length(len(values), int(values.count_nonzero()), len(values.unique()), 16)
+    formula = theorem_2_length(len(values), int(values.count_nonzero()), len(values.unique()), 16)
     head = next(entry["bits"] for entry in report["ledger"] if entry["tensor"] == "head")
     plain_head = report["lengths"]["plain"] - 16 * len(values)
     assert abs(plain_head - head) <= 5  # the code's own number in the head
@@ -131,7 +131,7 @@ def test_damaged_file_is_refused(mdl, encoded, tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def make_foreign() -> nn.Module:
+def make_external() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)
     )
@@ -139,7 +139,7 @@ def make_foreign() -> nn.Module:
 
 def test_another_programs_network_comes_back_under_its_own_names(mdl, tmp_path):
     torch.manual_seed(0)
-    module = make_foreign()
+    module = make_external()
     module(torch.randn(64, 3, 8, 8))
     state = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "theirs.pt")
@@ -151,7 +151,7 @@ def test_another_programs_network_comes_back_under_its_own_names(mdl, tmp_path):
     assert refused.returncode == 1
     assert "--state-dict FILE" in refused.stderr
     assert mdl("decode", str(bits), "--state-dict", str(back)).returncode == 0
-    decoded = make_foreign()
+    decoded = make_external()
     decoded.load_state_dict(torch.load(back, weights_only=True), strict=False)
     inputs = torch.randn(5, 3, 8, 8)
     with torch.no_grad():

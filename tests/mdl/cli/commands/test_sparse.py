@@ -58,9 +58,7 @@ def test_tables_and_pictures(pair, mdl: Command, tmp_path: Path) -> None:
     ):
         assert text in done.stdout, text
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
-        f"gain{each}{kind}" for each in ("", "-certified") for kind in (".png", ".pdf")
-    }
+    assert names == {f"gain{each}{kind}" for each in ("", "-screened") for kind in (".png", ".pdf")}
 
 
 def test_json_is_alone_on_stdout_and_says_what_the_metrics_say(pair, mdl: Command) -> None:
@@ -126,7 +124,7 @@ def changed(run: Path, to: Path, name: str, change) -> Path:
         ),
         (
             "metrics.jsonl",
-            lambda text: text.replace('"certified": {"conv1"', '"certified": {}, "x": {"conv1"'),
+            lambda text: text.replace('"screened": {"conv1"', '"screened": {}, "x": {"conv1"'),
             "no layer of this run could become sparse",
         ),
     ],
@@ -147,5 +145,5 @@ def test_a_run_that_goes_on_is_refused(monkeypatch, pair) -> None:
         return checkpoint
 
     monkeypatch.setattr(sparse_record, "load_checkpoint", going)
-    with pytest.raises(ValueError, match="is not finished; go on with mdl train --resume"):
+    with pytest.raises(ValueError, match="is not finished; resume it with mdl train --resume"):
         read_record(pair[0])

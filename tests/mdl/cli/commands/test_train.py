@@ -126,7 +126,7 @@ def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path)
         (("s-fc", "--image-size", "0"), 2, "error: --image-size must be >= 1, not 0"),
         (("s-fc", "--momentum", "0.9"), 2, "error: --momentum and --weight-decay belong to sgd"),
         (("s-fc", "--hidden-units", "9"), 2, "s-fc takes no --hidden-units; its width is --base"),
-        (("s-fc", "--base-channels", "0"), 2, "--base-channels must be a whole number >= 1, not 0"),
+        (("s-fc", "--base-channels", "0"), 2, "--base-channels must be an integer >= 1, not 0"),
         (("resnet18", "--kernel-size", "4"), 2, "error: --kernel-size must be odd"),
         (("s-fc", "--shard", "always"), 2, "error: --shard always needs several ranks"),
         (("s-fc", "--recipe", "slow"), 2, "slow"),
@@ -163,8 +163,7 @@ def test_a_folder_in_use_is_told_before_any_image_is_read(tmp_path: Path) -> Non
     code, out, err = finish("s-fc", "--out", "run", folder=tmp_path)
     assert (code, out) == (2, "")
     assert err.splitlines() == [
-        "error: --out run is not an empty folder; choose a new one, or go on with it by "
-        "--resume run"
+        "error: --out run is not an empty folder; choose a new one, or resume it by --resume run"
     ]
 
 

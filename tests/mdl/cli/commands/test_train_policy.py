@@ -125,4 +125,4 @@ def test_bad_tables_get_one_line(
 def test_a_run_that_goes_on_keeps_its_policy(mdl: Command) -> None:
     done = mdl("train", "--resume", "nowhere", "--policy", "rand")
     assert done.returncode == 2
-    assert "--policy cannot change a run" in " ".join(done.stderr.replace("│", " ").split())
+    assert "--policy cannot change a resumed run" in " ".join(done.stderr.replace("│", " ").split())

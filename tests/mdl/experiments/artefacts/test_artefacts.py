@@ -200,8 +200,8 @@ def test_the_note_of_figure_5_says_how_few_images(made_up_store) -> None:
     assert "10,000 training and all test images" in " ".join(table.notes)
 
 
-def test_certified_rows_vary_one_factor_at_a_time(made_up_store) -> None:
-    (table,) = ARTEFACTS["certified"].tables(LAPTOP, Results(made_up_store()))
+def test_screened_rows_vary_one_factor_at_a_time(made_up_store) -> None:
+    (table,) = ARTEFACTS["screening"].tables(LAPTOP, Results(made_up_store()))
     rows = [(row["setting"], row["value"]) for row in table.rows if row["layer"] == "conv1"]
     values = {name: [value for each, value in rows if each == name] for name, _ in rows}
     assert values == {
@@ -209,7 +209,7 @@ def test_certified_rows_vary_one_factor_at_a_time(made_up_store) -> None:
         "α": ["4", "8", "12", "16", "32"],
         "learning rate": ["0.03", "0.1", "0.3", "1"],
     }
-    plan = ARTEFACTS["certified"].plan(LAPTOP, Results(made_up_store()))
+    plan = ARTEFACTS["screening"].plan(LAPTOP, Results(made_up_store()))
     assert len(plan) == 5 + 5 + 4 - 2  # the usual settings are one run
     assert {(each.epochs, each.seed, each.data.validation) for each in plan} == {(3, 0, 0)}
     usual = next(row for row in table.rows if row["value"] == "2e-5")
@@ -222,10 +222,10 @@ def test_certified_rows_vary_one_factor_at_a_time(made_up_store) -> None:
 
 def test_a_value_without_a_run_leaves_a_gap(made_up_store, tmp_path) -> None:
     store = made_up_store(lacks=lambda config: config.lr == 1.0)
-    (table,) = ARTEFACTS["certified"].tables(LAPTOP, Results(store))
+    (table,) = ARTEFACTS["screening"].tables(LAPTOP, Results(store))
     assert table.texts()[-1] == ["learning rate", "1", *["–"] * 7]
     assert "Missing: 1 of 12 runs" in table.notes[-1]
-    (figure,) = ARTEFACTS["certified"].figures(LAPTOP, Results(store), store).values()
+    (figure,) = ARTEFACTS["screening"].figures(LAPTOP, Results(store), store).values()
     assert [axes.get_xlabel() for axes in figure.axes] == ["λ", "α", "learning rate"]
     assert figure.axes[0].get_title("left") == "α = 12, lr 0.1"
 

@@ -18,7 +18,7 @@ from training.spec.config import TrainConfig
 SIZES = {"conv1": 1000, "fc1": 100}
 
 
-def epoch(number, seconds, *, sparse=(), certified=None, weight_bytes=6600, memory=10_000):
+def epoch(number, seconds, *, sparse=(), screened=None, weight_bytes=6600, memory=10_000):
     return EpochRecord(
         point=EpochPoint(
             epoch=number,
@@ -28,7 +28,7 @@ def epoch(number, seconds, *, sparse=(), certified=None, weight_bytes=6600, memo
             validation_accuracy=None,
             test_accuracy=None,
             num_nonzeros={"conv1": 1000 // number, "fc1": 90},
-            certified=certified or {},
+            screened=screened or {},
         ),
         sparse_layers=tuple(sparse),
         weight_bytes=weight_bytes,
@@ -51,10 +51,10 @@ def record(epochs, *, conv1=50, errors=40):
 DENSE = record([epoch(number, 10.0 * number) for number in range(1, 5)])
 SPARSE = record(
     [
-        epoch(1, 10.0, certified={"conv1": 0.2}),
-        epoch(2, 21.0, certified={"conv1": 0.4}),
-        epoch(3, 26.0, certified={"conv1": 0.7}, sparse=["conv1"], weight_bytes=2000),
-        epoch(4, 28.0, certified={"conv1": 0.9}, sparse=["conv1"], weight_bytes=1100, memory=9000),
+        epoch(1, 10.0, screened={"conv1": 0.2}),
+        epoch(2, 21.0, screened={"conv1": 0.4}),
+        epoch(3, 26.0, screened={"conv1": 0.7}, sparse=["conv1"], weight_bytes=2000),
+        epoch(4, 28.0, screened={"conv1": 0.9}, sparse=["conv1"], weight_bytes=1100, memory=9000),
     ],
     conv1=48,
     errors=41,
@@ -76,9 +76,9 @@ def test_times_by_phase() -> None:
 def test_layers_and_memory() -> None:
     gain = measure_gain(DENSE, SPARSE)
     conv1, fc1 = gain.layers
-    assert (conv1.certified_dense, conv1.certified_sparse) == pytest.approx((0.3, 0.8))
+    assert (conv1.screened_dense, conv1.screened_sparse) == pytest.approx((0.3, 0.8))
     assert (conv1.dense_nonzeros, conv1.sparse_nonzeros, conv1.num_sparse_epochs) == (50, 48, 2)
-    assert (fc1.handover, fc1.certified_dense, fc1.certified_sparse) == (None, None, None)
+    assert (fc1.handover, fc1.screened_dense, fc1.screened_sparse) == (None, None, None)
     assert gain.bytes_per_nonzero(DENSE) == 6600 / 140
     assert gain.bytes_per_nonzero(SPARSE) == 1100 / 138
     # fc1 is dense at 6 bytes a weight, which leaves 500 bytes for the 48 nonzeros of conv1.
@@ -106,7 +106,7 @@ def test_a_layer_that_goes_back_is_dense_again() -> None:
     gain = measure_gain(DENSE, back)
     assert (gain.before.num_epochs, gain.after.num_epochs) == (2, 2)
     assert (gain.all_dense.num_epochs, gain.all_dense.dense_seconds) == (3, 30)
-    assert gain.layers[0].certified_dense == pytest.approx((0.2 + 0.4 + 0.9) / 3)
+    assert gain.layers[0].screened_dense == pytest.approx((0.2 + 0.4 + 0.9) / 3)
     assert gain.sparse_layer_bytes_per_nonzero is None
 
 
@@ -193,6 +193,6 @@ def test_figures_show_the_epochs(tmp_path) -> None:
     assert [file.name for file in files] == [
         "gain.v2.png",
         "gain.v2.pdf",
-        "gain.v2-certified.png",
-        "gain.v2-certified.pdf",
+        "gain.v2-screened.png",
+        "gain.v2-screened.pdf",
     ]

@@ -17,7 +17,7 @@ LINE: dict[str, Any] = {
     "test_accuracy": 0.25,
     "seconds": 3.5,
     "num_nonzeros": {"fc1": 7},
-    "certified": {"fc1": 0.5},
+    "screened": {"fc1": 0.5},
 }
 
 
@@ -38,16 +38,16 @@ def test_lines_are_points_by_epoch(tmp_path: Path) -> None:
     ("change", "rule"),
     [
         ({"epoch": 0}, "epoch must be >= 1"),
-        ({"epoch": "<b>"}, "epoch must be a whole number"),
-        ({"epoch": True}, "epoch must be a whole number"),
+        ({"epoch": "<b>"}, "epoch must be an integer"),
+        ({"epoch": True}, "epoch must be an integer"),
         ({"train_loss": float("nan")}, "train_loss must be a number"),
         ({"train_loss": 10**400}, "train_loss must be a number"),
         ({"train_loss": None}, "train_loss must be a number"),
         ({"seconds": -1}, "seconds must be a number"),
         ({"test_accuracy": 1.5}, "test_accuracy must be a number from 0 to 1"),
         ({"num_nonzeros": [1]}, "num_nonzeros must be an object"),
-        ({"num_nonzeros": {"fc1": -1}}, "fc1 must be a whole number"),
-        ({"certified": {"fc1": "1"}}, "certified must be a number"),
+        ({"num_nonzeros": {"fc1": -1}}, "fc1 must be an integer"),
+        ({"screened": {"fc1": "1"}}, "screened must be a number"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line(

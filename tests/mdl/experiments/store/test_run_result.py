@@ -36,7 +36,7 @@ DESCRIPTION = Description(
     bits_per_number=16,
     num_bits=1200,
     code="context",
-    lengths={"plain": 1600.0, "sparse": 1300.5},
+    lengths={"plain": 1600.0, "theorem-2": 1300.5},
     bound=0.8,
     delta=0.05,
 )
@@ -64,7 +64,7 @@ def make_result(**changes: Any) -> RunResult:
                 validation_accuracy=0.3,
                 test_accuracy=None,
                 num_nonzeros={"conv1": 9},
-                certified={"conv1": 0.5},
+                screened={"conv1": 0.5},
             ),
         ),
         "seconds": 0.5,
@@ -116,6 +116,14 @@ def test_error_and_accuracy_add_up(num_samples: int, data: st.DataObject) -> Non
 def test_another_version_is_not_read(version: object) -> None:
     with pytest.raises(ValueError, match=f"version must be {RESULT_VERSION}"):
         RunResult.from_dict(make_result().to_dict() | {"version": version})
+
+
+def test_a_result_of_version_2_is_read() -> None:
+    result = make_result()
+    text = json.dumps(result.to_dict() | {"version": 2})
+    old = text.replace('"screened"', '"certified"').replace('"theorem-2"', '"sparse"')
+    assert old != text
+    assert RunResult.from_dict(json.loads(old)) == result
 
 
 @pytest.mark.parametrize("name", sorted(set(make_result().to_dict()) - {"version"}))

@@ -30,7 +30,7 @@ def result_of(
         train_loss=1.0,
         train_accuracy=0.5,
         num_nonzeros={},
-        certified={},
+        screened={},
         validation_accuracy=count.accuracy,
         test_accuracy=test.accuracy,
     )

@@ -1,8 +1,8 @@
-"""Training steps with sparse layers, in which a chosen share of the rows is certified.
+"""Training steps with sparse layers, in which a chosen share of the rows is screened.
 
 η is so small that weights and gradients stay what they are from step to step, whatever comes of
 the steps. βλ is then chosen, for each layer, on the scale of η times the bounds on the gradients:
-what share of the rows is certified depends on their quotient alone.
+what share of the rows is screened depends on their quotient alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ SMALL_L1_COEF = 1e-6
 _LARGEST_GRADIENT = 2.0**10  # In the largest bound, to begin with.
 _WIDEST, _WIDE = 2.0**40, 2.0**6  # How far below it, and below the share before, βλ is sought.
 _CLOSENESS = 1.02  # Of the upper and the lower end when the search stops.
-_ROOM = 1.5  # How far above the last row βλ is where all are to be certified, in every batch.
-_FEW = 0.01  # Certified where none is to be: below it weights come back, in a small network many.
+_ROOM = 1.5  # How far above the last row βλ is where all are to be screened, in every batch.
+_FEW = 0.01  # Screened where none is to be: below it weights come back, in a small network many.
 _WARMUPS = 2
 
 
@@ -36,25 +36,25 @@ class StepNotes:
 
     Attributes:
         num_steps: How many they were.
-        certified: Sums of the shares of certified rows.
-        revived: Weights that came back, in all.
+        screened: Sums of the shares of screened rows.
+        regrown: Weights that came back, in all.
     """
 
     num_steps: int = 0
-    certified: dict[str, float] = field(default_factory=dict)
-    revived: dict[str, int] = field(default_factory=dict)
+    screened: dict[str, float] = field(default_factory=dict)
+    regrown: dict[str, int] = field(default_factory=dict)
 
-    def mean_certified(self) -> dict[str, float]:
-        """Share of certified rows, the mean over the steps."""
-        return {name: round(total / self.num_steps, 6) for name, total in self.certified.items()}
+    def mean_screened(self) -> dict[str, float]:
+        """Share of screened rows, the mean over the steps."""
+        return {name: round(total / self.num_steps, 6) for name, total in self.screened.items()}
 
-    def mean_revived(self) -> dict[str, float]:
+    def mean_regrown(self) -> dict[str, float]:
         """Weights that came back in a step, the mean over the steps."""
-        return {name: total / self.num_steps for name, total in self.revived.items()}
+        return {name: total / self.num_steps for name, total in self.regrown.items()}
 
 
-class CertifiedSteps:
-    """Takes the steps of one training state at each of several shares of certified rows.
+class ScreenedSteps:
+    """Takes the steps of one training state at each of several shares of screened rows.
 
     Args:
         state: At its first step, with η = `SMALL_LR` and dense layers that may become sparse.
@@ -93,7 +93,7 @@ class CertifiedSteps:
         self.notes = {share: StepNotes() for share in shares}
 
     def take_step(self, share: float) -> None:
-        """One step in which about this share of each sparse layer's rows is certified."""
+        """One step in which about this share of each sparse layer's rows is screened."""
         optimizer = self._replicas.optimizer
         by_group = {group["name"]: group for group in optimizer.param_groups}
         for name, group_name in self._groups.items():
@@ -114,16 +114,16 @@ class CertifiedSteps:
         new_entries, new_sums = self._count_entries(), self._sum_shares()
         for name in self._groups:
             share = new_sums[name] - sums[name]
-            notes.certified[name] = notes.certified.get(name, 0.0) + share
+            notes.screened[name] = notes.screened.get(name, 0.0) + share
             # A support grows by just the weights that come back, and shrinks in other steps.
             grown = max(0, new_entries[name] - entries[name])
-            notes.revived[name] = notes.revived.get(name, 0) + grown
+            notes.regrown[name] = notes.regrown.get(name, 0) + grown
 
     def _count_entries(self) -> dict[str, int]:
         return {name: self._layer(name).sparse_weight.support.num_entries for name in self._groups}
 
     def _sum_shares(self) -> dict[str, float]:
-        means = self._replicas.certified
+        means = self._replicas.screened
         return {name: means.get(name, 0.0) * self._num_steps for name in self._groups}
 
     def _find_thresholds(self, shares: Sequence[float]) -> dict[str, dict[float, float]]:
@@ -158,15 +158,15 @@ def _measure_share(probe: DenseProbe, name: str, lr: float, threshold: float) ->
 
 
 def find_thresholds(
-    certified_share: Callable[[float], float], shares: Sequence[float], *, lr: float
+    screened_share: Callable[[float], float], shares: Sequence[float], *, lr: float
 ) -> dict[float, float]:
-    """Thresholds βλ at which about these shares of the rows are certified.
+    """Thresholds βλ at which about these shares of the rows are screened.
 
     At a share of 0 it is still one row in a hundred, and at 1 the threshold is well above the last
     row: batches differ.
 
     Args:
-        certified_share: Threshold to the share of certified rows, which grows with it.
+        screened_share: Threshold to the share of screened rows, which grows with it.
         shares: The ones that are sought.
         lr: η, on the scale of which the thresholds lie.
 
@@ -183,7 +183,7 @@ def find_thresholds(
         low = high / width
         while high > _CLOSENESS * low:
             middle = (low * high) ** 0.5
-            if certified_share(middle) >= max(share, _FEW):
+            if screened_share(middle) >= max(share, _FEW):
                 high = middle
             else:
                 low = middle

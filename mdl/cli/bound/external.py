@@ -6,17 +6,17 @@ import typer
 
 from analysis.bounds.bounds import compare_bounds
 from analysis.codes.network_code import Codeword
-from analysis.describe.foreign_network import BN_EPS, describe_tensors
-from analysis.describe.foreign_report import GivenErrors, report_foreign
+from analysis.describe.external_network import BN_EPS, describe_tensors
+from analysis.describe.external_report import GivenErrors, report_external
 from analysis.describe.validity import note_given_errors
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
-from mdl.terminal.bound_tables import print_foreign, print_foreign_bits
+from mdl.terminal.bound_tables import print_external, print_external_bits
 from mdl.terminal.reading_progress import ReadingProgress
 from training.tensor_files.open import open_tensor_file
 
 
-def show_foreign(
+def show_external(
     checkpoint: Path,
     number_format: NumberFormat,
     delta: float,
@@ -35,13 +35,13 @@ def show_foreign(
         network = describe_tensors(
             file, bn_eps=BN_EPS if bn_eps is None else bn_eps, fixed=fixed or ()
         )
-        report = report_foreign(
+        report = report_external(
             network, number_format, delta=delta, given=given, on_progress=progress.on_bytes
         )
     if json:
         console.print_json(report.to_dict())
     else:
-        print_foreign(report)
+        print_external(report)
         console.print_next(
             f"mdl encode {checkpoint} -o net.mdl", "mdl decode net.mdl --state-dict decoded.pt"
         )
@@ -49,7 +49,7 @@ def show_foreign(
         raise typer.Exit(1)
 
 
-def show_foreign_bits(
+def show_external_bits(
     codeword: Codeword, file: Path, delta: float, given: GivenErrors, *, json: bool
 ) -> None:
     """Bound the error of a network whose tensors were read off a file of bits."""
@@ -72,7 +72,7 @@ def show_foreign_bits(
             }
         )
         return
-    print_foreign_bits(codeword, given, bounds, note, delta=delta)
+    print_external_bits(codeword, given, bounds, note, delta=delta)
 
 
 def read_given_errors(

@@ -1,4 +1,4 @@
-"""Training in levels: it learns, a price makes it shorter, and it says what it does."""
+"""Quantization-aware training: it learns, a penalty makes it shorter, and it says what it does."""
 
 import math
 
@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from analysis.compress.level_network import LevelNetwork, new_level_network
-from analysis.compress.level_training import (
-    LevelEpoch,
-    LevelTraining,
-    evaluate_levels,
-    train_levels,
+from analysis.compress.qat_network import QATNetwork, new_qat_network
+from analysis.compress.qat_training import (
+    QATEpoch,
+    QATSettings,
+    evaluate_quantized,
+    train_quantized,
 )
 from training.augment.inputs import prepare_images
 from training.data.glyphs import draw_glyphs
@@ -34,18 +34,18 @@ def images() -> ImageSet:
     return ImageSet(*draw_glyphs(200, image_size=8))
 
 
-def new_network(name: str = "tiny-conv") -> LevelNetwork:
+def new_network(name: str = "tiny-conv") -> QATNetwork:
     width = {"hidden_units": 8} if name == "3-fc" else {"base_channels": 2}
     spec = NetworkSpec(name=name, image_size=8, num_classes=10, **width)
-    return new_level_network(spec, max_level=2, seed=0, round_scale=to_e4m3fn)
+    return new_qat_network(spec, max_level=2, seed=0, round_scale=to_e4m3fn)
 
 
 def free(_error: float, _loss: float, _bits: float) -> float:
     return 0.0
 
 
-def measure(network: LevelNetwork, images: ImageSet, **options: torch.Tensor) -> float:
-    logits = evaluate_levels(network, images, FIXED, **options)
+def measure(network: QATNetwork, images: ImageSet, **options: torch.Tensor) -> float:
+    logits = evaluate_quantized(network, images, FIXED, **options)
     return float(F.cross_entropy(logits, images.labels))
 
 
@@ -54,8 +54,8 @@ def measure(network: LevelNetwork, images: ImageSet, **options: torch.Tensor) ->
 def test_loss_falls_and_numbers_stay_those_of_the_format(name: str, images: ImageSet) -> None:
     network = new_network(name)
     before = measure(network, images)
-    history = train_levels(
-        network, images, FIXED, LevelTraining(epochs=12, batch_size=25, lr=0.1), price=free
+    history = train_quantized(
+        network, images, FIXED, QATSettings(epochs=12, batch_size=25, lr=0.1), penalty=free
     )
     assert measure(network, images) < before - 0.1
     assert history[-1].loss < history[0].loss
@@ -65,33 +65,33 @@ def test_loss_falls_and_numbers_stay_those_of_the_format(name: str, images: Imag
 
 
 @pytest.mark.slow
-def test_a_price_makes_the_network_shorter(images: ImageSet) -> None:
-    settings = LevelTraining(epochs=8, batch_size=50, lr=0.1)
+def test_a_penalty_makes_the_network_shorter(images: ImageSet) -> None:
+    settings = QATSettings(epochs=8, batch_size=50, lr=0.1)
     bits = {}
     for nats in (0.0, 1e-3, 1e-2):
-        history = train_levels(
-            new_network(), images, FIXED, settings, price=lambda *_seen, nats=nats: nats
+        history = train_quantized(
+            new_network(), images, FIXED, settings, penalty=lambda *_seen, nats=nats: nats
         )
         bits[nats] = history[-1].bits
     assert bits[0.0] > bits[1e-3] > bits[1e-2]
     assert bits[1e-2] < 0.75 * bits[0.0]
 
 
-def test_epochs_are_told_and_the_price_is_asked_for_after_each(images: ImageSet) -> None:
+def test_epochs_are_told_and_the_penalty_is_asked_for_after_each(images: ImageSet) -> None:
     asked: list[tuple[float, float, float]] = []
-    told: list[LevelEpoch] = []
+    told: list[QATEpoch] = []
     network = new_network()
 
-    def price(error: float, loss: float, bits: float) -> float:
+    def penalty(error: float, loss: float, bits: float) -> float:
         asked.append((error, loss, bits))
         return 1e-5
 
-    history = train_levels(
+    history = train_quantized(
         network,
         images,
         FIXED,
-        LevelTraining(epochs=3, batch_size=64),
-        price=price,
+        QATSettings(epochs=3, batch_size=64),
+        penalty=penalty,
         on_epoch=told.append,
     )
     assert history == told
@@ -107,8 +107,8 @@ def test_one_step_is_adams_on_the_straight_through_gradient(images: ImageSet) ->
     network, same = new_network("s-conv"), new_network("s-conv")
     inputs = prepare_images(images.images, FIXED)
     F.cross_entropy(same(inputs), images.labels).backward()
-    train_levels(
-        network, images, FIXED, LevelTraining(epochs=1, batch_size=500, lr=0.02), price=free
+    train_quantized(
+        network, images, FIXED, QATSettings(epochs=1, batch_size=500, lr=0.02), penalty=free
     )
     for key, latent in network.latents.items():
         gradient = same.latents[key].grad
@@ -119,15 +119,13 @@ def test_one_step_is_adams_on_the_straight_through_gradient(images: ImageSet) ->
 
 
 def test_the_seed_decides_everything(images: ImageSet) -> None:
-    settings = LevelTraining(
+    settings = QATSettings(
         epochs=2, batch_size=50, augmentation=Augmentation(flip=True, crop=1, cutout=2)
     )
     networks = [new_network() for _ in range(3)]
     for network, seed in zip(networks, (0, 0, 1), strict=True):
-        chosen = LevelTraining(
-            epochs=2, batch_size=50, seed=seed, augmentation=settings.augmentation
-        )
-        train_levels(network, images, FIXED, chosen, price=free)
+        chosen = QATSettings(epochs=2, batch_size=50, seed=seed, augmentation=settings.augmentation)
+        train_quantized(network, images, FIXED, chosen, penalty=free)
     first, second, third = (network.state_dict()["latents.fc/weight"] for network in networks)
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
@@ -136,12 +134,12 @@ def test_the_seed_decides_everything(images: ImageSet) -> None:
 def test_evaluation_is_the_forward_pass_on_permuted_images(images: ImageSet) -> None:
     network = new_network("s-fc")
     permutation = pixel_permutation(3, 64)
-    found = evaluate_levels(network, images, FIXED, permutation=permutation)
+    found = evaluate_quantized(network, images, FIXED, permutation=permutation)
     expected = network(prepare_images(images.images, FIXED, permutation=permutation))
     torch.testing.assert_close(found, expected)
     assert found.dtype == torch.float32
     assert not found.requires_grad
-    assert not torch.equal(found, evaluate_levels(network, images, FIXED))
+    assert not torch.equal(found, evaluate_quantized(network, images, FIXED))
 
 
 def test_a_loss_that_is_not_finite_stops_training(images: ImageSet) -> None:
@@ -149,7 +147,7 @@ def test_a_loss_that_is_not_finite_stops_training(images: ImageSet) -> None:
     with torch.no_grad():
         network.log_scales["fc"].fill_(math.inf)
     with pytest.raises(TrainingError, match="not finite in epoch 1; lower the learning rate"):
-        train_levels(network, images, FIXED, LevelTraining(epochs=2), price=free)
+        train_quantized(network, images, FIXED, QATSettings(epochs=2), penalty=free)
 
 
 @pytest.mark.parametrize(
@@ -166,4 +164,4 @@ def test_a_loss_that_is_not_finite_stops_training(images: ImageSet) -> None:
 )
 def test_settings_outside_their_range(values: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        LevelTraining(**({"epochs": 1} | values))
+        QATSettings(**({"epochs": 1} | values))

@@ -1,6 +1,6 @@
 """Networks whose numbers are few levels: whole multiples of a step, learned straight through.
 
-Every tensor of a folded network is described by small whole numbers: weights are levels -L..L, the
+Every tensor of a folded network is described by small integers: weights are levels -L..L, the
 shifts and the last bias are levels times a step, and a layer has one scale for all its units. What
 is trained are real numbers, the latents; the network computes with the levels nearest to them, and
 the gradient passes as if they had not been rounded (straight-through estimator).
@@ -30,7 +30,7 @@ _SMOOTHING = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelPlan:
+class QATPlan:
     """How one layer is put into levels.
 
     Attributes:
@@ -44,7 +44,7 @@ class LevelPlan:
     shift_step: float
 
 
-class LevelNetwork(nn.Module):
+class QATNetwork(nn.Module):
     """A folded network in levels.
 
     Args:
@@ -64,7 +64,7 @@ class LevelNetwork(nn.Module):
     def __init__(
         self,
         spec: NetworkSpec,
-        plans: Mapping[str, LevelPlan],
+        plans: Mapping[str, QATPlan],
         latents: Mapping[str, Tensor],
         *,
         round_scale: Callable[[Tensor], Tensor] | None = None,
@@ -90,7 +90,7 @@ class LevelNetwork(nn.Module):
         return self.plans[layer].max_level if name.endswith(".weight") else MAX_SHIFT_LEVEL
 
     def levels(self) -> dict[str, Tensor]:
-        """Tensor name to its levels, whole numbers in float32, without gradients."""
+        """Tensor name to its levels, integers in float32, without gradients."""
         with torch.no_grad():
             return {name: self._round(name) for name in self._names()}
 
@@ -174,13 +174,13 @@ def shift_name(layer: LayerSpec) -> str:
     return f"{layer.name}_norm.shift" if layer.normalized else f"{layer.name}.bias"
 
 
-def new_level_network(
+def new_qat_network(
     spec: NetworkSpec,
     *,
     max_level: int,
     seed: int,
     round_scale: Callable[[Tensor], Tensor] | None = None,
-) -> LevelNetwork:
+) -> QATNetwork:
     """A network in levels to be trained from scratch.
 
     Latents are uniform in ±1.4 (±L if that is less), scales keep the variance of a layer's sums
@@ -190,7 +190,7 @@ def new_level_network(
         spec: The network.
         max_level: L of every layer.
         seed: Of the latents.
-        round_scale: As `LevelNetwork` has it.
+        round_scale: As `QATNetwork` has it.
     """
     generator = torch.Generator().manual_seed(seed)
     plans, latents = {}, {}
@@ -200,11 +200,11 @@ def new_level_network(
         power = max(float(weight.round().square().mean()), _LEAST_POWER)
         spread = math.sqrt(layer.fan_in * power)
         step = _SHIFT_STEP if layer.normalized else power_of_two(_SHIFT_STEP * spread)
-        plans[layer.name] = LevelPlan(max_level=max_level, step=1 / spread, shift_step=step)
+        plans[layer.name] = QATPlan(max_level=max_level, step=1 / spread, shift_step=step)
         latents[f"{layer.name}.weight"] = weight
         num = layer.num_norm_features if layer.normalized else layer.out_features
         latents[shift_name(layer)] = torch.zeros(num)
-    return LevelNetwork(spec, plans, latents, round_scale=round_scale)
+    return QATNetwork(spec, plans, latents, round_scale=round_scale)
 
 
 def power_of_two(value: float) -> float:

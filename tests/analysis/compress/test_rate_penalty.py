@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.bounds.bounds import binomial_tail, occam_hoeffding
-from analysis.compress.bit_price import BoundPrice, bit_worth, score
+from analysis.compress.rate_penalty import BoundPenalty, penalty_of_a_bit, score
 
 DELTA = 0.05
 
@@ -17,13 +17,13 @@ def test_worth_of_a_bit_is_the_ratio_of_the_bounds_slopes(error, bits, num_sampl
     here = binomial_tail(errors, num_samples, bits, DELTA)
     by_bits = (binomial_tail(errors, num_samples, bits + 16, DELTA) - here) / 16
     by_errors = (binomial_tail(errors + more, num_samples, bits, DELTA) - here) / more
-    worth = bit_worth(error, bits, num_samples, DELTA)
+    worth = penalty_of_a_bit(error, bits, num_samples, DELTA)
     assert worth == pytest.approx(by_bits / (by_errors * num_samples), rel=0.02)
 
 
 def test_trading_errors_for_bits_at_this_rate_leaves_the_bound_where_it_is():
     num_samples, errors, bits = 60_000, 1_800, 2_500
-    worth = bit_worth(errors / num_samples, bits, num_samples, DELTA)
+    worth = penalty_of_a_bit(errors / num_samples, bits, num_samples, DELTA)
     fewer = 30
     traded = binomial_tail(errors - fewer, num_samples, bits + fewer / num_samples / worth, DELTA)
     assert traded == pytest.approx(binomial_tail(errors, num_samples, bits, DELTA), rel=1e-3)
@@ -31,14 +31,14 @@ def test_trading_errors_for_bits_at_this_rate_leaves_the_bound_where_it_is():
 
 @pytest.mark.parametrize("error", [0.0, 0.5, 0.999, 1.0])
 @pytest.mark.parametrize("bits", [0.0, 1e3, 1e7])
-def test_price_is_positive_everywhere(error, bits):
-    assert 0 < bit_worth(error, bits, 280, DELTA) < 1
-    assert BoundPrice(280, DELTA)(error, 2.3, bits) > 0
+def test_penalty_is_positive_everywhere(error, bits):
+    assert 0 < penalty_of_a_bit(error, bits, 280, DELTA) < 1
+    assert BoundPenalty(280, DELTA)(error, 2.3, bits) > 0
 
 
-def test_price_follows_factor_and_loss():
-    once, thrice = BoundPrice(60_000, DELTA, 1.0), BoundPrice(60_000, DELTA, 3.0)
-    worth = bit_worth(0.04, 3_000, 60_000, DELTA)
+def test_penalty_follows_factor_and_loss():
+    once, thrice = BoundPenalty(60_000, DELTA, 1.0), BoundPenalty(60_000, DELTA, 3.0)
+    worth = penalty_of_a_bit(0.04, 3_000, 60_000, DELTA)
     assert once(0.04, 0.12, 3_000) == pytest.approx(worth * 0.12 / 0.04)
     assert thrice(0.04, 0.12, 3_000) == pytest.approx(3 * once(0.04, 0.12, 3_000))
 

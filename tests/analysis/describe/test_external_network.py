@@ -1,4 +1,4 @@
-"""Which tensors of somebody else's file are coded, under which names; and back to their module."""
+"""Which tensors of an external file are coded, under which names; and back to their module."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.describe.foreign_message import export_state, foreign_message_tensors
-from analysis.describe.foreign_network import ForeignNetwork, describe_tensors
+from analysis.describe.external_message import export_state, external_message_tensors
+from analysis.describe.external_network import ExternalNetwork, describe_tensors
 from analysis.quantize.formats import find_format, quantize_tensors
 from analysis.quantize.nonzeros import count_tensors
 from analysis.quantize.stream_counts import count_sources
 from training.errors import CheckpointError
 from training.tensor_files.open import open_tensor_file
 
-CORPUS = Path(__file__).resolve().parents[2] / "data" / "foreign"
+CORPUS = Path(__file__).resolve().parents[2] / "data" / "external"
 
 
 def make_network(*, affine: bool = True, eps: float = 1e-5, seed: int = 0) -> nn.Sequential:
@@ -44,11 +44,11 @@ def make_network(*, affine: bool = True, eps: float = 1e-5, seed: int = 0) -> nn
 
 
 @pytest.fixture
-def read() -> Iterator[Callable[..., ForeignNetwork]]:
+def read() -> Iterator[Callable[..., ExternalNetwork]]:
     """Saves what it is given and describes the file, which stays open until the test ends."""
     with ExitStack() as files:
 
-        def call(path: Path, contents: Any, **options: Any) -> ForeignNetwork:
+        def call(path: Path, contents: Any, **options: Any) -> ExternalNetwork:
             torch.save(contents, path)
             file = files.enter_context(open_tensor_file(path))
             return describe_tensors(file, **options)
@@ -56,7 +56,7 @@ def read() -> Iterator[Callable[..., ForeignNetwork]]:
         yield call
 
 
-def test_names_of_what_is_coded(tmp_path: Path, read: Callable[..., ForeignNetwork]) -> None:
+def test_names_of_what_is_coded(tmp_path: Path, read: Callable[..., ExternalNetwork]) -> None:
     network = make_network(affine=False)
     found = read(tmp_path / "a.pt", network.state_dict())
     assert list(found.sources) == [
@@ -81,11 +81,11 @@ def test_names_of_what_is_coded(tmp_path: Path, read: Callable[..., ForeignNetwo
 @pytest.mark.parametrize("eps", [1e-5, 1e-3])
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_their_own_module_loads_and_computes_what_was_coded(
-    affine: bool, eps: float, bits: int, tmp_path: Path, read: Callable[..., ForeignNetwork]
+    affine: bool, eps: float, bits: int, tmp_path: Path, read: Callable[..., ExternalNetwork]
 ) -> None:
     network = make_network(affine=affine, eps=eps)
     described = read(tmp_path / "a.pt", network.state_dict(), bn_eps=eps)
-    tensors = foreign_message_tensors(described, find_format(bits))
+    tensors = external_message_tensors(described, find_format(bits))
     exported = export_state(tensors, bn_eps=eps)
     other = make_network(affine=affine, eps=eps, seed=1)
     other.load_state_dict(exported)  # strict: no tensor is missing or left over
@@ -111,12 +111,12 @@ def test_their_own_module_loads_and_computes_what_was_coded(
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_describing_the_decoded_file_gives_the_same_message(
-    affine: bool, bits: int, tmp_path: Path, read: Callable[..., ForeignNetwork]
+    affine: bool, bits: int, tmp_path: Path, read: Callable[..., ExternalNetwork]
 ) -> None:
     network, chosen = make_network(affine=affine), find_format(bits)
-    first = foreign_message_tensors(read(tmp_path / "a.pt", network.state_dict()), chosen)
+    first = external_message_tensors(read(tmp_path / "a.pt", network.state_dict()), chosen)
     decoded = read(tmp_path / "b.pt", export_state(first))
-    second = foreign_message_tensors(decoded, chosen)
+    second = external_message_tensors(decoded, chosen)
     assert list(first) == list(second)
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
@@ -126,15 +126,15 @@ def test_describing_the_decoded_file_gives_the_same_message(
 
 
 def test_counts_are_those_of_the_message(
-    tmp_path: Path, read: Callable[..., ForeignNetwork]
+    tmp_path: Path, read: Callable[..., ExternalNetwork]
 ) -> None:
     chosen = find_format(16)
     described = read(tmp_path / "a.pt", make_network().state_dict())
-    tensors = foreign_message_tensors(described, chosen)
+    tensors = external_message_tensors(described, chosen)
     assert count_sources(described.sources, chosen).counts == count_tensors(tensors, chosen)
 
 
-def test_folding_by_hand(tmp_path: Path, read: Callable[..., ForeignNetwork]) -> None:
+def test_folding_by_hand(tmp_path: Path, read: Callable[..., ExternalNetwork]) -> None:
     state = {
         "weight": torch.tensor([3.0]),
         "bias": torch.tensor([1.0]),
@@ -148,7 +148,7 @@ def test_folding_by_hand(tmp_path: Path, read: Callable[..., ForeignNetwork]) ->
 
 
 def test_tied_tensors_are_coded_once_and_come_back_under_all_names(
-    tmp_path: Path, read: Callable[..., ForeignNetwork]
+    tmp_path: Path, read: Callable[..., ExternalNetwork]
 ) -> None:
     norm = nn.BatchNorm1d(3)
     network = nn.ModuleDict(
@@ -165,14 +165,14 @@ def test_tied_tensors_are_coded_once_and_come_back_under_all_names(
         "n.bn_shift = m.bn_shift",
         "c.bias",
     ]
-    exported = export_state(foreign_message_tensors(described, find_format(32)))
+    exported = export_state(external_message_tensors(described, find_format(32)))
     network.load_state_dict(exported)
     assert torch.equal(exported["a.weight"], exported["c.weight"])
     assert torch.equal(exported["n.weight"], exported["m.weight"])
 
 
 def test_integer_buffers_are_fixed_only_if_their_owner_says_so(
-    tmp_path: Path, read: Callable[..., ForeignNetwork]
+    tmp_path: Path, read: Callable[..., ExternalNetwork]
 ) -> None:
     state = {"a": torch.ones(2), "x.ids": torch.arange(3), "x.name": None}
     with pytest.raises(CheckpointError, match=r"'x\.ids' holds int64 numbers"):
@@ -187,7 +187,7 @@ def test_integer_buffers_are_fixed_only_if_their_owner_says_so(
 
 
 def test_names_that_would_mean_something_else_are_refused(
-    tmp_path: Path, read: Callable[..., ForeignNetwork]
+    tmp_path: Path, read: Callable[..., ExternalNetwork]
 ) -> None:
     with pytest.raises(CheckpointError, match="means something else"):
         read(tmp_path / "a.pt", {"a = b": torch.ones(2)})
@@ -197,7 +197,7 @@ def test_names_that_would_mean_something_else_are_refused(
 
 
 def test_counters_without_statistics_are_noticed(
-    tmp_path: Path, read: Callable[..., ForeignNetwork]
+    tmp_path: Path, read: Callable[..., ExternalNetwork]
 ) -> None:
     state = {"n.weight": torch.ones(2), "n.num_batches_tracked": torch.tensor(4)}
     assert read(tmp_path / "a.pt", state).counters == ("n.",)
@@ -212,7 +212,7 @@ def test_a_bad_file_gives_one_line_and_runs_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError) as caught, open_tensor_file(path) as file:
-        foreign_message_tensors(describe_tensors(file), find_format(16))
+        external_message_tensors(describe_tensors(file), find_format(16))
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
@@ -241,7 +241,7 @@ def test_messages_name_what_is_wrong(name: str, words: str) -> None:
         describe_tensors(file)
 
 
-def test_refusals(tmp_path: Path, read: Callable[..., ForeignNetwork]) -> None:
+def test_refusals(tmp_path: Path, read: Callable[..., ExternalNetwork]) -> None:
     with pytest.raises(ValueError, match="bn_eps must be > 0, not 0"):
         read(tmp_path / "a.pt", {"a": torch.ones(1)}, bn_eps=0)
     with pytest.raises(ValueError, match="bn_eps must be > 0"):
@@ -253,5 +253,5 @@ def test_refusals(tmp_path: Path, read: Callable[..., ForeignNetwork]) -> None:
         export_state({"n.stat_scale": torch.ones(1)})
     state = {"a": torch.tensor([1.0, torch.nan])}
     with pytest.raises(CheckpointError, match="a: values to quantise must be finite"):
-        foreign_message_tensors(read(tmp_path / "a.pt", state), find_format(16))
+        external_message_tensors(read(tmp_path / "a.pt", state), find_format(16))
     assert quantize_tensors({}, find_format(16)) == {}

@@ -1,4 +1,4 @@
-"""Somebody else's network as the codec takes it, and back to a state dict that their code loads."""
+"""An external network as the codec takes it, and back to a state dict that their code loads."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.describe.foreign_network import BN_EPS, SUFFIXES, TIE, ForeignNetwork
+from analysis.describe.external_network import BN_EPS, SUFFIXES, TIE, ExternalNetwork
 from analysis.quantize.formats import NumberFormat, quantize_tensors
 from training.errors import CheckpointError
 
@@ -14,8 +14,8 @@ _SCALES = {suffixes[0]: affine for affine, suffixes in SUFFIXES.items()}
 _SHIFTS = {suffixes[1] for suffixes in SUFFIXES.values()}
 
 
-def foreign_message_tensors(
-    network: ForeignNetwork, number_format: NumberFormat
+def external_message_tensors(
+    network: ExternalNetwork, number_format: NumberFormat
 ) -> dict[str, Tensor]:
     """Every coded tensor in R_b, as float32, in order; the names say how to go back.
 
@@ -41,7 +41,7 @@ def export_state(tensors: Mapping[str, Tensor], *, bn_eps: float = BN_EPS) -> di
     names is there under each of them.
 
     Args:
-        tensors: As `foreign_message_tensors` gives them, or the codec gives them back.
+        tensors: As `external_message_tensors` gives them, or the codec gives them back.
         bn_eps: ε of the owner's BatchNorms, > 0.
 
     Raises:

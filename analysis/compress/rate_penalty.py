@@ -15,7 +15,7 @@ _FEW_BITS_A_SAMPLE = 1 / 8
 _MANY_ERRORS = 0.3
 
 
-def bit_worth(error: float, bits: float, num_samples: int, delta: float) -> float:
+def penalty_of_a_bit(error: float, bits: float, num_samples: int, delta: float) -> float:
     """Fraction of training errors that one bit is worth at this point.
 
     By differences of the Chernoff-kl bound, which follows the binomial tail closely; where that is
@@ -27,7 +27,7 @@ def bit_worth(error: float, bits: float, num_samples: int, delta: float) -> floa
         num_samples: m >= 1.
         delta: δ, in (0, 1).
 
-    >>> 0.8e-5 < bit_worth(0.02, 2000, 60_000, 0.05) < 1.1e-5
+    >>> 0.8e-5 < penalty_of_a_bit(0.02, 2000, 60_000, 0.05) < 1.1e-5
     True
     """
     errors = min(max(round(error * num_samples), 0), num_samples)
@@ -44,13 +44,13 @@ def bit_worth(error: float, bits: float, num_samples: int, delta: float) -> floa
     return by_bits / by_error
 
 
-class BoundPrice:
-    """The price of a bit in nats of loss, as `analysis.compress.level_training` asks for it.
+class BoundPenalty:
+    """λ of the rate penalty, nats of loss per bit, as `analysis.compress.qat_training` asks.
 
     Args:
         num_samples: m.
         delta: δ.
-        factor: On the price, > 0. The loss falls more slowly than the errors where they are few,
+        factor: On λ, > 0. The loss falls more slowly than the errors where they are few,
             and the steps are too few to bring every latent to rest: 3 gave the best bounds.
     """
 
@@ -62,11 +62,11 @@ class BoundPrice:
     def __call__(self, error: float, loss: float, bits: float) -> float:
         """Nats that a bit is worth.
 
-        Far from a bound that says something the slopes say nothing either: there a bit is priced
+        Far from a bound that says something the slopes say nothing either: there λ is taken
         as it will be nearer to it, at m/8 bits and 3/10 of errors at most.
         """
         near = min(bits, _FEW_BITS_A_SAMPLE * self.num_samples)
-        worth = bit_worth(min(error, _MANY_ERRORS), near, self.num_samples, self.delta)
+        worth = penalty_of_a_bit(min(error, _MANY_ERRORS), near, self.num_samples, self.delta)
         return self.factor * worth * loss / max(error, _SMALLEST_ERROR)
 
 

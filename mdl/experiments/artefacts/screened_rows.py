@@ -1,11 +1,11 @@
-"""Certified rows of s-fc by β-lasso against λ, α and the learning rate, in short runs."""
+"""Screened rows of s-fc by β-lasso against λ, α and the learning rate, in short runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from figures.screened_rows import LayerShares, SettingPanel, SharePoint, draw_certified_by_setting
+from figures.screened_rows import LayerShares, SettingPanel, SharePoint, draw_screened_by_setting
 from mdl.experiments.reproduce.artefact import Artefact, Store, stems
 from mdl.experiments.reproduce.footnotes import data_name, missing_note, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
@@ -29,9 +29,9 @@ class _Step:
     result: RunResult | None
 
     def shares(self, layer: str) -> list[float]:
-        """Certified share of a layer in the epochs in which it was measured."""
+        """Screened share of a layer in the epochs in which it was measured."""
         history = () if self.result is None else self.result.history
-        return [point.certified[layer] for point in history if layer in point.certified]
+        return [point.screened[layer] for point in history if layer in point.screened]
 
     @property
     def layers(self) -> list[str]:
@@ -40,11 +40,11 @@ class _Step:
         return [layer for layer in weights if self.shares(layer)]
 
 
-class CertifiedRows(Artefact):
+class ScreenedRows(Artefact):
     """Share of rows in which no zero weight can come back, by λ, width and learning rate."""
 
-    name = "certified"
-    about = "Certified rows of s-fc by β-lasso against λ, α and the learning rate, short runs."
+    name = "screening"
+    about = "Screened rows of s-fc by β-lasso against λ, α and the learning rate, short runs."
 
     def collect(self, scale: Scale, runs: RunPlan) -> None:
         """Ask for a run a value, one factor at a time."""
@@ -68,7 +68,7 @@ class CertifiedRows(Artefact):
                     f"Data: {data_name(one, _results(steps))}. {_about_shares(one)} "
                     f"{_sizes(one)} {missing_note(runs)}"
                 )
-                drawn[stem] = draw_certified_by_setting(shown, note=note)
+                drawn[stem] = draw_screened_by_setting(shown, note=note)
         return drawn
 
 
@@ -145,14 +145,14 @@ def _table(scale: Scale, found: Results, *, name: str) -> Table:
     )
     return Table(
         name=name,
-        title=f"Certified rows of s-fc on {data}, scale {scale.name}",
+        title=f"Screened rows of s-fc on {data}, scale {scale.name}",
         columns=(
             Column(key="setting", title="setting"),
             Column(key="value", title="value"),
             Column(key="layer", title="layer"),
             Column(key="weights", title="weights", kind="count"),
             Column(key="density", title="nonzero at the end (%)", kind="percent"),
-            Column(key="first", title="certified, first epoch (%)", kind="percent"),
+            Column(key="first", title="screened, first epoch (%)", kind="percent"),
             Column(key="mean", title="mean (%)", kind="percent"),
             Column(key="last", title="last epoch (%)", kind="percent"),
             Column(key="test", title="test (%)", kind="percent"),

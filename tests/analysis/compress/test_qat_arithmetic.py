@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from analysis.compress.level_network import (
+from analysis.compress.qat_network import (
     MAX_SHIFT_LEVEL,
-    LevelNetwork,
-    LevelPlan,
-    new_level_network,
+    QATNetwork,
+    QATPlan,
+    new_qat_network,
     power_of_two,
 )
 from training.networks.models import network_from_state
@@ -29,9 +29,9 @@ def to_e4m3fn(values: Tensor) -> Tensor:
     return values.to(torch.float8_e4m3fn).float()
 
 
-def by_hand(max_level: int = 2, first: list[list[float]] = FIRST) -> LevelNetwork:
+def by_hand(max_level: int = 2, first: list[list[float]] = FIRST) -> QATNetwork:
     """A network on four pixels: steps 0.5, shift steps 0.25."""
-    plan = LevelPlan(max_level=max_level, step=0.5, shift_step=0.25)
+    plan = QATPlan(max_level=max_level, step=0.5, shift_step=0.25)
     # fmt: off
     latents = {
         "fc1.weight": first, "fc1_norm.shift": [3.2, -40.0],
@@ -40,7 +40,7 @@ def by_hand(max_level: int = 2, first: list[list[float]] = FIRST) -> LevelNetwor
     }
     # fmt: on
     tensors = {name: torch.tensor(values) for name, values in latents.items()}
-    return LevelNetwork(SPEC, {layer.name: plan for layer in SPEC.layers}, tensors)
+    return QATNetwork(SPEC, {layer.name: plan for layer in SPEC.layers}, tensors)
 
 
 def code_lengths(levels: list[int], top: int) -> dict[int, float]:
@@ -90,7 +90,7 @@ def test_gradients_pass_where_the_latent_is_in_range_or_would_come_back(
 
 
 def test_scales_learn_though_they_are_rounded() -> None:
-    network = new_level_network(WIDER, max_level=2, seed=0, round_scale=to_e4m3fn)
+    network = new_qat_network(WIDER, max_level=2, seed=0, round_scale=to_e4m3fn)
     for name, tensor in network.folded_state().items():
         assert torch.equal(to_e4m3fn(tensor), tensor), name
     network(torch.randn(4, 3, 8, 8)).square().sum().backward()
@@ -100,7 +100,7 @@ def test_scales_learn_though_they_are_rounded() -> None:
 
 @pytest.mark.parametrize("max_level", [1, 2, 5])
 def test_bits_of_whole_levels_are_their_code_lengths(max_level: int) -> None:
-    network = new_level_network(WIDER, max_level=max_level, seed=3)
+    network = new_qat_network(WIDER, max_level=max_level, seed=3)
     with torch.no_grad():
         for latent in network.latents.values():
             latent.copy_(latent.round())
@@ -140,11 +140,11 @@ def test_bits_between_levels_are_interpolated_and_have_that_slope() -> None:
 
 
 def test_all_that_is_learned_is_in_the_state_and_nothing_else() -> None:
-    network = new_level_network(WIDER, max_level=2, seed=0)
+    network = new_qat_network(WIDER, max_level=2, seed=0)
     assert set(network.state_dict()) == {f"latents.{key}" for key in network.latents} | {
         f"log_scales.{layer.name}" for layer in WIDER.layers
     }
-    other = new_level_network(WIDER, max_level=2, seed=1)
+    other = new_qat_network(WIDER, max_level=2, seed=1)
     other.load_state_dict(network.state_dict())
     images = torch.randn(3, 3, 8, 8)
     assert torch.equal(other(images), network(images))
@@ -152,7 +152,7 @@ def test_all_that_is_learned_is_in_the_state_and_nothing_else() -> None:
 
 def test_new_networks_keep_the_variance_and_depend_on_their_seed() -> None:
     spec = NetworkSpec(name="s-fc", image_size=8, num_classes=10, base_channels=4)
-    network, same, other = (new_level_network(spec, max_level=2, seed=each) for each in (0, 0, 1))
+    network, same, other = (new_qat_network(spec, max_level=2, seed=each) for each in (0, 0, 1))
     key = "fc1/weight"
     assert torch.equal(network.latents[key], same.latents[key])
     assert not torch.equal(network.latents[key], other.latents[key])

@@ -1,4 +1,4 @@
-"""Lengths and bounds of somebody else's network, recomputed from its tensors."""
+"""Lengths and bounds of an external network, recomputed from its tensors."""
 
 import json
 import math
@@ -9,24 +9,24 @@ import pytest
 import torch
 
 from analysis.bounds.bounds import binomial_tail, theorem_2
-from analysis.describe.foreign_message import export_state, foreign_message_tensors
-from analysis.describe.foreign_network import describe_tensors
-from analysis.describe.foreign_report import ForeignReport, GivenErrors, report_foreign
+from analysis.describe.external_message import export_state, external_message_tensors
+from analysis.describe.external_network import describe_tensors
+from analysis.describe.external_report import ExternalReport, GivenErrors, report_external
 from analysis.quantize.formats import find_format
-from tests.analysis.describe.test_foreign_network import make_network
+from tests.analysis.describe.test_external_network import make_network
 from training.errors import CheckpointError
 from training.tensor_files.open import open_tensor_file
 
 GIVEN = GivenErrors(num_errors=30, num_samples=1000, num_test_errors=50, num_test_samples=500)
 
 
-def report(path: Path, contents: Any, bits: int = 16, **options: Any) -> ForeignReport:
+def report(path: Path, contents: Any, bits: int = 16, **options: Any) -> ExternalReport:
     torch.save(contents, path)
     with open_tensor_file(path) as file:
-        return report_foreign(describe_tensors(file), find_format(bits), **options)
+        return report_external(describe_tensors(file), find_format(bits), **options)
 
 
-def rules(found: ForeignReport) -> set[str]:
+def rules(found: ExternalReport) -> set[str]:
     return {finding.rule for finding in found.findings}
 
 
@@ -35,7 +35,7 @@ def test_every_number_follows_from_the_message(bits: int, tmp_path: Path) -> Non
     state = make_network().state_dict()
     found = report(tmp_path / "a.pt", {"state_dict": state}, bits, delta=0.1, given=GIVEN)
     with open_tensor_file(tmp_path / "a.pt") as file:
-        tensors = foreign_message_tensors(describe_tensors(file), find_format(bits))
+        tensors = external_message_tensors(describe_tensors(file), find_format(bits))
     values = torch.cat([tensor.flatten() for tensor in tensors.values()])
     n, nonzeros, k = len(values), int(values.count_nonzero()), len(values.unique())
     total = found.counts.total
@@ -43,7 +43,7 @@ def test_every_number_follows_from_the_message(bits: int, tmp_path: Path) -> Non
     lengths = found.lengths
     assert lengths["plain"].whole_bits == n * bits
     map_bits = nonzeros * math.log2(k * n) + 2 * math.log2(n)
-    assert lengths["sparse"].map_bits == pytest.approx(map_bits)
+    assert lengths["theorem-2"].map_bits == pytest.approx(map_bits)
     choices = sum(
         math.log2(math.comb(tensor.numel(), int(tensor.count_nonzero())))
         for tensor in tensors.values()
@@ -53,9 +53,9 @@ def test_every_number_follows_from_the_message(bits: int, tmp_path: Path) -> Non
     assert found.description_bits == shortest + 2
     assert found.bound is not None
     assert found.bound.value == binomial_tail(30, 1000, shortest + 2, 0.1)
-    sparse = {bound.name: bound.value for bound in found.bounds["sparse"]}
+    sparse = {bound.name: bound.value for bound in found.bounds["theorem-2"]}
     assert sparse["theorem_2"] == theorem_2(
-        30, 1000, 0.1, value_bits=k * bits, map_bits=lengths["sparse"].map_bits, num_weights=n
+        30, 1000, 0.1, value_bits=k * bits, map_bits=lengths["theorem-2"].map_bits, num_weights=n
     )
 
 
@@ -79,7 +79,7 @@ def test_without_errors_there_are_lengths_and_no_bound(tmp_path: Path) -> None:
     values = found.to_dict()
     assert values["bound"] is values["num_samples"] is values["errors"] is None
     assert values["bounds"] == {}
-    assert values["lengths"].keys() == {"plain", "sparse", "enumerative"}
+    assert values["lengths"].keys() == {"plain", "theorem-2", "enumerative"}
 
 
 @pytest.mark.parametrize("affine", [True, False])
@@ -89,7 +89,7 @@ def test_the_decoded_file_is_recognised(bits: int, affine: bool, tmp_path: Path)
     before = report(tmp_path / "a.pt", network.state_dict(), bits, given=GIVEN)
     assert "not-decoded" in rules(before)
     with open_tensor_file(tmp_path / "a.pt") as file:
-        tensors = foreign_message_tensors(describe_tensors(file), find_format(bits))
+        tensors = external_message_tensors(describe_tensors(file), find_format(bits))
     after = report(tmp_path / "b.pt", export_state(tensors), bits, given=GIVEN)
     # At 32 bits, statistics that stand for a scale are themselves rounded.
     assert ("decoded" in rules(after)) == (affine or bits < 32)

@@ -10,10 +10,10 @@ import typer
 
 from mdl.cli.commands.bound import bound
 from mdl.terminal.reading_progress import ReadingProgress
-from tests.analysis.describe.test_foreign_network import make_network
+from tests.analysis.describe.test_external_network import make_network
 from training.errors import CheckpointError
 
-CORPUS = Path(__file__).resolve().parents[3] / "data" / "foreign"
+CORPUS = Path(__file__).resolve().parents[3] / "data" / "external"
 
 
 def test_as_a_process(mdl, tmp_path: Path) -> None:

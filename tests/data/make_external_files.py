@@ -1,7 +1,7 @@
-"""Writes the corpus of other programs' checkpoints in tests/data/foreign: good ones and bad ones.
+"""Writes the corpus of other programs' checkpoints in tests/data/external: good ones and bad ones.
 
 The files are committed, so that later versions are tested against files of this one. Run it again
-(`python -m tests.data.make_foreign_files` from the root) only to add a file, and commit only that
+(`python -m tests.data.make_external_files` from the root) only to add a file, and commit only that
 one. The hostile files are harmless: what they would run makes a file in the current folder.
 """
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tests.data.make_bad_checkpoints import Hostile, other_zip, to_bytes
 
-FOLDER = Path(__file__).resolve().parent / "foreign"
+FOLDER = Path(__file__).resolve().parent / "external"
 
 
 def make_state() -> dict[str, Tensor]:

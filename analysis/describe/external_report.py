@@ -1,4 +1,4 @@
-"""Somebody else's network: counts and lengths read off its file, bounds from errors given."""
+"""An external network: counts and lengths read off its file, bounds from errors given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from analysis.bounds.length_bounds import (
 from analysis.bounds.lengths import DescriptionLength
 from analysis.bounds.tails import check_counts
 from analysis.describe.description import measure_lengths
-from analysis.describe.foreign_network import SUFFIXES, ForeignNetwork
-from analysis.describe.validity import Finding, check_foreign_norms, check_given, is_certificate
+from analysis.describe.external_network import SUFFIXES, ExternalNetwork
+from analysis.describe.validity import Finding, check_external_norms, check_given, is_certificate
 from analysis.quantize.formats import NumberFormat
 from analysis.quantize.nonzeros import NetworkCounts
 from analysis.quantize.number_pieces import OnProgress
@@ -66,8 +66,8 @@ class GivenErrors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForeignReport:
-    """Everything known about somebody else's network.
+class ExternalReport:
+    """Everything known about an external network.
 
     Attributes:
         network: Its tensors, and where they are.
@@ -81,7 +81,7 @@ class ForeignReport:
         findings: What a reader must know before believing the bounds.
     """
 
-    network: ForeignNetwork
+    network: ExternalNetwork
     number_format: NumberFormat
     counts: NetworkCounts
     lengths: dict[str, DescriptionLength]
@@ -150,14 +150,14 @@ class ForeignReport:
         }
 
 
-def report_foreign(
-    network: ForeignNetwork,
+def report_external(
+    network: ExternalNetwork,
     number_format: NumberFormat,
     *,
     delta: float = 0.05,
     given: GivenErrors | None = None,
     on_progress: OnProgress | None = None,
-) -> ForeignReport:
+) -> ExternalReport:
     """Count a network's numbers in one pass over its file, and bound its error from errors given.
 
     Args:
@@ -179,7 +179,7 @@ def report_foreign(
         raise CheckpointError(f"{network.path}: {error}; use an earlier one") from error
     lengths = measure_lengths(found.counts, number_format)
     num_rounded = _count_rounded(found.rounded, network, number_format)
-    bounds, findings = {}, tuple(check_foreign_norms(network))
+    bounds, findings = {}, tuple(check_external_norms(network))
     if given is not None:
         errors, samples, n = given.num_errors, given.num_samples, found.counts.total.num_weights
         bounds = {
@@ -194,7 +194,7 @@ def report_foreign(
             num_samples=samples,
             test=given.test,
         )
-    return ForeignReport(
+    return ExternalReport(
         network=network,
         number_format=number_format,
         counts=found.counts,
@@ -208,7 +208,7 @@ def report_foreign(
 
 
 def _count_rounded(
-    rounded: Mapping[str, int], network: ForeignNetwork, number_format: NumberFormat
+    rounded: Mapping[str, int], network: ExternalNetwork, number_format: NumberFormat
 ) -> int:
     """Numbers that set the file's network apart from the one that is described.
 

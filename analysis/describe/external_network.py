@@ -1,10 +1,10 @@
-"""What a description of somebody else's network has to hold, found by the names of its tensors.
+"""What a description of an external network has to hold, found by the names of its tensors.
 
 The network's code is not here, so every tensor is either **coded**, as it is or as part of a folded
 BatchNorm, or **fixed**: its owner says that the code sets it without looking at data. What is
 neither is refused by name. Tensors that lie in the file once under several names are coded once.
 
-The names of what is coded say how to go back (`analysis.describe.foreign_message`):
+The names of what is coded say how to go back (`analysis.describe.external_message`):
 
     a.weight                      a tensor as it is
     a.weight = b.weight           one tensor with two names
@@ -46,7 +46,7 @@ class FoldedNorm:
         num_batches: Batches that its statistics have seen, if the file says.
         num_units: Its size.
         is_initial: Whether the statistics are those before any batch: mean 0, variance 1.
-        is_plain: Whether they have no effect, as `analysis.describe.foreign_message` exports them:
+        is_plain: Whether they have no effect, as `analysis.describe.external_message` exports them:
             mean 0 and variance 1 - ε.
     """
 
@@ -59,8 +59,8 @@ class FoldedNorm:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ForeignNetwork:
-    """The tensors of somebody else's network as a description has them.
+class ExternalNetwork:
+    """The tensors of an external network as a description has them.
 
     Attributes:
         path: The file.
@@ -81,7 +81,7 @@ class ForeignNetwork:
 
 def describe_tensors(
     file: TensorFile, *, bn_eps: float = BN_EPS, fixed: Iterable[str] = ()
-) -> ForeignNetwork:
+) -> ExternalNetwork:
     """Sort the tensors of a file into coded and fixed, and fold BatchNorm.
 
     With BatchNorm's weight γ, bias β, running mean μ and running variance σ², all in float64:
@@ -111,7 +111,7 @@ def describe_tensors(
         raise CheckpointError(f"{file.path}: {error}") from error
     if not sources:
         raise CheckpointError(f"{file.path}: it holds no floating-point number to describe")
-    return ForeignNetwork(
+    return ExternalNetwork(
         path=file.path,
         key=file.key,
         sources=sources,

@@ -5,13 +5,8 @@ import math
 import pytest
 import torch
 
-from analysis.compress.level_network import (
-    LevelNetwork,
-    new_level_network,
-    power_of_two,
-    shift_name,
-)
-from analysis.compress.level_training import LevelTraining, evaluate_levels, train_levels
+from analysis.compress.qat_network import QATNetwork, new_qat_network, power_of_two, shift_name
+from analysis.compress.qat_training import QATSettings, evaluate_quantized, train_quantized
 from training.data.image_set import ImageSet
 from training.errors import TrainingError
 from training.networks.models import network_from_state
@@ -35,7 +30,7 @@ def bright_images(count: int = 120) -> ImageSet:
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("max_level", [1, 3])
 def test_numbers_are_levels_and_the_function_is_the_folded_networks(name, max_level):
-    network = new_level_network(spec_of(name), max_level=max_level, seed=1)
+    network = new_qat_network(spec_of(name), max_level=max_level, seed=1)
     state = network.folded_state()
     for layer in network.spec.layers:
         weight = state[f"{layer.name}.weight"]
@@ -53,7 +48,7 @@ def test_numbers_are_levels_and_the_function_is_the_folded_networks(name, max_le
 
 
 def test_lengths_are_those_of_the_shares_and_the_rate_is_their_sum():
-    network = new_level_network(spec_of("s-conv"), max_level=1, seed=0)
+    network = new_qat_network(spec_of("s-conv"), max_level=1, seed=0)
     name = "fc1.weight"
     levels = network.levels()[name].flatten()
     counts = [int((levels == level).sum()) for level in (-1, 0, 1)]
@@ -71,7 +66,7 @@ def test_lengths_are_those_of_the_shares_and_the_rate_is_their_sum():
 
 
 def test_the_gradient_passes_rounding_and_keeps_latents_in_range():
-    network = new_level_network(spec_of("s-conv"), max_level=1, seed=0)
+    network = new_qat_network(spec_of("s-conv"), max_level=1, seed=0)
     latent = network.latents["fc2/weight"]
     with torch.no_grad():
         latent.fill_(0.2)
@@ -85,44 +80,44 @@ def test_the_gradient_passes_rounding_and_keeps_latents_in_range():
 
 
 @pytest.mark.slow
-def test_training_learns_and_a_price_shortens():
+def test_training_learns_and_a_penalty_shortens():
     images, bits = bright_images(), {}
-    for price in (0.0, 3e-3):
-        network = new_level_network(spec_of("s-conv"), max_level=1, seed=0)
-        settings = LevelTraining(epochs=30, batch_size=20, lr=0.03, ramp=0.0)
-        history = train_levels(
-            network, images, fixed_normalization(1), settings, price=lambda *_, price=price: price
+    for penalty in (0.0, 3e-3):
+        network = new_qat_network(spec_of("s-conv"), max_level=1, seed=0)
+        settings = QATSettings(epochs=30, batch_size=20, lr=0.03, ramp=0.0)
+        history = train_quantized(
+            network, images, fixed_normalization(1), settings, penalty=lambda *_, nats=penalty: nats
         )
-        logits = evaluate_levels(network, images, fixed_normalization(1))
+        logits = evaluate_quantized(network, images, fixed_normalization(1))
         assert int((logits.argmax(1) != images.labels).sum()) <= 12
         assert [each.epoch for each in history] == list(range(1, 31))
-        bits[price] = history[-1].bits
+        bits[penalty] = history[-1].bits
     assert bits[3e-3] < 0.8 * bits[0.0]
 
 
 def test_the_same_seed_gives_the_same_network():
     states = []
     for _ in range(2):
-        network = new_level_network(spec_of("tiny-conv"), max_level=1, seed=3)
-        settings = LevelTraining(epochs=2, batch_size=20, seed=3)
-        train_levels(
-            network, bright_images(), fixed_normalization(1), settings, price=lambda *_: 1e-4
+        network = new_qat_network(spec_of("tiny-conv"), max_level=1, seed=3)
+        settings = QATSettings(epochs=2, batch_size=20, seed=3)
+        train_quantized(
+            network, bright_images(), fixed_normalization(1), settings, penalty=lambda *_: 1e-4
         )
         states.append(network.folded_state())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_a_loss_that_is_not_finite_stops_with_one_line():
-    network = new_level_network(spec_of("s-conv"), max_level=1, seed=0)
+    network = new_qat_network(spec_of("s-conv"), max_level=1, seed=0)
     with torch.no_grad():
         network.log_scales["fc2"].fill_(float("nan"))
     with pytest.raises(TrainingError, match="not finite in epoch 1"):
-        train_levels(
+        train_quantized(
             network,
             bright_images(),
             fixed_normalization(1),
-            LevelTraining(epochs=1),
-            price=lambda *_: 0.0,
+            QATSettings(epochs=1),
+            penalty=lambda *_: 0.0,
         )
 
 
@@ -138,15 +133,15 @@ def test_a_loss_that_is_not_finite_stops_with_one_line():
 )
 def test_settings_outside_their_range(values, word):
     with pytest.raises(ValueError, match=word):
-        LevelTraining(**({"epochs": 1} | values))
+        QATSettings(**({"epochs": 1} | values))
 
 
 def test_scales_are_rounded_as_asked():
-    network = new_level_network(
+    network = new_qat_network(
         spec_of("s-conv"),
         max_level=1,
         seed=0,
         round_scale=lambda scale: scale * 0 + power_of_two(1),
     )
-    assert isinstance(network, LevelNetwork)
+    assert isinstance(network, QATNetwork)
     assert network.folded_state()["conv1_norm.scale"].tolist() == [1.0]

@@ -1,4 +1,4 @@
-"""Steps hold their share of certified rows, and neither supports nor weights go anywhere."""
+"""Steps hold their share of screened rows, and neither supports nor weights go anywhere."""
 
 import bisect
 
@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.bench.certified_steps import (
+from mdl.bench.screened_steps import (
     SMALL_L1_COEF,
     SMALL_LR,
-    CertifiedSteps,
+    ScreenedSteps,
     find_thresholds,
     set_weights,
 )
@@ -51,7 +51,7 @@ def make_state(width, sparsity):
 def stepped():
     state = make_state(WIDTH, "auto")
     weights = draw_sparse_weights(state.network.spec)
-    steps = CertifiedSteps(state, weights, shares=SHARES)
+    steps = ScreenedSteps(state, weights, shares=SHARES)
     for _ in range(3):  # more steps than an epoch has
         for share in SHARES:
             steps.take_step(share)
@@ -64,13 +64,13 @@ def test_both_layers_are_sparse_for_good(stepped):
     assert state.step > 3 * state.steps_per_epoch
 
 
-def test_about_the_chosen_share_of_rows_is_certified(stepped):
+def test_about_the_chosen_share_of_rows_is_screened(stepped):
     _, weights, steps = stepped
     for share, slack in zip(SHARES, (0.1, 0.25, 0.0), strict=True):
         notes = steps.notes[share]
         assert notes.num_steps == 3
         for name in weights:
-            assert notes.mean_certified()[name] == pytest.approx(share, abs=slack)
+            assert notes.mean_screened()[name] == pytest.approx(share, abs=slack)
 
 
 def test_the_steps_leave_the_weights_that_they_found(stepped):
@@ -85,40 +85,40 @@ def test_the_steps_leave_the_weights_that_they_found(stepped):
 def test_weights_that_come_back_are_counted():
     state = make_state(2, "auto")
     weights = draw_sparse_weights(state.network.spec)
-    steps = CertifiedSteps(state, weights, shares=(0.0,))
+    steps = ScreenedSteps(state, weights, shares=(0.0,))
     before = steps.sparse_weights()["conv1"].support.num_entries
     steps.take_step(0.0)
     after = steps.sparse_weights()["conv1"].support.num_entries
-    assert steps.notes[0.0].mean_revived() == {"conv1": max(0, after - before)}
+    assert steps.notes[0.0].mean_regrown() == {"conv1": max(0, after - before)}
     assert list(steps.sparse_weights()) == ["conv1"]  # the other layer is too small
 
 
 def test_a_dense_state_is_refused():
     state = make_state(1, "never")
     with pytest.raises(ValueError, match="layers may become sparse"):
-        CertifiedSteps(state, draw_sparse_weights(state.network.spec), shares=SHARES)
+        ScreenedSteps(state, draw_sparse_weights(state.network.spec), shares=SHARES)
 
 
-def test_weights_are_given_to_layers_and_their_shadows():
+def test_weights_are_given_to_layers_and_their_working_copies():
     state = make_state(1, "never")
     weights = draw_sparse_weights(state.network.spec)
     set_weights(state, weights)
     for name, weight in weights.items():
         parameter = state.network.get_parameter(f"{name}.weight")
         assert torch.equal(parameter, weight)
-        assert torch.equal(state.optimizer.shadows[parameter], weight.to(torch.bfloat16))
+        assert torch.equal(state.optimizer.working_copies[parameter], weight.to(torch.bfloat16))
 
 
 @given(bounds=st.lists(st.floats(1e-3, 10), min_size=50, max_size=300))
-def test_thresholds_certify_their_share(bounds):
+def test_thresholds_screen_their_share(bounds):
     """Of rows with known bounds, not a row fewer than the share; and just below it, fewer."""
     bounds.sort()
 
-    def certified(threshold):
+    def screened(threshold):
         return bisect.bisect_left(bounds, threshold) / len(bounds)
 
-    found = find_thresholds(certified, (0.0, 0.5, 0.9, 1.0), lr=1.0)
-    assert certified(found[1.0] / 1.5) == 1.0
+    found = find_thresholds(screened, (0.0, 0.5, 0.9, 1.0), lr=1.0)
+    assert screened(found[1.0] / 1.5) == 1.0
     for share in (0.5, 0.9):
-        assert certified(found[share]) >= share
+        assert screened(found[share]) >= share
     assert sorted(found.values()) == [found[share] for share in (0.0, 0.5, 0.9, 1.0)]

@@ -1,4 +1,4 @@
-"""Trains networks in levels: cross-entropy plus a price for every bit of their description."""
+"""Quantization-aware training with a straight-through estimator and a rate penalty."""
 
 import math
 import time
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from analysis.compress.level_network import LevelNetwork
+from analysis.compress.qat_network import QATNetwork
 from training.augment.inputs import augment_images, prepare_images
 from training.data.image_set import ImageSet
 from training.errors import TrainingError
@@ -22,15 +22,15 @@ _EVALUATION_BATCH = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelTraining:
+class QATSettings:
     """How a network in levels is trained.
 
     Attributes:
         epochs: Passes over the images, >= 1.
-        batch_size: Images a step, >= 1.
+        batch_size: Images per step, >= 1.
         lr: Adam's learning rate at the start, > 0, in levels: about what a latent moves in a step.
             It rises over the first 100 steps and falls to 0 along a cosine.
-        ramp: Share of the steps over which the price of a bit rises from 0, in [0, 1].
+        ramp: Share of the steps over which the rate penalty rises from 0, in [0, 1].
         seed: Of the order of the images and of augmentation.
         augmentation: Random changes of the images; none by default, since what a bound counts are
             errors on the images as they are.
@@ -57,14 +57,14 @@ class LevelTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelEpoch:
+class QATEpoch:
     """What one epoch came to; errors and loss are those of its batches, while they were learned.
 
     Attributes:
         epoch: Epochs done, from 1.
         error: Share of the images that were wrong.
         loss: Mean cross-entropy in nats.
-        bits: `LevelNetwork.rate` at its end.
+        bits: `QATNetwork.rate` at its end.
         seconds: Since the start.
     """
 
@@ -75,30 +75,30 @@ class LevelEpoch:
     seconds: float
 
 
-Price = Callable[[float, float, float], float]
-"""From error, loss and bits of the epoch before to the price of a bit, in nats of loss."""
+Penalty = Callable[[float, float, float], float]
+"""From error, loss and bits of the epoch before to λ, the rate penalty in nats of loss per bit."""
 
 
-def train_levels(
-    network: LevelNetwork,
+def train_quantized(
+    network: QATNetwork,
     images: ImageSet,
     normalization: Normalization,
-    settings: LevelTraining,
+    settings: QATSettings,
     *,
-    price: Price,
+    penalty: Penalty,
     permutation: Tensor | None = None,
-    on_epoch: Callable[[LevelEpoch], None] | None = None,
-) -> list[LevelEpoch]:
-    """Minimise mean cross-entropy + price · bits, in place.
+    on_epoch: Callable[[QATEpoch], None] | None = None,
+) -> list[QATEpoch]:
+    """Minimise mean cross-entropy + λ · bits, in place.
 
-    The price is asked for anew after every epoch; before the first one it is 0.
+    The penalty is asked for anew after every epoch; before the first one it is 0.
 
     Args:
         network: Changed in place; on the device of the images.
         images: All of them are used in every epoch, but for a last incomplete batch.
         normalization: Maps pixels to inputs.
         settings: Steps, rates and seeds.
-        price: Of a bit.
+        penalty: λ after each epoch.
         permutation: Of the pixels, or None.
         on_epoch: Told of each epoch.
 
@@ -112,7 +112,7 @@ def train_levels(
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     order_generator = torch.Generator().manual_seed(settings.seed)
     augment_generator = torch.Generator(device).manual_seed(settings.seed)
-    start, step, full_price = time.monotonic(), 0, 0.0
+    start, step, full_coef = time.monotonic(), 0, 0.0
     history = []
     for epoch in range(1, settings.epochs + 1):
         order = torch.randperm(len(images), generator=order_generator).to(device)
@@ -136,7 +136,7 @@ def train_levels(
             labels = images.labels[chosen]
             logits = network(inputs.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(logits, labels)
-            total = loss + full_price * ramp * network.rate() if full_price else loss
+            total = loss + full_coef * ramp * network.rate() if full_coef else loss
             optimizer.zero_grad()
             total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -145,14 +145,14 @@ def train_levels(
             step += 1
         loss_mean = float(loss_sum) / steps_per_epoch
         _check_loss(loss_mean, epoch, settings.lr)
-        metrics = LevelEpoch(
+        metrics = QATEpoch(
             epoch=epoch,
             error=int(num_wrong) / (steps_per_epoch * batch_size),
             loss=loss_mean,
             bits=_bits(network),
             seconds=time.monotonic() - start,
         )
-        full_price = price(metrics.error, metrics.loss, metrics.bits)
+        full_coef = penalty(metrics.error, metrics.loss, metrics.bits)
         history.append(metrics)
         if on_epoch is not None:
             on_epoch(metrics)
@@ -167,8 +167,8 @@ def _check_loss(loss: float, epoch: int, lr: float) -> None:
 
 
 @torch.no_grad()
-def evaluate_levels(
-    network: LevelNetwork,
+def evaluate_quantized(
+    network: QATNetwork,
     images: ImageSet,
     normalization: Normalization,
     *,
@@ -198,7 +198,7 @@ def count_wrong(logits: Tensor, labels: Tensor) -> int:
 
 
 @torch.no_grad()
-def _bits(network: LevelNetwork) -> float:
+def _bits(network: QATNetwork) -> float:
     network.update_lengths()
     return float(network.rate())
 
