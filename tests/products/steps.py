@@ -21,7 +21,8 @@ from training.spec.normalization import fixed_normalization
 
 NUM_CLASSES = 10
 PRECISIONS = ("fp32", "bf16")
-_TOLERANCES = {"fp32": 1e-4, "bf16": 2e-2}
+_TOLERANCES = {"fp32": 5e-4, "bf16": 2e-2}
+"""In float32 a serial sum over 16,384 pixels of which a tenth is left was off by 2.1e-4."""
 _NORM_TOLERANCE = 1e-3  # torch adds up a channel's float32 values one by one, channels last.
 _CANCELLED = 0.1
 """What is left of a sum's terms below which its rounding is measured by the terms. So it is with
