@@ -1,6 +1,6 @@
 """Numbers of many tensors in pieces of float32, in the order of their files, for any threads."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.run.progress import OnCount
 from training.tensor_files.number_types import Float32s
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor
 
 Source = StoredTensor | StoredRows | Float32s
 """A tensor in a file, or one in memory."""
-
-OnProgress = Callable[[int, int], None]
-"""Told how many bytes are done, and how many there are."""
 
 PIECE = 1 << 20  # numbers
 _MAX_NUMBER_BYTES = 8
@@ -57,9 +55,7 @@ class PieceReader:
         num_bytes: Of all of them.
     """
 
-    def __init__(
-        self, sources: Mapping[str, Source], on_progress: OnProgress | None = None
-    ) -> None:
+    def __init__(self, sources: Mapping[str, Source], on_progress: OnCount | None = None) -> None:
         self._sources = list(sources.values())
         self._on_progress = on_progress
         self._places = self._find_places()

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.quantize.formats import NumberFormat
 from analysis.quantize.nonzeros import Counts, NetworkCounts, TensorCounts
-from analysis.quantize.number_pieces import OnProgress, PieceReader, Source
+from analysis.quantize.number_pieces import PieceReader, Source
 from analysis.quantize.pattern_marks import PatternSet, make_pattern_set
 from analysis.quantize.rounding_kernel import (
     NUM_NONZEROS,
@@ -24,6 +24,7 @@ from analysis.quantize.rounding_kernel import (
     Marks,
     load_scan,
 )
+from training.run.progress import OnCount
 
 load_scan()  # numba takes half a second to load: with this module, not within the first pass
 
@@ -47,7 +48,7 @@ def count_sources(
     sources: Mapping[str, Source],
     number_format: NumberFormat,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnCount | None = None,
     compiled: bool = True,
 ) -> StreamCounts:
     """Round every tensor to R_b and count it, without holding it.

@@ -51,3 +51,12 @@ def print_next(*commands: str) -> None:
     console.print("Next:", style="bold")
     for command in commands:
         console.print(f"  {command}", markup=False)
+
+
+def epochs_text(number: int) -> str:
+    """A number of epochs in words.
+
+    >>> epochs_text(1), epochs_text(4000)
+    ('1 epoch', '4,000 epochs')
+    """
+    return f"{number:,} epoch{'' if number == 1 else 's'}"

@@ -22,7 +22,7 @@ from mdl.experiments.store.result_network import network_of
 from mdl.experiments.store.results import Results
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.store.seed_mean import seed_mean
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 TWINS = ("conv", "local")
 

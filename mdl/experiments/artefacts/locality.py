@@ -24,7 +24,7 @@ from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.results import Results
 from mdl.experiments.store.run_result import FilterLocality
 from mdl.experiments.store.seed_mean import seed_mean
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 _BY_SGD = ("s-local", "d-fc", "3-fc")
 

@@ -15,7 +15,7 @@ from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.results import Results
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.screening_grid import factors
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 NETWORK = "s-fc"
 

@@ -27,7 +27,7 @@ from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.results import Results
 from mdl.experiments.store.seed_mean import seed_mean
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 
 class SizeFigure(Artefact):

@@ -29,7 +29,7 @@ from mdl.experiments.reproduce.tables import Cell, Column, Table, difference, fi
 from mdl.experiments.store.results import Results
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.store.seed_mean import seed_mean
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 
 @dataclass(frozen=True, kw_only=True)

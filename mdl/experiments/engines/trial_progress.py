@@ -8,8 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.store.time_estimate import expected_work
-from mdl.terminal.console import stderr
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text, stderr
 from training.spec.config import TrainConfig
 
 

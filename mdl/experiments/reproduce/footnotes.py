@@ -8,7 +8,7 @@ from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.scales import SIZED, reductions
 from mdl.experiments.store.run_result import RunResult
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 from training.spec.config import TrainConfig
 
 _NAMED = 4

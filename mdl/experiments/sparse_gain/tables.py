@@ -7,7 +7,7 @@ from mdl.experiments.engines.trial_progress import duration
 from mdl.experiments.reproduce.tables import MISSING
 from mdl.experiments.sparse_gain.gain import Projection, SparseGain
 from mdl.terminal import console
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 ASSUMPTION = (
     "A projection, not a measurement: every epoch beyond these runs is taken to last as long as "
