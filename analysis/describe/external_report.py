@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.bounds.bounds import Bound
-from analysis.bounds.length_bounds import (
+from analysis.bounds.bounds import (
+    Bound,
     bounds_of_length,
     quoted_bits,
     quoted_bound,

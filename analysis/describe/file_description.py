@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.bounds.length_bounds import quoted_bits, shortest_length
+from analysis.bounds.bounds import quoted_bits, shortest_length
 from analysis.bounds.lengths import DescriptionLength
 from analysis.describe.description import measure_lengths
 from analysis.describe.vector_folding import AFFINE, STATISTICS, fold_vectors, round_to_type
 from analysis.quantize.formats import NumberFormat
 from analysis.quantize.nonzeros import NetworkCounts, twin_weight_counts
-from analysis.quantize.number_pieces import Source
-from analysis.quantize.stream_counts import count_sources
+from analysis.quantize.stream_counts import Source, count_sources
 from training.checkpoint.lazy import StoredCheckpoint, open_checkpoint
 from training.errors import CheckpointError
 from training.networks.network import BATCH_NORM_EPS, is_folded

@@ -113,5 +113,4 @@ TABLE_1_SIZES: dict[str, PublishedSize] = {
 }
 TABLE_1_BASE_CHANNELS = {"d": 15, "s": 150}  # the widths that come closest to Table 1's sizes
 TABLE_1_HIDDEN_UNITS = 14_533  # of 3-fc: the widest with no more than 256 million weights
-TABLE_1_BUDGET = 256_000_000
 TABLE_1_IMAGE_SIZE, TABLE_1_NUM_CLASSES, TABLE_1_IN_CHANNELS = 32, 10, 3
