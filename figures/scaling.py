@@ -17,7 +17,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from analysis.scaling.curves import Block, Curve
+from analysis.scaling.growth import Block, Curve
 from figures.style.look import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
 
 _HEAD_COLOR = "#9a9a9a"

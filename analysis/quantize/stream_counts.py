@@ -26,8 +26,7 @@ from analysis.quantize.rounding_kernel import (
     load_scan,
 )
 from training.run.progress import OnCount
-from training.tensor_files.number_types import Float32s
-from training.tensor_files.stored_tensor import StoredRows, StoredTensor
+from training.tensor_files.stored_tensor import Float32s, StoredRows, StoredTensor
 
 Source = StoredTensor | StoredRows | Float32s
 """A tensor in a file, or one in memory."""

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from analysis.scaling.capacity import (
+from analysis.scaling.formulas import TABLE_1_BASE_CHANNELS, to_unicode
+from analysis.scaling.growth import (
     RESNET18_BASE_CHANNELS,
     BudgetWidth,
     base_channels_for_budget,
     max_weights,
     spec_of_width,
 )
-from analysis.scaling.formula_text import to_unicode
-from analysis.scaling.printed_formulas import TABLE_1_BASE_CHANNELS
 from analysis.scaling.scaling import (
     SLIP_REASONS,
     Comparison,

@@ -10,8 +10,7 @@ from fractions import Fraction
 
 import sympy
 
-from analysis.scaling.exact_formulas import exact_layers, exact_total, substitute
-from analysis.scaling.printed_formulas import (
+from analysis.scaling.formulas import (
     PRINTED_LAYERS,
     PRINTED_TOTALS,
     TABLE_1_BASE_CHANNELS,
@@ -20,6 +19,9 @@ from analysis.scaling.printed_formulas import (
     TABLE_1_IN_CHANNELS,
     TABLE_1_NUM_CLASSES,
     TABLE_1_SIZES,
+    exact_layers,
+    exact_total,
+    substitute,
 )
 from training.spec.architectures import LayerSpec, NetworkSpec
 

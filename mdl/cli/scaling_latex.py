@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import sympy
 
-from analysis.scaling.formula_text import to_latex
-from analysis.scaling.printed_formulas import APPROXIMATE_TOTALS
+from analysis.scaling.formulas import APPROXIMATE_TOTALS, to_latex
 from analysis.scaling.report import ScalingReport
 from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip
 from mdl.terminal.scaling_tables import TABLE_NUMBERS, format_number, slips_text

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.scaling.printed_formulas import TABLE_1_SIZES
+from analysis.scaling.formulas import TABLE_1_SIZES
 from mdl.experiments.reproduce.artefact import Artefact, stems
 from mdl.experiments.reproduce.footnotes import (
     data_name,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.scaling.formula_text import to_unicode
+from analysis.scaling.formulas import to_unicode
 from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
 from mdl.experiments.reproduce.artefact import Artefact
 from mdl.experiments.reproduce.run_plan import RunPlan

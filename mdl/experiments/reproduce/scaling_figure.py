@@ -1,12 +1,18 @@
 """What Figure 1 shows, gathered from the formulas: diagrams, and weights by width and by side."""
 
-from analysis.scaling.capacity import BYTES_PER_WEIGHT, V100_MEMORY_GIB, max_weights
-from analysis.scaling.curves import curves_by_side, curves_by_width, describe_blocks
-from analysis.scaling.printed_formulas import (
+from analysis.scaling.formulas import (
     TABLE_1_BASE_CHANNELS,
     TABLE_1_IMAGE_SIZE,
     TABLE_1_IN_CHANNELS,
     TABLE_1_NUM_CLASSES,
+)
+from analysis.scaling.growth import (
+    BYTES_PER_WEIGHT,
+    V100_MEMORY_GIB,
+    curves_by_side,
+    curves_by_width,
+    describe_blocks,
+    max_weights,
 )
 from figures.scaling import ScalingFigure
 
