@@ -65,6 +65,11 @@ def spec_of_width(
     )
 
 
+def width_of(spec: NetworkSpec) -> int:
+    """The width of a network: α, or h for 3-fc."""
+    return spec.base_channels or spec.hidden_units or 0
+
+
 def base_channels_for_budget(
     name: str, budget: float, *, image_size: int, num_classes: int, in_channels: int = 3
 ) -> BudgetWidth:
