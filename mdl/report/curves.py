@@ -155,25 +155,16 @@ def draw_layers(runs: Sequence[ReportedRun]) -> Markup:
 
 
 def _layer_chart(name: str, runs: Sequence[ReportedRun]) -> Chart | None:
-    series = []
-    for style, run in enumerate(runs):
-        points = tuple(
-            (point.epoch, float(point.num_nonzeros[name]))
-            for point in run.points
-            if name in point.num_nonzeros
-        )
-        if points:
-            series.append(
-                Series(label=run.name if len(runs) > 1 else name, style=style, points=points)
-            )
+    series = _by_run(name, runs, lambda point: point.num_nonzeros.get(name))
     if not series:
         return None
-    return Chart(title=name, quantity=COUNT, series=tuple(series), levels=_levels(name, runs))
+    return Chart(title=name, quantity=COUNT, series=series, levels=_levels(name, runs))
 
 
 def _levels(name: str, runs: Sequence[ReportedRun]) -> tuple[Level, ...]:
     """The twins' weights: one line each where all runs agree, else one in each run's colour."""
-    by_run = [_twin_weights(run) for run in runs]
+    saved = [run.checkpoint for run in runs]
+    by_run = [{} if each is None else twin_weight_counts(each.network) for each in saved]
     levels = []
     for kind, title in _TWINS.items():
         values = {
@@ -195,10 +186,6 @@ def _levels(name: str, runs: Sequence[ReportedRun]) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def _twin_weights(run: ReportedRun) -> dict[str, dict[str, int]]:
-    return {} if run.checkpoint is None else twin_weight_counts(run.checkpoint.network)
-
-
 def _counts_table(
     names: Sequence[str] | dict[str, None], runs: Sequence[ReportedRun]
 ) -> Markup | None:
@@ -210,29 +197,23 @@ def _counts_table(
         of = f"{run.name}: " if len(saved) > 1 else ""
         columns += [f"{of}weights", "nonzeros", "density", *_TWINS.values()]
     rows = [(name, *(cell for run in saved for cell in _cells(run, name))) for name in names]
-    rows.append(("sum", *(cell for run in saved for cell in _sums(run))))
+    rows.append(("sum", *(cell for run in saved for cell in _cells(run, None))))
     return details(
         "Weights and nonzeros of the saved networks", table(columns, rows, title="Weights by layer")
     )
 
 
-def _cells(run: ReportedRun, name: str) -> tuple[str, ...]:
-    if run.checkpoint is None or name not in run.checkpoint.num_nonzeros:
+def _cells(run: ReportedRun, name: str | None) -> tuple[str, ...]:
+    """Of one layer, or the sums over all of them."""
+    saved = run.checkpoint
+    if saved is None or (name is not None and name not in saved.num_nonzeros):
         return ("",) * (3 + len(_TWINS))
-    weights = next(
-        layer.num_weights for layer in run.checkpoint.network.layers if layer.name == name
-    )
-    twins = _twin_weights(run)
-    beside = (f"{twins[kind][name]:,}" if kind in twins else "" for kind in _TWINS)
-    nonzeros = run.checkpoint.num_nonzeros[name]
-    return f"{weights:,}", f"{nonzeros:,}", f"{nonzeros / weights:.2%}", *beside
 
+    def pick(counts: dict[str, int]) -> int:
+        return sum(counts.values()) if name is None else counts[name]
 
-def _sums(run: ReportedRun) -> tuple[str, ...]:
-    if run.checkpoint is None:
-        return ("",) * (3 + len(_TWINS))
-    weights = run.checkpoint.network.num_weights
-    nonzeros = sum(run.checkpoint.num_nonzeros.values())
-    twins = _twin_weights(run)
-    beside = (f"{sum(twins[kind].values()):,}" if kind in twins else "" for kind in _TWINS)
+    weights = pick({layer.name: layer.num_weights for layer in saved.network.layers})
+    nonzeros = pick(saved.num_nonzeros)
+    twins = twin_weight_counts(saved.network)
+    beside = (f"{pick(twins[kind]):,}" if kind in twins else "" for kind in _TWINS)
     return f"{weights:,}", f"{nonzeros:,}", f"{nonzeros / weights:.2%}", *beside

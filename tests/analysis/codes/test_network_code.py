@@ -36,7 +36,9 @@ def check_round_trip(codeword: Codeword, message: NetworkMessage) -> None:
     padding = (1 << -codeword.num_bits % 8) - 1
     junk = codeword.data[:-1] + bytes([codeword.data[-1] | padding])
     assert decode_network(junk).data == codeword.data
-    assert codeword.ledger.bits == pytest.approx(codeword.num_bits, abs=1e-6)
+    assert sum(each.bits for each in codeword.ledger.entries) == pytest.approx(
+        codeword.num_bits, abs=1e-6
+    )
     assert 0 <= codeword.ledger.entries[-1].bits <= 2
 
 
