@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from training.system.cache_folder import default_cache_dir
+from training.system.files import default_cache_dir
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

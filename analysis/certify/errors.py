@@ -9,8 +9,7 @@ from torch import Tensor
 from analysis.certify.exact_evaluation import exact_arithmetic, exact_network, image_bytes
 from training.augment.inputs import prepare_images
 from training.data.image_set import ImageSet
-from training.networks.models import Network
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import Network, fold_batch_norm
 from training.run.progress import OnCount
 from training.spec.normalization import Normalization
 

@@ -10,7 +10,7 @@ from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
-from training.system.field_checks import check_keys, check_type
+from training.system.checks import check_keys, check_type
 from training.system.memory import physical_memory
 
 GLYPHS = "glyphs"

@@ -6,8 +6,7 @@ from analysis.codes.network_code import Codeword
 from analysis.quantize.formats import NumberFormat, quantize_network
 from training.checkpoint.checkpoint import Checkpoint
 from training.errors import CheckpointError
-from training.networks.models import Network, network_from_state
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import Network, fold_batch_norm, network_from_state
 from training.spec.architectures import NetworkSpec
 
 

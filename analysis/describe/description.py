@@ -10,8 +10,7 @@ from analysis.bounds.lengths import (
 )
 from analysis.quantize.formats import NumberFormat, quantize_network
 from analysis.quantize.nonzeros import NetworkCounts, count_tensors
-from training.networks.models import Network
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import Network, fold_batch_norm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.describe.vector_folding import AFFINE, STATISTICS, fold_vectors, round_to_type
-from training.errors import CheckpointError
+from training.errors import CheckpointError, ConfigError
 from training.tensor_files.open import TensorFile
 from training.tensor_files.stored_tensor import Float32s, StoredTensor, shorten
 
@@ -107,7 +107,7 @@ def describe_tensors(
         _refuse_unknown(free, {k: v for k, v in file.others.items() if k not in set_by_code})
         sources, norms = _code(free, owners, bn_eps)
     except ValueError as error:
-        raise CheckpointError(f"{file.path}: {error}") from error
+        raise CheckpointError.naming("{}: {}", file.path, error) from error
     if not sources:
         raise CheckpointError(f"{file.path}: it holds no floating-point number to describe")
     return ExternalNetwork(
@@ -154,15 +154,18 @@ def _find_norms(tensors: Mapping[str, StoredTensor]) -> dict[str, tuple[str, ...
 def _refuse_unknown(tensors: Mapping[str, StoredTensor], others: Mapping[str, str]) -> None:
     for name, tensor in tensors.items():
         if tensor.number_type.kind != "float" and _prefix(name, _COUNTER) is None:
-            raise ValueError(
-                f"{shorten(name)} holds {tensor.number_type.name} numbers, so it is neither coded "
-                f"nor fixed; make it floating point, or pass --fixed {shorten(name)} if your code "
-                "sets it without looking at data"
+            raise ConfigError.naming(
+                "{0} holds {1} numbers, so it is neither coded nor fixed; make it floating point, "
+                "or give {fixed} {0} if your code sets it without looking at data",
+                shorten(name),
+                tensor.number_type.name,
             )
     for name, what in others.items():
-        raise ValueError(
-            f"{shorten(name)} is {what}, so it is neither coded nor fixed; make it a dense tensor, "
-            f"or pass --fixed {shorten(name)} if your code sets it without looking at data"
+        raise ConfigError.naming(
+            "{0} is {1}, so it is neither coded nor fixed; make it a dense tensor, or give {fixed} "
+            "{0} if your code sets it without looking at data",
+            shorten(name),
+            what,
         )
 
 

@@ -17,7 +17,7 @@ from analysis.quantize.nonzeros import NetworkCounts, twin_weight_counts
 from analysis.quantize.stream_counts import Source, count_sources
 from training.checkpoint.lazy import StoredCheckpoint, open_checkpoint
 from training.errors import CheckpointError
-from training.networks.network import BATCH_NORM_EPS, is_folded
+from training.networks.models import BATCH_NORM_EPS, is_folded
 from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
 from training.tensor_files.stored_tensor import StoredTensor

@@ -1,7 +1,7 @@
 """BatchNorm in eval mode as one scale and one shift per unit, on NumPy's vectors. No torch.
 
-The same as `training.networks.norm_folding` for vectors that were read from a file. NumPy's single
-thread is quicker on them than torch's pool, which has to wake up.
+The same as `training.networks.models.fold_state` for vectors that were read from a file. NumPy's
+single thread is quicker on them than torch's pool, which has to wake up.
 """
 
 from collections.abc import Mapping

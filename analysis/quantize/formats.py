@@ -169,7 +169,7 @@ def quantize_network(network: Network, number_format: NumberFormat) -> Network:
     """The folded network with every tensor in R_b, in float32, in eval mode.
 
     Args:
-        network: A folded network (`training.networks.norm_folding.fold_batch_norm`): BatchNorm's
+        network: A folded network (`training.networks.models.fold_batch_norm`): BatchNorm's
             statistics have no place in R_b.
         number_format: R_b.
 

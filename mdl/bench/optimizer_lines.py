@@ -12,8 +12,8 @@ from mdl.bench.naive import NAIVE_FORMS
 from mdl.bench.settings import BenchSettings
 from mdl.timing.floors import make_copy
 from mdl.timing.rounds import Piece, Timing, time_rounds
+from training.kernels.backends import backend_name
 from training.optim.beta_lasso import BetaLasso, beta_lasso_reference_step
-from training.optim.fused_step import backend_name
 from training.optim.sgd import MomentumSgd
 
 BETA_LASSO_BYTES = 12

@@ -17,7 +17,7 @@ from mdl.bench.lines import Baseline, Line
 from mdl.bench.settings import DTYPES, IMAGE_SIZE, SPARSE_DENSITIES, BenchSettings
 from mdl.timing.floors import MatmulPeak
 from mdl.timing.rounds import Piece, Timing, time_rounds
-from training.sparse.backend import backend_name
+from training.kernels.backends import backend_name
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.support import Support, TransposedSupport, collect, transpose
 from training.sparse.torch_support import widen

@@ -21,14 +21,13 @@ from mdl.bench.step_lines import AUGMENTATION, NORMALIZATION, NUM_CLASSES, rando
 from mdl.timing.floors import MatmulPeak, make_copy, multiplications
 from mdl.timing.rounds import Piece, Timing, time_rounds
 from training.data.image_set import ImageSet
+from training.distributed.run_options import RunOptions
 from training.run.state import TrainingState
-from training.sparse.choice import SMALLEST_LAYER, Sparsity, may_be_sparse
-from training.sparse.dense_probe import DenseProbe
-from training.sparse.linear import SparseLinear
-from training.sparse.replicas import SparseReplicas
-from training.sparse.weight import SparseWeight
+from training.sparse.costs import SMALLEST_LAYER, may_be_sparse
+from training.sparse.replicas import DenseProbe, SparseReplicas
+from training.sparse.weight import SparseLinear, SparseWeight
 from training.spec.architectures import NetworkSpec
-from training.spec.config import TrainConfig
+from training.spec.config import Sparsity, TrainConfig
 
 SMALL_LR = 1e-6
 """η. β-lasso moves no weight by more than some millionths of it in all the steps of a bench."""
@@ -241,8 +240,7 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
             train_set=images,
             normalization=NORMALIZATION,
             permutation=None,
-            device=settings.device,
-            sparsity=sparsity,
+            options=RunOptions(device=settings.device, sparsity=sparsity),
         )
 
     sparse_state, dense_state = make_state("auto"), make_state("never")

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from mdl.terminal.errors import OptionError, error_line
-from training.errors import USER_ERRORS
+from training.errors import USER_ERRORS, ConfigError
 
 COMMANDS = (
     "train",
@@ -73,7 +73,7 @@ def run() -> None:
     """Run the command line. A user's mistake prints one line and exits with 1, or 2 for usage."""
     try:
         build_app()()
-    except OptionError as error:
+    except (OptionError, ConfigError) as error:
         sys.stderr.write(error_line(error) + "\n")
         sys.exit(_WRONG_USAGE)
     except USER_ERRORS as error:

@@ -15,9 +15,9 @@ def choose_device(device: Device) -> torch.device:
         ValueError: `cuda` was asked for and there is none.
     """
     has_cuda = torch.cuda.is_available()
-    if device is Device.cuda and not has_cuda:
+    if device == "cuda" and not has_cuda:
         raise ValueError("--device cuda: torch finds no CUDA device here; use --device cpu")
-    return torch.device("cuda" if has_cuda and device is not Device.cpu else "cpu")
+    return torch.device("cuda" if has_cuda and device != "cpu" else "cpu")
 
 
 def say_if_emulated(precision: Precision, device: torch.device) -> None:

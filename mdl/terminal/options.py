@@ -1,10 +1,14 @@
 """Options that several commands share, so that they read and behave alike everywhere."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+
+from mdl.terminal.errors import OptionError
+from training.spec.built_in_policies import BUILT_IN_POLICIES
+from training.spec.policy import read_policy_table
+from training.spec.recipes import NO_POLICY
 
 OTHERS = "Another program's network"
 """The panel of options about networks that mdl has not trained."""
@@ -24,13 +28,7 @@ def check_delta(delta: float) -> float:
     return delta
 
 
-class Device(StrEnum):
-    """Where tensors live."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
+Device = Literal["auto", "cpu", "cuda"]
 
 CheckpointArgument = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint file, or the run folder of one.")
@@ -75,3 +73,46 @@ BnEpsOption = Annotated[
         rich_help_panel=OTHERS,
     ),
 ]
+
+
+NETWORK, DATA, TRAINING = "Network", "Data", "Training"
+"""Panels of the help."""
+
+BaseChannelsOption = Annotated[
+    int | None, typer.Option(help="α, channels of the first convolution.", rich_help_panel=NETWORK)
+]
+HiddenUnitsOption = Annotated[
+    int | None, typer.Option(help="Width of 3-fc.", rich_help_panel=NETWORK)
+]
+ImageSizeOption = Annotated[
+    int | None, typer.Option(help="Side in pixels; images are resized.", rich_help_panel=DATA)
+]
+NumTrainOption = Annotated[
+    int | None, typer.Option(help="Use the first N images.", rich_help_panel=DATA)
+]
+NumTestOption = Annotated[
+    int | None, typer.Option(help="Use the first N test images.", rich_help_panel=DATA)
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option(help="Images per step. (default: 512)", rich_help_panel=TRAINING)
+]
+
+
+def read_policy(policy: str | None) -> dict[str, Any]:
+    """What `--policy` gives to `recipe_config`: a name, or a file's name and its contents.
+
+    Raises:
+        OptionError: Neither a name nor a file that holds a table.
+    """
+    if policy is None or policy in (NO_POLICY, *BUILT_IN_POLICIES):
+        return {"policy": policy}
+    path = Path(policy)
+    if not path.is_file():
+        names = ", ".join((NO_POLICY, *BUILT_IN_POLICIES))
+        raise OptionError(f"--policy {policy} is not a file; give a JSON table, or one of {names}")
+    try:
+        return {"policy": path.name, "policy_table": read_policy_table(path)}
+    except ValueError as error:
+        raise OptionError(f"--policy {error}") from error
+    except OSError as error:
+        raise OptionError(f"--policy {policy} cannot be read: {error.strerror}") from error

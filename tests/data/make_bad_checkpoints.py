@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from training.checkpoint.checkpoint import Checkpoint, DataRecord, save_checkpoint
-from training.networks.models import build_network
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import build_network, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import fixed_normalization
 

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import training.networks.network
+import training.networks.models
 from tests.products.reference import layer_outputs, scaled, standardized
 from training.data.image_set import ImageSet
+from training.distributed.run_options import RunOptions
 from training.run.state import TrainingState
 from training.spec.config import TrainConfig
 from training.spec.normalization import fixed_normalization
@@ -131,7 +132,7 @@ def _make_state(case: StepCase) -> TrainingState:
         train_set=ImageSet(images, labels),
         normalization=fixed_normalization(case.in_channels),
         permutation=None,
-        device=torch.device("cpu"),
+        options=RunOptions(),
     )
 
 
@@ -188,12 +189,12 @@ def _recording(network: nn.Module) -> Iterator[dict[str, _Record]]:
     layers = [module for module in network.modules() if _is_layer(module)]
     hooks = [layer.register_forward_pre_hook(before) for layer in layers]
     hooks += [layer.register_forward_hook(after) for layer in layers]
-    plain_normalize = training.networks.network.normalize
-    training.networks.network.normalize = normalize
+    plain_normalize = training.networks.models.normalize
+    training.networks.models.normalize = normalize
     try:
         yield records
     finally:
-        training.networks.network.normalize = plain_normalize
+        training.networks.models.normalize = plain_normalize
         for hook in hooks:
             hook.remove()
 

@@ -2,24 +2,26 @@
 
 All draws are made first, the same on every path. Then one of three ways, which give the same bytes:
 a CPU changes one image after another in code compiled by numba; CUDA has a Triton kernel, one
-program an image; and plain torch computes every kind of operation for all images and keeps what was
-drawn. The last is for small batches on a CPU, for large images on CUDA, and where no compiler is.
+program per image; and plain torch computes every kind of operation for all images and keeps what
+was drawn. The last is for small batches on a CPU, large images on CUDA, and where no compiler is.
 No way waits for the device, and all shapes are fixed, so that a CUDA graph can hold them.
 """
 
+import importlib
 from dataclasses import dataclass
 from functools import lru_cache
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import torch
 from torch import Tensor
 
 from training.augment import image_operations as operations
-from training.augment import triton_launch as triton_images
 from training.augment.policy_rows import prepare_policy
 from training.distributed.ranks import BatchPart
+from training.errors import ConfigError
 from training.kernels import image_operations as kernel_module
-from training.kernels.compiled import can_compile, compile_kernels
+from training.kernels.backends import Backend, backend_name, run_split
+from training.kernels.compiled import compile_kernels
 from training.kernels.image_operations import (
     AFFINE,
     AUTOCONTRAST,
@@ -30,12 +32,14 @@ from training.kernels.image_operations import (
     SHARPNESS,
     TABLE,
 )
-from training.kernels.threads import run_split
 from training.spec.policy import Policy
 
 SMALLEST_COMPILED = 1 << 17
 """Pixels from which a batch is worth compiled code, which takes seconds to compile once."""
 _GRAIN = 32  # Images that are worth a thread.
+LARGEST_SIDE = 64
+"""Of images: one program holds a whole channel."""
+_PIXELS_PER_WARP = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,8 +93,8 @@ def apply_policy(
         ValueError: Images of another number of channels.
     """
     if images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"a policy needs images of 1 or 3 channels, not {images.shape[1]}; use --policy none"
+        raise ConfigError.naming(
+            "a policy needs images of 1 or 3 channels, not {}; use {policy} none", images.shape[1]
         )
     rows = rows_on(policy, images.shape[-1], images.device)
     num_drawn = len(images) if part is None else part.num_images
@@ -98,14 +102,14 @@ def apply_policy(
     draws = draws if part is None else draws.of(part.rows)
     if is_compiled(images):
         return apply_compiled(images, rows, draws)
-    if triton_images.can_launch(images):
+    if images.shape[-1] <= LARGEST_SIDE and _backend(images.device) == "triton":
         return apply_launched(images, rows, draws)
     return apply_batched(images, rows, draws)
 
 
 def is_compiled(images: Tensor) -> bool:
     """Whether numba's code takes these images; the result is the same either way."""
-    return images.device.type == "cpu" and images.numel() >= SMALLEST_COMPILED and _has_compiler()
+    return images.numel() >= SMALLEST_COMPILED and _backend(images.device) == "numba"
 
 
 @lru_cache(maxsize=16)
@@ -173,11 +177,29 @@ def apply_compiled(images: Tensor, rows: DeviceRows, draws: Draws) -> Tensor:
 
 
 def apply_launched(images: Tensor, rows: DeviceRows, draws: Draws) -> Tensor:
-    """The drawn steps on CUDA: one Triton kernel a step, in which each image takes its branch."""
+    """The drawn steps on CUDA: one Triton kernel per step, in which each image takes its branch."""
+    num_images, num_channels, size, _ = images.shape
+    block = max(256, 1 << (size * size - 1).bit_length())
     images = images.contiguous()
-    parameters = (rows.kinds, rows.maps, rows.tables, rows.factors)
     for found, boxes in zip(draws.rows, draws.boxes, strict=True):
-        images = triton_images.apply_step(images, found, boxes, rows=parameters)
+        outputs = torch.empty_like(images)
+        _triton_kernels().apply_step[(num_images,)](
+            images,
+            outputs,
+            found,
+            boxes,
+            rows.kinds,
+            rows.maps,
+            rows.tables,
+            rows.factors,
+            num_images,
+            size,
+            CHANNELS=num_channels,
+            BLOCK=block,
+            num_warps=block // _PIXELS_PER_WARP,
+            enable_fp_fusion=False,  # every operation rounds on its own, as on a CPU
+        )
+        images = outputs
     return images
 
 
@@ -226,11 +248,16 @@ def _where(condition: Tensor, chosen: Tensor, other: Tensor | None) -> Tensor:
     return chosen if other is None else torch.where(condition, chosen, other)
 
 
-@lru_cache(maxsize=1)
-def _has_compiler() -> bool:
-    return can_compile()
+@lru_cache(maxsize=4)
+def _backend(device: torch.device) -> Backend:
+    return backend_name(device)
 
 
 @lru_cache(maxsize=1)
 def _kernels() -> SimpleNamespace:
     return compile_kernels([kernel_module], ["apply_steps"])
+
+
+@lru_cache(maxsize=1)
+def _triton_kernels() -> ModuleType:
+    return importlib.import_module("training.kernels.triton_images")

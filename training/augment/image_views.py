@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.kernels import image_views as kernel_module
+from training.kernels import image_operations as kernel_module
+from training.kernels.backends import run_split
 from training.kernels.compiled import compile_kernels
-from training.kernels.threads import run_split
 from training.spec.config import Augmentation
 
 _GRAIN = 32  # Images that are worth a thread.

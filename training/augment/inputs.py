@@ -37,7 +37,7 @@ def prepare_images(
 
     Args:
         images: uint8 (N, C, s, s).
-        normalization: One mean and one deviation a channel.
+        normalization: One mean and one deviation per channel.
         permutation: int64 (s²,) as `training.data.loading.pixel_permutation` makes it, on any
             device; None for none.
         dtype: Floating type of the result.
@@ -79,7 +79,7 @@ def augment_images(
     Args:
         images: uint8 (N, C, s, s).
         augmentation: What to do; nothing of it is on by default.
-        normalization: One mean and one deviation a channel.
+        normalization: One mean and one deviation per channel.
         permutation: int64 (s²,) or None.
         generator: Source of all randomness, on the device of the images.
         dtype: Floating type of the result.

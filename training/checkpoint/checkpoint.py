@@ -30,11 +30,10 @@ from training.checkpoint.sparse_storage import pack_tensor, unpack_tensor
 from training.checkpoint.torch_files import read_torch_file
 from training.errors import CheckpointError
 from training.networks.models import Network, network_from_state
-from training.networks.state_check import check_state, expected_state
-from training.networks.tensor_census import Census
+from training.networks.state_check import Census, check_state, expected_state
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import Normalization
-from training.system.field_checks import check_keys, check_type
+from training.system.checks import check_keys, check_type
 from training.system.files import write_atomically
 
 __all__ = [

@@ -14,8 +14,8 @@ from training.checkpoint.checkpoint import FORMAT, FORMAT_VERSION
 from training.errors import CheckpointError
 from training.networks.state_check import expected_state
 from training.spec.architectures import NetworkSpec
-from training.system.field_checks import check_keys, check_type
-from training.system.file_bytes import FileBytes
+from training.system.checks import check_keys, check_type
+from training.system.files import FileBytes
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor
 from training.tensor_files.torch_archive import read_torch_archive
 

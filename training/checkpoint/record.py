@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.spec.config import DataConfig
-from training.system.field_checks import check_type
+from training.system.checks import check_type
 
 
 @dataclass(frozen=True, kw_only=True)

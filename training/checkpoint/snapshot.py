@@ -1,4 +1,4 @@
-"""A copy of a checkpoint that stays as it is while training goes on."""
+"""A copy of a checkpoint that stays as it is while training continues."""
 
 from dataclasses import replace
 from typing import Any

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.networks.tensor_census import view_bits
+from training.networks.state_check import view_bits
 
 _CHUNK = 2**18  # Entries whose places are found at once.
 

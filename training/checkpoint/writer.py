@@ -89,10 +89,12 @@ class CheckpointWriter:
             processor, elapsed = writing.result()
         except Exception as error:  # Whatever went wrong in the thread is told in the loop's.
             reason = error.strerror if isinstance(error, OSError) else None
-            raise TrainingError(
-                f"{self._path}: a checkpoint could not be written ({reason or error}); the one "
-                f"before it is still there; when there is room for it, resume it with mdl train "
-                f"--resume {self._path.parent}"
+            raise TrainingError.naming(
+                "{}: a checkpoint could not be written ({}); the one before it is still there; "
+                "when there is room for it, resume the run ({resume_from} {})",
+                self._path,
+                reason or error,
+                self._path.parent,
             ) from error
         self.num_written += 1
         self.processor_seconds += processor

@@ -16,8 +16,7 @@ import PIL
 import torch
 
 from training.data.image_set import ImageSet, compute_fingerprint
-from training.system.cache_folder import default_cache_dir
-from training.system.files import write_atomically
+from training.system.files import default_cache_dir, write_atomically
 
 CACHE_VERSION = 1  # raise it whenever reading or decoding changes what comes out
 _MAX_HEADER = 2**24

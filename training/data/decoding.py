@@ -94,9 +94,13 @@ def _decode_chunk(
             ) from error
         height, width = image.shape[:2]
         if height != width:
-            raise DataError(
-                f"{source}: {split.place(index)} is {width}x{height} pixels, not square; pass "
-                "--image-size to cut out the centre square and resize it"
+            raise DataError.naming(
+                "{}: {} is {}x{} pixels, not square; give {image_size} to cut out the centre "
+                "square and resize it",
+                source,
+                split.place(index),
+                width,
+                height,
             )
         if pixels and height != len(pixels[0]):
             _refuse_sizes(split, index, source, height, len(pixels[0]))
@@ -112,9 +116,13 @@ def _decode_chunk(
 
 
 def _refuse_sizes(split: EncodedSplit, index: int, source: str, side: int, first: int) -> None:
-    raise DataError(
-        f"{source}: {split.place(index)} is {side}x{side} pixels and others are {first}x{first}; "
-        "pass --image-size to bring all to one size"
+    raise DataError.naming(
+        "{0}: {1} is {2}x{2} pixels and others are {3}x{3}; give {image_size} to bring all to one "
+        "size",
+        source,
+        split.place(index),
+        side,
+        first,
     )
 
 

@@ -65,16 +65,17 @@ def read_hub(name: HubName) -> EncodedDataset:
     try:
         import datasets  # noqa: PLC0415  (slow to import, and absent on some machines)
     except ImportError as error:
-        raise DataError(
-            f"{name}: names of the hub need the package datasets: pip install datasets; or pass "
-            "--data FOLDER with the data set's parquet files"
+        raise DataError.naming(
+            "{}: names of the hub need the package datasets: pip install datasets; or give "
+            "{source} FOLDER with the data set's parquet files",
+            name,
         ) from error
     online = _hub_answers()
     with _offline(not online):
         try:
             splits = datasets.load_dataset(name.repository, name.config)
         except Exception as error:  # datasets raises many kinds; all mean that there is no data
-            raise DataError(_explain(name, error, online=online)) from error
+            raise _explained(name, error, online=online) from error
     return _encode_splits(splits, str(name))
 
 
@@ -90,15 +91,16 @@ def _encode_splits(splits: Any, source: str) -> EncodedDataset:
     )
 
 
-def _explain(name: HubName, error: Exception, *, online: bool) -> str:
+def _explained(name: HubName, error: Exception, *, online: bool) -> DataError:
     if not online:
-        return (
-            f"{name}: the hub cannot be reached and this machine has no copy of the data set; "
-            "load it once where there is a network, or pass --data FOLDER with its parquet files "
-            "(train-*.parquet, test-*.parquet)"
+        return DataError.naming(
+            "{}: the hub cannot be reached and this machine has no copy of the data set; load it "
+            "once where there is a network, or give {source} FOLDER with its parquet files "
+            "(train-*.parquet, test-*.parquet)",
+            name,
         )
     reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{name} could not be loaded from the hub: {reason}"
+    return DataError(f"{name} could not be loaded from the hub: {reason}")
 
 
 def _hub_answers() -> bool:

@@ -63,13 +63,15 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
     decoded = load_cached(
         source.place, source.state, config.image_size, decode, cache_dir=cache_dir
     )
-    train = _first(decoded.train, config.num_train, config.source, "training", "--num-train")
-    test = _first(decoded.test, config.num_test, config.source, "test", "--num-test")
+    train = _first(decoded.train, config.num_train, config.source, "training", "num_train")
+    test = _first(decoded.test, config.num_test, config.source, "test", "num_test")
     if bool((train.labels == train.labels[0]).all()):
-        raise DataError(
-            f"{config.source}: the {len(train)} training images all have label "
-            f"{int(train.labels[0])}; at least 2 classes are needed: raise --num-train, or shuffle "
-            "a data set that is sorted by class"
+        raise DataError.naming(
+            "{}: the {} training images all have label {}; at least 2 classes are needed: raise "
+            "{num_train}, or shuffle a data set that is sorted by class",
+            config.source,
+            len(train),
+            int(train.labels[0]),
         )
     whole = len(train) == len(decoded.train) and len(test) == len(decoded.test)
     return Dataset(
@@ -106,9 +108,11 @@ def _decode(source: Source, config: DataConfig) -> DecodedDataset:
     )
     sides = train.images.shape[-1], test.images.shape[-1]
     if sides[0] != sides[1]:
-        raise DataError(
-            f"{config.source}: training images are {sides[0]}x{sides[0]} pixels and test images "
-            f"{sides[1]}x{sides[1]}; pass --image-size to bring all to one size"
+        raise DataError.naming(
+            "{0}: training images are {1}x{1} pixels and test images {2}x{2}; give {image_size} to "
+            "bring all to one size",
+            config.source,
+            *sides,
         )
     channels = max(train.images.shape[1], test.images.shape[1])
     sets = [
@@ -127,11 +131,12 @@ def _decode(source: Source, config: DataConfig) -> DecodedDataset:
     )
 
 
-def _first(images: ImageSet, num: int | None, source: str, split: str, option: str) -> ImageSet:
+def _first(images: ImageSet, num: int | None, source: str, split: str, setting: str) -> ImageSet:
     if num is None:
         return images
     if num > len(images):
-        raise DataError(f"{source} has {len(images)} {split} images; {option} {num} is too many")
+        rule = f"{{}} has {{}} {{}} images; {{{setting}}} {{}} is too many"
+        raise DataError.naming(rule, source, len(images), split, num)
     return ImageSet(images.images[:num], images.labels[:num])
 
 
@@ -163,9 +168,10 @@ def split_validation(
     if num_validation == 0:
         return train, ImageSet(train.images[:0], train.labels[:0])
     if num_validation >= len(train):
-        raise DataError(
-            f"--validation {num_validation} leaves nothing to train on: there are {len(train)} "
-            "training images"
+        raise DataError.naming(
+            "{validation} {} leaves nothing to train on: there are {} training images",
+            num_validation,
+            len(train),
         )
     order = torch.from_numpy(random_permutation(seed, Purpose.VALIDATION_SPLIT, len(train)))
     held_out = order[:num_validation].sort().values

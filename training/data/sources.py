@@ -1,4 +1,4 @@
-"""Which source a `--data` option means: a folder on this machine, or a name on the hub."""
+"""What the source of a data set means: a folder on this machine, or a name on the hub."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Several ranks: who they are, how they share weights and batches, what happens when one dies.
+"""How a run uses its machine: its ranks, how they share the weights, what happens when one dies.
 
-Others take `ranks`, `replicas`, `shards`, `sharding` and `votes`.
+Others take `ranks`, `run_options`, `weights` and `shards`.
 """

@@ -5,10 +5,13 @@ and works on its own rows, so that results do not depend on the number of ranks 
 of floating-point sums.
 
 Numbers about a run travel over gloo on the CPU, tensors on CUDA over NCCL. A gloo connection ends
-with its process, so a rank that dies is noticed at once; see `training.distributed.lost_ranks`.
+with its process, so a rank that dies is noticed at once. The others then sign in at the store,
+which `torchrun` itself keeps and which so outlives any rank; whoever has not signed after a few
+seconds is gone.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +20,17 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import _get_default_store
 
 from training.errors import TrainingError
 
 TIMEOUT = timedelta(minutes=30)
 """How long a rank waits for another one that neither answers nor ends."""
-
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
 T = TypeVar("T")
+PATIENCE = 3.0
+"""Seconds for the others to sign in."""
+_SIGNATURE = "mdl/still-here"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,7 @@ class Ranks:
         return self.rank == 0
 
     def rows(self, num_images: int, *, start: int = 0) -> slice:
-        """This rank's rows of a batch that begins at `start`: in order, as many a rank within one.
+        """This rank's rows of a batch that begins at `start`: in order, equally many within one.
 
         >>> [Ranks(rank=rank, size=3).rows(8) for rank in range(3)]
         [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
@@ -159,3 +164,129 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
         ) from error
     yield Ranks(rank=dist.get_rank(), size=dist.get_world_size())
     dist.destroy_process_group()
+
+
+class LostRankError(TrainingError):
+    """Other ranks are gone, so the run cannot continue.
+
+    Attributes:
+        speaks: Whether this is the first of the ranks left, which tells the user.
+    """
+
+    def __init__(self, message: str, *, speaks: bool) -> None:
+        super().__init__(message)
+        self.speaks = speaks
+
+
+@contextmanager
+def naming_lost_ranks(ranks: Ranks, way_out: str, *, patience: float = PATIENCE) -> Iterator[None]:
+    """Turn the error of a broken connection into one that says who is gone.
+
+    Args:
+        ranks: All ranks of the run.
+        way_out: What the user can do, to end the message with.
+        patience: Seconds in which the ranks that are left must have noticed.
+
+    Raises:
+        LostRankError: Some rank ended, or did not answer within
+            `training.distributed.ranks.TIMEOUT`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if ranks.size == 1 or not _is_broken_connection(error):
+            raise
+        missing = _find_missing(ranks, patience)
+        present = [rank for rank in range(ranks.size) if rank not in missing]
+        raise LostRankError(
+            f"{_name(missing)} of {ranks.size} {'is' if len(missing) == 1 else 'are'} gone; "
+            f"{way_out}",
+            speaks=ranks.rank == present[0],
+        ) from error
+
+
+def _is_broken_connection(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
+def _find_missing(ranks: Ranks, patience: float) -> list[int]:
+    others = [rank for rank in range(ranks.size) if rank != ranks.rank]
+    try:
+        store = _get_default_store()
+        store.set(f"{_SIGNATURE}/{ranks.rank}", "")
+        deadline = time.monotonic() + patience
+        while others and time.monotonic() < deadline:
+            others = [rank for rank in others if not store.check([f"{_SIGNATURE}/{rank}"])]
+            time.sleep(0.05)
+    except RuntimeError:  # The store went with the rank that kept it.
+        pass
+    return others
+
+
+def _name(missing: list[int]) -> str:
+    """Ranks in words.
+
+    >>> _name([1]), _name([0, 2, 3]), _name([])
+    ('rank 1', 'ranks 0, 2 and 3', 'another rank')
+    """
+    if not missing:
+        return "another rank"
+    if len(missing) == 1:
+        return f"rank {missing[0]}"
+    listed = ", ".join(str(rank) for rank in missing[:-1])
+    return f"ranks {listed} and {missing[-1]}"
+
+
+class Vote:
+    """Whether any rank says yes; a context manager. One rank alone just asks itself.
+
+    `ask` opens a ballot on the CPU and returns the outcome of the one before, which has had the
+    time of a step to arrive: nothing waits for the device. `ask_now` waits. Every rank must ask
+    equally often and in the same way. A ballot also fails at once when a rank has died, while the
+    device would wait for it.
+
+    Args:
+        question: What this rank says.
+        ranks: All ranks.
+    """
+
+    def __init__(self, question: Callable[[], bool], ranks: Ranks) -> None:
+        self._question, self._ranks = question, ranks
+        self._open: tuple[torch.Tensor, dist.Work] | None = None
+
+    def __enter__(self) -> "Vote":
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *rest: object) -> None:
+        if error_type is None:
+            self._count()
+
+    def ask(self) -> bool:
+        """The outcome of the ballot before this one; False for the first.
+
+        Raises:
+            RuntimeError: A rank is gone.
+        """
+        if self._ranks.size == 1:
+            return self._question()
+        outcome = self._count()
+        ballot = torch.tensor(int(self._question()))
+        self._open = ballot, dist.all_reduce(ballot, async_op=True)
+        return outcome
+
+    def ask_now(self) -> bool:
+        """The outcome of the ballot before or of this one.
+
+        Raises:
+            RuntimeError: A rank is gone.
+        """
+        before = self.ask()
+        return self._count() or before
+
+    def _count(self) -> bool:
+        if self._open is None:
+            return False
+        ballot, work = self._open
+        work.wait()
+        self._open = None
+        return bool(ballot)

@@ -1,4 +1,4 @@
-"""Weights cut into shards, one a rank, by FSDP2, for networks that outgrow one card.
+"""Weights cut into shards, one per rank, by FSDP2, for networks that outgrow one card.
 
 Each layer of the table is gathered just before it computes and let go after it. The optimizer
 never sees more than this rank's shards: plain tensors, on which β-lasso and SGD work entry by
@@ -16,37 +16,28 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from training.distributed.ranks import Ranks
-from training.distributed.replicas import layer_weights
+from training.distributed.run_options import RunOptions
+from training.distributed.weights import Weights, build_optimizer, layer_weights
 from training.networks.models import Network, build_network
-from training.optim.build import build_optimizer
 from training.spec.config import TrainConfig
 
 
-class Shards:
+class Shards(Weights):
     """A network on several ranks, each with a part of every tensor, and its optimizer.
 
     At bf16 the layers are gathered and computed in bfloat16 and their gradients added up in
-    float32; BatchNorm stays in float32. Methods and attributes are those of
-    `training.distributed.replicas.Replicas`.
+    float32; BatchNorm stays in float32.
 
     Args:
-        network: Cut in place. Its tensors move to `device` one layer at a time.
+        network: Cut in place. Its tensors move to the device of `options` one layer at a time.
         config: Names the optimizer and the precision.
-        ranks: All ranks of the run, at least two.
-        device: Where this rank computes.
-
-    Attributes:
-        optimizer: Steps this rank's shards.
-        model: The forward pass in train mode: the network itself.
+        options: Device and ranks of the run, at least two.
     """
 
-    def __init__(
-        self, network: Network, config: TrainConfig, *, ranks: Ranks, device: torch.device
-    ) -> None:
+    def __init__(self, network: Network, config: TrainConfig, options: RunOptions) -> None:
         self.model = self._network = network
-        self._ranks = ranks
-        self._mesh = init_device_mesh(device.type, (ranks.size,))
+        self._ranks = options.ranks
+        self._mesh = init_device_mesh(options.device.type, (options.ranks.size,))
         self._dtype = next(network.parameters()).dtype
         policy = MixedPrecisionPolicy()
         if config.precision == "bf16":
@@ -60,31 +51,10 @@ class Shards:
             group["params"] = [self._shards[parameter] for parameter in group["params"]]
 
     @property
-    def screened(self) -> dict[str, float]:
-        """Layer to its share of screened rows: none is looked at (`training.sparse`)."""
-        return {}
-
-    @property
-    def sparse_layers(self) -> list[str]:
-        """Layers that compute with their nonzeros alone: none (`training.sparse`)."""
-        return []
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether a step is the same work on the same tensors as the one before: always."""
-        return True
-
-    @property
     def weight_bytes(self) -> int:
         """Bytes of this rank's parts of the layers' weights."""
         weights = layer_weights(self._network).values()
         return sum(self._shards[weight].nbytes for weight in weights)
-
-    def begin_epoch(self, *, batch_size: int) -> None:
-        """Choose the layers that are sparse from now on: none."""
-
-    def step_sparse_layers(self) -> None:
-        """Move the weights that the optimizer does not hold: there are none."""
 
     def take_gradients(self) -> None:
         """Give every shard the gradient that the backward pass left for it."""
@@ -95,13 +65,10 @@ class Shards:
 
     def num_nonzeros(self) -> dict[str, int]:
         """Nonzero weights by layer, in all shards together; every rank must ask."""
-        counts = {}
-        for name, weight in layer_weights(self._network).items():
-            shard = self._shards[weight]
-            counted = self.optimizer.num_nonzeros(shard)
-            count = int(torch.count_nonzero(shard) if counted is None else counted)
-            counts[name] = self._ranks.sum(count)
-        return counts
+        return {
+            name: self._ranks.sum(self._count_nonzeros(self._shards[weight]))
+            for name, weight in layer_weights(self._network).items()
+        }
 
     def local_tensors(self) -> list[Tensor]:
         """This rank's part of every tensor of the network."""

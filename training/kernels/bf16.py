@@ -1,4 +1,4 @@
-"""bfloat16 as integers of 16 bits, for kernels: the upper half of a float32."""
+"""bfloat16 as integers of 16 bits, for kernels: the upper half of a float32; transposition."""
 
 from typing import Any
 
@@ -22,3 +22,13 @@ def round_bf16(value: Real) -> Real:
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     rounded = np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
     return rounded if value == value else np.uint16(0x7FC0)  # noqa: PLR0124
+
+
+def transpose_matrices(source: Cells, target: Cells, start: int, stop: int) -> None:
+    """target[i] = source[i]ᵀ for matrices start, ..., stop - 1; written row by row."""
+    for i in range(start, stop):
+        matrix, flipped = source[i], target[i]
+        for row in range(flipped.shape[0]):
+            line = flipped[row]
+            for column in range(len(line)):
+                line[column] = matrix[column, row]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from training.system.cache_folder import default_cache_dir
+from training.system.files import default_cache_dir
 
 
 def can_compile() -> bool:

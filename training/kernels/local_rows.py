@@ -2,7 +2,7 @@
 
 The batch lies last: values are bfloat16 as uint16, with a row for each unit, and units go by
 (place, channel). A place is a pixel of the input or a position of the output, and the links of
-`training.networks.local_connections` join them. No patch is gathered: a list of rows stands for it.
+`training.networks.local_product` join them. No patch is gathered: a list of rows stands for it.
 
 Work comes in blocks of some channels of one place. Batches are >= `COLUMNS`. This module needs
 numba; import it only where that is installed.

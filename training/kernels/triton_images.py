@@ -1,4 +1,4 @@
-"""A policy's operations in Triton's language; `training.augment.triton_launch` launches them.
+"""A policy's operations in Triton's language; `training.augment.image_policy` launches them.
 
 Loaded only where Triton is installed. One program is one image, and its operation is a branch. The
 arithmetic is that of `training.kernels.image_operations`, but each pixel is worked out by itself:

@@ -1,4 +1,4 @@
-"""The optimizers' passes in Triton's language; `training.optim.triton_launch` launches them.
+"""The optimizers' passes in Triton's language; `training.optim.fused_step` launches them.
 
 Loaded only where Triton is installed. Pointers come first, then the number of weights. The two
 settings are read from memory in the weights' type.

@@ -1,4 +1,4 @@
 """The paper's networks, built from their tables of layers, and their fast layers.
 
-Others take `models` (networks by name), `network`, `layers`, `embedding` and `norm_folding`.
+Others take `models` (networks by name), `layers` and `embedding`.
 """

@@ -122,6 +122,6 @@ def _embed_weight(source: LayerSpec, target: LayerSpec, weight: Tensor) -> Tenso
 
 
 def _embed_norm(source: LayerSpec, target: LayerSpec, tensor: Tensor) -> Tensor:
-    """A value a channel becomes a value a unit; counters and values a unit stay."""
+    """A value per channel becomes a value per unit; counters and values per unit stay."""
     repeats = target.num_norm_features // source.num_norm_features
     return tensor.clone() if tensor.dim() == 0 else tensor.repeat_interleave(repeats)

@@ -164,7 +164,7 @@ def _like(tensor: Tensor, values: Tensor, layout: Layout) -> Tensor:
 
 
 def _vector(tensor: Tensor, values: Tensor, layout: Layout) -> NDArray[np.float32]:
-    """One number a feature, in the order that `_matrix` has them in."""
+    """One number per feature, in the order that `_matrix` has them in."""
     tensor = tensor.detach()
     if layout == "CHWN" and values.dim() == 4:
         tensor = tensor.view(values.shape[1:]).permute(1, 2, 0).flatten()

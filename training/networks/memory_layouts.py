@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.kernels import transposition
+from training.kernels import bf16
+from training.kernels.backends import run_split
 from training.kernels.compiled import can_compile, compile_kernels
-from training.kernels.threads import run_split
 
 _GRAIN_ENTRIES = 2**17  # Entries that are worth a thread.
 
@@ -89,4 +89,4 @@ def _transpose(matrices: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _kernels() -> SimpleNamespace:
-    return compile_kernels([transposition], ["transpose_matrices"])
+    return compile_kernels([bf16], ["transpose_matrices"])

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.kernels import batch_norm, bf16, chwn_norm
+from training.kernels.backends import run_split
 from training.kernels.compiled import compile_kernels
-from training.kernels.threads import run_split
 
 Bits = NDArray[np.uint16]
 Floats = NDArray[np.float32]

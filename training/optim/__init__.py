@@ -1,4 +1,4 @@
 """β-lasso and SGD as torch optimizers, each step one pass over memory.
 
-Others take `beta_lasso`, `sgd`, `parameter_groups` and `build`.
+Others take `beta_lasso`, `sgd` and `working_copies`.
 """

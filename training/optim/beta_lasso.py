@@ -7,19 +7,19 @@ The sign is that of θ before the step, and sign(0) = 0. The threshold is βλ; 
 does not scale it. A weight at zero leaves it only when |η ∂f/∂θ| ≥ βλ.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.optim.optimizer import ParamsT
 
+from training.networks.layers import LocallyConnected2d
 from training.optim.fused_step import LearningRate, beta_lasso_pass
-from training.optim.parameter_groups import beta_lasso_groups, check_nonnegative
 from training.optim.working_copies import MixedPrecisionOptimizer, flatten_together
-
-__all__ = ["BetaLasso", "beta_lasso_groups", "beta_lasso_reference_step"]
+from training.spec.architectures import NetworkSpec
+from training.system.checks import check_nonnegative
 
 # A buffer this size, with as much of the parameter and of the gradient, stays in a CPU's cache
 # between the passes of a step. An accelerator takes bigger bites, to keep launches few.
@@ -83,38 +83,19 @@ class BetaLasso(MixedPrecisionOptimizer):
             _check_group(group)
         super().load_state_dict(state_dict)
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step of Algorithm 1.
-
-        Args:
-            closure: Computes the loss and its gradients anew, if given.
-
-        Returns:
-            The closure's loss, or None.
-
-        Raises:
-            ValueError: A sparse or complex gradient; no parameter has changed then.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for param in group["params"]:
-                _check_tensors(param, self.gradient_of(param))
-        for group in self.param_groups:
-            for param in group["params"]:
-                gradient = self.gradient_of(param)
-                if gradient is not None:
-                    self._step_parameter(param, gradient, group)
-        return loss
+    def _check_gradient(self, param: Tensor, gradient: Tensor | None) -> None:
+        if gradient is None:
+            return
+        if gradient.layout != torch.strided:
+            raise ValueError(
+                f"BetaLasso takes dense gradients, not {gradient.layout}; it must move every "
+                "weight (for torch.nn.Embedding: sparse=False)"
+            )
+        if not param.is_floating_point():
+            raise ValueError(
+                f"BetaLasso takes real floating-point parameters, not {param.dtype}; "
+                "split a complex one with torch.view_as_real"
+            )
 
     def _step_parameter(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         working_copy = self.working_copies.get(param)
@@ -129,6 +110,68 @@ class BetaLasso(MixedPrecisionOptimizer):
             threshold=threshold,
         )
         self.set_num_nonzeros(param, count)
+
+
+def beta_lasso_groups(
+    model: nn.Module, *, l1_conv: float, l1_fc: float, beta: float
+) -> list[dict[str, Any]]:
+    """Parameter groups of `BetaLasso` with a λ of their own for convolutional and fc layers.
+
+    A network of the paper is grouped by its table of layers, so that a dense layer that stands for
+    a convolution is "conv". In any other model the weights of convolutions and locally connected
+    layers are "conv" and those of `nn.Linear` are "fc". All else is "rest": biases, normalisation,
+    embeddings, and the weights of modules that are neither. The rest is neither shrunk nor
+    thresholded. A weight that two layers share goes by the first of them.
+
+    Args:
+        model: Any module; wrappers around a network (compiled, data parallel) are looked through.
+        l1_conv: λ of "conv", finite and >= 0.
+        l1_fc: λ of "fc", finite and >= 0.
+        beta: β of both, finite and >= 0.
+
+    Returns:
+        Groups with keys "name", "params", "l1_coef" and "beta", in the order conv, fc, rest. They
+        hold every parameter that asks for a gradient exactly once; empty groups are left out.
+
+    Raises:
+        ValueError: A value outside its range, or a model with nothing to train.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 2))
+    >>> groups = beta_lasso_groups(model, l1_conv=2e-5, l1_fc=1e-5, beta=50)
+    >>> [(group["name"], len(group["params"]), group["l1_coef"]) for group in groups]
+    [('conv', 1, 2e-05), ('fc', 1, 1e-05), ('rest', 4, 0.0)]
+    """
+    for name, value in (("l1_conv", l1_conv), ("l1_fc", l1_fc), ("beta", beta)):
+        check_nonnegative(name, value)
+    names = _weight_groups(model)
+    members: dict[str, list[Tensor]] = {"conv": [], "fc": [], "rest": []}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            members[names.get(id(parameter), "rest")].append(parameter)
+    if not any(members.values()):
+        raise ValueError(f"{type(model).__name__} has no parameter that asks for a gradient")
+    values = {"conv": (l1_conv, beta), "fc": (l1_fc, beta), "rest": (0.0, 0.0)}
+    return [
+        {"name": name, "params": params, "l1_coef": values[name][0], "beta": values[name][1]}
+        for name, params in members.items()
+        if params
+    ]
+
+
+def _weight_groups(model: nn.Module) -> dict[int, str]:
+    """Group of every weight that has one, by the identity of the parameter."""
+    groups: dict[int, str] = {}
+    for module in model.modules():  # Parents come first, so a table goes before the layers' types.
+        spec = getattr(module, "spec", None)
+        if isinstance(spec, NetworkSpec):
+            for layer in spec.layers:
+                groups.setdefault(id(module.get_parameter(f"{layer.name}.weight")), layer.group)
+        elif isinstance(module, _ConvNd | LocallyConnected2d | nn.Linear):
+            weight = module._parameters.get("weight")  # None where it is parametrised.
+            if weight is not None:
+                name = "fc" if isinstance(module, nn.Linear) else "conv"
+                groups.setdefault(id(weight), name)
+    return groups
 
 
 @torch.no_grad()
@@ -245,18 +288,3 @@ def _check_group(group: dict[str, Any]) -> None:
         on_device = name == "lr" and isinstance(group[name], Tensor) and group[name].dim() == 0
         if not on_device:  # its value is not waited for
             check_nonnegative(name, group[name])
-
-
-def _check_tensors(param: Tensor, grad: Tensor | None) -> None:
-    if grad is None:
-        return
-    if grad.layout != torch.strided:
-        raise ValueError(
-            f"BetaLasso takes dense gradients, not {grad.layout}; it must move every weight "
-            "(for torch.nn.Embedding: sparse=False)"
-        )
-    if not param.is_floating_point():
-        raise ValueError(
-            f"BetaLasso takes real floating-point parameters, not {param.dtype}; "
-            "split a complex one with torch.view_as_real"
-        )

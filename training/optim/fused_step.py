@@ -4,10 +4,10 @@ On a CPU that is a kernel compiled by numba, on CUDA one by Triton. Where neithe
 types and layouts that they do not take, the caller has a form of its own in plain torch.
 """
 
-import importlib.util
+import importlib
 from functools import lru_cache
-from types import SimpleNamespace
-from typing import Any, Literal
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,25 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.kernels import bf16, optimizer_step
-from training.kernels.compiled import can_compile, compile_kernels
-from training.kernels.threads import run_split
-from training.optim import triton_launch as triton_step
+from training.kernels.backends import Backend, backend_name, run_split
+from training.kernels.compiled import compile_kernels
 
-Backend = Literal["numba", "triton", "torch"]
 LearningRate = float | Tensor
 """A number, or () on the parameters' device, which a CUDA graph needs to see a new value."""
-
 _GRAIN = 2**16  # Weights that are worth a thread.
 _NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
-
-
-def backend_name(device: torch.device) -> Backend:
-    """What takes the fused steps on a device: "numba", "triton", or "torch" for many passes."""
-    if device.type == "cpu" and can_compile():
-        return "numba"
-    if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
-        return "triton"
-    return "torch"
+_BLOCK = 1024
 
 
 def beta_lasso_pass(
@@ -62,8 +51,8 @@ def beta_lasso_pass(
     """
     backend = _backend_for(weights, gradients, working_copy)
     if backend == "triton":
-        return triton_step.beta_lasso_pass(
-            weights, gradients, working_copy, lr=lr, settings=(l1_coef, threshold)
+        return launch(
+            "beta_lasso", weights, gradients, working_copy, lr=lr, settings=(l1_coef, threshold)
         )
     if backend == "torch":
         return None
@@ -106,8 +95,14 @@ def sgd_pass(
     """
     backend = _backend_for(weights, gradients, working_copy)
     if backend == "triton":
-        triton_step.sgd_pass(
-            weights, gradients, working_copy, velocity, lr=lr, settings=(momentum, weight_decay)
+        launch(
+            "sgd",
+            weights,
+            gradients,
+            working_copy,
+            velocity,
+            lr=lr,
+            settings=(momentum, weight_decay),
         )
     if backend != "numba":
         return backend == "triton"
@@ -151,3 +146,64 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 def _kernels() -> SimpleNamespace:
     names = ["beta_lasso_step", "beta_lasso_copy_step", "sgd_step", "sgd_copy_step"]
     return compile_kernels([bf16, optimizer_step], names)
+
+
+def launch(
+    kernel: str,
+    weights: Tensor,
+    gradients: Tensor,
+    working_copy: Tensor | None,
+    *state: Tensor,
+    lr: LearningRate,
+    settings: tuple[float, float],
+) -> Tensor:
+    """Run a pass on CUDA, by Triton.
+
+    Args:
+        kernel: "beta_lasso", whose `settings` are λ and βλ, or "sgd", with μ and w.
+        weights: As of `beta_lasso_pass` and `sgd_pass`.
+        gradients: Likewise.
+        working_copy: Likewise.
+        *state: The velocity of "sgd".
+        lr: η.
+        settings: Two numbers.
+
+    Returns:
+        The number of nonzeros, int64 ().
+    """
+    count = torch.zeros((), dtype=torch.int64, device=weights.device)
+    if weights.numel() == 0:  # a device takes no grid of 0
+        return count
+    grid = (-(-weights.numel() // _BLOCK),)
+    getattr(_triton_kernels(), kernel)[grid](
+        weights,
+        gradients,
+        weights if working_copy is None else working_copy,
+        *state,
+        _on_device(lr, weights),
+        _constants(settings, weights.dtype, weights.device),
+        count,
+        weights.numel(),
+        HAS_COPY=working_copy is not None,
+        BLOCK=_BLOCK,
+        enable_fp_fusion=False,  # every operation rounds on its own, as on a CPU
+    )
+    return count
+
+
+def _on_device(lr: LearningRate, weights: Tensor) -> Tensor:
+    """η, rounded to the weights' type as torch rounds a number that meets a tensor."""
+    if isinstance(lr, Tensor):
+        return lr.to(weights.dtype)
+    return torch.full((), lr, dtype=weights.dtype, device=weights.device)
+
+
+@lru_cache(maxsize=64)
+def _constants(settings: tuple[float, float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Both numbers in the weights' type: as arguments they would be rounded to float32."""
+    return torch.stack([torch.full((), value, dtype=dtype, device=device) for value in settings])
+
+
+@lru_cache(maxsize=1)
+def _triton_kernels() -> ModuleType:
+    return importlib.import_module("training.kernels.triton_step")

@@ -4,7 +4,6 @@ v ← μ v + (∇f(θ) + w θ)
 θ ← θ - η v
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,20 +37,6 @@ class MomentumSgd(MixedPrecisionOptimizer):
         self, params: ParamsT, *, lr: float = 0.1, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step; `closure` computes the loss and its gradients anew, if given."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for param in group["params"]:
-                gradient = self.gradient_of(param)
-                if gradient is not None:
-                    self._step_parameter(param, gradient, group)
-        return loss
 
     def _step_parameter(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         working_copy, state = self.working_copies.get(param), self.state[param]

@@ -6,8 +6,8 @@ such a gradient, moves the float32 weight and writes both. The numbers are those
 which rounds weights and their gradients to bfloat16 too.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,45 @@ class MixedPrecisionOptimizer(torch.optim.Optimizer):
         self.working_copies = {}
         self._counts = {}
         super().__init__(params, defaults)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step with every parameter that has a gradient.
+
+        Args:
+            closure: Computes the loss and its gradients anew, if given.
+
+        Returns:
+            The closure's loss, or None.
+
+        Raises:
+            ValueError: A gradient that the optimizer does not take; nothing has changed then.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        pairs = [(param, group) for group in self.param_groups for param in group["params"]]
+        for param, _ in pairs:
+            self._check_gradient(param, self.gradient_of(param))
+        for param, group in pairs:
+            gradient = self.gradient_of(param)
+            if gradient is not None:
+                self._step_parameter(param, gradient, group)
+        return loss
+
+    def _check_gradient(self, param: Tensor, gradient: Tensor | None) -> None:
+        """Refuse by a ValueError what `_step_parameter` cannot take."""
+
+    def _step_parameter(self, param: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Move one parameter and its working copy by the values of its group."""
+        raise NotImplementedError
 
     def attach_working_copies(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give float32 parameters working copies, equal to them rounded to bfloat16."""

@@ -15,19 +15,15 @@ from training.data.loading import (
     pixel_permutation,
     split_validation,
 )
-from training.distributed.lost_ranks import naming_lost_ranks
-from training.distributed.ranks import ALONE, Ranks
-from training.distributed.sharding import Sharding
-from training.distributed.votes import Vote
+from training.distributed.ranks import Vote, naming_lost_ranks
+from training.distributed.run_options import RunOptions
 from training.errors import TrainingError
-from training.networks.network import Network
+from training.networks.models import Network
 from training.run.evaluate import count_errors
 from training.run.progress import EpochMetrics, Progress, Stop
 from training.run.run_checkpoints import RunCheckpoints
 from training.run.run_folder import RunFolder
-from training.run.save_schedule import SaveInterval
 from training.run.state import TrainingState
-from training.sparse.choice import Sparsity
 from training.spec.config import TrainConfig
 from training.system.memory import resident_memory
 
@@ -36,7 +32,7 @@ FINITE_CHECK_EVERY = 50
 
 
 class _StoppedError(Exception):
-    """A signal came while errors were being counted."""
+    """The run was asked to stop before its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,26 +49,21 @@ def train(
     config: TrainConfig,
     dataset: Dataset,
     folder: RunFolder,
-    device: torch.device,
+    options: RunOptions,
     progress: Progress,
     stop: Stop,
     resume_from: Checkpoint | None = None,
-    save_every: SaveInterval = SaveInterval(),  # noqa: B008  # frozen
-    evaluate_every: int = 1,
-    ranks: Ranks = ALONE,
-    sharding: Sharding = "auto",
-    sparsity: Sparsity = "never",
 ) -> TrainResult:
     """Train one network and leave its checkpoint in `folder`.
 
-    The checkpoint is written at the start, then as often as `save_every` asks beside the training
+    The checkpoint is written at the start, then as often as `options` ask beside the training
     (see `training.run.run_checkpoints`), and when `stop` asks. Those hold all that `resume_from`
     needs to reach bit-identical weights on the same machine. The final one holds the network alone,
     sparse where that is smaller.
 
-    With several ranks each calls this with the same arguments but for the device, the progress and
-    `stop`, which any of them may ask by. Rank 0 alone writes. The weights are those of one rank but
-    for the order of sums, and a run may resume with another number of ranks.
+    With several ranks each calls this with the same arguments but for device and rank, the progress
+    and `stop`, which any of them may ask by. Rank 0 alone writes. The weights are those of one rank
+    but for the order of sums, and a run may resume with another number of ranks.
 
     Raises:
         TrainingError: The loss or a weight is not finite, a checkpoint could not be written, or
@@ -82,92 +73,36 @@ def train(
     train_set, validation_set = split_validation(
         dataset.train, config.data.validation, seed=config.data.seed
     )
-    normalization = (
-        resume_from.normalization if resume_from is not None else None
-    ) or measure_normalization(train_set, config.data.normalize)
-    permutation = None
-    if config.data.permute_pixels is not None:
-        permutation = pixel_permutation(config.data.permute_pixels, dataset.image_size**2)
+    state = _make_state(config, dataset, train_set, options, resume_from)
     record = _data_record(config, dataset, len(train_set), len(validation_set))
-    spec = config.network_spec(
-        image_size=dataset.image_size,
-        num_classes=dataset.num_classes,
-        in_channels=dataset.in_channels,
-    )
-    state = TrainingState(
-        config=config,
-        spec=spec,
-        train_set=_to_device(train_set, device),
-        normalization=normalization,
-        permutation=None if permutation is None else permutation.to(device),
-        device=device,
-        ranks=ranks,
-        sharding=sharding,
-        sparsity=sparsity,
-    )
+    metrics: dict[str, Any] = {}
     if resume_from is not None:
         state.restore(resume_from)
-    if resume_from is not None and ranks.is_first:
-        folder.keep_metrics_until(state.epoch)
+        metrics = dict(resume_from.metrics)
+        if options.ranks.is_first:
+            folder.keep_metrics_until(state.epoch)
     # Already on the device, so that the evaluation of an epoch moves nothing.
-    validation_set, test_set = (_to_device(each, device) for each in (validation_set, dataset.test))
-
-    def stop_between_batches() -> None:
-        # Several ranks go through with it: they would have to agree on the batch.
-        if stop.requested and ranks.size == 1:
-            raise _StoppedError
-
-    def errors_on(images: ImageSet, network: Network) -> int:
-        return count_errors(
-            network,
-            images,
-            normalization,
-            permutation=state.permutation,
-            device=device,
-            dtype=state.dtype,
-            ranks=ranks,
-            on_batch=stop_between_batches,
-        )
-
-    def accuracy_on(images: ImageSet, *, due: bool) -> float | None:
-        if not due or len(images) == 0:
-            return None
-        with state.autocast():
-            return 1 - errors_on(images, state.network) / len(images)
-
-    metrics: dict[str, Any] = {} if resume_from is None else dict(resume_from.metrics)
-
-    def was_evaluated(epoch: int) -> bool:
-        return bool(metrics.get("epoch", 0) >= epoch)
-
-    way_out = (
-        f"{folder.checkpoint} holds the last good state; resume with "
-        f"torchrun ... -m mdl train --resume {folder.path}"
+    measures = _Measures(
+        state, validation_set.to(options.device), dataset.test.to(options.device), stop
     )
     with (
-        naming_lost_ranks(ranks, way_out),
+        naming_lost_ranks(options.ranks, f"{folder.checkpoint} holds the last good state"),
         RunCheckpoints(
             state=state,
             folder=folder,
             data=record,
-            normalization=normalization,
-            interval=save_every,
+            normalization=state.normalization,
+            interval=options.save_every,
             tell=progress.on_note,
         ) as checkpoints,
-        Vote(lambda: stop.requested, ranks) as stopping,
-        Vote(checkpoints.is_due, ranks) as saving,
+        Vote(lambda: stop.requested, options.ranks) as stopping,
+        Vote(checkpoints.is_due, options.ranks) as saving,
     ):
-
-        def stopped() -> TrainResult:
-            return TrainResult(
-                status="stopped", checkpoint=checkpoints.save_now(metrics), metrics=metrics
-            )
-
         if resume_from is None:
             checkpoints.save_now(metrics)
         try:
-            while state.step < state.num_steps or not was_evaluated(state.epoch):
-                if was_evaluated(state.epoch):  # else a signal came in the middle of that
+            while state.step < state.num_steps or not _was_evaluated(state, metrics):
+                if _was_evaluated(state, metrics):  # else a signal came in the middle of that
                     _run_epoch(
                         state,
                         checkpoints,
@@ -176,50 +111,130 @@ def train(
                         stopping=stopping,
                         saving=saving,
                     )
-                if state.step % state.steps_per_epoch != 0:
-                    return stopped()
-                epoch = state.epoch
                 last = state.step == state.num_steps
-                due = last or epoch % evaluate_every == 0
-                epoch_metrics = EpochMetrics(
-                    epoch=epoch,
-                    step=state.step,
-                    lr=state.last_lr,
-                    train_loss=state.mean_loss(),
-                    train_accuracy=state.mean_accuracy(),
-                    validation_accuracy=accuracy_on(validation_set, due=due),
-                    test_accuracy=accuracy_on(test_set, due=due),
-                    seconds=state.seconds,
-                    images_per_second=state.images_per_second,
-                    num_nonzeros=state.num_nonzeros(),
-                    screened=state.weights.screened,
-                    sparse_layers=state.weights.sparse_layers,
-                    weight_bytes=state.weights.weight_bytes,
-                    memory_bytes=_used_memory(device),
+                epoch_metrics = measures.of_epoch(
+                    due=last or state.epoch % options.evaluate_every == 0
                 )
                 metrics = asdict(epoch_metrics)
-                if ranks.is_first:
+                if options.ranks.is_first:
                     folder.append_metrics(metrics)
                 progress.on_epoch(epoch_metrics)
                 if not last and stopping.ask_now():
-                    return stopped()
+                    raise _StoppedError
                 if not last and saving.ask_now():
                     checkpoints.save(metrics)
-            network = state.weights.exact_network()
-            counts = {
-                "train_errors": errors_on(state.train_set, network),
-                "num_samples": len(train_set),
-                "validation_errors": errors_on(validation_set, network),
-                "num_validation": len(validation_set),
-                "test_errors": errors_on(test_set, network),
-                "num_test": len(test_set),
-            }
+            metrics = metrics | measures.of_run()
         except _StoppedError:
-            return stopped()
-        metrics = metrics | counts
-        return TrainResult(
-            status="finished", checkpoint=checkpoints.save_now(metrics, final=True), metrics=metrics
+            checkpoint = checkpoints.save_now(metrics)
+            return TrainResult(status="stopped", checkpoint=checkpoint, metrics=metrics)
+        checkpoint = checkpoints.save_now(metrics, final=True)
+        return TrainResult(status="finished", checkpoint=checkpoint, metrics=metrics)
+
+
+def _make_state(
+    config: TrainConfig,
+    dataset: Dataset,
+    train_set: ImageSet,
+    options: RunOptions,
+    resume_from: Checkpoint | None,
+) -> TrainingState:
+    """The state of a run before its first step."""
+    normalization = (
+        resume_from.normalization if resume_from is not None else None
+    ) or measure_normalization(train_set, config.data.normalize)
+    permutation = None
+    if config.data.permute_pixels is not None:
+        permutation = pixel_permutation(config.data.permute_pixels, dataset.image_size**2)
+    spec = config.network_spec(
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+    )
+    return TrainingState(
+        config=config,
+        spec=spec,
+        train_set=train_set.to(options.device),
+        normalization=normalization,
+        permutation=None if permutation is None else permutation.to(options.device),
+        options=options,
+    )
+
+
+@dataclass(frozen=True)
+class _Measures:
+    """What is measured of a run's state on its images, which lie on its device."""
+
+    state: TrainingState
+    validation_set: ImageSet
+    test_set: ImageSet
+    stop: Stop
+
+    def of_epoch(self, *, due: bool) -> EpochMetrics:
+        """After the last step of an epoch; with accuracies if they are due.
+
+        Raises:
+            _StoppedError: `stop` asked while errors were counted.
+        """
+        state = self.state
+        return EpochMetrics(
+            epoch=state.epoch,
+            step=state.step,
+            lr=state.last_lr,
+            train_loss=state.mean_loss(),
+            train_accuracy=state.mean_accuracy(),
+            validation_accuracy=self._accuracy_on(self.validation_set) if due else None,
+            test_accuracy=self._accuracy_on(self.test_set) if due else None,
+            seconds=state.seconds,
+            images_per_second=state.images_per_second,
+            num_nonzeros=state.num_nonzeros(),
+            screened=state.weights.screened,
+            sparse_layers=state.weights.sparse_layers,
+            weight_bytes=state.weights.weight_bytes,
+            memory_bytes=_used_memory(state.device),
         )
+
+    def of_run(self) -> dict[str, int]:
+        """Images and errors of the finished network on each split.
+
+        Raises:
+            _StoppedError: `stop` asked while errors were counted.
+        """
+        network = self.state.weights.exact_network()
+        return {
+            "train_errors": self._errors_on(self.state.train_set, network),
+            "num_samples": len(self.state.train_set),
+            "validation_errors": self._errors_on(self.validation_set, network),
+            "num_validation": len(self.validation_set),
+            "test_errors": self._errors_on(self.test_set, network),
+            "num_test": len(self.test_set),
+        }
+
+    def _accuracy_on(self, images: ImageSet) -> float | None:
+        if len(images) == 0:
+            return None
+        with self.state.autocast():
+            return 1 - self._errors_on(images, self.state.network) / len(images)
+
+    def _errors_on(self, images: ImageSet, network: Network) -> int:
+        return count_errors(
+            network,
+            images,
+            self.state.normalization,
+            permutation=self.state.permutation,
+            device=self.state.device,
+            dtype=self.state.dtype,
+            ranks=self.state.ranks,
+            on_batch=self._stop_between_batches,
+        )
+
+    def _stop_between_batches(self) -> None:
+        # Several ranks go through with it: they would have to agree on the batch.
+        if self.stop.requested and self.state.ranks.size == 1:
+            raise _StoppedError
+
+
+def _was_evaluated(state: TrainingState, metrics: dict[str, Any]) -> bool:
+    return bool(metrics.get("epoch", 0) >= state.epoch)
 
 
 def _run_epoch(
@@ -231,7 +246,12 @@ def _run_epoch(
     stopping: Vote,
     saving: Vote,
 ) -> None:
-    """Run to the end of the current epoch, or until asked to stop, saving on the way when due."""
+    """Run to the end of the current epoch, saving on the way when due.
+
+    Raises:
+        _StoppedError: Asked to stop before the end.
+        TrainingError: The loss or a weight is not finite.
+    """
     state.begin_epoch()
     start, first_step = time.perf_counter(), state.step
     while True:
@@ -243,8 +263,10 @@ def _run_epoch(
             _check_finite(state, checkpoints.path, with_weights=leaving or due)
         if leaving or due:
             state.add_time(time.perf_counter() - start, num_steps=state.step - first_step)
-        if leaving:
+        if state.step % state.steps_per_epoch == 0:
             return
+        if leaving:
+            raise _StoppedError
         if due:
             checkpoints.save(metrics)
             start, first_step = time.perf_counter(), state.step
@@ -264,9 +286,13 @@ def _check_finite(state: TrainingState, last_good: Path, *, with_weights: bool) 
     elif with_weights and not state.weights_are_finite():
         what = "a weight is not finite"
     if what is not None:
-        raise TrainingError(
-            f"{what} by step {state.step} of epoch {state.epoch_of_last_step}; {last_good} "
-            f"holds the last good state; try a smaller --lr than {state.config.lr:g}"
+        raise TrainingError.naming(
+            "{} by step {} of epoch {}; {} holds the last good state; try a smaller {lr} than {:g}",
+            what,
+            state.step,
+            state.epoch_of_last_step,
+            last_good,
+            state.config.lr,
         )
 
 
@@ -285,7 +311,3 @@ def _data_record(
         num_classes=dataset.num_classes,
         class_names=dataset.class_names,
     )
-
-
-def _to_device(images: ImageSet, device: torch.device) -> ImageSet:
-    return ImageSet(images=images.images.to(device), labels=images.labels.to(device))

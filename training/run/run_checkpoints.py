@@ -1,8 +1,7 @@
-"""The checkpoints of one run: beside the training while it goes on, on the spot when it ends."""
+"""The checkpoints of one run: when they are due, beside the training, and at its end at once."""
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from training.checkpoint.checkpoint import Checkpoint
@@ -10,10 +9,13 @@ from training.checkpoint.record import DataRecord
 from training.checkpoint.writer import CheckpointWriter
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
-from training.run.save_schedule import MAX_SHARE, SaveInterval, SaveSchedule
 from training.run.state import TrainingState
+from training.spec.config import SaveInterval
 from training.spec.normalization import Normalization
 from training.system.files import remove_leftovers
+
+MAX_SHARE = 0.02
+"""Share of a run's time that saving may take."""
 
 
 class RunCheckpoints:
@@ -58,13 +60,8 @@ class RunCheckpoints:
     def __enter__(self) -> "RunCheckpoints":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.__exit__(kind, error, traceback)
+    def __exit__(self, *error: Any) -> None:
+        self._writer.__exit__(*error)
 
     def is_due(self) -> bool:
         """Whether to save the state after the last step; asked after every step.
@@ -133,3 +130,51 @@ class RunCheckpoints:
             f"{self._cost / num_saves:.2g} s from the training, and saving keeps to "
             f"{MAX_SHARE:.0%} of the time."
         )
+
+
+class SaveSchedule:
+    """Says when a checkpoint is due, and which of those that are have to be left out.
+
+    A save costs the loop its own time and, at worst, the processor time of the thread that writes.
+    One is left out if the cost of all, this one being as dear as the mean of the others, would
+    come above `MAX_SHARE` of the time since the start. The first is never left out. So a run that
+    is killed loses the work of one interval or of about 50 times the cost of a save.
+
+    Args:
+        interval: What was asked for.
+        steps_per_epoch: Steps of one epoch.
+        clock: Gives seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        interval: SaveInterval,
+        *,
+        steps_per_epoch: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._interval, self._clock = interval, clock
+        self._num_steps = interval.count * (steps_per_epoch if interval.unit == "epochs" else 1)
+        self._start = self._last_save = clock()
+        self._num_saves = 0
+
+    def is_due(self, step: int) -> bool:
+        """Whether a checkpoint was asked for after `step` steps, or at this time."""
+        if self._interval.unit == "seconds":
+            return self._clock() - self._last_save >= self._interval.count
+        return step % self._num_steps == 0
+
+    def begin_save(self, cost: float) -> bool:
+        """Whether a save that is due may be made; if so, it is taken to begin.
+
+        Args:
+            cost: Seconds that all saves before it have cost.
+        """
+        now = self._clock()
+        if self._num_saves > 0:
+            expected = cost * (self._num_saves + 1) / self._num_saves
+            if expected > MAX_SHARE * (now - self._start):
+                return False
+        self._num_saves += 1
+        self._last_save = now
+        return True

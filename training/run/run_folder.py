@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.errors import ConfigError
 from training.system.files import write_text_atomically
 
 METRICS_VERSION = 2
@@ -84,8 +85,9 @@ def check_run_folder(out: Path) -> None:
         ValueError: It holds files already, or is one.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(
-            f"--out {out} is not an empty folder; choose a new one, or resume it by --resume {out}"
+        raise ConfigError.naming(
+            "{out} {0} is not an empty folder; choose a new one, or resume it by {resume_from} {0}",
+            out,
         )
 
 

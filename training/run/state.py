@@ -1,6 +1,8 @@
 """The whole state of a training run between two steps, and how one step changes it."""
 
 import hashlib
+import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,20 +13,19 @@ from torch.nn import functional as F
 from training.augment.inputs import augment_images
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.loading import ImageSet
-from training.distributed.ranks import ALONE, Ranks
-from training.distributed.replicas import Replicas, span_ranks
-from training.distributed.sharding import Sharding, chooses_shards
+from training.distributed.layers import span_ranks
+from training.distributed.run_options import RunOptions
 from training.distributed.shards import Shards
+from training.distributed.weights import Replicas, Weights
 from training.errors import CheckpointError, DataError
 from training.networks.models import Network, build_network
-from training.optim.build import cosine_lr
-from training.run.step_graph import StepGraph
-from training.sparse.choice import Sparsity, chooses_sparse
 from training.sparse.replicas import SparseReplicas
 from training.spec.architectures import NetworkSpec
 from training.spec.config import TrainConfig
 from training.spec.normalization import Normalization
 
+NUM_EAGER = 3
+"""Steps taken as they are before one is recorded, so that all has been compiled and allocated."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -62,13 +63,11 @@ class TrainingState:
         train_set: ImageSet,
         normalization: Normalization,
         permutation: Tensor | None,
-        device: torch.device,
-        ranks: Ranks = ALONE,
-        sharding: Sharding = "never",
-        sparsity: Sparsity = "never",
+        options: RunOptions,
     ) -> None:
         if len(train_set) < 2:
             raise DataError(f"training needs at least 2 images, not {len(train_set)}")
+        device, ranks = options.device, options.ranks
         self.config, self.device, self.ranks = config, device, ranks
         self.train_set, self.normalization, self.permutation = train_set, normalization, permutation
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
@@ -77,14 +76,12 @@ class TrainingState:
         self.num_steps = config.epochs * self.steps_per_epoch
         self.network = _build(spec, config, self.dtype)
         span_ranks(self.network, ranks, num_images=self.batch_size)
-        self.weights: Shards | Replicas
-        place: dict[str, Any] = {"ranks": ranks, "device": device}
-        if chooses_shards(sharding, spec=spec, config=config, **place):
-            self.weights = Shards(self.network, config, **place)
-        elif chooses_sparse(sparsity, config=config, **place):
-            self.weights = SparseReplicas(self.network, config, **place, sparsity=sparsity)
-        else:
-            self.weights = Replicas(self.network, config, **place)
+        kind: type[Replicas | Shards] = Replicas
+        if options.chooses_shards(config, spec):
+            kind = Shards
+        elif options.chooses_sparse(config):
+            kind = SparseReplicas
+        self.weights: Weights = kind(self.network, config, options)
         self.optimizer = self.weights.optimizer
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.augment_generator = torch.Generator(device)
@@ -276,10 +273,62 @@ class TrainingState:
             )
 
 
+class StepGraph:
+    """Runs a step: the first times as it is, then by replaying what the device was told to do.
+
+    The step must read what changes from one call to the next from memory that stays where it is,
+    and must not wait for the device. Recording runs nothing, so every call is one step.
+
+    Args:
+        step: Takes one step.
+        generator: A CUDA generator that the step draws from, besides torch's own.
+    """
+
+    def __init__(self, step: Callable[[], None], *, generator: torch.Generator) -> None:
+        self._step = step
+        self._generator = generator
+        self._num_eager = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def run(self) -> None:
+        """Take one step."""
+        if self._graph is None and self._num_eager < NUM_EAGER:
+            self._num_eager += 1
+            self._run_aside()
+            return
+        if self._graph is None:
+            self._graph = self._record()
+        self._graph.replay()
+
+    def _run_aside(self) -> None:
+        """On the stream that the recording will use, as autograd wants it."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            self._step()
+        torch.cuda.current_stream().wait_stream(self._stream)
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._generator)
+        with torch.cuda.graph(graph, stream=self._stream):
+            self._step()
+        return graph
+
+
 def derive_seed(seed: int, purpose: str, index: int = 0) -> int:
     """A 63-bit seed for one purpose and index, independent of the seeds of all others."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def cosine_lr(lr: float, step: int, num_steps: int) -> float:
+    """η_t = η (1 + cos(π t / T)) / 2 for step t of T, from 0; per step, not per epoch.
+
+    >>> cosine_lr(0.1, 0, 100), round(cosine_lr(0.1, 50, 100), 12)
+    (0.1, 0.05)
+    """
+    return lr * (1 + math.cos(math.pi * step / num_steps)) / 2
 
 
 def _build(spec: NetworkSpec, config: TrainConfig, dtype: torch.dtype) -> Network:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.kernels import bf16
+from training.kernels.backends import run_split
 from training.kernels.compiled import compile_kernels
-from training.kernels.threads import run_split
 from training.sparse.support import Support
 
 _TILE_BYTES = 3 * 2**18  # Most of a second-level cache of 1 MiB.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.kernels import sparse_support
+from training.kernels.backends import run_split
 from training.kernels.compiled import compile_kernels
-from training.kernels.threads import run_split
 from training.sparse.torch_support import add_up
 
 Numbers = NDArray[Any]
@@ -142,7 +142,7 @@ def _bits(values: Tensor) -> Numbers:
 
 
 def _run(task: Any, num_rows: int, num_items: int) -> list[Any]:
-    """Split rows that have so many items in all."""
+    """Split rows among threads by their mean number of items."""
     grain = max(1, _GRAIN * num_rows // max(1, num_items))
     return run_split(task, num_rows, grain=grain)
 

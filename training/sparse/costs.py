@@ -1,5 +1,6 @@
-"""What a step of a layer costs, dense and sparse: measured here once, or typical of a processor."""
+"""Which layers may be sparse, and what a step costs: measured here once, or typical."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,9 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from training.optim.beta_lasso import BetaLasso
-from training.sparse.clock import measure_seconds
 from training.sparse.weight import SparseWeight
+from training.spec.architectures import LayerSpec
+from training.spec.config import TrainConfig
 
+_NUM_ROUNDS = 3
+_NUM_CALLS_ASIDE = 8  # In a round on a device that works aside: it waits for the host but once.
+SMALLEST_LAYER = 2**20
+"""Weights from which on a layer is worth the question."""
+_SMALLEST_THRESHOLD = torch.finfo(torch.float32).tiny
 _CPU = torch.device("cpu")
 _PROBE_DENSITY = 1 / 32
 _MOST_WEIGHTS = 2**26  # That are timed: 400 MB of weights and copies.
@@ -54,6 +61,22 @@ class LayerCosts:
     def loses(self, num_entries: int, screened: float) -> bool:
         """Whether to hand it back."""
         return self.sparse(num_entries, screened) > _LOSS * self.dense
+
+
+def may_be_sparse(layer: LayerSpec, config: TrainConfig) -> bool:
+    """Whether this layer may become sparse.
+
+    It must be large, dense and without a bias, and have βλ > 0, so that zero weights can stay zero.
+
+    >>> config = TrainConfig(network="s-fc", base_channels=8, l1_conv=1e-5)
+    >>> spec = config.network_spec(image_size=32, num_classes=10, in_channels=3)
+    >>> {layer.name: may_be_sparse(layer, config) for layer in spec.layers}
+    {'conv1': True, 'fc1': False, 'fc2': False}
+    """
+    l1_coef = config.l1_conv if layer.group == "conv" else config.l1_fc
+    is_linear = layer.kind == "dense" and layer.normalized
+    is_large = layer.num_weights >= SMALLEST_LAYER
+    return is_linear and is_large and config.beta * l1_coef > _SMALLEST_THRESHOLD
 
 
 def memory_costs(num_weights: int) -> LayerCosts:
@@ -180,3 +203,32 @@ def _sparse_step(
         weight.take_step(deltas, inputs, lr=lr, l1_coef=_L1_COEF, beta=_THRESHOLD / _L1_COEF)
 
     return step
+
+
+def measure_seconds(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call; the best of a few rounds, after one that is not timed.
+
+    Where calls return before the device is done, a round is several calls in a row and ends when
+    the device is done with all of them, as steps follow each other in training.
+
+    Args:
+        call: Works on the device. It may wait for it, and is timed with that.
+        device: Where the work is done.
+    """
+    num_calls = 1 if device.type == "cpu" else _NUM_CALLS_ASIDE
+    call()
+    best = float("inf")
+    for _ in range(_NUM_ROUNDS):
+        wait_for(device)
+        start = time.perf_counter()
+        for _ in range(num_calls):
+            call()
+        wait_for(device)
+        best = min(best, (time.perf_counter() - start) / num_calls)
+    return best
+
+
+def wait_for(device: torch.device) -> None:
+    """Return once the device has done all that it was given; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

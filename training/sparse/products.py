@@ -12,8 +12,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from training.kernels.backends import backend_name
 from training.sparse import compiled_products, torch_products, triton_products
-from training.sparse.backend import backend_name
 from training.sparse.support import Support, TransposedSupport
 
 NUMBER_TYPES = (torch.bfloat16, torch.float32, torch.float64)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.kernels.backends import backend_name
 from training.sparse import compiled_support
-from training.sparse.backend import backend_name
 from training.sparse.screening import Screen, pad_vectors
 from training.sparse.support import Support, collect, column_type
 from training.sparse.torch_support import find_rows, take, widen

@@ -5,21 +5,24 @@ costs on this machine, which are measured once a run and saved with it; or, so t
 exactly, by typical costs or by the memory it takes.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training.distributed.ranks import Ranks
-from training.distributed.replicas import Replicas
-from training.networks.models import network_from_state
-from training.networks.network import Network
-from training.sparse.choice import Sparsity, may_be_sparse
-from training.sparse.costs import LayerCosts, measure_costs, memory_costs, typical_costs
-from training.sparse.dense_probe import DenseProbe
-from training.sparse.linear import SparseLinear
-from training.sparse.weight import SparseWeight
+from training.distributed.run_options import RunOptions
+from training.distributed.weights import Replicas
+from training.networks.models import Network, network_from_state
+from training.sparse.costs import (
+    LayerCosts,
+    may_be_sparse,
+    measure_costs,
+    memory_costs,
+    typical_costs,
+)
+from training.sparse.weight import SparseLinear, SparseWeight, screen_step
 from training.spec.architectures import LayerSpec
 from training.spec.config import TrainConfig
 from training.system.memory import give_back_memory
@@ -48,28 +51,16 @@ class _SparseLayer:
 
 
 class SparseReplicas(Replicas):
-    """`training.distributed.replicas.Replicas` for β-lasso on one rank, with sparse layers.
+    """`training.distributed.weights.Replicas` for β-lasso on one rank, with sparse layers.
 
     A parameter whose layer is sparse stays where it is, in the optimizer's groups too, but has no
     entries. What is saved are the weights alone, so that any other run may resume from them; beside
     them stands what a sparse run needs to resume bit for bit.
-
-    Args:
-        sparsity: "auto" hands over where that takes less time as measured here, "typical" where it
-            typically does, "always" where it takes less memory.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        config: TrainConfig,
-        *,
-        ranks: Ranks,
-        device: torch.device,
-        sparsity: Sparsity = "auto",
-    ) -> None:
-        super().__init__(network, config, ranks=ranks, device=device)
-        self._config, self._device, self._sparsity = config, device, sparsity
+    def __init__(self, network: Network, config: TrainConfig, options: RunOptions) -> None:
+        super().__init__(network, config, options)
+        self._config, self._device, self._sparsity = config, options.device, options.sparsity
         self._names = list(network.state_dict())
         self._candidates = {
             layer.name: layer for layer in network.spec.layers if may_be_sparse(layer, config)
@@ -261,3 +252,44 @@ class SparseReplicas(Replicas):
                 device=self._device,
             )
         return self._costs[layer.name]
+
+
+class DenseProbe:
+    """Watches one forward and backward pass of some linear layers. It changes no number.
+
+    Args:
+        layers: Name to layer, with values (N, in_features) to (N, out_features).
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        self._inputs: dict[str, Tensor] = {}
+        self._deltas: dict[str, Tensor] = {}
+        self._handles = [
+            layer.register_forward_hook(self._make_hook(name)) for name, layer in layers.items()
+        ]
+
+    def measure(self, settings: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+        """Share of screened rows of each layer that took part; then the layers are let go.
+
+        Args:
+            settings: η and βλ > 0 of each layer.
+        """
+        for handle in self._handles:
+            handle.remove()
+        shares = {}
+        for name, deltas in self._deltas.items():
+            lr, threshold = settings[name]
+            parts = (deltas.t().contiguous(), self._inputs[name].t().contiguous())
+            shares[name] = screen_step(*parts, lr=lr, threshold=threshold).screened_share
+        return shares
+
+    def _make_hook(self, name: str) -> Any:
+        def on_forward(layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+            if outputs.requires_grad:
+                self._inputs[name] = inputs[0].detach()
+                outputs.register_hook(on_backward)  # type: ignore[no-untyped-call]
+
+        def on_backward(deltas: Tensor) -> None:
+            self._deltas[name] = deltas.detach()
+
+        return on_forward

@@ -11,8 +11,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from training.kernels.backends import backend_name
 from training.sparse import compiled_support, torch_support
-from training.sparse.backend import backend_name
 
 _NARROW_LIMIT = 2**16  # Columns that 16 bits tell apart.
 

@@ -93,7 +93,7 @@ def gather(row_starts: Tensor, rows: Tensor, offsets: Tensor, values: Tensor) ->
 
 
 def add_up(counts: Tensor) -> Tensor:
-    """Where each of so many begins, and in the end how many there are."""
+    """Where each group of the given counts begins; the last entry is their sum."""
     return torch.cat([counts.new_zeros(1, dtype=torch.int64), counts.cumsum(0)])
 
 

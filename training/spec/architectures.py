@@ -5,11 +5,14 @@ weight counts and scaling formulas are summed over them, and nonzeros are report
 """
 
 from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
 
-from training.spec.layer_spec import LayerKind, LayerSpec
+from training.errors import ConfigError
+from training.system.checks import check_count
 
-__all__ = ["NETWORKS", "NUM_SYMMETRIES", "PAPER_NETWORKS", "LayerSpec", "NetworkSpec"]
-
+LayerKind = Literal["conv", "local", "dense"]
+LayerGroup = Literal["conv", "fc"]
 CONV_FAMILIES = ("d", "s")
 KINDS: dict[str, LayerKind] = {"conv": "conv", "local": "local", "fc": "dense"}
 NETWORKS = (
@@ -27,7 +30,6 @@ NETWORKS = (
 PAPER_NETWORKS = NETWORKS[:8]
 NUM_SYMMETRIES = 8
 """Symmetries of a square: each kernel of tiny-conv is used in all of its positions."""
-
 # (kernel, channels as a multiple of α, stride) of each convolution, and the head's fc(multiple·α).
 # fmt: off
 _CONVOLUTIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -43,6 +45,97 @@ _RESNET_STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))
 _RESNET_BLOCKS_PER_STAGE = 2
 # (kernel, stride, side of the max-pooling behind it) of tiny-conv's convolutions.
 _TINY_CONVOLUTIONS = ((5, 2, 1), (3, 2, 1), (3, 1, 2), (3, 1, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """One layer with weights, on square inputs of side `in_size` and outputs of side `out_size`.
+
+    Attributes:
+        name: The layer's name; its weight is `<name>.weight` in a state dict.
+        kind: "conv" shares its kernel over positions, "local" has a kernel per position, "dense"
+            connects every input with every output.
+        group: "conv" for layers that are, or correspond to, a convolution; "fc" for the head.
+        in_channels: Channels of the input.
+        in_size: Side of the input in pixels (1 for a vector).
+        out_channels: Channels of the output.
+        out_size: Side of the output in pixels (1 for a vector).
+        kernel: Side of the (corresponding) convolution's kernel; None in the head.
+        stride: Stride of the (corresponding) convolution.
+        normalized: Whether BatchNorm follows (ReLU or a residual sum comes after it).
+        symmetries: Channels of the output that share one kernel, each with it turned or mirrored
+            in another way, and one scale and one shift: 1, or 8 in a "conv" layer of tiny-conv.
+        input_symmetries: The same of the layer that the input comes from.
+        edge_padding: Whether the border is padded with its own pixels, not with zeros.
+    """
+
+    name: str
+    kind: LayerKind
+    group: LayerGroup
+    in_channels: int
+    in_size: int
+    out_channels: int
+    out_size: int
+    kernel: int | None = None
+    stride: int = 1
+    normalized: bool = True
+    symmetries: int = 1
+    input_symmetries: int = 1
+    edge_padding: bool = False
+
+    @property
+    def in_features(self) -> int:
+        """Input units: channels x side²."""
+        return self.in_channels * self.in_size**2
+
+    @property
+    def out_features(self) -> int:
+        """Output units: channels x side²."""
+        return self.out_channels * self.out_size**2
+
+    @property
+    def padding(self) -> int:
+        """Zero padding on each side: (kernel - 1) / 2 gives out_size = ceil(in_size / stride)."""
+        return 0 if self.kernel is None else (self.kernel - 1) // 2
+
+    @property
+    def fan_in(self) -> int:
+        """Weights that feed one output unit."""
+        if self.kind == "dense" or self.kernel is None:
+            return self.in_features
+        return self.in_channels * self.kernel**2
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the weight tensor.
+
+        conv: (out_channels / symmetries, in_channels, kernel, kernel), as torch has it.
+        local: (positions, out_channels, in_channels·kernel²), positions row by row.
+        dense: (out_features, in_features), units in (channel, row, column) order.
+        """
+        if self.kind == "dense" or self.kernel is None:
+            return (self.out_features, self.in_features)
+        if self.kind == "local":
+            return (self.out_size**2, self.out_channels, self.fan_in)
+        num_kernels = self.out_channels // self.symmetries
+        return (num_kernels, self.in_channels, self.kernel, self.kernel)
+
+    @property
+    def num_weights(self) -> int:
+        """Entries of the weight tensor, without bias and BatchNorm."""
+        return prod(self.weight_shape)
+
+    @property
+    def num_norm_features(self) -> int:
+        """Units that BatchNorm treats apart: kernels of "conv", every unit otherwise.
+
+        Per unit in "local" and "dense" layers keeps conv ⊂ local ⊂ fc; the paper leaves it open.
+        """
+        if not self.normalized:
+            return 0
+        if self.kind == "conv":
+            return self.out_channels // self.symmetries
+        return self.out_features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,26 +167,31 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         if self.name not in NETWORKS:
-            raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {self.name!r}")
+            raise ConfigError.naming(
+                "{network} must be one of {}, not {!r}", ", ".join(NETWORKS), self.name
+            )
         if self.name == "resnet18" and self.kernel_size is None:
             object.__setattr__(self, "kernel_size", 3)
         for field, lowest in (("image_size", 1), ("num_classes", 2), ("in_channels", 1)):
-            _check_count(field, getattr(self, field), lowest)
+            check_count(field, getattr(self, field), lowest)
         width, other = ("base_channels", "hidden_units")
         if self.name == "3-fc":
             width, other = other, width
         if getattr(self, width) is None:
-            raise ValueError(f"{self.name} needs {width}")
-        _check_count(width, getattr(self, width), 1)
+            raise ConfigError.naming(f"{{}} needs {{{width}}}", self.name)
+        check_count(width, getattr(self, width), 1)
         if getattr(self, other) is not None:
-            raise ValueError(f"{self.name} takes no {other}; its width is {width}")
+            raise ConfigError.naming(
+                f"{{}} takes no {{{other}}}; its width is {{{width}}}", self.name
+            )
         if self.name != "resnet18" and self.kernel_size is not None:
-            raise ValueError(f"{self.name} takes no kernel_size; only resnet18 does")
+            raise ConfigError.naming("{} takes no {kernel_size}; only resnet18 does", self.name)
         if self.kernel_size is not None:
-            _check_count("kernel_size", self.kernel_size, 1)
+            check_count("kernel_size", self.kernel_size, 1)
             if self.kernel_size % 2 == 0:
-                raise ValueError(
-                    f"kernel_size must be odd (same padding on both sides), not {self.kernel_size}"
+                raise ConfigError.naming(
+                    "{kernel_size} must be odd (same padding on both sides), not {}",
+                    self.kernel_size,
                 )
 
     @property
@@ -134,11 +232,6 @@ class NetworkSpec:
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
         return replace(self, name=f"{self.family}-{kind}")
-
-
-def _check_count(name: str, value: object, lowest: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-        raise ValueError(f"{name} must be an integer >= {lowest}, not {value!r}")
 
 
 def _ceil_div(size: int, stride: int) -> int:

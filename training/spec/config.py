@@ -1,27 +1,40 @@
 """The full configuration of a training run, and the named recipes that fill it. No torch."""
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from training.errors import ConfigError
 from training.spec.architectures import NETWORKS, NetworkSpec
 from training.spec.built_in_policies import BUILT_IN_POLICIES, built_in_policy
-from training.spec.policy import Policy
-from training.spec.policy_table import PolicyTable, check_policy_table, table_policy
+from training.spec.policy import Policy, PolicyTable, check_policy_table, table_policy
 
 Method = Literal["beta-lasso", "sgd"]
 Precision = Literal["bf16", "fp16", "fp32", "fp64"]
 Normalize = Literal["fixed", "data"]
+Sharding = Literal["auto", "never", "always"]
+Sparsity = Literal["auto", "typical", "always", "never"]
+SaveUnit = Literal["epochs", "steps", "seconds"]
+
+_INTERVAL = re.compile(r"(\d{1,9})(|steps|s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-def _check(holds: bool, message: str) -> None:
+def _check(holds: bool, rule: str, *values: object) -> None:
     if not holds:
-        raise ValueError(message)
+        raise ConfigError.naming(rule, *values)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    _check(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    rule = f"{{{name}}} must be one of {{}}, not {{!r}}"
+    _check(value in choices, rule, ", ".join(choices), value)
+
+
+def _check_lowest(name: str, value: float, lowest: int, unit: str = "") -> None:
+    rule = f"{{{name}}} must be >= {{}}{unit}, not {{}}"
+    _check(math.isfinite(value) and value >= lowest, rule, lowest, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +45,12 @@ class DataConfig:
         source: "glyphs", a hub name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of
             parquet files or a folder of class folders of images.
         image_size: Side in pixels; None keeps the images' own (glyphs: 32).
-        num_train: Use only the First N training images; None for all (glyphs: 20,000).
+        num_train: Use only the first N training images; None for all (glyphs: 20,000).
         num_test: Likewise for test images (glyphs: 5,000).
         validation: Training images held out for selection, drawn at random from the training set.
         permute_pixels: Seed of one fixed permutation of the pixels of every image; None for none.
         normalize: "fixed" subtracts 0.5 and divides by 0.25, constants chosen before the data;
-            "data" uses the training set's own mean and deviation a channel.
+            "data" uses the training set's own mean and deviation per channel.
         seed: Seed of the glyphs generator and of the validation split.
     """
 
@@ -58,15 +71,13 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name in ("image_size", "num_train", "num_test"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be >= 1, not {value}")
-        _check(self.validation >= 0, f"validation must be >= 0, not {self.validation}")
-        _check(self.seed >= 0, f"data seed must be >= 0, not {self.seed}")
+            if value is not None:
+                _check_lowest(name, value, 1)
+        _check_lowest("validation", self.validation, 0)
+        _check_lowest("data_seed", self.seed, 0)
         if self.permute_pixels is not None:
-            _check(
-                self.permute_pixels >= 0, f"permute_pixels must be >= 0, not {self.permute_pixels}"
-            )
-        _check_choice("normalize", self.normalize, ("fixed", "data"))
+            _check_lowest("permute_pixels", self.permute_pixels, 0)
+        _check_choice("normalize", self.normalize, get_args(Normalize))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +90,7 @@ class Augmentation:
         cutout: Side in pixels of a square set to the mid value; its centre may lie on the border.
         policy: One of `training.spec.built_in_policies`, or the name of the file that
             `policy_table` is from; None for none.
-        policy_table: A table in the form of `training.spec.policy_table`, so that the configuration
+        policy_table: A table in the form of `training.spec.policy`, so that the configuration
             says all; None for a built-in policy.
     """
 
@@ -90,11 +101,11 @@ class Augmentation:
     policy_table: PolicyTable | None = None
 
     def __post_init__(self) -> None:
-        _check(self.crop >= 0, f"crop must be >= 0 pixels, not {self.crop}")
-        _check(self.cutout >= 0, f"cutout must be >= 0 pixels, not {self.cutout}")
+        _check_lowest("crop", self.crop, 0, " pixels")
+        _check_lowest("cutout", self.cutout, 0, " pixels")
         if self.policy_table is not None:
             is_named = isinstance(self.policy, str) and self.policy != ""
-            _check(is_named, "policy must name the file that policy_table is from")
+            _check(is_named, "{policy} must name the file that policy_table is from")
             # JSON has lists where the table has tuples.
             object.__setattr__(self, "policy_table", check_policy_table(self.policy_table))
         elif self.policy is not None:
@@ -159,27 +170,27 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_choice("network", self.network, NETWORKS)
-        _check_choice("method", self.method, ("beta-lasso", "sgd"))
-        _check_choice("precision", self.precision, ("bf16", "fp16", "fp32", "fp64"))
-        _check(math.isfinite(self.lr) and self.lr > 0, f"lr must be > 0, not {self.lr}")
-        for name in ("l1_conv", "l1_fc", "beta", "weight_decay"):
-            value = getattr(self, name)
-            _check(math.isfinite(value) and value >= 0, f"{name} must be >= 0, not {value}")
+        _check_choice("method", self.method, get_args(Method))
+        _check_choice("precision", self.precision, get_args(Precision))
+        _check(math.isfinite(self.lr) and self.lr > 0, "{lr} must be > 0, not {}", self.lr)
+        for name in ("l1_conv", "l1_fc", "beta", "weight_decay", "seed"):
+            _check_lowest(name, getattr(self, name), 0)
         for name in ("momentum", "dropout"):
             value = getattr(self, name)
-            _check(0 <= value < 1, f"{name} must lie in [0, 1), not {value}")
-        _check(self.epochs >= 1, f"epochs must be >= 1, not {self.epochs}")
-        _check(self.batch_size >= 2, f"batch_size must be >= 2, not {self.batch_size}")
-        _check(self.seed >= 0, f"seed must be >= 0, not {self.seed}")
+            _check(0 <= value < 1, f"{{{name}}} must lie in [0, 1), not {{}}", value)
+        _check_lowest("epochs", self.epochs, 1)
+        _check_lowest("batch_size", self.batch_size, 2)
         if self.method == "beta-lasso":
             _check(
                 self.momentum == 0 and self.weight_decay == 0,
-                "momentum and weight_decay belong to sgd; beta-lasso takes l1_conv, l1_fc and beta",
+                "{momentum} and {weight_decay} belong to sgd; "
+                "beta-lasso takes {l1_conv}, {l1_fc} and {beta}",
             )
         else:
             _check(
                 self.l1_conv == 0 and self.l1_fc == 0,
-                "l1_conv and l1_fc belong to beta-lasso; sgd takes momentum and weight_decay",
+                "{l1_conv} and {l1_fc} belong to beta-lasso; "
+                "sgd takes {momentum} and {weight_decay}",
             )
 
     def network_spec(self, *, image_size: int, num_classes: int, in_channels: int) -> NetworkSpec:
@@ -210,5 +221,54 @@ class TrainConfig:
             data = DataConfig(**rest.pop("data"))
             augmentation = Augmentation(**rest.pop("augmentation"))
             return cls(data=data, augmentation=augmentation, **rest)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a training configuration: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveInterval:
+    """How much training may lie between two checkpoints.
+
+    Attributes:
+        count: Number of units, >= 1.
+        unit: What is counted; "seconds" are those of the clock, evaluation and all.
+
+    Raises:
+        ValueError: A count below 1.
+    """
+
+    count: int = 1
+    unit: SaveUnit = "epochs"
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"the interval between checkpoints must be >= 1, not {self.count}")
+
+    @classmethod
+    def parse(cls, text: str) -> "SaveInterval":
+        """Read "5" (epochs), "500steps", "90s", "10m" or "2h".
+
+        Raises:
+            ValueError: Any other text.
+
+        >>> SaveInterval.parse("10m")
+        SaveInterval(count=600, unit='seconds')
+        """
+        found = _INTERVAL.fullmatch(text.strip())
+        if found is None or int(found[1]) == 0:
+            raise ValueError(
+                f"the interval between checkpoints must be epochs such as 5, steps such as "
+                f"500steps, or a time such as 90s, 10m or 2h, not {text!r}"
+            )
+        count, unit = int(found[1]), found[2]
+        if unit in _SECONDS:
+            return cls(count=count * _SECONDS[unit], unit="seconds")
+        return cls(count=count, unit="steps" if unit else "epochs")
+
+    def __str__(self) -> str:
+        """In words.
+
+        >>> print(SaveInterval(), "/", SaveInterval(count=90, unit="seconds"))
+        every epoch / every 90 seconds
+        """
+        return f"every {self.unit[:-1]}" if self.count == 1 else f"every {self.count} {self.unit}"

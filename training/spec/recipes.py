@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
+from training.errors import ConfigError
 from training.spec.architectures import NETWORKS
-from training.spec.config import Augmentation, DataConfig, TrainConfig
-from training.spec.policy_table import PolicyTable
+from training.spec.config import Augmentation, DataConfig, Method, TrainConfig
+from training.spec.policy import PolicyTable
+
+RecipeName = Literal["quick", "paper-400", "paper-4000"]
 
 DIGIT_SETS = ("glyphs", "mnist", "svhn")
 """Data sets whose labels a mirror image would change: never flipped unless asked."""
@@ -75,10 +78,7 @@ _PAPER_WIDTHS = {
     "resnet18": 64,
     "tiny-conv": 2,
 }
-_PAPER_TABLE = (
-    "the policy table that the paper used (Lim et al. 2019, Fast AutoAugment; --policy FILE "
-    "reads it)"
-)
+_PAPER_TABLE = "the policy table that the paper used (Lim et al. 2019, Fast AutoAugment)"
 
 
 def _paper(epochs: int) -> Recipe:
@@ -128,14 +128,14 @@ def missing_parts(config: TrainConfig) -> str:
     """What of the paper's training a configuration of a recipe does not have.
 
     >>> missing_parts(recipe_config("paper-400", "s-fc"))
-    'the policy table that the paper used (Lim et al. 2019, Fast AutoAugment; --policy FILE reads \
-it) or the search over λ, momentum, weight decay and dropout'
+    'the policy table that the paper used (Lim et al. 2019, Fast AutoAugment) or the search over \
+λ, momentum, weight decay and dropout'
     """
     missing = RECIPES[config.recipe].missing
     return missing if config.augmentation.policy_table else f"{_PAPER_TABLE} or {missing}"
 
 
-def default_method(network: str) -> str:
+def default_method(network: str) -> Method:
     """β-lasso for fully-connected networks, SGD for the others, as the paper's main results do."""
     return "beta-lasso" if network.endswith("-fc") else "sgd"
 
@@ -197,9 +197,11 @@ def recipe_config(
     (150, 400, 'beta-lasso')
     """
     if recipe not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, not {recipe!r}")
+        raise ConfigError.naming("{recipe} must be one of {}, not {!r}", ", ".join(RECIPES), recipe)
     if network not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}")
+        raise ConfigError.naming(
+            "{network} must be one of {}, not {!r}", ", ".join(NETWORKS), network
+        )
     chosen = RECIPES[recipe]
     given = {name: value for name, value in settings.items() if value is not None}
     data = data if data is not None else DataConfig()

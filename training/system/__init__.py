@@ -1,5 +1,4 @@
 """Files, memory, signals: what a run needs of the machine, without torch.
 
-Others take `files`, `file_bytes`, `field_checks`, `memory`, `signals` and
-`cache_folder`.
+Others take `files`, `checks`, `memory`, `signals` and `random_streams`.
 """

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from training.errors import CheckpointError
-from training.system.file_bytes import FileBytes
+from training.errors import CheckpointError, ConfigError
+from training.system.files import FileBytes
 from training.tensor_files.plain_pickle import Opaque
 from training.tensor_files.safetensors_file import (
     load_json,
@@ -141,7 +141,9 @@ def _open_one(path: Path, key: str | None) -> tuple[str, dict[str, Any]]:
         elif looks_like_safetensors(start, source.num_bytes) or path.suffix == ".safetensors":
             contents = read_safetensors(source)
             if key is not None:
-                raise CheckpointError(f"{path}: a safetensors file has no keys; leave --key out")
+                raise CheckpointError.naming(
+                    "{}: a safetensors file has no keys; leave {key} out", path
+                )
         elif start.startswith(_PICKLE_START):
             raise CheckpointError(
                 f"{path}: a pickle, which could run code when it is read; nothing was run; save it "
@@ -155,7 +157,7 @@ def _open_one(path: Path, key: str | None) -> tuple[str, dict[str, Any]]:
         try:
             return find_state(contents, key)
         except ValueError as error:
-            raise CheckpointError(f"{path}: {error}") from error
+            raise CheckpointError.naming("{}: {}", path, error) from error
     except BaseException:
         source.close()
         raise
@@ -246,7 +248,7 @@ def find_state(contents: Any, key: str | None = None) -> tuple[str, dict[str, An
     where = []
     if key is not None:
         if not isinstance(contents, dict) or key not in contents:
-            raise ValueError(f"has no key {shorten(key)}; give another --key")
+            raise ConfigError.naming("has no key {}; give another {key}", shorten(key))
         where.append(key)
         contents = contents[key]
     while len(where) < _MAX_DEPTH and isinstance(contents, dict):

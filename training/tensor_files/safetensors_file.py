@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.errors import CheckpointError
-from training.system.field_checks import check_keys
-from training.system.file_bytes import FileBytes
+from training.system.checks import check_keys
+from training.system.files import FileBytes
 from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredTensor, is_shape, shorten
 
 MAX_HEADER_BYTES = 1 << 25

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.system.file_bytes import FileBytes
+from training.system.files import FileBytes
 
 Float32s = NDArray[np.float32]
 

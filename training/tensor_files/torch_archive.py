@@ -12,7 +12,7 @@ import zlib
 from typing import Any
 
 from training.errors import CheckpointError
-from training.system.file_bytes import FileBytes
+from training.system.files import FileBytes
 from training.tensor_files.plain_pickle import MAX_BYTES, Opaque, read_plain_pickle
 from training.tensor_files.stored_tensor import (
     NUMBER_TYPES,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import Device, DeviceOption, JsonOption
+from mdl.terminal.options import DeviceOption, JsonOption
 
 Group = StrEnum(
     "Group", ["optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode"]
@@ -34,7 +34,7 @@ def bench(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Most rounds of each measurement.")
     ] = None,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads on the CPU. [default: torch's choice]")
     ] = None,

@@ -30,7 +30,7 @@ def bound(
     number_format: FormatOption = None,
     delta: DeltaOption = 0.05,
     data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     plot: Annotated[
         Path | None, typer.Option(help="Draw where the bits go, into a .png or .pdf file.")
     ] = None,

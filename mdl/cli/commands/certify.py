@@ -10,14 +10,7 @@ import typer
 from mdl.cli.commands.encode import Code
 from mdl.terminal import console
 from mdl.terminal.certificate_tables import print_certificate
-from mdl.terminal.options import (
-    BitsOption,
-    DeltaOption,
-    Device,
-    DeviceOption,
-    FormatOption,
-    JsonOption,
-)
+from mdl.terminal.options import BitsOption, DeltaOption, DeviceOption, FormatOption, JsonOption
 from mdl.terminal.progress import CountProgress
 
 if TYPE_CHECKING:
@@ -69,7 +62,7 @@ def certify(
     data_seed: Annotated[
         int | None, typer.Option(min=0, help=f"Seed of glyphs and of validation, {_OF_BITS}.")
     ] = None,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Write a certificate: a folder with the network's bits and what they prove.

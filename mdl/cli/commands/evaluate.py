@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import CheckpointArgument, Device, DeviceOption, JsonOption
+from mdl.terminal.options import CheckpointArgument, DeviceOption, JsonOption
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ def evaluate(
     fresh: Annotated[
         int, typer.Option(min=0, help="Draw N new glyphs: they estimate the true error.")
     ] = 0,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Count the errors of a checkpoint, with 95 % Clopper-Pearson intervals."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import BitsOption, Device, DeviceOption, JsonOption
+from mdl.terminal.options import BitsOption, DeviceOption, JsonOption
 
 
 def report(
@@ -25,7 +25,7 @@ def report(
     data: Annotated[
         str | None, typer.Option(help="Where the data set of the runs lies now.")
     ] = None,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Write one page of HTML about runs, side by side, to look at in a browser.

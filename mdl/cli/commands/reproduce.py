@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mdl.cli.training_choices import Precision
 from mdl.terminal import console
 from mdl.terminal.options import Device, DeviceOption, JsonOption
+from training.spec.config import Precision
 
 RUN = "Run"
 _STORE = Path("experiments")
@@ -71,8 +71,8 @@ def reproduce(
         typer.Option(
             help="Of the matrix products; the same on every machine.", rich_help_panel=RUN
         ),
-    ] = Precision.bf16,
-    device: DeviceOption = Device.auto,
+    ] = "bf16",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Reproduce tables and figures of the paper, with its own numbers beside ours.
@@ -89,7 +89,7 @@ def reproduce(
 
     try:
         asked = chosen_names(names)
-        chosen = scale_on(scale.value, tuple(data or ()), precision=precision.value)
+        chosen = scale_on(scale.value, tuple(data or ()), precision=precision)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -161,14 +161,14 @@ def _print_notes(notes: list[str]) -> None:
 def _say_if_emulated(precision: Precision, device: Device) -> None:
     from mdl.terminal.devices import choose_device, say_if_emulated
 
-    say_if_emulated(precision.value, choose_device(device))
+    say_if_emulated(precision, choose_device(device))
 
 
 def _options(data: list[str], store: Path, precision: Precision) -> list[str]:
     options = [part for source in data for part in ("--data", source)]
     if store != _STORE:
         options += ["--store", str(store)]
-    return options if precision is Precision.bf16 else [*options, "--precision", precision.value]
+    return options if precision == "bf16" else [*options, "--precision", precision]
 
 
 def _command(names: list[str], scale: ScaleName, options: list[str]) -> str:

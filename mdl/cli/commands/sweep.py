@@ -1,24 +1,25 @@
 """`mdl sweep`: many settings, the best by validation accuracy, and what it gives."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mdl.cli.training_choices import Method, Precision
-from mdl.cli.training_options import (
+from mdl.terminal.options import (
     DATA,
     TRAINING,
     BaseChannelsOption,
     BatchSizeOption,
+    Device,
+    DeviceOption,
     HiddenUnitsOption,
     ImageSizeOption,
+    JsonOption,
     NumTestOption,
     NumTrainOption,
 )
-from mdl.terminal.options import Device, DeviceOption, JsonOption
+from training.spec.config import Method, Precision
 
 if TYPE_CHECKING:
     from mdl.experiments.engines.engine import Engine
@@ -26,25 +27,9 @@ if TYPE_CHECKING:
 GRID, RUN = "Grid", "Run"
 
 
-class GridName(StrEnum):
-    """What is tried."""
-
-    paper = "paper"
-    small = "small"
-
-
-class Then(StrEnum):
-    """What follows the choice."""
-
-    report = "report"
-    retrain = "retrain"
-
-
-class EngineName(StrEnum):
-    """Where trials run."""
-
-    local = "local"
-    ray = "ray"
+GridName = Literal["paper", "small"]
+Then = Literal["report", "retrain"]
+EngineName = Literal["local", "ray"]
 
 
 def sweep(
@@ -60,7 +45,7 @@ def sweep(
             help="paper: Appendix A's, 50 trials by beta-lasso or 20 by sgd. small: for a laptop.",
             rich_help_panel=GRID,
         ),
-    ] = GridName.paper,
+    ] = "paper",
     method: Annotated[
         Method | None,
         typer.Option(help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=GRID),
@@ -86,7 +71,7 @@ def sweep(
             "the chosen setting on all training images.",
             rich_help_panel=GRID,
         ),
-    ] = Then.report,
+    ] = "report",
     data: Annotated[
         str | None,
         typer.Option(
@@ -120,14 +105,14 @@ def sweep(
         typer.Option(
             help="Of the matrix products; the same on every machine.", rich_help_panel=TRAINING
         ),
-    ] = Precision.bf16,
+    ] = "bf16",
     engine: Annotated[
         EngineName,
         typer.Option(
             help="local: processes here. ray: a Ray cluster that is there already.",
             rich_help_panel=RUN,
         ),
-    ] = EngineName.local,
+    ] = "local",
     index: Annotated[
         int | None,
         typer.Option(
@@ -162,7 +147,7 @@ def sweep(
         int,
         typer.Option(min=0, help="Times that a failed trial is tried again.", rich_help_panel=RUN),
     ] = 1,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Train a network with many settings and choose by validation accuracy.
@@ -173,7 +158,7 @@ def sweep(
     modes = {"--index": index is not None, "--list": only_list, "--collect": collect}
     if sum(modes.values()) > 1:
         raise typer.BadParameter("choose one of --index, --list and --collect")
-    if index is not None and engine is EngineName.ray:
+    if index is not None and engine == "ray":
         raise typer.BadParameter("runs here; leave out --engine ray", param_hint="--index")
 
     from mdl.experiments.store.result_store import ResultStore
@@ -188,20 +173,20 @@ def sweep(
     )
     from training.spec.recipes import default_method
 
-    chosen_method = method or Method(default_method(network))
-    if beta is not None and chosen_method is Method.sgd:
+    chosen_method = method or default_method(network)
+    if beta is not None and chosen_method == "sgd":
         raise typer.BadParameter("belongs to --method beta-lasso", param_hint="--beta")
     trials = plan_trials(
         network,
-        grid.value,
+        grid,
         {
             "base_channels": base_channels,
             "hidden_units": hidden_units,
             "epochs": epochs,
             "batch_size": batch_size,
-            "precision": precision.value,
+            "precision": precision,
             "beta": beta,
-            "method": chosen_method.value,
+            "method": chosen_method,
             "policy": policy,
         },
         {
@@ -219,26 +204,26 @@ def sweep(
         show_list(trials, command=command, as_json=json)
         return
     if collect:
-        show_collected(trials, results, then=then.value, command=command, as_json=json)
+        show_collected(trials, results, then=then, command=command, as_json=json)
         return
-    if engine is EngineName.local:
+    if engine == "local":
         from mdl.terminal.devices import choose_device, say_if_emulated
 
-        say_if_emulated(precision.value, choose_device(device))
+        say_if_emulated(precision, choose_device(device))
     chosen = _make_engine(engine, workers, threads, retries, device)
     if index is not None:
         code = run_one(trials, index, results, chosen, command=command, as_json=json)
     else:
-        if engine is EngineName.local:
+        if engine == "local":
             check_images(trials)
-        code = run_all(trials, results, chosen, then=then.value, command=command, as_json=json)
+        code = run_all(trials, results, chosen, then=then, command=command, as_json=json)
     raise typer.Exit(code)
 
 
 def _make_engine(
     name: EngineName, workers: int | None, threads: int | None, retries: int, device: Device
 ) -> "Engine":
-    if name is EngineName.local:
+    if name == "local":
         from mdl.experiments.engines.local_engine import LocalEngine
 
         return LocalEngine(

@@ -6,27 +6,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mdl.cli.training_choices import Log, Method, Normalize, Precision, Recipe, Shard, Sparse
-from mdl.cli.training_options import (
+from mdl.terminal import console
+from mdl.terminal.errors import option_of
+from mdl.terminal.options import (
     DATA,
     NETWORK,
     TRAINING,
     BaseChannelsOption,
     BatchSizeOption,
+    Device,
+    DeviceOption,
     HiddenUnitsOption,
     ImageSizeOption,
+    JsonOption,
     NumTestOption,
     NumTrainOption,
 )
-from mdl.terminal import console
-from mdl.terminal.options import Device, DeviceOption, JsonOption
+from training.spec.config import Method, Normalize, Precision, SaveInterval, Sharding, Sparsity
+from training.spec.recipes import RecipeName
 
 if TYPE_CHECKING:
-    from mdl.cli.train.plan import TrainingPlan
-    from training.run.save_schedule import SaveInterval
-
+    from mdl.cli.training import TrainingPlan
 
 RUN = "Run"
+
+
+class Log(StrEnum):
+    """Where every epoch is logged beside the run folder; Typer takes no list of a `Literal`."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
 
 
 def train(
@@ -37,7 +46,7 @@ def train(
         ),
     ] = None,
     recipe: Annotated[
-        Recipe | None,
+        RecipeName | None,
         typer.Option(help="Named defaults; every flag overrides them. (default: quick)"),
     ] = None,
     base_channels: BaseChannelsOption = None,
@@ -151,7 +160,7 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Go on with this run folder from its last checkpoint. It keeps its network, data, "
+            help="Continue this run folder from its last checkpoint. It keeps its network, data, "
             "training and seed; give anew what else you want: --save-every, --evaluate-every, "
             "--shard, --sparse, --log-to, --device, and --data if the images lie elsewhere now.",
             rich_help_panel=RUN,
@@ -169,21 +178,21 @@ def train(
         int, typer.Option(min=1, help="Epochs between evaluations.", rich_help_panel=RUN)
     ] = 1,
     shard: Annotated[
-        Shard,
+        Sharding,
         typer.Option(
             help="Share the weights out among ranks (FSDP2); auto: where a copy outgrows a card.",
             rich_help_panel=RUN,
         ),
-    ] = Shard.auto,
+    ] = "auto",
     sparse: Annotated[
-        Sparse,
+        Sparsity,
         typer.Option(
             help="Compute with nonzeros alone under beta-lasso; auto: in layers where that is "
             "faster as timed here; typical: where it typically is, so that the run repeats exactly "
             "on a CPU; always: where it takes less memory. The same weights but for rounding.",
             rich_help_panel=RUN,
         ),
-    ] = Sparse.auto,
+    ] = "auto",
     log_to: Annotated[
         list[Log] | None,
         typer.Option(
@@ -192,7 +201,7 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Train a network and write its checkpoint.
@@ -209,7 +218,7 @@ def train(
         "crop": crop,
         "cutout": cutout,
         "policy": policy,
-        "method": _value(method),
+        "method": method,
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
@@ -218,7 +227,7 @@ def train(
         "beta": beta,
         "momentum": momentum,
         "weight_decay": weight_decay,
-        "precision": _value(precision),
+        "precision": precision,
         "seed": seed,
     }
     data_settings = {
@@ -228,42 +237,44 @@ def train(
         "num_test": num_test,
         "validation": validation,
         "permute_pixels": permute_pixels,
-        "normalize": _value(normalize),
+        "normalize": normalize,
         "seed": data_seed,
     }
     interval = _parse_interval(save_every)
     if resume is not None:
-        given = {"network": network, "recipe": recipe, "out": out} | settings
-        _refuse_beside_resume(given, data_settings)
+        own = settings | data_settings | {"network": network, "recipe": recipe, "out": out}
+        own |= {"seed": seed, "data_seed": data_seed, "source": None}  # its images may have moved
+        _refuse_beside_resume(own)
     elif network is None:
         raise typer.BadParameter("name a network, such as s-fc", param_hint="NETWORK")
 
-    from mdl.cli.launch import launched_ranks
-    from mdl.cli.train.plan import plan_new, plan_resumed
-    from mdl.cli.train.run import carry_out
+    from mdl.cli.training import carry_out, launched_ranks, plan_new, plan_resumed
     from mdl.loggers.logged_progress import check_logs
     from mdl.terminal.devices import say_if_emulated
+    from training.distributed.run_options import RunOptions
 
     logs = tuple(dict.fromkeys(each.value for each in log_to or ()))
     with launched_ranks(device) as (ranks, chosen):
+        options = RunOptions(
+            device=chosen,
+            ranks=ranks,
+            sharding=shard,
+            sparsity=sparse,
+            save_every=interval,
+            evaluate_every=evaluate_every,
+        )
 
         def make_plan() -> "TrainingPlan":
             check_logs(logs)
             if resume is not None:
-                plan = plan_resumed(resume, source=data, ranks=ranks, sharding=shard.value)
+                plan = plan_resumed(resume, source=data, options=options)
                 say_if_emulated(plan.config.precision, chosen)
                 return plan
             reason = None
             if precision is None:
                 settings["precision"], reason = _choose_precision(device)
             plan = plan_new(
-                network or "",
-                str(recipe or Recipe.quick),
-                settings,
-                data_settings,
-                out=out,
-                ranks=ranks,
-                sharding=shard.value,
+                network or "", recipe or "quick", settings, data_settings, out=out, options=options
             )
             if reason is not None:
                 line = f"Arithmetic: {plan.config.precision}, {reason}."
@@ -271,30 +282,13 @@ def train(
             say_if_emulated(plan.config.precision, chosen)
             return plan
 
-        code = carry_out(
-            ranks.from_first(make_plan),
-            ranks=ranks,
-            device=chosen,
-            sharding=shard.value,
-            sparsity=sparse.value,
-            save_every=interval,
-            evaluate_every=evaluate_every,
-            as_json=json,
-            logs=logs,
-        )
+        code = carry_out(ranks.from_first(make_plan), options, as_json=json, logs=logs)
     raise typer.Exit(code)
 
 
-def _refuse_beside_resume(given: dict[str, Any], data_given: dict[str, Any]) -> None:
-    """Refuse settings of a run that has its own. Where its images lie now is none of them."""
-    from mdl.terminal.option_names import option_of
-
+def _refuse_beside_resume(given: dict[str, Any]) -> None:
+    """Refuse settings of a run that has its own."""
     options = [option_of(name) for name, value in given.items() if value is not None]
-    options += [
-        option_of(name, of_data=True)
-        for name, value in data_given.items()
-        if value is not None and name != "source"
-    ]
     if options:
         raise typer.BadParameter(
             f"{', '.join(options)} cannot change a resumed run; use --resume alone, with "
@@ -310,14 +304,8 @@ def _choose_precision(device: Device) -> tuple[str, str]:
     return choose_precision(choose_device(device))
 
 
-def _parse_interval(text: str) -> "SaveInterval":
-    from training.run.save_schedule import SaveInterval
-
+def _parse_interval(text: str) -> SaveInterval:
     try:
         return SaveInterval.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--save-every") from error
-
-
-def _value(choice: StrEnum | None) -> str | None:
-    return None if choice is None else choice.value

@@ -8,7 +8,7 @@ import typer
 
 from mdl.terminal import console
 from mdl.terminal.certificate_tables import print_certificate
-from mdl.terminal.options import Device, DeviceOption, JsonOption
+from mdl.terminal.options import DeviceOption, JsonOption
 from mdl.terminal.progress import CountProgress
 
 
@@ -19,7 +19,7 @@ def verify(
     data: Annotated[
         str | None, typer.Option(help="Where the data set lies here; glyphs are drawn anew.")
     ] = None,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Decode the bits, count the errors again, recompute every number, and compare.

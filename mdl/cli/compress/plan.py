@@ -22,7 +22,7 @@ from training.checkpoint.checkpoint import Checkpoint, DataRecord, load_checkpoi
 from training.data.image_set import ImageSet
 from training.data.loading import load_dataset
 from training.errors import CheckpointError
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import fold_batch_norm
 from training.run.evaluate import evaluation_data
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig

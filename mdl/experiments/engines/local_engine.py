@@ -38,7 +38,7 @@ class LocalEngine:
     workers: int = 1
     threads: int | None = None
     retries: int = 1
-    device: Device = Device.auto
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         check_counts(workers=self.workers, threads=self.threads, retries=self.retries)

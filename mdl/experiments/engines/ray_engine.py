@@ -57,7 +57,7 @@ class RayEngine:
     workers: int | None = None
     threads: int = 1
     retries: int = 1
-    device: Device = Device.auto
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         check_counts(workers=self.workers, threads=self.threads, retries=self.retries)
@@ -102,7 +102,7 @@ class RayEngine:
         """
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         has_gpus = any(node.get("GPU", 0) >= 1 for node in nodes)
-        num_gpus = int(self.device is Device.cuda or (self.device is Device.auto and has_gpus))
+        num_gpus = int(self.device == "cuda" or (self.device == "auto" and has_gpus))
         if num_gpus and not has_gpus:
             raise ValueError("--device cuda: no node of the Ray cluster has a GPU; use cpu")
         fitting = [node.get("CPU", 0) for node in nodes if node.get("GPU", 0) >= num_gpus]

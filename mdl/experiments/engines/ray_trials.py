@@ -49,7 +49,7 @@ def run_on_node(
     configs: dict[str, dict[str, Any]],
     root: str,
     threads: int,
-    device: str,
+    device: Device,
 ) -> None:
     """Train and measure one trial here, and report its result, or its error and raise that.
 
@@ -66,11 +66,7 @@ def run_on_node(
     while True:
         try:
             result = run_trial(
-                config,
-                store,
-                device=choose_device(Device(device)),
-                stop=unwatched,
-                progress=unwatched,
+                config, store, device=choose_device(device), stop=unwatched, progress=unwatched
             )
             break
         except RunBusyError:  # Another process trains it, in a folder that nodes share.

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -29,13 +29,13 @@ from mdl.terminal.options import Device
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
+from training.distributed.run_options import RunOptions
 from training.errors import USER_ERRORS, CheckpointError, DataError
 from training.run.loop import train
 from training.run.progress import Progress, Stop
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
-from training.run.save_schedule import SaveInterval
-from training.spec.config import TrainConfig
+from training.spec.config import SaveInterval, TrainConfig
 from training.system.signals import StopRequest
 
 EXIT_BUSY = 75
@@ -117,13 +117,15 @@ def train_run(
         config=config if begun is None else TrainConfig.from_dict(begun.config),
         dataset=dataset,
         folder=folder,
-        device=device,
+        options=RunOptions(
+            device=device,
+            sparsity="typical",
+            save_every=SAVE_EVERY,
+            evaluate_every=max(1, config.epochs // NUM_EVALUATIONS),
+        ),
         progress=progress,
         stop=stop,
         resume_from=begun,
-        save_every=SAVE_EVERY,
-        evaluate_every=max(1, config.epochs // NUM_EVALUATIONS),
-        sparsity="typical",
     ).checkpoint
     # Read again where it is finished: sparse layers are dense tensors there, as others need them.
     return load_checkpoint(folder.path) if checkpoint.training is None else checkpoint
@@ -195,7 +197,7 @@ def main() -> None:
 
 def _carry_out(config: TrainConfig, store: ResultStore, options: argparse.Namespace) -> int:
     """As `run_trial`, but a signal while measuring ends it at once: nothing is lost by that."""
-    device = choose_device(Device(options.device))
+    device = choose_device(options.device)
     with run_lock(store.lock_path(options.key)):
         if store.find(config) is not None:
             return 0
@@ -243,7 +245,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--store", type=Path, required=True, help="the folder of results")
     parser.add_argument("--key", required=True, help="key of the configuration")
     parser.add_argument("--config", type=Path, required=True, help="a config.json")
-    parser.add_argument("--device", choices=[*Device], default="auto", help="where to compute")
+    parser.add_argument(
+        "--device", choices=get_args(Device), default="auto", help="where to compute"
+    )
     parser.add_argument("--threads", type=int, help="threads to compute with")
     parser.add_argument("--tied", action="store_true", help="stop when standard input closes")
     return parser.parse_args()

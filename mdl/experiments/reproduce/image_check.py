@@ -6,6 +6,7 @@ from pathlib import PurePath
 from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.results import Results, images_of
+from mdl.terminal.errors import message_of
 from training.data.loading import load_dataset
 from training.data.sources import find_source
 from training.errors import DataError
@@ -45,7 +46,7 @@ def lost_images(scale: Scale) -> list[str]:
         try:
             find_source(one.data.source)
         except DataError as error:
-            notes.append(str(error))
+            notes.append(message_of(error))
     return notes
 
 

@@ -19,8 +19,7 @@ from mdl.experiments.sweep.sweep_report import (
     trial_row,
 )
 from mdl.terminal import console
-from mdl.terminal.option_names import naming_options
-from mdl.terminal.policy_option import read_policy
+from mdl.terminal.options import read_policy
 from training.data.loading import load_dataset, split_validation
 from training.spec.config import DataConfig, TrainConfig
 from training.spec.recipes import recipe_config
@@ -42,25 +41,25 @@ def plan_trials(
     """The trials of a sweep, from flags; None among the settings leaves the grid's own.
 
     Raises:
-        OptionError: Settings that do not fit together, or a file that is not a policy.
+        ConfigError: Settings that do not fit together.
+        OptionError: A file that is not a policy.
     """
     chosen = find_grid(grid_name)
     images = {"source": chosen.source} | {
         name: value for name, value in data_settings.items() if value is not None
     }
     settings = settings | read_policy(settings["policy"])
-    with naming_options():
-        base = recipe_config(chosen.recipe, network, data=DataConfig(**images), **settings)
-        # The network's own rules hold for images of any size.
-        base.network_spec(image_size=1, num_classes=2, in_channels=1)
-        return grid(
-            network,
-            base.method,
-            chosen,
-            base,
-            learning_rates=learning_rates,
-            seeds=tuple(range(num_seeds)),
-        )
+    base = recipe_config(chosen.recipe, network, data=DataConfig(**images), **settings)
+    # The network's own rules hold for images of any size.
+    base.network_spec(image_size=1, num_classes=2, in_channels=1)
+    return grid(
+        network,
+        base.method,
+        chosen,
+        base,
+        learning_rates=learning_rates,
+        seeds=tuple(range(num_seeds)),
+    )
 
 
 def check_images(trials: Sequence[TrainConfig]) -> None:

@@ -9,8 +9,7 @@ from analysis.certify.errors import count_certified_errors, decide
 from training.data.glyphs import draw_glyphs
 from training.data.image_set import ImageSet
 from training.data.loading import pixel_permutation
-from training.networks.models import Network, build_network, network_from_state
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import Network, build_network, fold_batch_norm, network_from_state
 from training.run.evaluate import count_errors
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import Normalization, fixed_normalization

@@ -24,8 +24,7 @@ from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import encode_network
 from analysis.quantize.formats import find_format, quantize_tensors
 from tests.examples import examples
-from training.networks.models import build_network
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import build_network, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import fixed_normalization
 

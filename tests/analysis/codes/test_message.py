@@ -7,8 +7,7 @@ import torch
 
 from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
 from analysis.quantize.formats import FORMATS
-from training.networks.models import build_network
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import build_network, fold_batch_norm
 from training.spec.architectures import NETWORKS
 from training.spec.normalization import Normalization, fixed_normalization
 

@@ -13,7 +13,7 @@ from tests.data.make_bad_checkpoints import changed
 from tests.training.checkpoint.test_checkpoint import make_checkpoint
 from training.checkpoint.checkpoint import load_checkpoint, restore_network, save_checkpoint
 from training.errors import CheckpointError
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import fold_batch_norm
 from training.spec.architectures import NetworkSpec
 
 CORPUS = Path(__file__).resolve().parents[2] / "data" / "checkpoints"

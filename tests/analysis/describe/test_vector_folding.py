@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from analysis.describe.vector_folding import AFFINE, STATISTICS, fold_vectors, round_to_type
-from training.networks.network import BATCH_NORM_EPS
-from training.networks.norm_folding import fold_state
+from training.networks.models import BATCH_NORM_EPS, fold_state
 from training.spec.architectures import NetworkSpec
 
 SPEC = NetworkSpec(name="s-fc", image_size=8, num_classes=3, in_channels=1, base_channels=4)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.quantize.formats import FORMATS, find_format, quantize_network, quantize_tensors
-from training.networks.models import build_model
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import build_model, fold_batch_norm
 
 # name: (exponent bits, fraction bits, bias, largest finite number)
 LAYOUTS = {

@@ -16,6 +16,7 @@ from mdl.bench.sparse_step_lines import (
     set_weights,
 )
 from mdl.bench.step_lines import NORMALIZATION, random_images
+from training.distributed.run_options import RunOptions
 from training.run.state import TrainingState
 from training.spec.config import TrainConfig
 
@@ -40,10 +41,9 @@ def make_state(width, sparsity):
         config=config,
         spec=spec,
         train_set=random_images(2 * BATCH, CPU),
-        device=CPU,
         normalization=NORMALIZATION,
         permutation=None,
-        sparsity=sparsity,
+        options=RunOptions(sparsity=sparsity),
     )
 
 

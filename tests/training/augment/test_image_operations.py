@@ -13,8 +13,14 @@ from mdl.bench.pillow_loader import Centre, pillow_operation
 from training.augment.image_policy import Draws, apply_batched, apply_compiled, rows_on
 from training.kernels.image_operations import CUTOUT_COLOUR, CUTOUT_GREY
 from training.spec.built_in_policies import BUILT_IN_POLICIES, built_in_policy
-from training.spec.policy import MIRRORED, OPERATIONS, Policy, PolicyStep
-from training.spec.policy_table import read_policy_table, table_policy
+from training.spec.policy import (
+    MIRRORED,
+    OPERATIONS,
+    Policy,
+    PolicyStep,
+    read_policy_table,
+    table_policy,
+)
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "policies"
 WAYS = {"compiled": apply_compiled, "batched": apply_batched}

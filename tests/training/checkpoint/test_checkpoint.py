@@ -16,8 +16,7 @@ from training.checkpoint.checkpoint import (
 )
 from training.checkpoint.sparse_storage import pack_tensor, unpack_tensor
 from training.errors import CheckpointError
-from training.networks.models import build_network
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import build_network, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import fixed_normalization
 

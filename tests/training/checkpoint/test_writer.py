@@ -138,7 +138,7 @@ def test_a_full_disk_is_told_at_the_next_call(
                 message = str(caught.value)
                 assert message.startswith(f"{path}: ")
                 assert "No space left on device" in message
-                assert f"--resume {tmp_path}" in message
+                assert f"resume_from {tmp_path}" in message
                 assert "\n" not in message
         assert step_of(path) == 1
         writer.submit(make_checkpoint(4))  # told once, then it goes on

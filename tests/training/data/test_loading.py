@@ -140,7 +140,7 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
 def test_images_of_many_sizes_need_a_size(tmp_path: Path) -> None:
     write_images(tmp_path / "pets")
     picture(99, size=12, width=20).save(tmp_path / "pets" / "train" / "cat" / "wide.png")
-    with pytest.raises(DataError, match="--image-size"):
+    with pytest.raises(DataError, match="image_size"):
         load(tmp_path / "pets", tmp_path / "cache")
     resized = load(tmp_path / "pets", tmp_path / "cache", image_size=6)
     assert resized.train.images.shape == (7, 3, 6, 6)
@@ -184,7 +184,7 @@ def test_folders_without_a_data_set_are_refused(tmp_path: Path) -> None:
         load("no/such/place/at-all", tmp_path / "cache")
     write_parquet(tmp_path / "set", [0, 1], split="train")
     write_parquet(tmp_path / "set", [0, 1], split="test")
-    with pytest.raises(DataError, match="--num-train 9 is too many"):
+    with pytest.raises(DataError, match="num_train 9 is too many"):
         load(tmp_path / "set", tmp_path / "cache", num_train=9)
 
 
@@ -263,7 +263,7 @@ def test_without_a_network_the_hub_fails_soon_and_says_the_way_out(
 
     for name in ("getaddrinfo", "create_connection"):
         monkeypatch.setattr(socket, name, no_network)
-    with pytest.raises(DataError, match="--data FOLDER") as caught:
+    with pytest.raises(DataError, match="source FOLDER") as caught:
         load("nobody/not-a-data-set", tmp_path)
     assert asked == []  # nothing to wait for
     assert "\n" not in str(caught.value)

@@ -9,10 +9,10 @@ from tests.training.run.test_loop import CPU, Watch, make_config, make_dataset, 
 from tests.training.two_ranks import run_two_ranks
 from training.checkpoint.checkpoint import load_checkpoint
 from training.distributed.ranks import ALONE, Ranks
-from training.distributed.sharding import Sharding, chooses_shards, replica_bytes
+from training.distributed.run_options import RunOptions, replica_bytes
 from training.run.loop import train
 from training.run.run_folder import RunFolder
-from training.spec.config import Augmentation, TrainConfig
+from training.spec.config import Augmentation, Sharding, TrainConfig
 
 SGD = {"method": "sgd", "l1_conv": 0.0, "l1_fc": 0.0, "momentum": 0.9, "weight_decay": 1e-3}
 POLICY = Augmentation(flip=True, crop=1, cutout=2, policy="trivial")
@@ -45,12 +45,10 @@ def run(
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(folder),
-        device=device,
+        options=RunOptions(device=device, ranks=ranks, sharding=sharding),
         progress=watch,
         stop=watch,
         resume_from=load_checkpoint(folder) if resume else None,
-        ranks=ranks,
-        sharding=sharding,
     )
 
 
@@ -157,14 +155,13 @@ def test_the_choice_of_shards() -> None:
     spec = config.network_spec(image_size=8, num_classes=3, in_channels=3)
 
     def chooses(choice: Sharding, ranks: Ranks = ALONE, precision: str = "bf16") -> bool:
-        return chooses_shards(
-            choice, spec=spec, config=make_config(precision=precision), ranks=ranks, device=CPU
-        )
+        options = RunOptions(ranks=ranks, sharding=choice)
+        return options.chooses_shards(make_config(precision=precision), spec)
 
     assert not chooses("auto")
     assert not chooses("never")
     assert chooses("always", Ranks(size=2))
-    with pytest.raises(ValueError, match="--shard always needs several ranks"):
+    with pytest.raises(ValueError, match="sharding always needs several ranks"):
         chooses("always")
     with pytest.raises(ValueError, match="fp16; use bf16"):
         chooses("always", Ranks(size=2), precision="fp16")

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from tests.training.two_ranks import read_result, run_two_ranks, save_result
 from training.augment.image_policy import apply_policy
 from training.augment.inputs import augment_images
-from training.distributed.batch_norm import RanksBatchNorm, merge_moments
-from training.distributed.dropout import RanksDropout
-from training.distributed.lost_ranks import LostRankError, naming_lost_ranks
-from training.distributed.ranks import ALONE, FirstRankError, Ranks
-from training.distributed.replicas import span_ranks
-from training.distributed.votes import Vote
+from training.distributed.layers import RanksBatchNorm, RanksDropout, merge_moments, span_ranks
+from training.distributed.ranks import (
+    ALONE,
+    FirstRankError,
+    LostRankError,
+    Ranks,
+    Vote,
+    naming_lost_ranks,
+)
 from training.networks.models import build_network
 from training.networks.symmetric import SymmetricBatchNorm2d
 from training.spec.architectures import NetworkSpec

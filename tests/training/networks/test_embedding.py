@@ -8,8 +8,7 @@ from torch import nn
 
 from tests.examples import examples
 from training.networks.embedding import acting_entries, embed_network, embed_state
-from training.networks.models import build_model
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import build_model, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 
 PAIRS = [("conv", "local"), ("conv", "fc"), ("local", "fc")]

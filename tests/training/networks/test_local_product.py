@@ -1,5 +1,8 @@
 """The product without patches against the one with patches, in integers, so exactly."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,8 +12,8 @@ from hypothesis import strategies as st
 from tests.examples import examples
 from training.kernels.compiled import can_compile
 from training.networks import local_product as module
-from training.networks.layers import LocallyConnected2d
-from training.networks.local_product import LocalShape, local_product, takes_product
+from training.networks.layers import LocallyConnected2d, extract_patches
+from training.networks.local_product import LocalShape, link_places, local_product, takes_product
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="numba is not installed")
 
@@ -183,3 +186,46 @@ def test_the_layer_under_autocast_at_any_batch(batch, grad):
         assert images.grad.dtype == torch.float32
         # Patches add up in bfloat16, integers that are small enough.
         assert torch.equal(images.grad, expected[1].float())
+
+
+SIZES = {
+    "size": st.integers(1, 7),
+    "kernel": st.sampled_from([1, 3, 5, 9]),
+    "stride": st.integers(1, 3),
+}
+
+
+def unroll(links):
+    """Every link as (place, end, source)."""
+    places = np.repeat(np.arange(len(links.bounds) - 1), np.diff(links.bounds))
+    return list(zip(places.tolist(), links.ends.tolist(), links.sources.tolist(), strict=True))
+
+
+@examples(0.3)
+@given(**SIZES)
+def test_links_are_those_of_a_loop(size, kernel, stride):
+    out_size = -(-size // stride)
+    expected = []
+    for row, column in itertools.product(range(out_size), repeat=2):
+        for i, j in itertools.product(range(kernel), repeat=2):
+            y, x = row * stride + i - kernel // 2, column * stride + j - kernel // 2
+            if 0 <= y < size and 0 <= x < size:
+                position = row * out_size + column
+                expected.append((position, y * size + x, position * 1000 + i * kernel + j))
+    forth, back = link_places(size, kernel, stride, 1000)
+    assert sorted(unroll(forth)) == sorted(expected)
+    assert sorted((end, place, source) for place, end, source in unroll(back)) == sorted(expected)
+    assert forth.most == np.diff(forth.bounds).max()
+    assert back.most == np.diff(back.bounds).max()
+
+
+@examples(0.3)
+@given(**SIZES)
+def test_patches_hold_the_pixels_at_the_ends(size, kernel, stride):
+    pixels = torch.arange(1.0, size**2 + 1).view(1, 1, size, size)
+    patches = extract_patches(pixels, kernel, stride)[:, :, 0]
+    forth, _ = link_places(size, kernel, stride, kernel**2)
+    seen = torch.zeros(patches.numel())
+    for _, end, source in unroll(forth):
+        seen[source] = end + 1
+    assert torch.equal(seen.view_as(patches), patches)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.examples import examples
+from training.kernels.backends import backend_name
 from training.optim.beta_lasso import BetaLasso, beta_lasso_reference_step
-from training.optim.fused_step import backend_name, beta_lasso_pass, sgd_pass
+from training.optim.fused_step import beta_lasso_pass, sgd_pass
 from training.optim.sgd import MomentumSgd
 
 BF16 = torch.bfloat16
@@ -145,9 +146,8 @@ def test_a_kernel_runs_on_this_machine():
 
 TRITON_SCRIPT = """
 import torch
-from training.optim import triton_launch as triton_step
 from training.optim.beta_lasso import beta_lasso_reference_step
-from training.optim.fused_step import sgd_pass
+from training.optim.fused_step import launch, sgd_pass
 
 for dtype, low in ((torch.float32, False), (torch.float64, False), (torch.float32, True)):
     torch.manual_seed(0)
@@ -159,7 +159,7 @@ for dtype, low in ((torch.float32, False), (torch.float64, False), (torch.float3
     expected = beta_lasso_reference_step(weights, gradients, lr=0.1, l1_coef=1e-4, beta=50)
     moved = weights.clone()
     numbers = (1e-4, 50 * 1e-4)
-    count = triton_step.beta_lasso_pass(moved, gradients, working_copy, lr=0.1, settings=numbers)
+    count = launch("beta_lasso", moved, gradients, working_copy, lr=0.1, settings=numbers)
     assert torch.equal(moved.nan_to_num(9.0), expected.nan_to_num(9.0))
     assert int(count) == int(torch.count_nonzero(expected))
     if low:  # the interpreter cuts bits off where a device rounds
@@ -167,7 +167,7 @@ for dtype, low in ((torch.float32, False), (torch.float64, False), (torch.float3
         torch.testing.assert_close(found, expected, rtol=2**-7, atol=0, equal_nan=True)
     speeds = [torch.ones(3000, dtype=dtype) for _ in range(2)]
     ours, theirs = weights.clone(), weights.clone()
-    triton_step.sgd_pass(ours, gradients, None, speeds[0], lr=0.1, settings=(0.9, 0.5))
+    launch("sgd", ours, gradients, None, speeds[0], lr=0.1, settings=(0.9, 0.5))
     full = gradients.to(dtype)
     sgd_pass(theirs, full, None, speeds[1], lr=0.1, momentum=0.9, weight_decay=0.5)
     torch.testing.assert_close(ours, theirs, equal_nan=True)

@@ -11,13 +11,14 @@ from torch.nn import functional as F
 from training.augment.inputs import prepare_images
 from training.checkpoint.checkpoint import load_checkpoint, restore_network
 from training.data.loading import Dataset, ImageSet, pixel_permutation
+from training.distributed.run_options import RunOptions
+from training.distributed.weights import build_optimizer
 from training.errors import CheckpointError, TrainingError
-from training.optim.build import build_optimizer, cosine_lr
 from training.run.evaluate import count_errors
 from training.run.loop import TrainResult, train
 from training.run.progress import EpochMetrics
 from training.run.run_folder import RunFolder
-from training.run.state import TrainingState, derive_seed
+from training.run.state import TrainingState, cosine_lr, derive_seed
 from training.spec.config import Augmentation, DataConfig, TrainConfig
 from training.spec.normalization import Normalization
 
@@ -88,7 +89,7 @@ def run(
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(folder),
-        device=CPU,
+        options=RunOptions(),
         progress=watch,
         stop=watch,
         resume_from=load_checkpoint(folder) if resume else None,
@@ -157,7 +158,7 @@ def test_a_signal_while_errors_are_counted_at_the_end_loses_nothing(tmp_path: Pa
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(folder),
-        device=CPU,
+        options=RunOptions(),
         progress=watch,
         stop=watch,
     )
@@ -194,7 +195,7 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path
         lr=1e38,
         epochs=3,
     )
-    with pytest.raises(TrainingError, match=r"not finite by step .* last good state.*--lr"):
+    with pytest.raises(TrainingError, match=r"not finite by step .* last good state.*smaller lr"):
         run(config, tmp_path)
     kept = load_checkpoint(tmp_path)
     assert all(bool(torch.isfinite(value).all()) for value in kept.state.values())
@@ -258,7 +259,7 @@ def make_state(config: TrainConfig, permutation: torch.Tensor | None = None) -> 
         train_set=dataset.train,
         normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
         permutation=permutation,
-        device=CPU,
+        options=RunOptions(),
     )
 
 
@@ -367,7 +368,7 @@ def test_too_few_images_are_refused() -> None:
             ),
             normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
             permutation=None,
-            device=CPU,
+            options=RunOptions(),
         )
 
 
@@ -383,7 +384,7 @@ def test_a_run_on_cuda_agrees_with_itself_after_a_stop(precision: str, tmp_path:
             config=config,
             dataset=make_dataset(),
             folder=RunFolder(tmp_path / name),
-            device=device,
+            options=RunOptions(device=device),
             progress=watch,
             stop=watch,
         )
@@ -392,7 +393,7 @@ def test_a_run_on_cuda_agrees_with_itself_after_a_stop(precision: str, tmp_path:
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(tmp_path / "cut"),
-        device=device,
+        options=RunOptions(device=device),
         progress=watch,
         stop=watch,
         resume_from=load_checkpoint(tmp_path / "cut"),

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.training.run.test_loop import CPU, Watch, make_config, make_dataset, run, without_times
+from tests.training.run.test_loop import Watch, make_config, make_dataset, run, without_times
 from training.checkpoint import writer as checkpoint_writer
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.checkpoint.writer import CheckpointWriter
+from training.distributed.run_options import RunOptions
 from training.errors import TrainingError
-from training.run import run_checkpoints, save_schedule
+from training.run import run_checkpoints
 from training.run.loop import train
+from training.run.run_checkpoints import MAX_SHARE, SaveSchedule
 from training.run.run_folder import RunFolder
-from training.run.save_schedule import SaveInterval
+from training.spec.config import SaveInterval
 from training.system import files
 
 STEPS_PER_EPOCH = 4
@@ -41,10 +45,9 @@ def train_and_watch(folder: Path, watch: Watch, interval: SaveInterval, **settin
         config=make_config(**settings),
         dataset=make_dataset(),
         folder=RunFolder(folder),
-        device=CPU,
         progress=watch,
         stop=watch,
-        save_every=interval,
+        options=RunOptions(save_every=interval),
     )
 
 
@@ -83,7 +86,7 @@ def test_a_crashed_run_goes_on_from_what_was_written_beside_it(
 def test_saving_often_does_not_change_the_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(save_schedule, "MAX_SHARE", 1e9)
+    monkeypatch.setattr(run_checkpoints, "MAX_SHARE", 1e9)
     whole = run(make_config(), tmp_path / "whole").checkpoint.state
     train_and_watch(tmp_path / "saved", Watch(), SaveInterval(count=1, unit="steps"))
     saved = load_checkpoint(tmp_path / "saved").state
@@ -101,7 +104,7 @@ def test_a_full_disk_ends_the_run_with_the_last_good_file(
         sync(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", full_from_the_second_file_on)
-    with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
+    with pytest.raises(TrainingError, match=r"No space left on device.*resume_from"):
         train_and_watch(tmp_path / "run", Watch(), SaveInterval(count=1, unit="steps"))
     kept = load_checkpoint(tmp_path / "run").training
     assert kept is not None
@@ -121,7 +124,7 @@ def test_one_that_would_cost_too_much_is_left_out_and_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = itertools.count()
-    schedule = partial(save_schedule.SaveSchedule, clock=lambda: next(seconds))
+    schedule = partial(SaveSchedule, clock=lambda: next(seconds))
     cost = property(lambda self: 0.1 * self._writer.num_written)  # of 0.02 a step that may be spent
     monkeypatch.setattr(run_checkpoints, "SaveSchedule", schedule)
     monkeypatch.setattr(run_checkpoints.RunCheckpoints, "_cost", cost)
@@ -160,8 +163,92 @@ def test_one_that_is_due_during_a_write_is_left_out(
                 step_reached.set()
 
     monkeypatch.setattr(checkpoint_writer, "save_checkpoint", slow_save)
-    monkeypatch.setattr(save_schedule, "MAX_SHARE", 1e9)
+    monkeypatch.setattr(run_checkpoints, "MAX_SHARE", 1e9)
     train_and_watch(tmp_path / "run", Reach(), SaveInterval(count=2, unit="steps"))
     assert steps[:2] == [0, 2]
     assert not {4, 6, 8} & set(steps)
     assert steps[-1] is None
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "unit", "words"),
+    [
+        ("1", 1, "epochs", "every epoch"),
+        ("25", 25, "epochs", "every 25 epochs"),
+        ("500steps", 500, "steps", "every 500 steps"),
+        ("1steps", 1, "steps", "every step"),
+        ("90s", 90, "seconds", "every 90 seconds"),
+        (" 10m", 600, "seconds", "every 600 seconds"),
+        ("2h", 7200, "seconds", "every 7200 seconds"),
+    ],
+)
+def test_intervals_are_read(text: str, count: int, unit: str, words: str) -> None:
+    interval = SaveInterval.parse(text)
+    assert (interval.count, interval.unit, str(interval)) == (count, unit, words)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "-1", "1.5", "10 m", "10min", "m", "1e3", "9999999999"]
+)
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"epochs such as 5, steps such as 500steps, or a time"):
+        SaveInterval.parse(text)
+
+
+def test_a_count_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be >= 1, not 0"):
+        SaveInterval(count=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1", [4, 8, 12]), ("2", [8]), ("3steps", [3, 6, 9, 12])]
+)
+def test_epochs_and_steps_are_due_at_their_multiples(text: str, expected: list[int]) -> None:
+    schedule = SaveSchedule(SaveInterval.parse(text), steps_per_epoch=4)
+    assert [step for step in range(1, 13) if schedule.is_due(step)] == expected
+
+
+def test_a_time_is_due_once_it_has_passed_since_the_last_save() -> None:
+    clock = Clock()
+    schedule = SaveSchedule(SaveInterval.parse("10s"), steps_per_epoch=4, clock=clock)
+    saved = []
+    for step in range(1, 11):
+        clock.now += 3
+        if schedule.is_due(step) and schedule.begin_save(0.0):
+            saved.append(clock.now - 100)
+    assert saved == [12, 24]
+
+
+def run_saves(epoch: float, cost: float, num_epochs: int) -> list[float]:
+    """Times at which saves begin, where each costs the same."""
+    clock = Clock()
+    schedule = SaveSchedule(SaveInterval(), steps_per_epoch=1, clock=clock)
+    times: list[float] = []
+    for step in range(1, num_epochs + 1):
+        clock.now += epoch
+        if schedule.is_due(step) and schedule.begin_save(cost * len(times)):
+            times.append(clock.now - 100)
+    return times
+
+
+@given(epoch=st.floats(0.01, 1e4), share=st.floats(0, MAX_SHARE * 0.999))
+def test_what_fits_is_saved_as_often_as_asked(epoch: float, share: float) -> None:
+    assert len(run_saves(epoch, share * epoch, 30)) == 30
+
+
+@given(epoch=st.floats(0.01, 100), cost=st.floats(1e-4, 100))
+def test_saving_keeps_to_its_share_and_little_is_lost(epoch: float, cost: float) -> None:
+    times = run_saves(epoch, cost, 60)
+    assert times[0] == pytest.approx(epoch)
+    for number, moment in enumerate(times[1:], start=2):
+        assert number * cost <= MAX_SHARE * moment * (1 + 1e-9)
+    for earlier, later in itertools.pairwise(times):
+        assert later - earlier <= 2 * cost / MAX_SHARE + epoch + 1e-6

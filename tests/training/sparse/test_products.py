@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from training.kernels.backends import backend_name
 from training.kernels.compiled import can_compile
 from training.sparse import compiled_products, products, torch_products
-from training.sparse.backend import backend_name
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.support import Support, collect, merge, transpose
 
@@ -167,11 +167,11 @@ def test_any_layout_is_taken():
 
 def test_the_backend_has_a_name(monkeypatch):
     assert backend_name(torch.device("cpu")) == ("numba" if can_compile() else "torch")
-    monkeypatch.setattr("training.sparse.backend.find_spec", lambda name: name == "triton")
+    monkeypatch.setattr("training.kernels.backends.find_spec", lambda name: name == "triton")
     assert backend_name(torch.device("cuda")) == "triton"
-    monkeypatch.setattr("training.sparse.backend.find_spec", lambda _: None)
+    monkeypatch.setattr("training.kernels.backends.find_spec", lambda _: None)
     assert backend_name(torch.device("cuda")) == "torch"
-    monkeypatch.setattr("training.sparse.backend.can_compile", lambda: False)
+    monkeypatch.setattr("training.kernels.backends.can_compile", lambda: False)
     assert backend_name(torch.device("cpu")) == "torch"
 
 

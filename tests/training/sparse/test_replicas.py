@@ -9,15 +9,16 @@ import torch
 
 from tests.training.run.test_loop import CPU, Watch, make_config, make_dataset, without_times
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.distributed.run_options import RunOptions
 from training.errors import CheckpointError
 from training.run.loop import TrainResult, train
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState
-from training.sparse import choice, costs, replicas
-from training.sparse.choice import Sparsity, chooses_sparse
+from training.sparse import costs, replicas
 from training.sparse.costs import LayerCosts
-from training.sparse.linear import SparseLinear
 from training.sparse.replicas import SparseReplicas
+from training.sparse.weight import SparseLinear
+from training.spec.config import Sparsity
 from training.spec.normalization import Normalization
 
 ALWAYS = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
@@ -29,7 +30,7 @@ DENSE_AGAIN = range(24, 32)
 @pytest.fixture(autouse=True)
 def small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers of a few hundred weights count, whatever their density, and sparse ones cost 0."""
-    monkeypatch.setattr(choice, "SMALLEST_LAYER", 1)
+    monkeypatch.setattr(costs, "SMALLEST_LAYER", 1)
     monkeypatch.setattr(replicas, "LARGEST_DENSITY", 1.0)
     monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: ALWAYS)
 
@@ -42,8 +43,7 @@ def make_state(sparsity: Sparsity, device: torch.device = CPU, **settings: objec
         train_set=make_dataset().train.to(device),
         normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
         permutation=None,
-        device=device,
-        sparsity=sparsity,
+        options=RunOptions(device=device, sparsity=sparsity),
     )
 
 
@@ -61,10 +61,9 @@ def run(
         config=make_config(**settings),
         dataset=make_dataset(),
         folder=RunFolder(folder),
-        device=CPU,
+        options=RunOptions(sparsity=sparsity),
         progress=watch,
         stop=watch,
-        sparsity=sparsity,
         resume_from=load_checkpoint(folder) if resume else None,
     )
     return result, watch
@@ -264,8 +263,6 @@ def test_only_layers_with_a_threshold_may_be_sparse() -> None:
 
 
 def test_only_beta_lasso_on_one_rank_chooses_sparse() -> None:
-    from training.distributed.ranks import ALONE
-
     sgd = {"method": "sgd", "l1_conv": 0.0, "l1_fc": 0.0}
     for expected, choice_made, device, settings in (
         (True, "auto", "cpu", {}),
@@ -277,8 +274,8 @@ def test_only_beta_lasso_on_one_rank_chooses_sparse() -> None:
         (False, "always", "cpu", {"precision": "fp16"}),
     ):
         config = make_config(**settings)
-        found = chooses_sparse(choice_made, config=config, ranks=ALONE, device=torch.device(device))
-        assert found == expected
+        options = RunOptions(device=torch.device(device), sparsity=choice_made)
+        assert options.chooses_sparse(config) == expected
 
 
 def test_memory_decides_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:

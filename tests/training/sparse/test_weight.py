@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.examples import examples
-from training.networks.models import build_model
-from training.networks.network import Network
+from training.networks.models import Network, build_model
 from training.optim.beta_lasso import BetaLasso, beta_lasso_reference_step
 from training.sparse import projected_screening
-from training.sparse.linear import SparseLinear
 from training.sparse.screening import measure_lines, screen
-from training.sparse.weight import SparseWeight
+from training.sparse.weight import SparseLinear, SparseWeight
 
 LR, L1_COEF, BETA = 0.125, 2.0**-7, 16.0  # binary fractions: βλ = 1/8
 THRESHOLD = BETA * L1_COEF

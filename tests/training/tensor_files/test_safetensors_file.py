@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.data.make_external_files import entry, make_bad_safetensors, make_safetensors
 from tests.examples import examples
 from training.errors import CheckpointError
-from training.system.file_bytes import FileBytes
+from training.system.files import FileBytes
 from training.tensor_files.safetensors_file import looks_like_safetensors, read_safetensors
 
 # Files that both accept: the library takes no tensors, we refuse them one level higher.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.data.make_bad_checkpoints import bad_csr
-from training.system.file_bytes import FileBytes
+from training.system.files import FileBytes
 from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredRows, StoredTensor, is_shape
 from training.tensor_files.torch_archive import read_torch_archive
 

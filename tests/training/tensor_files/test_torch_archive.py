@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from training.errors import CheckpointError
-from training.system.file_bytes import FileBytes
+from training.system.files import FileBytes
 from training.tensor_files.plain_pickle import Opaque
 from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredRows, StoredTensor
 from training.tensor_files.torch_archive import read_torch_archive

@@ -14,8 +14,7 @@ from training.checkpoint.checkpoint import (
     restore_network,
     save_checkpoint,
 )
-from training.networks.models import build_model
-from training.networks.norm_folding import fold_batch_norm
+from training.networks.models import build_model, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 from training.spec.config import TrainConfig
 from training.spec.normalization import Normalization

@@ -115,8 +115,8 @@ def test_a_killed_rank_ends_the_run_and_leaves_a_good_checkpoint(
     assert code != 0
     assert out == ""
     assert errors == [
-        f"error: rank {victim} of 2 is gone; run/checkpoint.pt holds the last good state; go on "
-        "with torchrun ... -m mdl train --resume run"
+        f"error: rank {victim} of 2 is gone; run/checkpoint.pt holds the last good state; "
+        "resume with torchrun ... -m mdl train --resume run"
     ]
     assert load_checkpoint(tmp_path / "run").training is not None
 

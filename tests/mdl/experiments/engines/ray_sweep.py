@@ -10,7 +10,6 @@ from pathlib import Path
 from mdl.experiments.engines.ray_engine import RayEngine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import ResultStore
-from mdl.terminal.options import Device
 from training.spec.config import TrainConfig
 from training.system.signals import StopRequest
 
@@ -27,7 +26,7 @@ class Notes(TrialProgress):
 
 
 def main(store: str, configs: str, threads: str) -> None:
-    engine = RayEngine(threads=int(threads), retries=1, device=Device.cpu)
+    engine = RayEngine(threads=int(threads), retries=1, device="cpu")
     with StopRequest() as stop, Notes() as notes:
         outcome = engine.run(
             [TrainConfig.from_dict(values) for values in json.loads(configs)],

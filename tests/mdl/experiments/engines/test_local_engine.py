@@ -17,7 +17,6 @@ from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_lock import is_locked, run_lock
-from mdl.terminal.options import Device
 from training.checkpoint.checkpoint import load_checkpoint
 from training.spec.config import DataConfig, TrainConfig
 
@@ -31,7 +30,7 @@ QUICK = TrainConfig(
     precision="fp32",
 )
 LONG = replace(QUICK, epochs=300)
-ENGINE = LocalEngine(workers=2, threads=1, device=Device.cpu)
+ENGINE = LocalEngine(workers=2, threads=1, device="cpu")
 # A parent of its own, as the command line is one: it ends with 128 and the signal's number.
 PARENT = """
 import json, sys
@@ -39,11 +38,10 @@ from pathlib import Path
 from mdl.experiments.engines.local_engine import LocalEngine
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.engines.trial_progress import TrialProgress
-from mdl.terminal.options import Device
 from training.spec.config import TrainConfig
 from training.system.signals import StopRequest
 configs = [TrainConfig.from_dict(each) for each in json.loads(sys.argv[2])]
-engine = LocalEngine(workers=2, threads=1, device=Device.cpu)
+engine = LocalEngine(workers=2, threads=1, device="cpu")
 with StopRequest() as stop, TrialProgress() as progress:
     outcome = engine.run(configs, ResultStore(Path(sys.argv[1])), progress=progress, stop=stop)
 print(len(outcome.finished), len(outcome.failed), outcome.stopped)

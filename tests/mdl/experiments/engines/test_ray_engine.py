@@ -23,7 +23,6 @@ from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.grids import Grid, grid
 from mdl.experiments.sweep.selection import best_by_validation
-from mdl.terminal.options import Device
 from training.spec.config import DataConfig, TrainConfig
 
 pytestmark = [
@@ -131,7 +130,7 @@ def comparable(result: RunResult) -> RunResult:
 
 
 def test_all_engines_give_the_same_results(cluster: Environment, tmp_path: Path) -> None:
-    local = LocalEngine(workers=2, threads=1, device=Device.cpu)
+    local = LocalEngine(workers=2, threads=1, device="cpu")
     stores = {name: ResultStore(tmp_path / name) for name in ("local", "index", "ray")}
     process = start_by_ray([*TRIALS, DIVERGING], stores["ray"], cluster)
     with TrialProgress() as progress:

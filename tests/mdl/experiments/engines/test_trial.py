@@ -18,7 +18,7 @@ from training.data.loading import load_dataset
 from training.errors import CheckpointError, DataError
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
-from training.sparse import choice, replicas
+from training.sparse import costs, replicas
 from training.sparse.costs import LayerCosts
 from training.spec.config import DataConfig, TrainConfig
 
@@ -214,7 +214,7 @@ def test_no_clock_decides_what_becomes_sparse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Layers that would be timed by `mdl train` are not: the same trial gives the same bits."""
-    monkeypatch.setattr(choice, "SMALLEST_LAYER", 1)
+    monkeypatch.setattr(costs, "SMALLEST_LAYER", 1)
     monkeypatch.setattr(replicas, "LARGEST_DENSITY", 1.0)
     monkeypatch.setattr(replicas, "measure_costs", None)
     asked = []

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 import torch
 
-from training.run.step_graph import NUM_EAGER, StepGraph
+from training.run.state import NUM_EAGER, StepGraph
 
 
 class FakeDevice:

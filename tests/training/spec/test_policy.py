@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.spec.policy_table import (
-    LEVEL_RANGES,
-    check_policy_table,
-    read_policy_table,
-    table_policy,
-)
+from training.spec.policy import LEVEL_RANGES, check_policy_table, read_policy_table, table_policy
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "policies"
 

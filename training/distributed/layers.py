@@ -1,4 +1,4 @@
-"""BatchNorm over the batch of all ranks, on any device and in any floating-point type.
+"""BatchNorm and dropout over the batch of all ranks, on any device, in any floating-point type.
 
 torch's own SyncBatchNorm wants CUDA. Here every rank sends its mean and variance of each feature,
 and all merge them in the order of the ranks by Chan, Golub and LeVeque's rule:
@@ -19,6 +19,28 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from training.distributed.ranks import BatchPart, Ranks
+from training.networks.models import Network
+
+
+def span_ranks(network: Network, ranks: Ranks, *, num_images: int) -> None:
+    """Let BatchNorm and dropout see the batch of all ranks: `num_images`, of which each has rows.
+
+    Names and tensors of the network stay as they are. One rank alone leaves it as it is.
+
+    Raises:
+        ValueError: Fewer images than ranks.
+    """
+    if ranks.size == 1:
+        return
+    if num_images < ranks.size:
+        raise ValueError(f"batch_size must be at least the {ranks.size} ranks, not {num_images}")
+    for name, module in list(network.named_children()):
+        if isinstance(module, _BatchNorm):
+            network.set_submodule(name, RanksBatchNorm(module))
+        elif isinstance(module, nn.Dropout):
+            network.set_submodule(name, RanksDropout(module.p, ranks.part(num_images)))
 
 
 class RanksBatchNorm(nn.Module):
@@ -119,3 +141,33 @@ def merge_moments(moments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     shares = counts / count
     mean = (shares * means).sum(dim=0)
     return mean, (shares * (variances + (means - mean).square())).sum(dim=0), count
+
+
+class RanksDropout(nn.Module):
+    """Draws the mask of the whole batch and takes this rank's rows of it.
+
+    All ranks draw from generators in the same state. On a CPU the mask is the one that
+    `torch.nn.functional.dropout` draws for the whole batch.
+
+    Args:
+        probability: Of dropping a value, in [0, 1).
+        part: This rank's part of the batch.
+    """
+
+    def __init__(self, probability: float, part: BatchPart) -> None:
+        super().__init__()
+        self.probability, self.part = probability, part
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Drop some values (rows, ...) and scale up the others, in train mode only."""
+        if not self.training or self.probability == 0:
+            return values
+        kept = 1 - self.probability
+        noise = torch.empty(
+            (self.part.num_images, *values.shape[1:]), dtype=values.dtype, device=values.device
+        ).bernoulli_(kept)
+        return values * noise[self.part.rows].div_(kept)
+
+    def extra_repr(self) -> str:
+        """The probability and the part."""
+        return f"{self.probability}, {self.part}"

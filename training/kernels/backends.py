@@ -1,14 +1,27 @@
-"""Runs a compiled kernel on pieces of its work at once, as many as torch has threads."""
+"""What runs kernels: compiled ones on all threads of a CPU, Triton's on CUDA, or torch alone."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import Literal, TypeVar
 
 import torch
 
+from training.kernels.compiled import can_compile
+
 T = TypeVar("T")
+Backend = Literal["numba", "triton", "torch"]
+
+
+def backend_name(device: torch.device) -> Backend:
+    """What computes on a device: "numba", "triton", or "torch" with operations of its own."""
+    if device.type == "cpu" and can_compile():
+        return "numba"
+    if device.type == "cuda" and find_spec("triton") is not None:
+        return "triton"
+    return "torch"
 
 
 def run_split(task: Callable[[int, int], T], count: int, *, grain: int) -> list[T]:

@@ -1,1 +1,0 @@
-"""`mdl train`: the plan, the run, the tables."""

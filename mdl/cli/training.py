@@ -1,0 +1,304 @@
+"""What `mdl train` does: plans a run, new or resumed, trains, and tells how it ended.
+
+Under torchrun this process is one of several ranks, of which the first one speaks.
+"""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mdl.loggers.logged_progress import LoggedProgress
+from mdl.loggers.logger import LoggedRun
+from mdl.terminal import console
+from mdl.terminal.devices import choose_device
+from mdl.terminal.errors import error_line
+from mdl.terminal.options import Device, read_policy
+from mdl.terminal.progress import TrainingProgress
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from training.data.loading import Dataset, load_dataset, split_validation
+from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
+from training.distributed.run_options import RunOptions
+from training.errors import USER_ERRORS, CheckpointError, DataError, TrainingError
+from training.run.loop import train
+from training.run.progress import EpochMetrics
+from training.run.provenance import collect_versions
+from training.run.run_folder import RunFolder, check_run_folder, create_run_folder
+from training.spec.config import DataConfig, TrainConfig
+from training.spec.recipes import missing_parts, recipe_config
+from training.system.signals import StopRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """A configuration with its images, the folder it writes to, and where it resumes."""
+
+    config: TrainConfig
+    dataset: Dataset
+    folder: RunFolder
+    resume_from: Checkpoint | None = None
+
+
+def plan_new(
+    network: str,
+    recipe: str,
+    settings: dict[str, Any],
+    data_settings: dict[str, Any],
+    *,
+    out: Path | None,
+    options: RunOptions,
+) -> TrainingPlan:
+    """A run from a recipe and flags. Its folder is made last, when all else has been checked.
+
+    Raises:
+        ConfigError: Settings that do not fit together, or a folder that is not empty. No image has
+            been read then.
+        OptionError: A file that is not a policy; likewise.
+        DataError: Images that cannot be loaded or split.
+    """
+    chosen = {name: value for name, value in data_settings.items() if value is not None}
+    settings = settings | read_policy(settings["policy"])
+    config = recipe_config(recipe, network, data=DataConfig(**chosen), **settings)
+    # The network's own rules hold for images of any size.
+    config.network_spec(image_size=1, num_classes=2, in_channels=1)
+    options.check(config)
+    if out is not None:
+        check_run_folder(out)
+    dataset = _load(config)
+    split_validation(dataset.train, config.data.validation, seed=config.data.seed)
+    folder = create_run_folder(network, out=out)
+    return TrainingPlan(config=config, dataset=dataset, folder=folder)
+
+
+def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> TrainingPlan:
+    """A stopped run as it was configured; its images may lie at `source` now.
+
+    Raises:
+        CheckpointError: Not a run folder, or a finished run.
+        ConfigError: So many ranks, or --shard, do not go with the run.
+        DataError: Images that are not those of the run.
+    """
+    if not run.is_dir():
+        raise CheckpointError(f"{run} is not a run folder; --resume takes the folder of a run")
+    checkpoint = load_checkpoint(run)
+    if checkpoint.training is None or checkpoint.data is None:
+        raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
+    config = TrainConfig.from_dict(checkpoint.config)
+    options.check(config)
+    located = (
+        config if source is None else replace(config, data=replace(config.data, source=source))
+    )
+    dataset = _load(located)
+    if dataset.fingerprint != checkpoint.data.fingerprint:
+        raise DataError(
+            f"{located.data.source}: these are not the images that {run} was trained on "
+            f"({checkpoint.data.name}); pass --data with the original data set"
+        )
+    return TrainingPlan(
+        config=config, dataset=dataset, folder=RunFolder(run), resume_from=checkpoint
+    )
+
+
+def _load(config: TrainConfig) -> Dataset:
+    console.stderr().print(f"Loading {config.data.source} ...", markup=False)
+    return load_dataset(config.data)
+
+
+def carry_out(
+    plan: TrainingPlan, options: RunOptions, *, as_json: bool, logs: Sequence[str] = ()
+) -> int:
+    """Train on this rank and print the result. Only the first rank writes to `logs`.
+
+    Returns:
+        The exit code: 0, or 128 and the number of the signal that stopped the run.
+    """
+    log, ranks, device = console.stderr(), options.ranks, options.device
+    place = str(device) if ranks.size == 1 else f"{ranks.size} ranks of {device.type}"
+    config, dataset = plan.config, plan.dataset
+    folder, resume_from = plan.folder, plan.resume_from
+    log.print(
+        f"{config.network} by {config.method} on {dataset.name}: {len(dataset.train):,} images of "
+        f"{dataset.in_channels}x{dataset.image_size}x{dataset.image_size}, {config.epochs} "
+        f"{'epoch' if config.epochs == 1 else 'epochs'}, "
+        f"{config.precision} on {place}, in {folder.path}",
+        markup=False,
+    )
+    log.print(f"Augmentation policy: {config.augmentation.policy or 'none'}.", markup=False)
+    if resume_from is None:
+        hint = "" if config.augmentation.policy_table else "; --policy FILE reads a table"
+        line = f"Recipe {config.recipe} does not have {missing_parts(config)}{hint}."
+        log.print(line, markup=False)
+        if ranks.is_first:
+            folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
+    shown = TrainingProgress(num_epochs=config.epochs)
+    chosen = logs if ranks.is_first else ()
+    logged = LoggedProgress(shown, chosen, _logged_run(plan, with_history=bool(chosen)))
+    command = resume_command(ranks, folder.path) + "".join(f" --log-to {name}" for name in logs)
+    saved = f"{folder.checkpoint} holds what was saved last; resume with: {command}"
+    try:
+        with logged as progress, StopRequest(saved) as stop, shown:
+            result = train(
+                config=config,
+                dataset=dataset,
+                folder=folder,
+                options=options,
+                progress=progress,
+                stop=stop,
+                resume_from=resume_from,
+            )
+    except LostRankError as error:
+        raise LostRankError(f"{error}; resume with {command}", speaks=error.speaks) from error
+    if as_json:
+        console.print_json(
+            {
+                "run": str(folder.path),
+                "checkpoint": str(folder.checkpoint),
+                "status": result.status,
+                "network": config.network,
+                "metrics": result.metrics,
+            }
+        )
+    elif result.status == "finished":
+        print_result(result.metrics, result.checkpoint, folder)
+    if result.status == "finished":
+        return 0
+    log.print(f"Stopped and saved. Resume with: {command}", markup=False)
+    return 128 + (stop.signal_number or signal.SIGTERM)  # Another rank's, if not this one's.
+
+
+def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
+    """What logs are told: epochs that go through the loop again are not among those before."""
+    dataset = plan.dataset
+    spec = plan.config.network_spec(
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+    )
+    done = 0
+    if with_history and plan.resume_from is not None:
+        done = plan.resume_from.metrics.get("epoch", 0)
+    known = {field.name for field in fields(EpochMetrics)}
+    return LoggedRun(
+        folder=plan.folder.path,
+        config=plan.config.to_dict(),
+        num_weights={layer.name: layer.num_weights for layer in spec.layers},
+        history=tuple(
+            EpochMetrics(**{name: value for name, value in line.items() if name in known})
+            for line in (plan.folder.read_metrics() if done else ())
+            if line["epoch"] <= done
+        ),
+    )
+
+
+def print_result(metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFolder) -> None:
+    """Print nonzeros by layer, errors by split, and what to run next."""
+    sizes = {layer.name: layer.num_weights for layer in checkpoint.network.layers}
+    console.print_table(
+        f"{checkpoint.network.name}, weights by layer",
+        ("layer", "weights", "nonzeros", "density"),
+        [
+            (name, f"{sizes[name]:,}", f"{count:,}", f"{count / sizes[name]:.2%}")
+            for name, count in metrics["num_nonzeros"].items()
+        ],
+    )
+    rows = []
+    for split, count in (
+        ("train", "num_samples"),
+        ("validation", "num_validation"),
+        ("test", "num_test"),
+    ):
+        if metrics[count]:
+            errors = metrics[f"{split}_errors"]
+            rows.append(
+                (split, f"{metrics[count]:,}", f"{errors:,}", f"{1 - errors / metrics[count]:.2%}")
+            )
+    console.print_table("Accuracy", ("split", "images", "errors", "accuracy"), rows)
+    output = console.stdout()
+    output.print(f"Trained in {metrics['seconds']:.0f} s. Checkpoint: {folder.checkpoint}")
+    console.print_next(
+        f"mdl bound {folder.checkpoint} --bits 16", f"mdl filters {folder.checkpoint}"
+    )
+
+
+@contextmanager
+def launched_ranks(device: Device) -> Iterator[tuple[Ranks, torch.device]]:
+    """The ranks that `torchrun` started and the device of this one; one rank alone without it.
+
+    Ranks but the first print nothing unless something is wrong with them alone. When ranks are
+    lost, the first one that is left says so. An error ends a rank of several on the spot: to take
+    the connections down in order, the others would be needed.
+
+    Raises:
+        ValueError: `cuda` was asked for and this rank has no card.
+        TrainingError: The ranks did not find each other.
+    """
+    chosen = _device_of_rank(device)
+    with joined_ranks(chosen) as ranks:
+        try:
+            with _silence(quiet=not ranks.is_first):
+                yield ranks, chosen
+        except BaseException as error:
+            if ranks.size == 1:
+                raise
+            _report(error, ranks)
+            os._exit(1)
+
+
+def resume_command(ranks: Ranks, run: Path) -> str:
+    """What the user types to resume with a stopped run.
+
+    >>> resume_command(Ranks(size=2), Path("runs/0001-s-fc"))
+    'torchrun ... -m mdl train --resume runs/0001-s-fc'
+    """
+    program = "mdl train" if ranks.size == 1 else "torchrun ... -m mdl train"
+    return f"{program} --resume {run}"
+
+
+def _report(error: BaseException, ranks: Ranks) -> None:
+    """Say what ended this rank, unless another one does.
+
+    torchrun ends all ranks as soon as one has ended. So those that have nothing to say, or nothing
+    that the first one would not say too, let it go first.
+    """
+    speaks = error.speaks if isinstance(error, LostRankError) else ranks.is_first
+    if not speaks:
+        time.sleep(PATIENCE)
+    if not isinstance(error, USER_ERRORS):
+        traceback.print_exception(error)
+    elif speaks:
+        sys.stderr.write(error_line(error) + "\n")
+    elif not isinstance(error, TrainingError):  # All ranks raise that one together.
+        sys.stderr.write(f"{error_line(error)} (rank {ranks.rank} of {ranks.size})\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _device_of_rank(device: Device) -> torch.device:
+    chosen = choose_device(device)
+    if chosen.type != "cuda" or not is_launched():
+        return chosen
+    index, num_cards = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if index >= num_cards:
+        raise ValueError(
+            f"--device {device}: torchrun started more ranks than this machine has cards; use "
+            f"--nproc-per-node {num_cards}"
+        )
+    return torch.device("cuda", index)
+
+
+@contextmanager
+def _silence(*, quiet: bool) -> Iterator[None]:
+    with ExitStack() as stack:
+        if quiet:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(redirect_stdout(nowhere))
+            stack.enter_context(redirect_stderr(nowhere))
+        yield

@@ -1,0 +1,51 @@
+"""Checks of single values and of the keys of dicts: one line that names what is wrong."""
+
+import math
+from typing import Any
+
+from training.errors import ConfigError
+
+
+def check_type(name: str, value: object, kind: type) -> None:
+    """Refuse a value that is not of a type; True and False are no integers.
+
+    Raises:
+        ValueError: Names the value and both types.
+    """
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{name} must be of type {kind.__name__}, not {type(value).__name__}")
+
+
+def check_keys(name: str, values: dict[Any, Any], expected: set[str]) -> None:
+    """Refuse a dict whose keys are not exactly the expected ones.
+
+    Raises:
+        ValueError: Names the first key that is missing or left over.
+    """
+    for key in sorted(expected - values.keys()):
+        raise ValueError(f"{name} lacks {key!r}")
+    for key in values:
+        if key not in expected:
+            raise ValueError(f"{name} has {key!r}, which this version of mdl does not know")
+
+
+def check_count(name: str, value: object, lowest: int) -> None:
+    """Refuse what is not an integer >= `lowest`.
+
+    Raises:
+        ConfigError: Names the setting and the value.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        rule = f"{{{name}}} must be an integer >= {{}}, not {{!r}}"
+        raise ConfigError.naming(rule, lowest, value)
+
+
+def check_nonnegative(name: str, value: object) -> None:
+    """Refuse what is not a finite number >= 0.
+
+    Raises:
+        ConfigError: Names the setting and the value.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
+        raise ConfigError.naming(f"{{{name}}} must be a finite number >= 0, not {{!r}}", value)
