@@ -29,7 +29,7 @@ def reproduce(
         typer.Argument(
             metavar="NAME...",
             help="table1 to table4, figure1 to figure9, mdl-view, ledger, locality, training, "
-            "certified, claims, or all.",
+            "screening, claims, or all.",
         ),
     ],
     scale: Annotated[
@@ -94,7 +94,7 @@ def reproduce(
         raise typer.BadParameter(str(error)) from error
 
     from mdl.experiments.artefacts.catalogue import ARTEFACTS
-    from mdl.experiments.reproduce.image_check import lost_images, without_results
+    from mdl.experiments.reproduce.reproduction import lost_images, without_results
     from mdl.experiments.store.result_store import ResultStore
 
     artefacts = [ARTEFACTS[name] for name in asked]
@@ -114,8 +114,12 @@ def reproduce(
         return
 
     from mdl.experiments.engines.local_engine import LocalEngine
-    from mdl.experiments.reproduce.reproduction import draw_all, print_drawn, train_all
-    from mdl.experiments.reproduce.stages import Reproduction
+    from mdl.experiments.reproduce.reproduction import (
+        Reproduction,
+        draw_all,
+        print_drawn,
+        train_all,
+    )
 
     ended = Reproduction(failed={}, signal_number=None)
     if not only_draw:

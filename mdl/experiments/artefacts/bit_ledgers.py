@@ -8,7 +8,7 @@ from analysis.codes.network_code import encode_network
 from analysis.quantize.formats import find_format
 from figures.ledger import group_entries
 from figures.ledgers import NetworkLedger, draw_ledgers
-from mdl.experiments.artefacts.compared_networks import (
+from mdl.experiments.artefacts.method_runs import (
     FULLY_CONNECTED,
     ComparedNetwork,
     compared_networks,
@@ -17,8 +17,8 @@ from mdl.experiments.engines.measure import DESCRIPTION_BITS
 from mdl.experiments.reproduce.artefact import Artefact, Store, stems
 from mdl.experiments.reproduce.footnotes import figure_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.store.result_store import Results
 from training.checkpoint.checkpoint import load_checkpoint
 from training.run.run_folder import RunFolder
 

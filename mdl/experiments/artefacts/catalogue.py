@@ -19,7 +19,7 @@ from mdl.experiments.artefacts.table1 import Table1
 from mdl.experiments.artefacts.table2 import Table2
 from mdl.experiments.artefacts.tables34 import ScalingTable
 from mdl.experiments.artefacts.training_curves import TrainingCurves
-from mdl.experiments.claims.artefact import Claims
+from mdl.experiments.claims.verdict_tables import Claims
 from mdl.experiments.reproduce.artefact import Artefact
 
 _ARTEFACTS: tuple[Artefact, ...] = (

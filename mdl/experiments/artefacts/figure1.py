@@ -2,12 +2,11 @@
 
 from matplotlib.figure import Figure
 
-from figures.scaling import draw_scaling
+from figures.scaling import draw_scaling, scaling_figure
 from mdl.experiments.reproduce.artefact import Artefact, Store
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.scaling_figure import scaling_figure
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.store.result_store import Results
 
 
 class Figure1(Artefact):

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from figures.nonzeros import LayerPanel, TrainedNonzeros, draw_nonzeros
-from mdl.experiments.artefacts.method_runs import BETA_LASSO, CHOSEN_NETWORK, method_runs
+from mdl.experiments.artefacts.method_runs import (
+    BETA_LASSO,
+    CHOSEN_NETWORK,
+    method_runs,
+    network_of,
+)
 from mdl.experiments.reproduce.artefact import Artefact, Store
 from mdl.experiments.reproduce.footnotes import (
     data_name,
@@ -16,12 +21,10 @@ from mdl.experiments.reproduce.footnotes import (
     seed_note,
 )
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.result_network import network_of
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
-from mdl.experiments.store.seed_mean import seed_mean
 from mdl.terminal.wording import epochs_text
 
 TWINS = ("conv", "local")

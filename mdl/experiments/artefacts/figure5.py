@@ -21,12 +21,10 @@ from mdl.experiments.reproduce.footnotes import (
     seed_note,
     tuned_note,
 )
-from mdl.experiments.reproduce.ladders import KERNEL_METHODS, KernelStep, kernel_steps
-from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.results import Results
-from mdl.experiments.store.seed_mean import seed_mean
+from mdl.experiments.reproduce.run_plan import KERNEL_METHODS, KernelStep, RunPlan, kernel_steps
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
+from mdl.experiments.store.result_store import Results
 from mdl.terminal.wording import epochs_text
 
 

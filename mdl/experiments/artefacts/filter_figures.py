@@ -17,8 +17,8 @@ from mdl.experiments.reproduce.artefact import Artefact, Store
 from mdl.experiments.reproduce.footnotes import data_name, figure_note
 from mdl.experiments.reproduce.paper_numbers import DATA_SETS, paper_data_set
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
 
 _BESIDE, _ALONE = 16, 24  # filters drawn

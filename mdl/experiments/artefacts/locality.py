@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from figures.locality_chart import LocalityRow, MeasuredLocality, draw_locality
-from mdl.experiments.artefacts.compared_networks import (
+from mdl.experiments.artefacts.method_runs import (
     FULLY_CONNECTED,
     ComparedNetwork,
     compared_networks,
@@ -19,11 +19,10 @@ from mdl.experiments.reproduce.footnotes import (
     seed_note,
 )
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import FilterLocality
-from mdl.experiments.store.seed_mean import seed_mean
 from mdl.terminal.wording import epochs_text
 
 _BY_SGD = ("s-local", "d-fc", "3-fc")

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from figures.description import DescribedNetwork, draw_description
-from mdl.experiments.artefacts.compared_networks import (
+from mdl.experiments.artefacts.method_runs import (
     FULLY_CONNECTED,
     ComparedNetwork,
     compared_networks,
+    network_of,
 )
 from mdl.experiments.reproduce.artefact import Artefact, Store, stems
 from mdl.experiments.reproduce.footnotes import (
@@ -19,12 +20,10 @@ from mdl.experiments.reproduce.footnotes import (
     seed_note,
 )
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.result_network import network_of
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import Description, RunResult
-from mdl.experiments.store.seed_mean import seed_mean
 from mdl.terminal.wording import epochs_text
 
 

@@ -7,14 +7,13 @@ from matplotlib.figure import Figure
 
 from figures.screened_rows import LayerShares, SettingPanel, SharePoint, draw_screened_by_setting
 from mdl.experiments.reproduce.artefact import Artefact, Store, stems
-from mdl.experiments.reproduce.footnotes import data_name, missing_note, seed_note
+from mdl.experiments.reproduce.footnotes import data_name, missing_note, reductions, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.scales import reductions
+from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.results import Results
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
-from mdl.experiments.sweep.screening_grid import factors
+from mdl.experiments.sweep.grids import factors
 from mdl.terminal.wording import epochs_text
 
 NETWORK = "s-fc"

@@ -24,11 +24,18 @@ from mdl.experiments.reproduce.paper_numbers import (
     paper_data_set,
 )
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.tables import Cell, Column, Table, difference, filled, fraction
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.tables import (
+    Cell,
+    Column,
+    Table,
+    difference,
+    filled,
+    fraction,
+    seed_mean,
+)
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
-from mdl.experiments.store.seed_mean import seed_mean
 from mdl.terminal.wording import epochs_text
 
 

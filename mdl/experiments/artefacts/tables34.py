@@ -6,9 +6,9 @@ from analysis.scaling.formula_text import to_unicode
 from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
 from mdl.experiments.reproduce.artefact import Artefact
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.results import Results
+from mdl.experiments.store.result_store import Results
 from mdl.terminal.scaling_tables import format_number
 
 _KINDS = ("conv", "local", "fc")

@@ -10,13 +10,13 @@ from mdl.experiments.artefacts.method_runs import (
     METHODS,
     TrainingMethod,
     method_runs,
+    network_of,
 )
 from mdl.experiments.reproduce.artefact import Artefact, Store, stems
 from mdl.experiments.reproduce.footnotes import figure_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.store.result_network import network_of
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
 
 _SHOWN = tuple(each for each in METHODS if each.beta is not None and each.beta > 0)

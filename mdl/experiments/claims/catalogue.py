@@ -4,22 +4,14 @@ import math
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from mdl.experiments.claims import (
-    architecture,
-    lasso_settings,
-    learned_structure,
-    orders,
-    principle,
-)
-from mdl.experiments.claims.claim import Effect, Judgement, Outcome, Verdict
+from mdl.experiments.claims import accuracies, lasso_settings, learned_structure, principle
+from mdl.experiments.claims.claim import Effect, Judgement, Outcome, Verdict, effect_text
 from mdl.experiments.claims.decisions import combine, decide
-from mdl.experiments.claims.effect_text import effect_text
-from mdl.experiments.claims.experiment import Claim
-from mdl.experiments.claims.groups import LEARNED, Groups, Lineup
+from mdl.experiments.claims.experiment import LEARNED, Claim, Groups, Lineup
 from mdl.experiments.reproduce.footnotes import data_name
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.store.result_store import Results
 from training.spec.config import TrainConfig
 
 _NAMED = 3
@@ -27,7 +19,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
         (
             claim
-            for module in (architecture, lasso_settings, learned_structure, orders, principle)
+            for module in (accuracies, lasso_settings, learned_structure, principle)
             for claim in module.CLAIMS
         ),
         key=lambda claim: claim.number,

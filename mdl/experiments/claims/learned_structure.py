@@ -4,8 +4,16 @@ import math
 from collections.abc import Callable
 
 from mdl.experiments.claims.claim import Comparison, Unit
-from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
-from mdl.experiments.claims.groups import USUAL_BETA, Group, Groups, Lineup
+from mdl.experiments.claims.experiment import (
+    USUAL_BETA,
+    Claim,
+    Findings,
+    Group,
+    Groups,
+    Lineup,
+    accuracy_effect,
+    by_label,
+)
 from mdl.experiments.claims.statistics import Basis, Estimate, Source, contrast
 from mdl.experiments.store.run_result import RunResult
 

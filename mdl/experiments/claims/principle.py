@@ -5,9 +5,17 @@ import math
 from collections.abc import Sequence
 
 from mdl.experiments.claims.claim import Comparison, Unit
-from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
-from mdl.experiments.claims.groups import USUAL_BETA, Group, Groups, Lineup
-from mdl.experiments.claims.ranks import RankAgreement
+from mdl.experiments.claims.experiment import (
+    USUAL_BETA,
+    Claim,
+    Findings,
+    Group,
+    Groups,
+    Lineup,
+    accuracy_effect,
+    by_label,
+)
+from mdl.experiments.claims.rank_agreement import RankAgreement
 from mdl.experiments.claims.statistics import contrast
 from mdl.experiments.reproduce.paper_numbers import TABLE_1
 

@@ -1,14 +1,17 @@
 """Verdicts as tables: a row a claim, and a row a comparison with its numbers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from mdl.experiments.claims.claim import Effect, Verdict
+from mdl.experiments.claims.catalogue import collect, judge
+from mdl.experiments.claims.claim import Effect, Verdict, value_text, wanted_text
 from mdl.experiments.claims.decisions import ALPHA
-from mdl.experiments.claims.effect_text import value_text, wanted_text
 from mdl.experiments.engines.trial_progress import duration
-from mdl.experiments.reproduce.table_files import write_table
+from mdl.experiments.reproduce.artefact import Artefact
+from mdl.experiments.reproduce.footnotes import scale_note
+from mdl.experiments.reproduce.run_plan import RunPlan
+from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.store.result_store import Results
 
 _KEY = (
     "Reproduced: every comparison goes the paper's way and its interval leaves out no effect. Not "
@@ -74,17 +77,6 @@ def verdict_tables(verdicts: Sequence[Verdict], *, notes: Sequence[str] = ()) ->
     )
 
 
-def write_verdicts(
-    verdicts: Sequence[Verdict], out: Path, *, notes: Sequence[str] = ()
-) -> list[Path]:
-    """Write claims.md, .csv and .json and claims-numbers.* into a folder.
-
-    Raises:
-        OSError: The folder is missing or not writable.
-    """
-    return [path for one in verdict_tables(verdicts, notes=notes) for path in write_table(one, out)]
-
-
 def _claim_row(verdict: Verdict) -> dict[str, Cell]:
     return {
         "number": str(verdict.number),
@@ -136,3 +128,18 @@ def _effect_row(verdict: Verdict, effect: Effect) -> dict[str, Cell]:
         "published": published,
         "source": effect.source or None,
     }
+
+
+class Claims(Artefact):
+    """Verdicts on the paper's claims, with the numbers behind them."""
+
+    name = "claims"
+    about = "Verdicts on thirteen of the paper's claims, each with its intervals."
+
+    def collect(self, scale: Scale, runs: RunPlan) -> None:
+        """Ask for the runs of every claim, on natural images."""
+        collect(scale, runs)
+
+    def tables(self, scale: Scale, found: Results) -> Sequence[Table]:
+        """A row a claim; and a row a comparison."""
+        return verdict_tables(judge(scale, found), notes=(scale_note(scale),))

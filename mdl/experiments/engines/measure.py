@@ -16,7 +16,6 @@ from analysis.filters.filters import (
 )
 from analysis.filters.locality import measure_locality, summarize_locality
 from analysis.quantize.formats import find_format
-from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_result import (
     Count,
     Description,
@@ -24,6 +23,7 @@ from mdl.experiments.store.run_result import (
     FilterLocality,
     RunResult,
     pack_answers,
+    run_key,
 )
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.loading import Dataset, pixel_permutation, split_validation

@@ -18,11 +18,9 @@ from typing import Any
 import torch
 
 from mdl.experiments.engines.measure import measure_run
-from mdl.experiments.store.failures import forget_failure
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_lock import RunBusyError, run_lock
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
 from mdl.terminal.options import Device
@@ -151,7 +149,7 @@ def keep_run(
         device=device,
     )
     store.put(result, filters)
-    forget_failure(config, store)
+    store.forget_failure(config)
     return result
 
 

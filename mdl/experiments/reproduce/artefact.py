@@ -14,10 +14,9 @@ from analysis.codes.ledger import Entry
 from figures.style.files import save_figure_pair
 from figures.style.look import figure_style
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.table_files import write_table
-from mdl.experiments.reproduce.tables import Table
-from mdl.experiments.store.results import FindsResults, Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.tables import Table, write_table
+from mdl.experiments.store.result_store import FindsResults, Results
 from mdl.experiments.store.run_result import RunResult
 from training.run.run_folder import RunFolder
 from training.spec.config import TrainConfig

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import Count, RunResult
+from mdl.experiments.store.run_result import Count, RunResult, run_key
 from training.spec.config import TrainConfig
 
 

@@ -10,8 +10,8 @@ from mdl.experiments.artefacts.catalogue import ARTEFACTS
 from mdl.experiments.artefacts.names import NAMES, chosen_names
 from mdl.experiments.reproduce.artefact import NothingFound, Store
 from mdl.experiments.reproduce.scales import SCALES, scale_on
-from mdl.experiments.store.results import Results
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.result_store import Results
+from mdl.experiments.store.run_result import run_key
 
 LAPTOP = SCALES["laptop"]
 WITHOUT_RUNS = ("table3", "table4", "figure1")

@@ -11,10 +11,8 @@ from mdl.experiments.artefacts.table1 import Table1
 from mdl.experiments.artefacts.table2 import Table2
 from mdl.experiments.claims.catalogue import CLAIMS, is_judged, judge, plan
 from mdl.experiments.claims.claim import Judgement, Verdict
-from mdl.experiments.reproduce.ladders import kernel_steps
-from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.scales import SCALES, scale_on
+from mdl.experiments.reproduce.run_plan import RunPlan, kernel_steps
+from mdl.experiments.reproduce.scales import SCALES, Scale, scale_on
 from mdl.experiments.store.run_result import RunResult
 from training.spec.config import TrainConfig
 

@@ -3,14 +3,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mdl.experiments.claims.artefact import Claims
 from mdl.experiments.claims.catalogue import judge, plan
-from mdl.experiments.claims.claim import Effect, Outcome, Unit
-from mdl.experiments.claims.effect_text import effect_text
-from mdl.experiments.claims.verdict_tables import verdict_tables, write_verdicts
+from mdl.experiments.claims.claim import Effect, Outcome, Unit, effect_text
+from mdl.experiments.claims.verdict_tables import Claims, verdict_tables
 from mdl.experiments.reproduce.artefact import NothingFound
 from mdl.experiments.reproduce.scales import SCALES, scale_on
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.tables import write_table
+from mdl.experiments.store.result_store import Results
 
 LAPTOP = SCALES["laptop"]
 
@@ -47,13 +46,8 @@ def test_effects_in_words() -> None:
 
 def test_files_hold_all_verdicts(world: Callable[..., Any], tmp_path: Path) -> None:
     verdicts = judge(LAPTOP, world().results)
-    paths = write_verdicts(verdicts, tmp_path, notes=("Reduced.",))
-    names = {path.name for path in paths}
-    assert names == {
-        f"{stem}.{suffix}"
-        for stem in ("claims", "claims-numbers")
-        for suffix in ("md", "csv", "json")
-    }
+    for table in verdict_tables(verdicts, notes=("Reduced.",)):
+        write_table(table, tmp_path)
     kept = json.loads((tmp_path / "claims.json").read_text())["verdicts"]
     assert [each["number"] for each in kept] == list(range(1, 14))
     assert kept[0]["verdict"] == str(verdicts[0].judgement)

@@ -7,11 +7,9 @@ import torch
 
 from mdl.experiments.engines import trial
 from mdl.experiments.engines.trial import EXIT_BUSY, run_trial
-from mdl.experiments.store.failures import record_failure
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_lock import RunBusyError, run_lock
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
 from tests.mdl.calls import Done, run_here
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data.loading import load_dataset
@@ -132,7 +130,7 @@ def test_a_finished_run_that_was_not_measured_is_measured(
     store = ResultStore(tmp_path)
     assert run(CONFIG, store, Watch()) is not None
     store.result_path(run_key(CONFIG)).unlink()
-    record_failure(CONFIG, store, "killed")
+    store.record_failure(CONFIG, "killed")
     watch = Watch()
     result = run(CONFIG, store, watch)
     assert watch.steps == []

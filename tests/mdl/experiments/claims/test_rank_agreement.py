@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mdl.experiments.claims.ranks import MAX_ITEMS, MIN_ITEMS, RankAgreement, kendall_tau
+from mdl.experiments.claims.rank_agreement import MAX_ITEMS, MIN_ITEMS, RankAgreement, kendall_tau
 from mdl.experiments.claims.statistics import Basis, Estimate, Source
 from tests.examples import examples
 

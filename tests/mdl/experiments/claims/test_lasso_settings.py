@@ -1,6 +1,6 @@
 import pytest
 
-from mdl.experiments.claims.best_settings import BestDifference
+from mdl.experiments.claims.lasso_settings import BestDifference
 from mdl.experiments.claims.statistics import Sample, contrast
 
 

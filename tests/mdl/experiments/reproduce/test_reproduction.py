@@ -7,12 +7,10 @@ import pytest
 from mdl.experiments.artefacts.catalogue import ARTEFACTS
 from mdl.experiments.engines.engine import Outcome
 from mdl.experiments.reproduce.dry_run import plan_dry_run
-from mdl.experiments.reproduce.image_check import check_images
+from mdl.experiments.reproduce.reproduction import check_images, order_runs, train_missing
 from mdl.experiments.reproduce.scales import scale_on
-from mdl.experiments.reproduce.stages import order_runs, train_missing
-from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.results import Results
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.result_store import Results, ResultStore
+from mdl.experiments.store.run_result import run_key
 from training.errors import DataError
 from training.spec.config import DataConfig, TrainConfig
 from training.system.signals import StopRequest
