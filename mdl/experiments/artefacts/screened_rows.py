@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from matplotlib.figure import Figure
 
 from figures.screened_rows import LayerShares, SettingPanel, SharePoint, draw_screened_by_setting
-from mdl.experiments.reproduce.artefact import Artefact, Store, stems
-from mdl.experiments.reproduce.footnotes import data_name, missing_note, reductions, seed_note
+from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
+from mdl.experiments.reproduce.footnotes import missing_note, reductions, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.grids import factors
 from mdl.terminal.wording import epochs_text
@@ -39,60 +38,62 @@ class _Step:
         return [layer for layer in weights if self.shares(layer)]
 
 
-class ScreenedRows(Artefact):
+class ScreenedRows(DataSetArtefact[list[_Step]]):
     """Share of rows in which no zero weight can come back, by λ, width and learning rate."""
 
     name = "screening"
     about = "Screened rows of s-fc by β-lasso against λ, α and the learning rate, short runs."
 
-    def collect(self, scale: Scale, runs: RunPlan) -> None:
-        """Ask for a run a value, one factor at a time."""
-        for one in scale.by_data_set():
-            _gather(one, runs)
+    def gather(self, scale: Scale, runs: RunPlan) -> list[_Step]:
+        """A run a value, one factor at a time."""
+        choice = scale.screening
+        usual = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs)
+        steps = []
+        for factor in factors(choice, width=scale.widths[NETWORK]):
+            for value, fields in factor.steps:
+                results = runs.need([replace(usual, **fields)])
+                result = results[0] if results else None
+                steps.append(_Step(factor=factor.name, value=value, result=result))
+        return steps
 
-    def tables(self, scale: Scale, found: Results) -> Sequence[Table]:
-        """The numbers behind the picture, a table a data set."""
-        return [_table(one, found, name=stem) for stem, one in stems(self.name, scale)]
+    def table(self, one: OneDataSet[list[_Step]]) -> Table:
+        """A row a value and layer."""
+        return one.table(
+            "Screened rows of s-fc",
+            (
+                Column(key="setting", title="setting"),
+                Column(key="value", title="value"),
+                Column(key="layer", title="layer"),
+                Column(key="weights", title="weights", kind="count"),
+                Column(key="density", title="nonzero at the end (%)", kind="percent"),
+                Column(key="first", title="screened, first epoch (%)", kind="percent"),
+                Column(key="mean", title="mean (%)", kind="percent"),
+                Column(key="last", title="last epoch (%)", kind="percent"),
+                Column(key="test", title="test (%)", kind="percent"),
+            ),
+            [row for step in one.shown for row in _rows(step)],
+            notes=(
+                f"Data: {one.data}. Rows of s-fc by β-lasso, β = 50, in which no zero weight could "
+                f"come back, in percent. {_about_shares(one.scale)}",
+                _sizes(one.scale, (NETWORK,)),
+                seed_note((0,)),
+            ),
+        )
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
-        """A picture a data set, a panel a factor of which a share was measured."""
-        drawn = {}
-        for stem, one in stems(self.name, scale):
-            runs = RunPlan(found)
-            steps = _gather(one, runs)
-            panels = [_panel(one, name, group) for name, group in _by_factor(steps).items()]
-            shown = [panel for panel in panels if panel.layers]
-            if shown:
-                note = (
-                    f"Data: {data_name(one, _results(steps))}. {_about_shares(one)} "
-                    f"{_sizes(one)} {missing_note(runs)}"
-                )
-                drawn[stem] = draw_screened_by_setting(shown, note=note)
-        return drawn
-
-
-def _gather(scale: Scale, runs: RunPlan) -> list[_Step]:
-    choice = scale.screening
-    usual = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs)
-    width = scale.widths[NETWORK]
-    steps = []
-    for factor in factors(choice, width=width):
-        for value, fields in factor.steps:
-            results = runs.need([replace(usual, **fields)])
-            result = results[0] if results else None
-            steps.append(_Step(factor=factor.name, value=value, result=result))
-    return steps
-
-
-def _results(steps: Sequence[_Step]) -> list[RunResult]:
-    return [step.result for step in steps if step.result is not None]
-
-
-def _by_factor(steps: Sequence[_Step]) -> dict[str, list[_Step]]:
-    groups: dict[str, list[_Step]] = {}
-    for step in steps:
-        groups.setdefault(step.factor, []).append(step)
-    return groups
+    def figure(self, one: OneDataSet[list[_Step]], store: Store) -> Figure | None:
+        """A panel a factor of which a share was measured."""
+        by_factor: dict[str, list[_Step]] = {}
+        for step in one.shown:
+            by_factor.setdefault(step.factor, []).append(step)
+        panels = [_panel(one.scale, name, group) for name, group in by_factor.items()]
+        shown = [panel for panel in panels if panel.layers]
+        if not shown:
+            return None
+        note = (
+            f"Data: {one.data}. {_about_shares(one.scale)} {_sizes(one.scale)} "
+            f"{missing_note(one.runs)}"
+        )
+        return draw_screened_by_setting(shown, note=note)
 
 
 def _sizes(scale: Scale, networks: Sequence[str] = ()) -> str:
@@ -128,37 +129,6 @@ def _about_shares(scale: Scale) -> str:
         f"Mean over {epochs_text(scale.screening.epochs)}; in an epoch in which a layer was dense, "
         "of its first step. Layers of fewer than 2^20 weights are not looked at. λ is the same in "
         "all layers."
-    )
-
-
-def _table(scale: Scale, found: Results, *, name: str) -> Table:
-    runs = RunPlan(found)
-    steps = _gather(scale, runs)
-    data = data_name(scale, _results(steps))
-    notes = (
-        f"Data: {data}. Rows of s-fc by β-lasso, β = 50, in which no zero weight could come back, "
-        f"in percent. {_about_shares(scale)}",
-        _sizes(scale, (NETWORK,)),
-        seed_note((0,)),
-        missing_note(runs),
-    )
-    return Table(
-        name=name,
-        title=f"Screened rows of s-fc on {data}, scale {scale.name}",
-        columns=(
-            Column(key="setting", title="setting"),
-            Column(key="value", title="value"),
-            Column(key="layer", title="layer"),
-            Column(key="weights", title="weights", kind="count"),
-            Column(key="density", title="nonzero at the end (%)", kind="percent"),
-            Column(key="first", title="screened, first epoch (%)", kind="percent"),
-            Column(key="mean", title="mean (%)", kind="percent"),
-            Column(key="last", title="last epoch (%)", kind="percent"),
-            Column(key="test", title="test (%)", kind="percent"),
-        ),
-        rows=tuple(row for step in steps for row in _rows(step)),
-        notes=notes,
-        details={"scale": scale.name, "data": data, "num_missing": len(runs.missing)},
     )
 
 

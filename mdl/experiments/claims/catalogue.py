@@ -12,7 +12,6 @@ from mdl.experiments.reproduce.footnotes import data_name
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.store.result_store import Results
-from training.spec.config import TrainConfig
 
 _NAMED = 3
 CLAIMS: tuple[Claim, ...] = tuple(
@@ -48,18 +47,13 @@ def collect(scale: Scale, runs: RunPlan) -> None:
                 claim.gather(Lineup(one, runs))
 
 
-def plan(scale: Scale, found: Results) -> list[TrainConfig]:
-    """All runs known to be needed, given what is found. More may be known after these."""
-    runs = RunPlan(found)
-    collect(scale, runs)
-    return runs.configs
-
-
 def judge(scale: Scale, found: Results) -> list[Verdict]:
     """A verdict on every claim, data set by data set."""
     verdicts = []
     for one in scale.by_data_set():
-        name = data_name(one, found.of(plan(one, found)))
+        runs = RunPlan(found)
+        collect(one, runs)
+        name = data_name(one, runs)
         verdicts += [_verdict(claim, one, found, name=name) for claim in CLAIMS]
     return verdicts
 

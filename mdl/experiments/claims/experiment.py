@@ -60,7 +60,7 @@ class Group:
     @property
     def num_weights(self) -> int:
         """Of one run; all have the same."""
-        return sum(self.runs[0].num_weights.values())
+        return self.runs[0].total_weights
 
     def quantity(self, measure: Callable[[RunResult], float]) -> Sample:
         """A number of each run that is not a share of images."""

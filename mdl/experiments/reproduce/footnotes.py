@@ -6,7 +6,6 @@ from pathlib import PurePath
 from mdl.experiments.engines.trial_progress import describe_trial
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import SCALES, Scale
-from mdl.experiments.store.run_result import RunResult
 from mdl.terminal.wording import epochs_text
 from training.spec.config import TrainConfig
 
@@ -15,9 +14,10 @@ SIZED = ("d-fc", "s-fc", "3-fc", "resnet18")
 _NAMED = 4
 
 
-def data_name(scale: Scale, results: Sequence[RunResult]) -> str:
-    """Name of the data set: as the results have it, else the last part of its source."""
-    return results[0].data_name if results else PurePath(scale.data.source).name
+def data_name(scale: Scale, runs: RunPlan) -> str:
+    """Name of a data set: as a result has it, else the last part of its source."""
+    found = runs.results
+    return found[0].data_name if found else PurePath(scale.data.source).name
 
 
 def settings_text(config: TrainConfig) -> str:
@@ -115,8 +115,15 @@ def tuned_note(scale: Scale, quantity: str) -> str:
     return f"Settings chosen once, after {epochs_text(scale.short_epochs)}, for every {quantity}."
 
 
-def figure_note(scale: Scale, runs: RunPlan, networks: Sequence[str] = SIZED) -> str:
-    """What stands below a figure: the reductions, and how many runs are missing."""
-    missing, total = len(runs.missing), len(runs.configs)
+def figure_note(scale: Scale, *runs: RunPlan, networks: Sequence[str] = SIZED) -> str:
+    """What stands below a figure: the reductions, and how many runs are missing.
+
+    Args:
+        scale: Which.
+        *runs: Of each data set that the figure shows.
+        networks: Whose widths are named.
+    """
+    missing = sum(len(each.missing) for each in runs)
+    total = sum(len(each.configs) for each in runs)
     lacking = f" Missing: {missing} of {total} runs known so far." if missing else ""
     return scale_note(scale, networks) + lacking

@@ -40,6 +40,11 @@ class RunPlan:
         """Those that have no result."""
         return self._found.missing(self._configs)
 
+    @property
+    def results(self) -> list[RunResult]:
+        """Results of those that have one, in order."""
+        return self._found.of(self._configs)
+
     def need(self, configs: Iterable[TrainConfig]) -> list[RunResult]:
         """Add runs to the list, and give the results of those that are there, in order."""
         wanted = list(configs)
@@ -101,7 +106,7 @@ class SizeStep:
     @property
     def num_weights(self) -> int | None:
         """Without biases and BatchNorm; None without a result."""
-        return sum(self.results[0].num_weights.values()) if self.results else None
+        return self.results[0].total_weights if self.results else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,7 @@ class SeedMean:
     num_seeds: int
 
 
-def seed_mean(values: Sequence[float]) -> SeedMean | None:
+def seed_mean(samples: Iterable[float]) -> SeedMean | None:
     """The mean with its interval, mean ± t(97.5 %, n - 1) · s / √n; None of no values.
 
     The interval takes the runs as independent draws from one normal law.
@@ -47,6 +47,7 @@ def seed_mean(values: Sequence[float]) -> SeedMean | None:
     >>> seed_mean([0.5]).half_width is None
     True
     """
+    values = [float(each) for each in samples]
     number = len(values)
     if number == 0:
         return None

@@ -141,6 +141,16 @@ class RunResult:
     versions: dict[str, Any]
 
     @property
+    def total_weights(self) -> int:
+        """Of all layers, without biases and BatchNorm."""
+        return sum(self.num_weights.values())
+
+    @property
+    def total_nonzeros(self) -> int:
+        """Of all layers, of the final weights."""
+        return sum(self.num_nonzeros.values())
+
+    @property
     def right_tests(self) -> NDArray[np.bool_]:
         """Whether each test image is right, (number of test images,)."""
         return unpack_answers(self.test_answers, self.test.num_samples)

@@ -83,7 +83,7 @@ class SweepReport:
             "status": self.status(key),
             "message": self.failures.get(key),
             "validation_error": None if result is None else validation_of(result).error,
-            "num_nonzeros": None if result is None else sum(result.num_nonzeros.values()),
+            "num_nonzeros": None if result is None else result.total_nonzeros,
             "seconds": None if result is None else result.seconds,
         }
 
@@ -225,8 +225,8 @@ def _cells(report: SweepReport, key: str) -> tuple[str, str, str]:
     result = report.results.get(key)
     if result is None:
         return report.status(key), "", ""
-    nonzeros = sum(result.num_nonzeros.values())
-    return f"{validation_of(result).accuracy:.2%}", f"{nonzeros:,}", f"{result.seconds:,.0f}"
+    accuracy = f"{validation_of(result).accuracy:.2%}"
+    return accuracy, f"{result.total_nonzeros:,}", f"{result.seconds:,.0f}"
 
 
 def _title(trials: Sequence[TrainConfig]) -> str:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from mdl.cli.commands.reproduce import NAMES, chosen_names
 from mdl.experiments.artefacts.catalogue import ARTEFACTS
-from mdl.experiments.artefacts.names import NAMES, chosen_names
 from mdl.experiments.reproduce.artefact import NothingFound, Store
 from mdl.experiments.reproduce.scales import SCALES, scale_on
 from mdl.experiments.store.result_store import Results
@@ -232,7 +232,7 @@ def test_a_value_without_a_run_leaves_a_gap(made_up_store, tmp_path) -> None:
 
 def test_a_ledger_is_encoded_once_and_kept(made_up_store, tmp_path, monkeypatch) -> None:
     from analysis.codes.ledger import Entry
-    from mdl.experiments.artefacts import bit_ledgers
+    from mdl.experiments.artefacts import description_length
 
     encoded = []
 
@@ -240,7 +240,7 @@ def test_a_ledger_is_encoded_once_and_kept(made_up_store, tmp_path, monkeypatch)
         encoded.append(folder)
         return [Entry("conv1.weight", "values, patterns", 10.5), Entry("end", "end", 1.5)]
 
-    monkeypatch.setattr(bit_ledgers, "_encode", encode)
+    monkeypatch.setattr(description_length, "_encode", encode)
     store = made_up_store(tmp_path)
     ledger = ARTEFACTS["ledger"]
     assert ledger.figures(LAPTOP, Results(store), store) == {}

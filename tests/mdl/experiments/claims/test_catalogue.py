@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from mdl.experiments.artefacts.size_figures import SizeFigure
-from mdl.experiments.artefacts.table1 import Table1
-from mdl.experiments.artefacts.table2 import Table2
-from mdl.experiments.claims.catalogue import CLAIMS, is_judged, judge, plan
+from mdl.experiments.artefacts.accuracy_figures import SizeFigure
+from mdl.experiments.artefacts.accuracy_tables import Table1, Table2
+from mdl.experiments.claims.catalogue import CLAIMS, is_judged, judge
 from mdl.experiments.claims.claim import Judgement, Verdict
+from mdl.experiments.claims.verdict_tables import Claims
 from mdl.experiments.reproduce.run_plan import RunPlan, kernel_steps
 from mdl.experiments.reproduce.scales import SCALES, Scale, scale_on
 from mdl.experiments.store.run_result import RunResult
@@ -146,7 +146,7 @@ def test_no_verdict_on_drawn_signs(world: Callable[..., World], source: str) -> 
     there = world()
     scale = scale_on("laptop", (source,))
     assert not is_judged(scale)
-    assert plan(scale, there.results) == []
+    assert Claims().plan(scale, there.results) == []
     for verdict in judge(scale, there.results):
         assert verdict.judgement is Judgement.NOT_JUDGED
         assert verdict.label == f"not judged: {source.rpartition('/')[2]}"
@@ -188,10 +188,10 @@ def test_a_grid_with_a_gap_decides_nothing(world: Callable[..., World]) -> None:
 
 def test_settings_are_chosen_before_final_runs(world: Callable[..., World]) -> None:
     nothing = world(is_there=lambda config: False)
-    first = plan(LAPTOP, nothing.results)
+    first = Claims().plan(LAPTOP, nothing.results)
     assert any(config.data.validation for config in first)
     assert not any(is_lasso(config) and not config.data.validation for config in first)
-    everything = plan(LAPTOP, world().results)
+    everything = Claims().plan(LAPTOP, world().results)
     finals = [config for config in everything if is_lasso(config) and not config.data.validation]
     assert {config.beta for config in finals} == {0.0, 1.0, 50.0}
     assert set(first) <= set(everything)
@@ -210,7 +210,7 @@ def test_only_permutations_and_their_partners_are_runs_of_its_own(
         for artefact in (Table1(), Table2(), SizeFigure(2))
         for config in artefact.plan(scale, found)
     ]
-    own = set(plan(scale, found)) - {*shared.configs, *tables}
+    own = set(Claims().plan(scale, found)) - {*shared.configs, *tables}
     partners = {
         replace(config, data=replace(config.data, permute_pixels=None))
         for config in own

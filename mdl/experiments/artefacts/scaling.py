@@ -1,11 +1,13 @@
-"""Tables 3 and 4: weights by layer as printed, exact, and where they differ. No runs."""
+"""What follows from formulas, without runs: Tables 3 and 4 (weights by layer) and Figure 1."""
 
 from collections.abc import Sequence
 
+from matplotlib.figure import Figure
+
 from analysis.scaling.formula_text import to_unicode
 from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
-from mdl.experiments.reproduce.artefact import Artefact
-from mdl.experiments.reproduce.run_plan import RunPlan
+from figures.scaling import draw_scaling, scaling_figure
+from mdl.experiments.reproduce.artefact import Artefact, Store
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import Results
@@ -26,9 +28,6 @@ class ScalingTable(Artefact):
         self.name = f"table{number}"
         self.about = f"Weights of {family}-conv, -local and -fc by layer (Table {number}); no runs."
         self._number, self._family = number, family
-
-    def collect(self, scale: Scale, runs: RunPlan) -> None:
-        """Nothing is trained."""
 
     def tables(self, scale: Scale, found: Results) -> Sequence[Table]:
         """The three networks below one another."""
@@ -72,3 +71,14 @@ def _cells(row: Comparison) -> dict[str, Cell]:
         "num_printed": None if row.num_printed is None else format_number(row.num_printed),
         "num_exact": row.num_exact,
     }
+
+
+class Figure1(Artefact):
+    """Block diagrams, and weights against α and image side with the V100's limit."""
+
+    name = "figure1"
+    about = "Architectures, and weights against α and image side (Figure 1); no runs."
+
+    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+        """The one picture, the same at every scale."""
+        return {self.name: draw_scaling(scaling_figure())}
