@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.describe.bound_report import BITS, BoundReport, ErrorCount
 from analysis.describe.validity import is_certificate
-from figures.ledger import PART_COLORS, group_entries
+from figures.bit_ledger import PART_COLORS, group_entries
 from mdl.report.marks import chip
 from mdl.report.markup import Markup, element
 from mdl.report.measurements import MeasuredBits, MeasuredRun

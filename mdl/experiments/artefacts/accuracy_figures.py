@@ -8,19 +8,17 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from figures.accuracy import (
-    Family,
-    SizePanel,
-    SizePoint,
-    draw_accuracy,
-    draw_train_and_test,
-    fitting_point,
-)
-from figures.kernel_size import (
     METHOD_TITLES,
+    Family,
     KernelPanel,
     KernelPoint,
     MethodLine,
+    SizePanel,
+    SizePoint,
+    draw_accuracy,
     draw_kernel_sizes,
+    draw_train_and_test,
+    fitting_point,
 )
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note, tuned_note

@@ -8,9 +8,8 @@ from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.codes.ledger import Entry
 from analysis.codes.network_code import encode_network
 from analysis.quantize.formats import find_format
+from figures.bit_ledger import NetworkLedger, draw_ledgers, group_entries
 from figures.description import DescribedNetwork, draw_description
-from figures.ledger import group_entries
-from figures.ledgers import NetworkLedger, draw_ledgers
 from mdl.experiments.artefacts.method_runs import (
     FULLY_CONNECTED,
     ComparedNetwork,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from figures.filter_panels import FilterGrid, draw_filter_grids
-from figures.locality_chart import LocalityRow, MeasuredLocality, draw_locality
+from figures.filters import FilterGrid, draw_filter_grids
+from figures.locality import LocalityRow, MeasuredLocality, draw_locality
 from mdl.experiments.artefacts.method_runs import (
     BETA_LASSO,
     CHOSEN_NETWORK,

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from figures.nonzeros import LayerPanel, TrainedNonzeros, draw_nonzeros
-from figures.training_curves import LayerCurve, NonzerosHistory, draw_nonzeros_history
+from figures.nonzeros import (
+    LayerCurve,
+    LayerPanel,
+    NonzerosHistory,
+    TrainedNonzeros,
+    draw_nonzeros,
+    draw_nonzeros_history,
+)
 from mdl.experiments.artefacts.method_runs import (
     BETA_LASSO,
     CHOSEN_NETWORK,

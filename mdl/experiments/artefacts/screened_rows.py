@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from figures.screened_rows import LayerShares, SettingPanel, SharePoint, draw_screened_by_setting
+from figures.sparse_training import LayerShares, SettingPanel, SharePoint, draw_screened_by_setting
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
 from mdl.experiments.reproduce.footnotes import missing_note, reductions, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan

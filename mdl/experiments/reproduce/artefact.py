@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.codes.ledger import Entry
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.style.look import figure_style, save_figure_pair
 from mdl.experiments.reproduce.footnotes import data_name, missing_note, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale

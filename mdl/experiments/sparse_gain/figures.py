@@ -4,10 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from figures.screened_rows import LayerRecord, draw_screened
-from figures.sparse_run import RunCosts, draw_run_costs
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.sparse_training import LayerRecord, RunCosts, draw_run_costs, draw_screened
+from figures.style.look import figure_style, save_figure_pair
 from mdl.experiments.sparse_gain.gain import SparseGain
 from mdl.experiments.sparse_gain.record import RunRecord
 

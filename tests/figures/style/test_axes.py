@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from figures.style.log_axes import log_places, set_count_axis, zero_place
-from figures.style.percent_axis import set_percent_axis
+from figures.style.axes import log_places, set_count_axis, set_percent_axis, zero_place
 
 
 @pytest.mark.parametrize("which", ["x", "y"])

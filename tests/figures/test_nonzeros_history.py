@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
-from figures.training_curves import LayerCurve, NonzerosHistory, draw_nonzeros_history
+from figures.nonzeros import LayerCurve, NonzerosHistory, draw_nonzeros_history
+from figures.style.look import figure_style, save_figure_pair
 
 CONV1 = LayerCurve(
     layer="conv1",

@@ -2,9 +2,8 @@
 
 import pytest
 
-from figures.kernel_size import KernelPanel, KernelPoint, MethodLine, draw_kernel_sizes
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.accuracy import KernelPanel, KernelPoint, MethodLine, draw_kernel_sizes
+from figures.style.look import figure_style, save_figure_pair
 
 SGD = MethodLine(
     method="sgd",

@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from figures.sparse_run import RunCosts, draw_run_costs
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.sparse_training import RunCosts, draw_run_costs
+from figures.style.look import figure_style, save_figure_pair
 
 DENSE = RunCosts(label="dense", epochs=(1, 2, 3), seconds=(4.0, 4.1, 4.2), memory=(3e8,) * 3)
 SPARSE = RunCosts(

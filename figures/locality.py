@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style.look import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
-from figures.style.notes import add_note
+from figures.style.look import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, add_note, new_figure
 
 _ROW = 0.36  # inches
 _BETWEEN_SEEDS = 0.26  # of a row, from one seed to the next, or less if there are many

@@ -1,4 +1,4 @@
-"""Logarithmic axes for counts: plain numbers with k, M and G, and a place for zero."""
+"""Axes: logarithmic ones for counts, with k, M, G and a place for zero, and ones in percent."""
 
 import math
 from collections.abc import Iterable
@@ -9,6 +9,8 @@ from matplotlib.ticker import EngFormatter, FixedLocator, NullFormatter
 
 _MOST_DECADES = 7  # on one axis; with more, every second one is named
 _FEW_DECADES = 1.3  # below this 2 and 5 are named too
+_LEAST_SPAN = 4.0  # points of percent: less would make noise look large
+_BELOW, _ABOVE = 0.08, 0.14  # shares of the span
 
 
 def zero_place(values: Iterable[float]) -> float:
@@ -79,3 +81,21 @@ def _minor_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(low), math.ceil(high) + 1)
     found = [10.0**decade * step for decade in decades for step in range(2, 10)]
     return [tick for tick in found if low <= math.log10(tick) <= high]
+
+
+def set_percent_axis(axes: Axes, percents: Iterable[float]) -> None:
+    """Set the limits so that all percents are seen, with ticks only from 0 to 100.
+
+    Args:
+        axes: Whose vertical axis.
+        percents: All that is shown, at least one, in [0, 100].
+    """
+    percents = list(percents)
+    low, high = min(percents), max(percents)
+    missing = max(0.0, _LEAST_SPAN - (high - low)) / 2
+    low, high = low - missing, high + missing
+    span = high - low
+    limits = (low - _BELOW * span, high + _ABOVE * span)
+    axes.set_ylim(limits)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 100])
+    axes.set_ylim(limits)

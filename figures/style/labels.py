@@ -1,4 +1,4 @@
-"""Names beside points and lines, each where it covers nothing that is drawn."""
+"""Names beside points and at the ends of lines, where they cover nothing and can be read."""
 
 import itertools
 import math
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from figures.style.look import MUTED
-from figures.style.text_color import readable
 
+_LEAST_CONTRAST = 4.5  # to white, as WCAG 2 asks of small text
 _SIZE = 7.0  # points
 _DISTANCES = (3.5, 7.0, 12.0, 18.0, 26.0, 36.0, 48.0)  # points from the anchor to the name's edge
 _LEADER_FROM = 15.0  # points: names farther away get a thin line
@@ -27,6 +28,45 @@ _MARGIN = 2.0  # pixels between a name and the panel's frame
 # Right, above, below, left, then the corners.
 _DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 _ASIDE = 9.0  # points to the side of names that are stacked over or under an anchor
+_LINE = 1.25  # of the size: from one name to the next
+_OFFSET = 8  # points from the panel to the names
+_NEAR = 4  # pixels: a name that stands so near to its line's end needs no thin line
+_LEADER = {
+    "arrowstyle": "-",
+    "color": MUTED,
+    "linewidth": 0.5,
+    "linestyle": (0, (1, 1.5)),
+    "shrinkA": 1,
+    "shrinkB": 3,
+    "relpos": (0, 0.5),
+}
+
+
+def readable(color: str) -> str:
+    """The colour itself if it is dark enough on white, else a darker one of the same hue.
+
+    >>> readable("#000000"), contrast_to_white(readable("#56b4e9")) >= 4.5
+    ('#000000', True)
+    """
+    red, green, blue = to_rgb(color)
+    share = 1.0
+    while contrast_to_white((red * share, green * share, blue * share)) < _LEAST_CONTRAST:
+        share -= 0.02
+    return str(to_hex((red * share, green * share, blue * share)))
+
+
+def contrast_to_white(color: str | tuple[float, float, float]) -> float:
+    """WCAG 2's contrast of a colour to white, from 1 (white) to 21 (black).
+
+    >>> contrast_to_white("#ffffff"), contrast_to_white("#000000")
+    (1.0, 21.0)
+    """
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in to_rgb(color)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return 1.05 / (luminance + 0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,3 +302,73 @@ def _inside(box: Bbox, frame: Bbox) -> bool:
         and box.y0 >= frame.y0 + _MARGIN
         and box.y1 <= frame.y1 - _MARGIN
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndLabel:
+    """A name and the point, in data coordinates, that it belongs to."""
+
+    text: str
+    x: float
+    y: float
+    color: str
+    bold: bool = False
+
+
+def label_ends(axes: Axes, labels: Sequence[EndLabel]) -> None:
+    """Write the names right of the panel, with a thin line to the point where it is not beside.
+
+    The limits of the axes become fixed. Call it when everything else is drawn and titled.
+    """
+    axes.set_xlim(axes.get_xlim())
+    axes.set_ylim(axes.get_ylim())
+    figure = axes.get_figure()
+    if figure is None or not labels:
+        return
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    box = axes.get_window_extent()
+    gap = _SIZE * _LINE * figure.dpi / 72
+    ordered = sorted(labels, key=lambda label: axes.transData.transform((1, label.y))[1])
+    heights = [float(axes.transData.transform((label.x, label.y))[1]) for label in ordered]
+    placed = push_apart(heights, gap, low=box.y0, high=box.y1)
+    for label, place in zip(ordered, placed, strict=True):
+        start = axes.transData.transform((label.x, label.y))
+        beside = abs(place - start[1]) < _NEAR and box.x1 - start[0] < _NEAR + 0.04 * box.width
+        axes.annotate(
+            label.text,
+            (label.x, label.y),
+            (1 + _OFFSET * figure.dpi / 72 / box.width, (place - box.y0) / box.height),
+            textcoords="axes fraction",
+            ha="left",
+            va="center_baseline",
+            fontsize=_SIZE,
+            color=readable(label.color),
+            fontweight="bold" if label.bold else "normal",
+            annotation_clip=False,
+            arrowprops=None if beside else _LEADER,
+        )
+
+
+def push_apart(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
+    """The places nearest to ascending positions (least squares) that are `gap` apart.
+
+    Args:
+        positions: Ascending.
+        gap: Least distance between neighbours, >= 0.
+        low: No place is below, if there is room.
+        high: No place is above, if there is room.
+
+    >>> push_apart([0.0, 0.0, 10.0], 2, low=-5, high=20)
+    [-1.0, 1.0, 10.0]
+    """
+    # Least squares under q[i+1] >= q[i] + gap is isotonic regression of p[i] - i gap.
+    blocks: list[tuple[float, int]] = []  # mean and size
+    for index, position in enumerate(positions):
+        mean, size = position - index * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            other, count = blocks.pop()
+            mean, size = (mean * size + other * count) / (size + count), size + count
+        blocks.append((mean, size))
+    flat = [mean for mean, size in blocks for _ in range(size)]
+    ceiling = max(low, high - gap * (len(flat) - 1))
+    return [min(max(each, low), ceiling) + index * gap for index, each in enumerate(flat)]

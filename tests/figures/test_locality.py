@@ -2,9 +2,8 @@
 
 import pytest
 
-from figures.locality_chart import LocalityRow, MeasuredLocality, draw_locality
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.locality import LocalityRow, MeasuredLocality, draw_locality
+from figures.style.look import figure_style, save_figure_pair
 
 
 def measured(radius, ratio, share=0.9):

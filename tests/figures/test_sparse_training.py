@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from figures.screened_rows import (
+from figures.sparse_training import (
     LayerRecord,
     LayerShares,
     SettingPanel,
@@ -12,8 +12,7 @@ from figures.screened_rows import (
     draw_screened,
     draw_screened_by_setting,
 )
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.style.look import figure_style, save_figure_pair
 
 CONV1 = LayerRecord(
     layer="conv1", epochs=(1, 2, 3), screened=(None, 0.5, 1.0), density=(1.0, 0.1, 0.0)
