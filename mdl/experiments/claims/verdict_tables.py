@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from mdl.experiments.claims.catalogue import collect, judge
 from mdl.experiments.claims.claim import Effect, Verdict, value_text, wanted_text
 from mdl.experiments.claims.decisions import ALPHA
-from mdl.experiments.engines.trial_progress import duration
 from mdl.experiments.reproduce.artefact import Artefact
 from mdl.experiments.reproduce.footnotes import scale_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import Results
+from mdl.terminal.wording import duration
 
 _KEY = (
     "Reproduced: every comparison goes the paper's way and its interval leaves out no effect. Not "

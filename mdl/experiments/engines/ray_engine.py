@@ -12,8 +12,8 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -24,12 +24,12 @@ import ray
 import torch
 from ray import tune
 
-from mdl.experiments.engines.engine import Outcome, check_counts
+from mdl.experiments.engines.engine import Engine
 from mdl.experiments.engines.trial import run_trial
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import Filters, ResultStore
 from mdl.experiments.store.run_lock import RunBusyError
-from mdl.experiments.store.run_result import RunResult, run_key
+from mdl.experiments.store.run_result import RunResult
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
 from mdl.terminal.options import Device
@@ -89,8 +89,7 @@ def run_on_node(
                 config,
                 store,
                 device=choose_device(Device(device)),
-                stop=unwatched,
-                progress=unwatched,
+                watch=nullcontext((unwatched, unwatched)),
             )
             break
         except RunBusyError:  # Another process trains it, in a folder that nodes share.
@@ -179,59 +178,32 @@ def _unpack(packed: bytes | None) -> Filters | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RayEngine:
-    """An engine (`engines.engine.Engine`) on the cluster of $RAY_ADDRESS or this machine.
+class RayEngine(Engine):
+    """An engine on the cluster of $RAY_ADDRESS or this machine.
 
-    Attributes:
-        workers: Trials at once at most, >= 1; None for as many as there is room for.
-        threads: CPUs of the cluster that a trial takes, and its threads, >= 1.
-        retries: How often a trial that failed is tried again in one call, >= 0.
-        device: Where the trials compute. One on CUDA takes a GPU; `auto` is CUDA where the cluster
-            has a GPU.
+    `threads` are CPUs of the cluster that a trial takes. A trial on CUDA takes a GPU; `auto` is
+    CUDA where the cluster has a GPU. When asked to stop, running trials are ended: they lose what
+    they did since their last checkpoint, half a minute or so.
 
-    Raises:
-        ValueError: A number outside its range.
+    `run` also raises `TrainingError` where no cluster answers, and `ValueError` where no node has
+    room for a trial.
     """
 
     workers: int | None = None
     threads: int = 1
-    retries: int = 1
-    device: Device = Device.auto
 
-    def __post_init__(self) -> None:
-        check_counts(workers=self.workers, threads=self.threads, retries=self.retries)
-
-    def run(
+    def _train(
         self,
-        configs: Sequence[TrainConfig],
+        missing: dict[str, TrainConfig],
         store: ResultStore,
         *,
         progress: TrialProgress,
         stop: Stop,
-    ) -> Outcome:
-        """Train and measure what the store does not have yet; see `Engine.run`.
-
-        When asked to stop, running trials are ended. They lose what they did since their last
-        checkpoint, half a minute or so.
-
-        Raises:
-            TrainingError: No cluster answers.
-            ValueError: No node has room for a trial.
-        """
-        asked = {run_key(config): config for config in configs}
-        missing = {key: config for key, config in asked.items() if store.find(config) is None}
-        progress.begin(list(missing.values()))
+    ) -> dict[str, str]:
         collector = Collector(missing, store, progress, retries=self.retries)
-        if missing:
-            with _connected():
-                resources = self._resources_of_trial()
-                self._tune(missing, store, collector, resources=resources, stop=stop)
-        found = [result for each in asked.values() if (result := store.find(each)) is not None]
-        return Outcome(
-            finished=tuple(found),
-            failed=collector.failed,
-            stopped=len(found) + len(collector.failed) < len(asked),
-        )
+        with _connected():
+            self._tune(missing, store, collector, stop=stop)
+        return collector.failed
 
     def _resources_of_trial(self) -> dict[str, int]:
         """CPUs and GPUs that one trial takes.
@@ -259,9 +231,9 @@ class RayEngine:
         store: ResultStore,
         collector: Collector,
         *,
-        resources: dict[str, int],
         stop: Stop,
     ) -> None:
+        resources = self._resources_of_trial()
         trainable = tune.with_parameters(
             run_on_node,
             configs={key: _located(config).to_dict() for key, config in missing.items()},

@@ -3,11 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from mdl.experiments.engines.trial_progress import duration
 from mdl.experiments.reproduce.tables import MISSING
 from mdl.experiments.sparse_gain.gain import Projection, SparseGain
 from mdl.terminal import console
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.wording import duration, epochs_text
 
 ASSUMPTION = (
     "A projection, not a measurement: every epoch beyond these runs is taken to last as long as "

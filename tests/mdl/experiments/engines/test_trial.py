@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class Watch:
 
 
 def run(config: TrainConfig, store: ResultStore, watch: Watch) -> RunResult | None:
-    return run_trial(config, store, device=CPU, stop=watch, progress=watch)
+    return run_trial(config, store, device=CPU, watch=nullcontext((watch, watch)))
 
 
 @pytest.fixture(scope="module")
