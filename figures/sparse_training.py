@@ -93,20 +93,27 @@ def _plot_runs(
     labels = []
     for run, series in zip(runs, values, strict=True):
         style = _STYLES.get(run.label) or next(others)
-        heights = [math.nan if value is None else value for value in series]
-        axes.plot(
-            run.epochs,
-            heights,
-            label=run.label,
-            **style.line(markevery=max(1, len(heights) // _NUM_MARKS), markersize=3.5, zorder=3),
-        )
-        known = [
-            place for place in zip(run.epochs, heights, strict=True) if not math.isnan(place[1])
-        ]
-        if known:
-            x, y = known[-1]
-            labels.append(EndLabel(text=run.label, x=x, y=y, color=style.color, bold=True))
+        labels += _plot_line(axes, run.label, run.epochs, series, style)
     return labels
+
+
+def _plot_line(
+    axes: Axes,
+    label: str,
+    epochs: Sequence[int],
+    values: Sequence[float | None],
+    style: NetworkStyle,
+) -> list[EndLabel]:
+    """A line with gaps where there is no value, and its label where it ends, if it has a value."""
+    heights = [math.nan if value is None else value for value in values]
+    axes.plot(
+        epochs,
+        heights,
+        label=label,
+        **style.line(markevery=max(1, len(heights) // _NUM_MARKS), markersize=3.5, zorder=3),
+    )
+    known = [place for place in zip(epochs, heights, strict=True) if not math.isnan(place[1])]
+    return [EndLabel(text=label, x=x, y=y, color=style.color, bold=True) for x, y in known[-1:]]
 
 
 def _mark_handovers(axes: Axes, handovers: Mapping[str, int]) -> None:
@@ -203,23 +210,7 @@ def draw_screened(layers: Sequence[LayerRecord], *, title: str = "", note: str =
         style = styles[layer.layer]
         placed = [None if each is None else max(each, floor) for each in layer.density]
         for axes, values in ((top, layer.screened), (bottom, placed)):
-            percents = _percents(values)
-            axes.plot(
-                layer.epochs,
-                percents,
-                label=layer.layer,
-                **style.line(
-                    markevery=max(1, len(percents) // _NUM_MARKS), markersize=3.5, zorder=3
-                ),
-            )
-            known = [
-                place for place in zip(layer.epochs, percents, strict=True) if place[1] == place[1]
-            ]
-            if known:
-                x, y = known[-1]
-                ends[axes].append(
-                    EndLabel(text=layer.layer, x=x, y=y, color=style.color, bold=True)
-                )
+            ends[axes] += _plot_line(axes, layer.layer, layer.epochs, _percents(values), style)
     _set_share_axis(top)
     top.set_ylabel("rows screened (%)")
     _set_density_axis(bottom, densities)
@@ -332,15 +323,15 @@ def _set_setting_axis(axes: Axes, values: Sequence[float]) -> None:
         if not named or math.log10(value / named[-1]) >= (high - low) / 5.5:
             named.append(value)
     axes.xaxis.set_major_locator(FixedLocator(named))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _setting_text(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: setting_text(value)))
     axes.xaxis.set_minor_locator(FixedLocator([value for value in values if value not in named]))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _setting_text(value: float) -> str:
+def setting_text(value: float) -> str:
     """Short: 0.1, 64, 1e-5.
 
-    >>> _setting_text(0.1), _setting_text(64), _setting_text(2e-5)
+    >>> setting_text(0.1), setting_text(64), setting_text(2e-5)
     ('0.1', '64', '2e-5')
     """
     text = f"{value:g}" if value >= 1e-3 else f"{value:.6e}"

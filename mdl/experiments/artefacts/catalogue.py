@@ -14,7 +14,7 @@ from mdl.experiments.artefacts.filters import (
 from mdl.experiments.artefacts.nonzeros import Figure3, TrainingCurves
 from mdl.experiments.artefacts.scaling import Figure1, ScalingTable
 from mdl.experiments.artefacts.screened_rows import ScreenedRows
-from mdl.experiments.claims.verdict_tables import Claims
+from mdl.experiments.claims.verdicts import Claims
 from mdl.experiments.reproduce.artefact import Artefact
 
 _ARTEFACTS: tuple[Artefact, ...] = (

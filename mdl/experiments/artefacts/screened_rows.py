@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from figures.sparse_training import LayerShares, SettingPanel, SharePoint, draw_screened_by_setting
+from figures.sparse_training import (
+    LayerShares,
+    SettingPanel,
+    SharePoint,
+    draw_screened_by_setting,
+    setting_text,
+)
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
 from mdl.experiments.reproduce.footnotes import missing_note, reductions, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
@@ -104,9 +110,9 @@ def _sizes(scale: Scale, networks: Sequence[str] = ()) -> str:
 
 def _panel(scale: Scale, name: str, steps: Sequence[_Step]) -> SettingPanel:
     usual = {
-        "λ": f"λ = {_text(scale.screening.usual_l1)}",
+        "λ": f"λ = {setting_text(scale.screening.usual_l1)}",
         "α": f"α = {scale.widths[NETWORK]}",
-        "learning rate": f"lr {_text(scale.screening.usual_rate)}",
+        "learning rate": f"lr {setting_text(scale.screening.usual_rate)}",
     }
     layers = list(dict.fromkeys(layer for step in steps for layer in step.layers))
     return SettingPanel(
@@ -134,7 +140,7 @@ def _about_shares(scale: Scale) -> str:
 
 def _rows(step: _Step) -> list[dict[str, Cell]]:
     """A row a layer; one of dashes where there is no run, or no layer large enough."""
-    start: dict[str, Cell] = {"setting": step.factor, "value": _text(step.value)}
+    start: dict[str, Cell] = {"setting": step.factor, "value": setting_text(step.value)}
     if step.result is None or not step.layers:
         return [start]
     rows = []
@@ -153,18 +159,6 @@ def _rows(step: _Step) -> list[dict[str, Cell]]:
             }
         )
     return rows
-
-
-def _text(value: float) -> str:
-    """As the axes of the picture have it.
-
-    >>> _text(2e-05), _text(0.3), _text(16)
-    ('2e-5', '0.3', '16')
-    """
-    if value >= 1e-3:
-        return f"{value:g}"
-    digits, _, exponent = f"{value:e}".partition("e")
-    return f"{float(digits):g}e{int(exponent)}"
 
 
 def _mean(values: Sequence[float]) -> float | None:

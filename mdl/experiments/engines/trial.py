@@ -76,7 +76,7 @@ def run_trial(
             return found
         with watch as (stop, progress):
             dataset = load_dataset(config.data)
-            checkpoint = train_run(
+            checkpoint = _train_run(
                 config,
                 dataset,
                 store.run_folder(config),
@@ -100,7 +100,7 @@ def run_trial(
         return result
 
 
-def train_run(
+def _train_run(
     config: TrainConfig,
     dataset: Dataset,
     folder: RunFolder,
@@ -109,23 +109,10 @@ def train_run(
     stop: Stop,
     progress: Progress,
 ) -> Checkpoint:
-    """Train a run to its end, from its checkpoint if it has one. Nothing is done to a finished one.
-
-    Args:
-        config: What to train.
-        dataset: Its images, whole.
-        folder: Of the run; it is made.
-        device: Where to compute.
-        stop: Asked after every step.
-        progress: Told of every epoch.
+    """Train to the end, from the run's checkpoint if it has one; a finished run is left alone.
 
     Returns:
         The final checkpoint, or one with `training` if it was asked to stop.
-
-    Raises:
-        CheckpointError: The checkpoint is damaged or another run's.
-        DataError: The images are not those it was begun with.
-        TrainingError: The loss is not finite.
     """
     begun = _begun_checkpoint(config, dataset, folder)
     if begun is None:
