@@ -15,7 +15,6 @@ from mdl.experiments.claims.experiment import (
 )
 from mdl.experiments.reproduce.paper_numbers import SOURCE_1, SOURCE_2, TABLE_2
 
-_OTHER_BETAS = (1.0, 0.0)
 _KINDS = ("conv", "local", "fc")
 _FAMILIES = ("d", "s")
 _SIX = tuple(f"{family}-{kind}" for family in _FAMILIES for kind in _KINDS)
@@ -52,30 +51,12 @@ def svhn_note_on_betas() -> str:
     )
 
 
-def _order_groups(lineup: Lineup) -> Groups:
-    return by_label(
-        lineup.table1("s-conv", long=True),
-        lineup.table1("s-local", long=True),
-        lineup.table2(USUAL_BETA),
-        lineup.table2(None),
-    )
-
-
 def _order(groups: Groups) -> Findings:
     return Findings(comparisons=steps_down(*groups.values()), notes=(svhn_note_on_order(),))
 
 
-def _beta_groups(lineup: Lineup) -> Groups:
-    betas = (USUAL_BETA, *_OTHER_BETAS, None)
-    return by_label(*(lineup.table2(beta) for beta in betas))
-
-
 def _betas(groups: Groups) -> Findings:
     return Findings(comparisons=steps_down(*groups.values()), notes=(svhn_note_on_betas(),))
-
-
-def _dense_groups(lineup: Lineup) -> Groups:
-    return lineup.table1_both(("s-fc", "3-fc", "d-fc"))
 
 
 def _dense(groups: Groups) -> Findings:
@@ -92,11 +73,7 @@ def _dense(groups: Groups) -> Findings:
 
 
 def _six(lineup: Lineup, *, long: bool) -> Groups:
-    return by_label(*(lineup.table1(network, long=long) for network in _SIX))
-
-
-def _long_six(lineup: Lineup) -> Groups:
-    return _six(lineup, long=True)
+    return by_label(lineup.table1(network, long=long) for network in _SIX)
 
 
 def _depth(groups: Groups) -> Findings:
@@ -121,10 +98,6 @@ def _depth(groups: Groups) -> Findings:
     return Findings(comparisons=comparisons, unmet=unmet)
 
 
-def _short_six(lineup: Lineup) -> Groups:
-    return _six(lineup, long=False)
-
-
 def _gaps(groups: Groups) -> Findings:
     unmet = tuple(
         f"{family}-conv is no better than {family}-local here: {100 * conv:.2f} % and "
@@ -147,10 +120,6 @@ def _gaps(groups: Groups) -> Findings:
         ),
         unmet=unmet,
     )
-
-
-def _both_lengths(lineup: Lineup) -> Groups:
-    return lineup.table1_both(_SIX)
 
 
 def _longer(groups: Groups) -> Findings:
@@ -179,7 +148,14 @@ CLAIMS = (
             "training)."
         ),
         source=SOURCE_2,
-        gather=_order_groups,
+        gather=lambda lineup: by_label(
+            (
+                lineup.table1("s-conv", long=True),
+                lineup.table1("s-local", long=True),
+                lineup.table2(USUAL_BETA),
+                lineup.table2(None),
+            )
+        ),
         compare=_order,
     ),
     Claim(
@@ -190,7 +166,7 @@ CLAIMS = (
             "(long training)."
         ),
         source=SOURCE_2,
-        gather=_beta_groups,
+        gather=lambda lineup: by_label(map(lineup.table2, (USUAL_BETA, 1.0, 0.0, None))),
         compare=_betas,
     ),
     Claim(
@@ -201,7 +177,7 @@ CLAIMS = (
             "and long training)."
         ),
         source=f"Section 2.2, {SOURCE_1}",
-        gather=_dense_groups,
+        gather=lambda lineup: lineup.table1_both(("s-fc", "3-fc", "d-fc")),
         compare=_dense,
     ),
     Claim(
@@ -212,7 +188,7 @@ CLAIMS = (
             "s-local and than d-fc over s-fc (long training)."
         ),
         source=f"Section 2.2, {SOURCE_1}",
-        gather=_long_six,
+        gather=lambda lineup: _six(lineup, long=True),
         compare=_depth,
     ),
     Claim(
@@ -223,7 +199,7 @@ CLAIMS = (
             "local, for d- and s- networks (short training)."
         ),
         source=f"Section 2.2, {SOURCE_1}",
-        gather=_short_six,
+        gather=lambda lineup: _six(lineup, long=False),
         compare=_gaps,
     ),
     Claim(
@@ -231,7 +207,7 @@ CLAIMS = (
         name="longer training",
         statement="Shallow networks gain more from training longer than deep ones.",
         source=f"Section 2.2, {SOURCE_1}",
-        gather=_both_lengths,
+        gather=lambda lineup: lineup.table1_both(_SIX),
         compare=_longer,
     ),
 )

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -146,37 +146,37 @@ class Lineup:
             source=SOURCE_2,
         )
 
-    def sizes(self) -> list[Group]:
+    def sizes(self) -> Groups:
         """Every size of the four families by SGD, as in Figure 2."""
-        return [
+        return by_label(
             Group(
                 label=f"{step.network}, {'h' if step.network == '3-fc' else 'α'} = {step.width}",
                 runs=tuple(step.results),
             )
             for step in size_steps(self.scale, self._runs)
-        ]
+        )
 
-    def kernels(self) -> list[Group]:
+    def kernels(self) -> Groups:
         """ResNet18 with every kernel size, by both methods, as in Figure 5."""
-        return [
+        return by_label(
             Group(
                 label=f"resnet18, kernel {step.kernel_size}, "
                 + ("SGD" if step.method == "sgd" else "β-lasso"),
                 runs=tuple(step.results),
             )
             for step in kernel_steps(self.scale, self._runs)
-        ]
+        )
 
-    def cells(self, beta: float) -> list[Group]:
+    def cells(self, beta: float) -> Groups:
         """The trials of s-fc among which validation chooses: a group a setting."""
         results = self._runs.need(self.scale.trials("s-fc", "beta-lasso", beta=beta))
         by_setting: dict[TrainConfig, list[RunResult]] = {}
         for result in results:
             by_setting.setdefault(replace(result.config, seed=0), []).append(result)
-        return [
+        return by_label(
             Group(label=settings_text(setting), runs=tuple(runs))
             for setting, runs in by_setting.items()
-        ]
+        )
 
     def _group(
         self,
@@ -246,7 +246,7 @@ class Claim:
     needs_all: bool = False
 
 
-def by_label(*groups: Group) -> dict[str, Group]:
+def by_label(groups: Iterable[Group]) -> Groups:
     """Groups by their labels, in order."""
     return {group.label: group for group in groups}
 

@@ -13,7 +13,6 @@ from mdl.experiments.claims.experiment import (
     Groups,
     Lineup,
     accuracy_effect,
-    by_label,
 )
 from mdl.experiments.claims.statistics import Estimate, Sample, contrast, least_level
 
@@ -66,10 +65,6 @@ class BestDifference:
         return least_level(self.interval, null)
 
 
-def _kernel_groups(lineup: Lineup) -> Groups:
-    return by_label(*lineup.kernels())
-
-
 def _kernels(groups: Groups) -> Findings:
     by_size: dict[int, dict[str, Group]] = {}
     for group in groups.values():
@@ -93,10 +88,6 @@ def _kernels(groups: Groups) -> Findings:
 
 def _mean_gain(pair: dict[str, Group]) -> float:
     return pair["beta-lasso"].test.mean - pair["sgd"].test.mean
-
-
-def _cell_groups(lineup: Lineup) -> Groups:
-    return by_label(*lineup.cells(USUAL_BETA))
 
 
 def _is_above(group: Group) -> bool:
@@ -148,7 +139,7 @@ CLAIMS = (
         name="larger kernels",
         statement="ResNet18 with kernels larger than 3 is better by β-lasso than by SGD.",
         source="Section 4.2, Figure 5",
-        gather=_kernel_groups,
+        gather=Lineup.kernels,
         compare=_kernels,
     ),
     Claim(
@@ -159,7 +150,7 @@ CLAIMS = (
             "convolution than on the fc layers."
         ),
         source="Section 4.1",
-        gather=_cell_groups,
+        gather=lambda lineup: lineup.cells(USUAL_BETA),
         compare=_larger_lambda,
         must_learn=False,  # too large a λ may kill a network; the best of each side must learn
         needs_all=True,

@@ -22,12 +22,6 @@ from mdl.experiments.reproduce.paper_numbers import TABLE_1
 _FAMILY_ORDER = ("resnet18", "d-conv", "s-conv", "3-fc")
 
 
-def _described_groups(lineup: Lineup) -> Groups:
-    return by_label(
-        *(lineup.table1(network, long=True) for network in TABLE_1), lineup.table2(USUAL_BETA)
-    )
-
-
 def _description(groups: Groups) -> Findings:
     lacking = [
         label
@@ -70,10 +64,6 @@ def _mean_bits(group: Group) -> float:
 
 def _names(groups: Sequence[Group]) -> str:
     return ", ".join(group.label for group in groups)
-
-
-def _family_groups(lineup: Lineup) -> Groups:
-    return by_label(*lineup.sizes())
 
 
 def _families(groups: Groups) -> Findings:
@@ -143,7 +133,9 @@ CLAIMS = (
             "(long training)."
         ),
         source="Section 3",
-        gather=_described_groups,
+        gather=lambda lineup: by_label(
+            [*(lineup.table1(network, long=True) for network in TABLE_1), lineup.table2(USUAL_BETA)]
+        ),
         compare=_description,
     ),
     Claim(
@@ -154,7 +146,7 @@ CLAIMS = (
             "d-conv than s-conv, s-conv than 3-fc, at every size (short training)."
         ),
         source="Section 3, Figure 2",
-        gather=_family_groups,
+        gather=Lineup.sizes,
         compare=_families,
         must_learn=False,  # the smallest sizes are there to fit badly
         needs_all=True,
