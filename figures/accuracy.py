@@ -21,6 +21,7 @@ from figures.style.look import (
     PAGE_WIDTH,
     NetworkStyle,
     add_note,
+    legend_above,
     new_figure,
 )
 from figures.style.spread import Spread, plot_spreads, seeds_note, spread
@@ -354,9 +355,7 @@ def draw_kernel_sizes(panels: Sequence[KernelPanel], *, note: str = "") -> Figur
     for axes, panel in zip(row, panels, strict=True):
         _plot_methods(axes, panel)
     row[0].set_ylabel("test accuracy (%)")
-    handles = {str(line.get_label()): line for axes in row for line in axes.lines}
-    named = [handles[title] for title in METHOD_TITLES.values() if title in handles]
-    figure.legend(handles=named, loc="outside upper center", ncols=len(named), handlelength=2.4)
+    legend_above(figure, METHOD_TITLES.values())
     counts = [len(point.test) for panel in panels for line in panel.lines for point in line.points]
     add_note(figure, note, seeds_note(counts))
     return figure

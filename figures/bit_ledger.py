@@ -69,26 +69,9 @@ def draw_ledger(axes: Axes, rows: dict[str, dict[str, float]], *, title: str) ->
     """
     total = sum(sum(parts.values()) for parts in rows.values())
     names = list(rows)
-    drawn = set()
+    drawn: set[str] = set()
     for place, name in enumerate(names):
-        left = 0.0
-        for part, color in PART_COLORS.items():
-            bits = rows[name].get(part, 0.0)
-            if not bits:
-                continue
-            label = None if part in drawn else part
-            drawn.add(part)
-            axes.barh(
-                place,
-                bits,
-                left=left,
-                color=color,
-                height=0.72,
-                label=label,
-                edgecolor="white",
-                linewidth=0.5,
-            )
-            left += bits
+        left = sum(bits for _, _, bits in _stack(axes, place, rows[name], PART_COLORS, drawn))
         axes.annotate(
             f"{left:,.0f}  ({left / total:.1%})",
             (left, place),
@@ -210,24 +193,11 @@ def _plot_shares(
     axes: Axes, rows: Sequence[Mapping[str, float]], colors: Mapping[str, str]
 ) -> None:
     """Bars of equal length, cut into shares; large shares have their percentage."""
-    drawn = set()
+    drawn: set[str] = set()
     for place, bits in enumerate(rows):
-        total, left = sum(bits.values()), 0.0
-        for name, color in colors.items():
-            share = bits.get(name, 0.0) / total
-            if not share:
-                continue
-            axes.barh(
-                place,
-                share,
-                left=left,
-                color=color,
-                height=0.72,
-                edgecolor="white",
-                linewidth=0.5,
-                label=None if name in drawn else name,
-            )
-            drawn.add(name)
+        total = sum(bits.values())
+        shares = {name: length / total for name, length in bits.items()}
+        for name, left, share in _stack(axes, place, shares, colors, drawn):
             if share >= _NAMED_FROM:
                 axes.text(
                     left + share / 2,
@@ -236,11 +206,47 @@ def _plot_shares(
                     ha="center",
                     va="center_baseline",
                     fontsize=6,
-                    color=_on(color),
+                    color=_on(colors[name]),
                 )
-            left += share
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def _stack(
+    axes: Axes, place: int, lengths: Mapping[str, float], colors: Mapping[str, str], drawn: set[str]
+) -> list[tuple[str, float, float]]:
+    """A bar cut into its parts, in the order of the colours.
+
+    Args:
+        axes: Where to draw.
+        place: Height of the bar.
+        lengths: Of the parts by name; what is 0 or not there is left out.
+        colors: Of all parts.
+        drawn: Names that the legend has already; those of this bar are added.
+
+    Returns:
+        Name, left end and length of each part drawn.
+    """
+    parts = []
+    left = 0.0
+    for name, color in colors.items():
+        length = lengths.get(name, 0.0)
+        if not length:
+            continue
+        axes.barh(
+            place,
+            length,
+            left=left,
+            color=color,
+            height=0.72,
+            edgecolor="white",
+            linewidth=0.5,
+            label=None if name in drawn else name,
+        )
+        drawn.add(name)
+        parts.append((name, left, length))
+        left += length
+    return parts
 
 
 def _on(color: str) -> str:

@@ -13,10 +13,19 @@ from matplotlib.ticker import (
     MaxNLocator,
     NullFormatter,
     NullLocator,
+    StrMethodFormatter,
 )
 
 from figures.style.labels import EndLabel, label_ends
-from figures.style.look import MUTED, PAGE_WIDTH, NetworkStyle, add_note, layer_styles, new_figure
+from figures.style.look import (
+    MUTED,
+    PAGE_WIDTH,
+    NetworkStyle,
+    add_note,
+    layer_styles,
+    legend_above,
+    new_figure,
+)
 
 _STYLES = {
     "dense": NetworkStyle(color="#4d4d4d", marker="o", filled=False),
@@ -264,13 +273,7 @@ def draw_screened_by_setting(panels: Sequence[SettingPanel], *, note: str = "") 
         axes.grid(visible=True)
     _set_share_axis(row[0])
     row[0].set_ylabel("rows screened (%)")
-    handles = {str(line.get_label()): line for axes in row for line in axes.lines}
-    figure.legend(
-        handles=[handles[name] for name in styles],
-        loc="outside upper center",
-        ncols=min(8, len(styles)),
-        handlelength=2.4,
-    )
+    legend_above(figure, styles)
     add_note(figure, note)
     return figure
 
@@ -306,7 +309,7 @@ def _set_density_axis(axes: Axes, densities: Sequence[float | None]) -> None:
     axes.set_ylim(floor / 1.3 if zeros else 10 ** (low - 0.1), 10 ** (high + 0.1))
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick > floor]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     if zeros:
         axes.set_yticks([floor], labels=["0"], minor=True)

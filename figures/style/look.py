@@ -8,7 +8,7 @@ colour blindness and in grey): the hue and the marker's shape give the kind of l
 fc), the dark filled member of a pair is the shallow network s-, the light open one the deep d-.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,6 +202,15 @@ def layer_styles(names: Sequence[str]) -> dict[str, NetworkStyle]:
         )
         for index, name in enumerate(names)
     }
+
+
+def legend_above(figure: Figure, names: Iterable[str]) -> None:
+    """Name lines once above all panels, in the order of the names; names of no line are left out."""
+    lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
+    named = [lines[name] for name in names if name in lines]
+    figure.legend(
+        handles=named, loc="outside upper center", ncols=min(8, len(named)), handlelength=2.4
+    )
 
 
 def add_note(figure: Figure, *sentences: str) -> None:
