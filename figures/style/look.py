@@ -205,7 +205,7 @@ def layer_styles(names: Sequence[str]) -> dict[str, NetworkStyle]:
 
 
 def legend_above(figure: Figure, names: Iterable[str]) -> None:
-    """Name lines once above all panels, in the order of the names; names of no line are left out."""
+    """A legend above all panels, of the lines with these names, each once and in order."""
     lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
     named = [lines[name] for name in names if name in lines]
     figure.legend(
