@@ -1,4 +1,4 @@
-"""Long runs of s-fc by training method, with chosen settings: Table 2's, which others show too."""
+"""Long runs that several artefacts show: of s-fc by training method, and of others by SGD."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From comparisons to outcomes and a judgement: Holm's procedure within a claim. No torch."""
+"""From comparisons to outcomes and a judgement, by Holm's procedure within a claim. No torch."""
 
 import math
 from collections.abc import Callable, Sequence

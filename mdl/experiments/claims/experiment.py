@@ -1,4 +1,4 @@
-"""The runs that a claim compares, a group for each setting, shared with the tables and figures."""
+"""A claim as an experiment: groups of runs shared with tables and figures, and comparisons."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Trials on this machine: a process each, several at once, results as they come."""
+"""An engine on this machine: a process for each trial, several at once, results as they come."""
 
 import json
 import os

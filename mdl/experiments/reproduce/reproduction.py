@@ -1,4 +1,4 @@
-"""Carries out `mdl reproduce`: trains what is missing, draws every artefact, and tells of it."""
+"""Carries out `mdl reproduce`: checks the images, trains in stages, draws, and tells of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The sizes of experiments, in one place: smoke (minutes), laptop (hours), paper. No torch.
 
-Everything that a scale reduces against the paper is said by `reductions`, which stands under every
-table and figure.
+Everything that a scale reduces against the paper is said by `footnotes.reductions`, which stands
+under every table and figure.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A table of results: what its cells hold, and how they read. No torch."""
+"""A table of results: means over seeds in its cells, how they read, and its files. No torch."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A folder of finished runs: a small JSON a run, a sample of filters, and the runs themselves."""
+"""A folder of finished runs, and its results by configuration, of the same images each."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is kept of one finished run: a few kilobytes of JSON, enough for every table and figure."""
+"""What is kept of one finished run: a few kilobytes of JSON under a hash of its configuration."""
 
 import base64
 import binascii
@@ -106,7 +106,7 @@ class RunResult:
     """One finished run.
 
     Attributes:
-        key: `mdl.experiments.store.run_result.run_key` of the configuration.
+        key: `run_key` of the configuration.
         config: What was trained.
         data_name: Name of the data set.
         fingerprint: Of its images.

@@ -1,4 +1,4 @@
-"""The settings that a sweep tries: Appendix A's grid, and a small one for a laptop. No torch."""
+"""The settings that sweeps try: Appendix A's grid, a small one, and one for screening. No torch."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Carries out what `mdl sweep` asks for: plans the trials, runs them, chooses, tells."""
+"""Carries out `mdl sweep`: plans the trials, runs them here or as a job array, chooses, tells."""
 
 import shlex
 import signal
