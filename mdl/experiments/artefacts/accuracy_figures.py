@@ -20,7 +20,7 @@ from figures.accuracy import (
     draw_train_and_test,
     fitting_point,
 )
-from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
+from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note, tuned_note
 from mdl.experiments.reproduce.run_plan import (
     KERNEL_METHODS,
@@ -32,7 +32,7 @@ from mdl.experiments.reproduce.run_plan import (
 )
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
-from mdl.experiments.store.result_store import Results
+from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.terminal.wording import epochs_text
 
 Step = TypeVar("Step", SizeStep, KernelStep)
@@ -53,7 +53,7 @@ class _PanelFigure(DataSetArtefact[list[Step]]):
             runs: Of all data sets, for the note.
         """
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+    def figures(self, scale: Scale, found: Results, store: ResultStore) -> dict[str, Figure]:
         """One picture, a panel a data set that has results."""
         ones = self.by_data_set(scale, found)
         shown = [one for one in ones if any(step.results for step in one.shown)]

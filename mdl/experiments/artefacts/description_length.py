@@ -17,11 +17,12 @@ from mdl.experiments.artefacts.method_runs import (
     network_of,
 )
 from mdl.experiments.engines.measure import DESCRIPTION_BITS
-from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
+from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
+from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import Description, RunResult
 from mdl.terminal.wording import epochs_text
 from training.checkpoint.checkpoint import load_checkpoint
@@ -61,7 +62,7 @@ class MdlView(DataSetArtefact[list[ComparedNetwork]]):
             ),
         )
 
-    def figure(self, one: OneDataSet[list[ComparedNetwork]], store: Store) -> Figure | None:
+    def figure(self, one: OneDataSet[list[ComparedNetwork]], store: ResultStore) -> Figure | None:
         """A mark a described network."""
         described = [each for each in one.shown if _described(each)]
         if not described:
@@ -119,7 +120,7 @@ class BitLedgers(DataSetArtefact[list[ComparedNetwork]]):
         """Long runs of Tables 1 and 2."""
         return compared_networks(scale, runs, by_sgd=_LEDGER_BY_SGD)
 
-    def figure(self, one: OneDataSet[list[ComparedNetwork]], store: Store) -> Figure | None:
+    def figure(self, one: OneDataSet[list[ComparedNetwork]], store: ResultStore) -> Figure | None:
         """A row a network."""
         entries = {each.label: _find_entries(each, store) for each in one.shown if each.results}
         ledgers = [
@@ -137,7 +138,7 @@ class BitLedgers(DataSetArtefact[list[ComparedNetwork]]):
         return draw_ledgers(ledgers, note=note)
 
 
-def _find_entries(one: ComparedNetwork, store: Store) -> list[Entry] | None:
+def _find_entries(one: ComparedNetwork, store: ResultStore) -> list[Entry] | None:
     """The ledger of the first run; None without its checkpoint, or where it was not described."""
     first = one.results[0]
     if first.description is None:

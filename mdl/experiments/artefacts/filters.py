@@ -18,13 +18,13 @@ from mdl.experiments.artefacts.method_runs import (
     method_runs,
     network_runs,
 )
-from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
+from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note
 from mdl.experiments.reproduce.paper_numbers import DATA_SETS, paper_data_set
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Column, Table, seed_mean
-from mdl.experiments.store.result_store import Results
+from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import FilterLocality, RunResult
 from mdl.terminal.wording import epochs_text
 
@@ -73,7 +73,7 @@ class Figure4(DataSetArtefact[list[list[RunResult]]]):
         """The long runs of the three."""
         return [trained.results(scale, runs) for trained in _COMPARED]
 
-    def figure(self, one: OneDataSet[list[list[RunResult]]], store: Store) -> Figure | None:
+    def figure(self, one: OneDataSet[list[list[RunResult]]], store: ResultStore) -> Figure | None:
         """Three panels, where there is a filter."""
         grids = [
             _grid(trained.title, results, store, num=_BESIDE)
@@ -103,7 +103,7 @@ class FilterFigure(DataSetArtefact[list[RunResult]]):
         """The long runs."""
         return self._trained.results(scale, runs)
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+    def figures(self, scale: Scale, found: Results, store: ResultStore) -> dict[str, Figure]:
         """One picture; the note names the paper's data sets that were not given."""
         ones = self.by_data_set(scale, found)
         num, columns = (_BESIDE, _COLUMNS_BESIDE) if len(ones) > 1 else (_ALONE, _COLUMNS_ALONE)
@@ -119,7 +119,7 @@ class FilterFigure(DataSetArtefact[list[RunResult]]):
         return {self.name: draw_filter_grids(grids, note=note, num_columns=columns)}
 
 
-def _grid(title: str, results: list[RunResult], store: Store, *, num: int) -> FilterGrid:
+def _grid(title: str, results: list[RunResult], store: ResultStore, *, num: int) -> FilterGrid:
     """The filters of the first run; a panel that says so where there are none."""
     filters = store.filters(results[0].config) if results else None
     if filters is None:
@@ -176,7 +176,7 @@ class Locality(DataSetArtefact[list[ComparedNetwork]]):
             ),
         )
 
-    def figure(self, one: OneDataSet[list[ComparedNetwork]], store: Store) -> Figure | None:
+    def figure(self, one: OneDataSet[list[ComparedNetwork]], store: ResultStore) -> Figure | None:
         """A row a network and method, where there are filters."""
         rows = [_row(each) for each in one.shown]
         if not any(row.runs for row in rows):

@@ -21,12 +21,12 @@ from mdl.experiments.artefacts.method_runs import (
     method_runs,
     network_of,
 )
-from mdl.experiments.reproduce.artefact import Artefact, DataSetArtefact, OneDataSet, Store
+from mdl.experiments.reproduce.artefact import Artefact, DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, missing_note, scale_note, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
-from mdl.experiments.store.result_store import Results
+from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import RunResult
 from mdl.terminal.wording import epochs_text
 
@@ -104,7 +104,7 @@ class Figure3(Artefact):
             )
         ]
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+    def figures(self, scale: Scale, found: Results, store: ResultStore) -> dict[str, Figure]:
         """A picture for the data sets with layers of the same sizes: one, or one more each."""
         runs = RunPlan(found)
         groups: dict[tuple[int, ...], list[_Trained]] = {}
@@ -159,7 +159,7 @@ class TrainingCurves(DataSetArtefact[list[NonzerosHistory]]):
         trained = [(training, method_runs(scale, runs, training)) for training in _SHOWN]
         return [_history(training, results[0]) for training, results in trained if results]
 
-    def figure(self, one: OneDataSet[list[NonzerosHistory]], store: Store) -> Figure | None:
+    def figure(self, one: OneDataSet[list[NonzerosHistory]], store: ResultStore) -> Figure | None:
         """A panel a method that has a result."""
         if not one.shown:
             return None

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from analysis.scaling.formula_text import to_unicode
 from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
 from figures.scaling import draw_scaling, scaling_figure
-from mdl.experiments.reproduce.artefact import Artefact, Store
+from mdl.experiments.reproduce.artefact import Artefact
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.result_store import Results
+from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.terminal.scaling_tables import format_number
 
 _KINDS = ("conv", "local", "fc")
@@ -79,6 +79,6 @@ class Figure1(Artefact):
     name = "figure1"
     about = "Architectures, and weights against α and image side (Figure 1); no runs."
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+    def figures(self, scale: Scale, found: Results, store: ResultStore) -> dict[str, Figure]:
         """The one picture, the same at every scale."""
         return {self.name: draw_scaling(scaling_figure())}

@@ -12,11 +12,12 @@ from figures.sparse_training import (
     draw_screened_by_setting,
     setting_text,
 )
-from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet, Store
+from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import missing_note, reductions, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.grids import factors
 from mdl.terminal.wording import epochs_text
@@ -86,7 +87,7 @@ class ScreenedRows(DataSetArtefact[list[_Step]]):
             ),
         )
 
-    def figure(self, one: OneDataSet[list[_Step]], store: Store) -> Figure | None:
+    def figure(self, one: OneDataSet[list[_Step]], store: ResultStore) -> Figure | None:
         """A panel a factor of which a share was measured."""
         by_factor: dict[str, list[_Step]] = {}
         for step in one.shown:

@@ -4,38 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from analysis.codes.ledger import Entry
 from figures.style.look import figure_style, save_figure_pair
 from mdl.experiments.reproduce.footnotes import data_name, missing_note, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, write_table
-from mdl.experiments.store.result_store import FindsResults, Results
-from mdl.experiments.store.run_result import RunResult
-from training.run.run_folder import RunFolder
+from mdl.experiments.store.result_store import Results, ResultStore
 from training.spec.config import TrainConfig
-
-
-class Store(FindsResults, Protocol):
-    """What drawing takes from a result store."""
-
-    def run_folder(self, config: TrainConfig) -> RunFolder:
-        """The run folder of a configuration; it need not be there."""
-
-    def ledger(self, config: TrainConfig) -> list[Entry] | None:
-        """Where the bits of a run's description go; None where that was not kept."""
-
-    def put_ledger(self, config: TrainConfig, entries: Sequence[Entry]) -> None:
-        """Keep where they go."""
-
-    def filters(self, config: TrainConfig) -> NDArray[np.float16] | None:
-        """Filters of the first layer, (n, channels, s, s); None where none were kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +28,6 @@ class Drawing:
 
     tables: tuple[Table, ...]
     files: tuple[Path, ...]
-
-
-class NothingFound:
-    """A store without results."""
-
-    def find(self, config: TrainConfig) -> RunResult | None:
-        """None."""
 
 
 class Artefact:
@@ -79,7 +51,7 @@ class Artefact:
         """The tables, also with results missing."""
         return ()
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+    def figures(self, scale: Scale, found: Results, store: ResultStore) -> dict[str, Figure]:
         """Stem of the file to the picture; nothing while there is nothing to show.
 
         Called under `figures.style.look.figure_style()`.
@@ -94,11 +66,11 @@ class Artefact:
 
     def preview(self, scale: Scale, found: Results | None = None) -> list[TrainConfig]:
         """All runs, with placeholders for settings that are not chosen yet."""
-        runs = RunPlan(found or Results(NothingFound()), assumes=True)
+        runs = RunPlan(found or Results(), assumes=True)
         self.collect(scale, runs)
         return runs.configs
 
-    def draw(self, scale: Scale, found: Results, store: Store, out: Path) -> Drawing:
+    def draw(self, scale: Scale, found: Results, store: ResultStore, out: Path) -> Drawing:
         """Write all files into a folder that exists; cells without a result hold a dash.
 
         Raises:
@@ -191,7 +163,7 @@ class DataSetArtefact(Artefact, ABC, Generic[Shown]):
         """The table of one data set, also with results missing."""
         return None
 
-    def figure(self, one: OneDataSet[Shown], store: Store) -> Figure | None:
+    def figure(self, one: OneDataSet[Shown], store: ResultStore) -> Figure | None:
         """The picture of one data set; None while there is nothing to show."""
         return None
 
@@ -215,7 +187,7 @@ class DataSetArtefact(Artefact, ABC, Generic[Shown]):
         tables = map(self.table, self.by_data_set(scale, found))
         return [table for table in tables if table is not None]
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
+    def figures(self, scale: Scale, found: Results, store: ResultStore) -> dict[str, Figure]:
         """A picture a data set of which there is something to show."""
         drawn = {one.stem: self.figure(one, store) for one in self.by_data_set(scale, found)}
         return {stem: figure for stem, figure in drawn.items() if figure is not None}

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,22 +204,15 @@ def _broken(path: Path, why: object) -> StoreError:
     )
 
 
-class FindsResults(Protocol):
-    """A store, or anything else that knows results by configuration."""
-
-    def find(self, config: TrainConfig) -> RunResult | None:
-        """The result of a run, or None."""
-
-
 class Results:
     """Results of a store, checked: the same images wherever the same images were asked for.
 
     Args:
-        store: Where they come from. A result that was found is kept, one that was not is looked
-            for again.
+        store: Where they come from; None for no results. A result that was found is kept, one that
+            was not is looked for again.
     """
 
-    def __init__(self, store: FindsResults) -> None:
+    def __init__(self, store: ResultStore | None = None) -> None:
         self._store = store
         self._by_config: dict[TrainConfig, RunResult] = {}
         self._first_of: dict[tuple[Any, ...], RunResult] = {}
@@ -232,7 +225,7 @@ class Results:
         """
         if config in self._by_config:
             return self._by_config[config]
-        result = self._store.find(config)
+        result = self._store.find(config) if self._store is not None else None
         if result is None:
             return None
         first = self._first_of.setdefault(images_of(config.data), result)

@@ -2,13 +2,11 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import pytest
 
 from mdl.cli.commands.reproduce import NAMES, chosen_names
 from mdl.experiments.artefacts.catalogue import ARTEFACTS
-from mdl.experiments.reproduce.artefact import NothingFound, Store
 from mdl.experiments.reproduce.scales import SCALES, scale_on
 from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import run_key
@@ -19,8 +17,11 @@ DRAWN = sorted(set(ARTEFACTS) - {"ledger"})  # a ledger needs a checkpoint
 SLOW = ("figure1", "figure4", "figure5", "figure6", "figure7", "figure9")  # much as the others
 
 
-class Nothing(NothingFound):
+class Nothing:
     """A store without results and filters."""
+
+    def find(self, config):
+        return None
 
     def filters(self, config):
         return None
@@ -266,8 +267,3 @@ def test_results_of_other_images_are_refused(made_up, made_up_store, tmp_path) -
     store = Mixed()
     with pytest.raises(ValueError, match="different images under the same name"):
         ARTEFACTS["table1"].draw(LAPTOP, Results(store), store, tmp_path)
-
-
-def test_a_store_of_results_is_what_drawing_takes(made_up_store) -> None:
-    store: Store = made_up_store()
-    assert store.filters(replace(LAPTOP.config("3-fc"))) is None

@@ -12,7 +12,6 @@ from mdl.experiments.artefacts.accuracy_figures import SizeFigure
 from mdl.experiments.artefacts.accuracy_tables import Table1, Table2
 from mdl.experiments.claims.claim import Effect, Judgement, Outcome, Unit, Verdict, effect_text
 from mdl.experiments.claims.verdicts import CLAIMS, Claims, is_judged, judge, verdict_tables
-from mdl.experiments.reproduce.artefact import NothingFound
 from mdl.experiments.reproduce.run_plan import RunPlan, kernel_steps
 from mdl.experiments.reproduce.scales import SCALES, Scale, scale_on
 from mdl.experiments.reproduce.tables import write_table
@@ -380,4 +379,4 @@ def test_glyphs_have_a_table_of_refusals(world: Callable[..., Any]) -> None:
 
 def test_a_preview_has_the_runs_that_hang_on_a_choice() -> None:
     preview = Claims().preview(LAPTOP)
-    assert len(preview) > len(Claims().plan(LAPTOP, Results(NothingFound())))
+    assert len(preview) > len(Claims().plan(LAPTOP, Results()))

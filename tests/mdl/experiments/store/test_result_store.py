@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from analysis.codes.ledger import Entry
-from mdl.experiments.reproduce.artefact import NothingFound
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import SCALES, scale_on
 from mdl.experiments.store.result_store import Results, ResultStore, StoreError
@@ -258,14 +257,14 @@ def test_the_test_set_has_no_part_in_the_choice(made_up) -> None:
 
 def test_a_grid_of_one_setting_needs_no_trial() -> None:
     smoke = scale_on("smoke", ("glyphs",))
-    runs = RunPlan(Results(NothingFound()))
+    runs = RunPlan(Results())
     chosen = runs.chosen(smoke, "s-fc", "sgd")
     assert chosen is not None and chosen.data.validation == 0
     assert runs.configs == []
 
 
 def test_a_preview_assumes_the_first_setting() -> None:
-    runs = RunPlan(Results(NothingFound()), assumes=True)
+    runs = RunPlan(Results(), assumes=True)
     chosen = runs.chosen(SCALE, "s-fc", "sgd")
     assert chosen is not None
     assert (chosen.momentum, chosen.weight_decay) == SCALE.grid.sgd[0]
@@ -273,6 +272,6 @@ def test_a_preview_assumes_the_first_setting() -> None:
 
 
 def test_only_the_paper_scale_tunes_every_network() -> None:
-    found = Results(NothingFound())
+    found = Results()
     assert RunPlan(found).settings(SCALE, "d-conv", "sgd") == SCALE.config("d-conv")
     assert RunPlan(found).settings(SCALES["paper"], "d-conv", "sgd") is None
