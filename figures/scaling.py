@@ -17,13 +17,21 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from analysis.scaling.capacity import BYTES_PER_WEIGHT, V100_MEMORY_GIB, max_weights
-from analysis.scaling.curves import Block, Curve, curves_by_side, curves_by_width, describe_blocks
-from analysis.scaling.printed_formulas import (
+from analysis.scaling.formulas import (
     TABLE_1_BASE_CHANNELS,
     TABLE_1_IMAGE_SIZE,
     TABLE_1_IN_CHANNELS,
     TABLE_1_NUM_CLASSES,
+)
+from analysis.scaling.growth import (
+    BYTES_PER_WEIGHT,
+    V100_MEMORY_GIB,
+    Block,
+    Curve,
+    curves_by_side,
+    curves_by_width,
+    describe_blocks,
+    max_weights,
 )
 from figures.style.look import INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
 

@@ -146,13 +146,20 @@ def check_counts(num_errors: int, num_samples: int) -> None:
     Raises:
         ValueError: Not integers, m < 1, or e outside 0..m.
     """
-    for name, value in (("num_errors", num_errors), ("num_samples", num_samples)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"{name} must be an integer, not {value!r}")
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be >= 1, not {num_samples}")
-    if not 0 <= num_errors <= num_samples:
+    check_count("num_samples", num_samples, 1)
+    check_count("num_errors", num_errors, 0)
+    if num_errors > num_samples:
         raise ValueError(f"num_errors must lie in 0..{num_samples} (num_samples), not {num_errors}")
+
+
+def check_count(name: str, value: object, lowest: int) -> None:
+    """Refuse what is not an integer from `lowest` on; True and False are none.
+
+    Raises:
+        ValueError: Names the value.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        raise ValueError(f"{name} must be an integer >= {lowest}, not {value!r}")
 
 
 def round_up(value: float) -> float:

@@ -1,7 +1,6 @@
 """What a certificate states: a network's bits, its errors on named images, and what they prove."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from analysis.quantize.nonzeros import Counts, count_tensors
 from training.data.image_set import ImageSet
 from training.data.loading import pixel_permutation
 from training.errors import CheckpointError, DataError
+from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import fixed_normalization
 
@@ -30,8 +30,6 @@ STATEMENT = (
     "An image is an error unless its right logit exceeds every other."
 )
 """`analysis.certify.exact_evaluation` in a sentence."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +141,7 @@ def make_certificate(
     *,
     delta: float = 0.05,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: OnCount | None = None,
 ) -> Certificate:
     """Count the errors of a decoded network and state what its length proves.
 
@@ -195,7 +193,7 @@ def _count_sets(
     message: NetworkMessage,
     sets: tuple[ImageSet, ...],
     device: torch.device | str,
-    progress: Progress | None,
+    progress: OnCount | None,
 ) -> tuple[CertifiedErrors | None, ...]:
     """Errors on each set; None on an empty one."""
     network = message_network(message)

@@ -1,6 +1,6 @@
 """Errors of a decoded network by its stated evaluation, which every machine repeats exactly."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import torch
@@ -11,6 +11,7 @@ from training.augment.inputs import prepare_images
 from training.data.image_set import ImageSet
 from training.networks.models import Network
 from training.networks.norm_folding import fold_batch_norm
+from training.run.progress import OnCount
 from training.spec.normalization import Normalization
 
 EVALUATION = "integers-1"
@@ -18,8 +19,6 @@ EVALUATION = "integers-1"
 
 _BATCH_BYTES = 2**28
 _MAX_BATCH = 4096
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ def count_certified_errors(
     permutation: Tensor | None = None,
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
-    progress: Progress | None = None,
+    progress: OnCount | None = None,
 ) -> CertifiedErrors:
     """Count errors by the stated evaluation: the same number on every machine.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from analysis.certify.certificate import Certificate, Progress, make_certificate
+from analysis.certify.certificate import Certificate, make_certificate
 from analysis.certify.folder import (
     BITS_FILE,
     SEAL,
@@ -23,6 +23,7 @@ from analysis.certify.folder import (
 from analysis.certify.images import CertifiedData, find_images
 from analysis.codes.bit_file import load_codeword
 from training.errors import CheckpointError, DataError
+from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
 
 _SAME = 1e-12
@@ -62,7 +63,7 @@ def verify_certificate(
     *,
     source: str | None = None,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: OnCount | None = None,
 ) -> Verification:
     """Recompute a certificate from its bits and the images, and compare.
 

@@ -14,15 +14,15 @@ has exactly their length.
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.elias import delta_bits, read_delta
 from analysis.codes.errors import CodecError
-from analysis.codes.kernels.compiled import load_kernels
-from analysis.codes.kernels.grid_fields import OVERRUN
+from analysis.codes.kernels import range_kernel, support_kernel, value_kernel
 from analysis.codes.kernels.range_kernel import (
     CODER_SIZE,
     DAMAGED,
@@ -32,11 +32,21 @@ from analysis.codes.kernels.range_kernel import (
     NUM_BYTES,
     NUM_DATA,
     OFFSET,
+    OVERRUN,
     RANGE,
     TOP,
     WINDOW_BITS,
 )
+from training.kernels.compiled import can_compile, compile_kernels
 
+_MAX_LENGTH_BITS = 6
+MAX_VALUE = (1 << ((1 << (_MAX_LENGTH_BITS + 1)) - 1)) - 1
+"""No number of a description is larger; longer runs of zeros are refused when read."""
+_ENTRIES = {
+    range_kernel: ("code_uniform", "code_counted"),
+    support_kernel: ("code_support", "code_enumerative"),
+    value_kernel: ("code_symbols", "code_patterns", "code_fields"),
+}
 _FIRST_SIZE = 4096
 _WINDOW_BYTES = WINDOW_BITS // 8
 _CUT_SHORT = "cut short: the description continues past the end of its data"
@@ -224,3 +234,63 @@ def _shortest(low: int, width: int) -> tuple[int, int]:
         if (start + 1) * unit <= low + width:
             return num_bits, start
     raise AssertionError("a range of at least one unit holds a number of 56 bits")
+
+
+def delta_bits(value: int) -> list[int]:
+    """Elias's δ code of `value` >= 1: prefix-free, with Kraft sum 1.
+
+    A number of N bits is written as the γ code of N and then its N - 1 bits after the first one;
+    the γ code of N is as many zeros as N has bits after its first one, and then N.
+
+    >>> ["".join(map(str, delta_bits(value))) for value in (1, 2, 3, 4, 17)]
+    ['1', '0100', '0101', '01100', '001010001']
+
+    Raises:
+        ValueError: A value below 1 or above `MAX_VALUE`.
+    """
+    if not 1 <= value <= MAX_VALUE:
+        raise ValueError(f"value must lie in 1..{MAX_VALUE}, not {value}")
+    length = value.bit_length()
+    zeros = [0] * (length.bit_length() - 1)
+    return zeros + _binary(length) + _binary(value)[1:]
+
+
+def read_delta(read_bit: Callable[[], int]) -> int:
+    """The number whose codeword `read_bit` gives, bit by bit.
+
+    Raises:
+        ValueError: More zeros at its start than any number of a description has.
+    """
+    num_zeros = 0
+    while not read_bit():
+        num_zeros += 1
+        if num_zeros > _MAX_LENGTH_BITS:
+            raise ValueError("a number with no end")
+    length = _read_rest(read_bit, num_zeros)
+    return _read_rest(read_bit, length - 1)
+
+
+def _binary(value: int) -> list[int]:
+    return [int(digit) for digit in f"{value:b}"]
+
+
+def _read_rest(read_bit: Callable[[], int], num_bits: int) -> int:
+    value = 1
+    for _ in range(num_bits):
+        value = 2 * value + read_bit()
+    return value
+
+
+@lru_cache(maxsize=2)
+def load_kernels(*, compiled: bool = True) -> SimpleNamespace:
+    """The kernels by name: compiled ones if asked for and numba is there, else plain Python.
+
+    Both forms are the same functions, so they write the same bits.
+    """
+    if compiled and can_compile():
+        return compile_kernels(
+            list(_ENTRIES), [name for names in _ENTRIES.values() for name in names]
+        )
+    return SimpleNamespace(
+        **{name: getattr(module, name) for module, names in _ENTRIES.items() for name in names}
+    )

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.kernels.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
+from analysis.codes.kernels.support_kernel import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
 from training.spec.architectures import LayerSpec
 
 PLAIN_WIDTH = 32

@@ -50,9 +50,8 @@ class Ledger:
 
     >>> ledger = Ledger()
     >>> ledger.add("conv1.weight", "support", 10.5)
-    >>> ledger.add("conv1.weight", "values", 3.0)
-    >>> ledger.by_tensor()
-    {'conv1.weight': 13.5}
+    >>> ledger.entries
+    [Entry(tensor='conv1.weight', part='support', bits=10.5)]
     """
 
     def __init__(self) -> None:
@@ -61,22 +60,3 @@ class Ledger:
     def add(self, tensor: str, part: str, bits: float) -> None:
         """Add a part."""
         self.entries.append(Entry(tensor, part, bits))
-
-    @property
-    def bits(self) -> float:
-        """All bits together."""
-        return sum(entry.bits for entry in self.entries)
-
-    def by_tensor(self) -> dict[str, float]:
-        """Bits of each tensor, and of the head and the end, in order."""
-        return self._sums(lambda entry: entry.tensor)
-
-    def by_part(self) -> dict[str, float]:
-        """Bits of each kind of part over all tensors: support, values, codebook, head, end."""
-        return self._sums(lambda entry: entry.part.split(",")[0].split(":")[0])
-
-    def _sums(self, key: Any) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for entry in self.entries:
-            sums[key(entry)] = sums.get(key(entry), 0.0) + entry.bits
-        return sums

@@ -1,4 +1,8 @@
-"""Tensors as the codes see them: bit patterns of b-bit numbers, without the zeros."""
+"""Tensors as the codes see them: bit patterns of b-bit numbers, without the zeros.
+
+A few bits can stand for a large network whose numbers are all alike, so the length of the data is
+no limit to what a decoder allocates; this machine's memory is.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +13,14 @@ from torch import Tensor
 
 from analysis.codes.errors import CodecError
 from analysis.quantize.formats import NumberFormat, chunks
+from training.system.memory import physical_memory
 
+Ints = NDArray[np.int64]
+
+BYTES_A_VALUE = 56
+"""Most that a nonzero number takes while it is decoded: its place, symbol, pattern, and copies."""
+BYTES_A_ROW = 24
+"""Most that a row of a matrix takes beside its nonzeros."""
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 
 
@@ -27,9 +38,9 @@ class SparseMatrix:
 
     num_rows: int
     num_columns: int
-    row_starts: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    patterns: NDArray[np.int64]
+    row_starts: Ints
+    columns: Ints
+    patterns: Ints
 
     @property
     def num_nonzeros(self) -> int:
@@ -41,7 +52,7 @@ class SparseMatrix:
         """Whether no entry is zero."""
         return self.num_nonzeros == self.num_rows * self.num_columns
 
-    def select_rows(self, rows: NDArray[np.int64]) -> "SparseMatrix":
+    def select_rows(self, rows: Ints) -> "SparseMatrix":
         """The matrix of these rows alone, in that order."""
         counts = np.diff(self.row_starts)[rows]
         starts = np.zeros(len(rows) + 1, dtype=np.int64)
@@ -57,7 +68,7 @@ class SparseMatrix:
         )
 
 
-def read_patterns(values: Tensor, number_format: NumberFormat) -> NDArray[np.int64]:
+def read_patterns(values: Tensor, number_format: NumberFormat) -> Ints:
     """Bit patterns, flat, of values that are numbers of the set R_b.
 
     Raises:
@@ -80,7 +91,7 @@ def read_patterns(values: Tensor, number_format: NumberFormat) -> NDArray[np.int
     return found
 
 
-def make_values(patterns: NDArray[np.int64], number_format: NumberFormat) -> Tensor:
+def make_values(patterns: Ints, number_format: NumberFormat) -> Tensor:
     """The numbers, float32, that patterns stand for.
 
     Raises:
@@ -122,7 +133,7 @@ def to_tensor(matrix: SparseMatrix, number_format: NumberFormat, shape: tuple[in
     return flat.view(shape)
 
 
-def _nonzero_places(flat: Tensor) -> NDArray[np.int64]:
+def _nonzero_places(flat: Tensor) -> Ints:
     """Flat indices of the nonzeros, found piece by piece: memory for the nonzeros alone."""
     found = []
     start = 0
@@ -136,3 +147,21 @@ def _as_values(codes: NDArray[np.unsignedinteger], number_format: NumberFormat) 
     signed = {8: np.uint8, 16: np.int16, 32: np.int32}[number_format.bits_per_weight]
     raw = torch.from_numpy(np.ascontiguousarray(codes).view(signed))
     return raw.view(number_format.dtype).to(torch.float32)
+
+
+def check_memory(num_bytes: int, error: type[ValueError] = CodecError) -> None:
+    """Refuse to take more than all of this machine's memory.
+
+    Args:
+        num_bytes: What is about to be taken.
+        error: What to raise.
+
+    Raises:
+        CodecError: It is more than there is; or another error that was asked for.
+    """
+    memory = physical_memory()
+    if memory is not None and num_bytes > memory:
+        raise error(
+            f"too large: its tensors take {num_bytes / 1e9:,.1f} GB of memory, and this machine "
+            f"has {memory / 1e9:,.1f} GB; use a larger machine"
+        )

@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from analysis.codes.elias import MAX_VALUE
+from analysis.codes.arithmetic_coder import MAX_VALUE
 from analysis.quantize.formats import NumberFormat
 from training.networks.models import build_network
 from training.spec.architectures import NetworkSpec

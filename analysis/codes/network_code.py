@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from math import prod
 
 from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.bodies import BODIES
+from analysis.codes.bodies import BODIES, Body, State
 from analysis.codes.errors import CodecError
 from analysis.codes.header import CODES, Header, code_header, make_header, round_normalization
 from analysis.codes.ledger import END, HEAD, Ledger
-from analysis.codes.memory import check_memory
+from analysis.codes.matrix import check_memory
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
-from analysis.codes.work import State, Work
 from training.networks.embedding import embed_state
 from training.spec.architectures import NetworkSpec
 
@@ -137,10 +136,10 @@ def _code_body(
         if not isinstance(spec, NetworkSpec) or kind not in smaller_kinds(spec):
             raise CodecError(f"damaged: a {kind} structure that this network cannot have")
         spec = spec.twin(kind)
-    work = Work(
+    body = Body(
         coder=coder, spec=spec, number_format=header.number_format, state=state, ledger=ledger
     )
-    return BODIES[header.code](work)
+    return BODIES[header.code](body)
 
 
 def _check_sizes(spec: Spec, error: type[ValueError]) -> None:

@@ -1,26 +1,100 @@
-"""The support of a tensor: which of its weights are nonzero, by adaptive contexts."""
+"""The support of a tensor: which of its weights are nonzero, by adaptive contexts.
 
-from dataclasses import replace
+The encoder takes the scheme of contexts that pays. A scheme is six flags, and six bits of the
+description name it:
+
+- lines: empty lines and chunks of lines are one decision each (fast where little is nonzero);
+- density: how many of the row's weights so far are nonzero;
+- neighbours: the weights to the left, above, and above to both sides;
+- planes: the same place and its neighbours in the input channel before (the other colours);
+- zones: the distance from the unit's own place in the image;
+- columns: how many of the column's weights, in the rows before, are nonzero.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.codes.arithmetic_coder import ArithmeticCoder, counted_table
-from analysis.codes.context_schemes import NUM_SCHEMES, Scheme, candidates
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid
-from analysis.codes.kernels.grid_fields import (
+from analysis.codes.kernels.support_kernel import (
+    COLUMNS,
+    DENSITY,
+    LINES,
+    NEIGHBOURS,
     NUM_CHUNK_CONTEXTS,
     NUM_LINE_CONTEXTS,
     NUM_POSITION_CONTEXTS,
     NUM_ROW_CONTEXTS,
+    PLANES,
+    ZONES,
 )
-from analysis.codes.matrix import SparseMatrix
-from analysis.codes.memory import BYTES_A_VALUE, check_memory
+from analysis.codes.matrix import BYTES_A_VALUE, Ints, SparseMatrix, check_memory
 
-Ints = NDArray[np.int64]
+NAMES = {
+    LINES: "lines",
+    DENSITY: "density",
+    NEIGHBOURS: "neighbours",
+    PLANES: "planes",
+    ZONES: "zones",
+    COLUMNS: "columns",
+}
+NUM_SCHEMES = 1 << len(NAMES)
+_SMALL = 1 << 15
+_MIXES = (
+    0,
+    DENSITY,
+    NEIGHBOURS,
+    COLUMNS,
+    ZONES,
+    NEIGHBOURS | PLANES,
+    NEIGHBOURS | ZONES,
+    DENSITY | COLUMNS,
+    NEIGHBOURS | COLUMNS,
+    NEIGHBOURS | PLANES | ZONES,
+    NEIGHBOURS | PLANES | COLUMNS,
+    NEIGHBOURS | ZONES | COLUMNS,
+    NEIGHBOURS | PLANES | ZONES | COLUMNS,
+    DENSITY | NEIGHBOURS | PLANES | ZONES,
+    DENSITY | NEIGHBOURS | PLANES | ZONES | COLUMNS,
+)
 _SAMPLE_POSITIONS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A sum of the features, 0..63."""
+
+    features: int
+
+    def __str__(self) -> str:
+        """The flags by name.
+
+        >>> str(Scheme(LINES | ZONES)), str(Scheme(0))
+        ('lines, zones', 'one context')
+        """
+        names = [name for flag, name in NAMES.items() if self.features & flag]
+        return ", ".join(names) or "one context"
+
+
+def candidates(grid: Grid) -> tuple[Scheme, ...]:
+    """The schemes that the encoder tries on a tensor.
+
+    Large tensors always get lines, which make them fast.
+    """
+    useful = DENSITY | COLUMNS | LINES
+    if grid.has_image:
+        useful |= NEIGHBOURS
+        if grid.num_planes > 1:
+            useful |= PLANES
+        if grid.centre:
+            useful |= ZONES
+    mixes = {mix & useful for mix in _MIXES}
+    with_lines = {mix | LINES for mix in mixes}
+    is_small = grid.num_rows * grid.num_columns <= _SMALL
+    return tuple(Scheme(mix) for mix in sorted(mixes | with_lines if is_small else with_lines))
 
 
 def code_support(

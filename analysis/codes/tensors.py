@@ -3,20 +3,25 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid, plain_grid
-from analysis.codes.matrix import SparseMatrix, make_values, read_patterns, to_matrix
-from analysis.codes.memory import BYTES_A_ROW, BYTES_A_VALUE, check_memory
-from analysis.codes.multiset import code_multiset
+from analysis.codes.matrix import (
+    BYTES_A_ROW,
+    BYTES_A_VALUE,
+    Ints,
+    SparseMatrix,
+    check_memory,
+    make_values,
+    read_patterns,
+    to_matrix,
+)
 from analysis.codes.support import code_support
-from analysis.codes.values import Support, ValueCoder
+from analysis.codes.values import Support, ValueCoder, code_multiset
 from analysis.quantize.formats import NumberFormat
 
-Ints = NDArray[np.int64]
 Record = Callable[[str, float], None]
 """Told what part of a tensor took how many bits."""
 

@@ -1,26 +1,137 @@
-"""The values of a tensor's nonzeros: through a codebook, or as adaptive bit patterns."""
+"""The values of a tensor's nonzeros: through a codebook, or as adaptive bit patterns.
 
+A codebook is k values of b bits, a set of patterns kept by value: negative ones from the smallest
+up, then the others. It is written as a multiset, so its order costs nothing. Later tensors may use
+an earlier one again.
+"""
+
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.codes.arithmetic_coder import ArithmeticCoder, counted_table
-from analysis.codes.codebooks import Codebook, code_codebook, make_codebook
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid
 from analysis.codes.kernels.value_kernel import NUM_SIGN_CONTEXTS
+from analysis.codes.matrix import Ints, make_values
 from analysis.codes.support import plane_marks
 from analysis.quantize.formats import NumberFormat
 
-Ints = NDArray[np.int64]
 Support = tuple[Grid, Ints, Ints]
 """Layout, row_starts, columns: where the nonzeros of a tensor are."""
-Choice = tuple[Literal["new", "shared", "patterns"], int]
+Mode = Literal["new", "shared", "patterns"]
+Choice = tuple[Mode, int]
 
-_MODES: tuple[Literal["new", "shared", "patterns"], ...] = ("new", "shared", "patterns")
+_MODES: tuple[Mode, ...] = ("new", "shared", "patterns")
 _TREE_BITS = 12
 _TRIED_EXACTLY = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """Values that weights share.
+
+    Attributes:
+        patterns: int64 (k,), in the order of their values.
+        num_negative: How many stand for values below zero; they come first.
+    """
+
+    patterns: Ints
+    num_negative: int
+
+    @property
+    def num_values(self) -> int:
+        """K."""
+        return len(self.patterns)
+
+    @property
+    def tree_bits(self) -> Ints:
+        """Bits of an index among the negative and among the other values; -1 where none is."""
+        groups = (self.num_negative, self.num_values - self.num_negative)
+        return np.array([(count - 1).bit_length() if count else -1 for count in groups])
+
+    def holds(self, patterns: Ints) -> bool:
+        """Whether every one of these distinct patterns is in it."""
+        return bool(np.isin(patterns, self.patterns).all())
+
+    def symbols(self, patterns: Ints) -> Ints:
+        """The index in the codebook of each pattern, all of which it holds."""
+        order = np.argsort(self.patterns)
+        return order[np.searchsorted(self.patterns[order], patterns)].astype(np.int64)
+
+
+def make_codebook(patterns: Ints, number_format: NumberFormat) -> Codebook:
+    """The codebook of the distinct ones among these patterns.
+
+    Raises:
+        CodecError: A pattern that is no number.
+    """
+    distinct = np.unique(patterns)
+    values = make_values(distinct, number_format).numpy()
+    order = np.argsort(values, kind="stable")
+    return Codebook(distinct[order], int(np.count_nonzero(values < 0)))
+
+
+def code_codebook(
+    coder: ArithmeticCoder, codebook: Codebook | None, number_format: NumberFormat
+) -> Codebook:
+    """Code a codebook: k by the δ code, then its values as a set.
+
+    Raises:
+        CodecError: Decoding, and the values are not k distinct numbers of R_b.
+    """
+    bits = number_format.bits_per_weight
+    num_values = coder.integer(1 if codebook is None else codebook.num_values)
+    if num_values >> bits:
+        raise CodecError(f"damaged: {num_values} values of {bits} bits")
+    own = [] if codebook is None else [int(pattern) for pattern in codebook.patterns]
+    found = code_multiset(coder, own, num_values, bits, distinct=True)
+    return make_codebook(np.array(found, dtype=np.int64), number_format)
+
+
+def code_multiset(
+    coder: ArithmeticCoder,
+    patterns: list[int],
+    num_patterns: int,
+    num_bits: int,
+    *,
+    distinct: bool = False,
+) -> list[int]:
+    """Code numbers of `num_bits` bits as a multiset; returns them in ascending order.
+
+    The patterns of b bits form a tree. At each node that holds N of the numbers, how many go left
+    is coded as one of N + 1 equally likely counts. That is as long as coding the numbers one after
+    another by Laplace's rule, less the log2(N! / (n1! n2! ...)) bits of their order.
+
+    Args:
+        coder: Writes or reads.
+        patterns: The numbers, in any order; ignored when decoding.
+        num_patterns: How many there are; the decoder must know it.
+        num_bits: Bits of each, in 1..32.
+        distinct: Whether no number may occur twice.
+
+    Raises:
+        CodecError: Decoding, and a number occurs twice although none may.
+    """
+    found: list[int] = []
+    waiting = [(0, num_bits, num_patterns, sorted(patterns))]
+    while waiting:
+        prefix, bits_left, count, members = waiting.pop()
+        if count == 0:
+            continue
+        if distinct and count > 1 << bits_left:
+            raise CodecError("damaged: a set that lists a number twice")
+        if bits_left == 0:
+            found += [prefix] * count
+            continue
+        middle = ((2 * prefix) | 1) << (bits_left - 1)
+        left = [member for member in members if member < middle]
+        num_left = coder.uniform(len(left), count + 1)
+        right = members[len(left) :]
+        waiting.append((2 * prefix + 1, bits_left - 1, count - num_left, right))
+        waiting.append((2 * prefix, bits_left - 1, num_left, left))
+    return found
 
 
 class ValueCoder:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.codes.connectivity import from_unit_rows, unit_rows
+from analysis.codes.canonical_form import from_unit_rows, unit_rows
 from analysis.compress.qat_network import (
     MAX_SHIFT_LEVEL,
     QATNetwork,

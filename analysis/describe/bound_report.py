@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from analysis.bounds.bounds import Bound, compare_bounds, hold_out
-from analysis.bounds.length_bounds import bounds_of_length
+from analysis.bounds.bounds import Bound, bounds_of_length, compare_bounds, hold_out
 from analysis.bounds.lengths import DescriptionLength
 from analysis.certify.errors import count_certified_errors
 from analysis.codes.bit_file import decode_whole

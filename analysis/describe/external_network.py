@@ -21,9 +21,8 @@ import numpy as np
 
 from analysis.describe.vector_folding import AFFINE, STATISTICS, fold_vectors, round_to_type
 from training.errors import CheckpointError
-from training.tensor_files.number_types import Float32s
 from training.tensor_files.open import TensorFile
-from training.tensor_files.stored_tensor import StoredTensor, shorten
+from training.tensor_files.stored_tensor import Float32s, StoredTensor, shorten
 
 BN_EPS = 1e-5
 """torch's default ε of BatchNorm, which a file does not hold."""

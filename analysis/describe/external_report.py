@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.bounds.bounds import Bound
-from analysis.bounds.length_bounds import (
+from analysis.bounds.bounds import (
+    Bound,
     bounds_of_length,
     quoted_bits,
     quoted_bound,
@@ -18,9 +18,9 @@ from analysis.describe.external_network import SUFFIXES, ExternalNetwork
 from analysis.describe.validity import Finding, check_external_norms, check_given, is_certificate
 from analysis.quantize.formats import NumberFormat
 from analysis.quantize.nonzeros import NetworkCounts
-from analysis.quantize.number_pieces import OnProgress
 from analysis.quantize.stream_counts import count_sources
 from training.errors import CheckpointError
+from training.run.progress import OnCount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +156,7 @@ def report_external(
     *,
     delta: float = 0.05,
     given: GivenErrors | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnCount | None = None,
 ) -> ExternalReport:
     """Count a network's numbers in one pass over its file, and bound its error from errors given.
 

@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.bounds.length_bounds import quoted_bits, shortest_length
+from analysis.bounds.bounds import quoted_bits, shortest_length
 from analysis.bounds.lengths import DescriptionLength
 from analysis.describe.description import measure_lengths
 from analysis.describe.vector_folding import AFFINE, STATISTICS, fold_vectors, round_to_type
 from analysis.quantize.formats import NumberFormat
 from analysis.quantize.nonzeros import NetworkCounts, twin_weight_counts
-from analysis.quantize.number_pieces import OnProgress, Source
-from analysis.quantize.stream_counts import count_sources
+from analysis.quantize.stream_counts import Source, count_sources
 from training.checkpoint.lazy import StoredCheckpoint, open_checkpoint
 from training.errors import CheckpointError
 from training.networks.network import BATCH_NORM_EPS, is_folded
+from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
 from training.tensor_files.stored_tensor import StoredTensor
 
@@ -60,7 +60,7 @@ class FileDescription:
 
 
 def describe_file(
-    path: Path, number_format: NumberFormat, *, on_progress: OnProgress | None = None
+    path: Path, number_format: NumberFormat, *, on_progress: OnCount | None = None
 ) -> FileDescription:
     """Fold, round, count and measure a checkpoint without loading it.
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.quantize.rounding_layout import LAYOUTS, round_to_patterns
-from training.tensor_files.number_types import Float32s
+from analysis.quantize.rounding_kernel import LAYOUTS, round_to_patterns
+from training.tensor_files.stored_tensor import Float32s
 
 Float64s = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
 """Tables 3 and 4, Table 1's sizes and Figure 1, printed against exact. No torch.
 
-Others take `scaling`, `report` and `curves`.
+Others take `formulas`, `scaling`, `report` and `growth`.
 """

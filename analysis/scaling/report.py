@@ -1,18 +1,19 @@
 """All that `mdl scaling` shows, gathered in one result that reads as JSON too."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from analysis.scaling.capacity import (
+from analysis.scaling.formulas import TABLE_1_BASE_CHANNELS, to_unicode
+from analysis.scaling.growth import (
     RESNET18_BASE_CHANNELS,
     BudgetWidth,
     base_channels_for_budget,
     max_weights,
     spec_of_width,
+    width_of,
 )
-from analysis.scaling.formula_text import to_unicode
-from analysis.scaling.printed_formulas import TABLE_1_BASE_CHANNELS
 from analysis.scaling.scaling import (
     SLIP_REASONS,
     Comparison,
@@ -77,8 +78,7 @@ class ScalingReport:
 
     def width(self, name: str) -> int:
         """α of a network in this report; h for 3-fc."""
-        spec = self.networks[name].spec
-        return spec.base_channels or spec.hidden_units or 0
+        return width_of(self.networks[name].spec)
 
     def as_json(self) -> dict[str, Any]:
         """Primitives only; formulas as text."""
@@ -100,29 +100,13 @@ class ScalingReport:
             ],
             "budget": {
                 "num_weights": _number(Fraction(self.budget)),
-                "widths": {
-                    found.network: {
-                        "width": found.width,
-                        "num_weights": found.num_weights,
-                        "root": found.root,
-                    }
-                    for found in self.budget_widths
-                },
+                "widths": _by_network(self.budget_widths),
             },
             "v100": {
                 "memory_gib": self.memory_gib,
                 "bytes_per_weight": self.bytes_per_weight,
                 "max_weights": self.max_weights,
-                "networks": {
-                    fit.network: {
-                        "width": fit.width,
-                        "num_weights": fit.num_weights,
-                        "memory_gib": fit.memory_gib,
-                        "fits": fit.fits,
-                        "max_width": fit.max_width,
-                    }
-                    for fit in self.memory_fits
-                },
+                "networks": _by_network(self.memory_fits),
             },
             "slips": {slip.value: reason for slip, reason in SLIP_REASONS.items()},
         }
@@ -175,18 +159,17 @@ def build_report(
             width = max(1, found[name].width)
         specs[name] = spec_of_width(name, width, **image)
     networks = {name: compare(spec) for name, spec in specs.items()}
-    fits = []
-    for name, spec in specs.items():
-        fits.append(
-            MemoryFit(
-                network=name,
-                width=spec.base_channels or spec.hidden_units or 0,
-                num_weights=spec.num_weights,
-                memory_gib=spec.num_weights * bytes_per_weight / 2**30,
-                fits=spec.num_weights <= limit,
-                max_width=base_channels_for_budget(name, max(1, limit), **image).width,
-            )
+    fits = tuple(
+        MemoryFit(
+            network=name,
+            width=width_of(spec),
+            num_weights=spec.num_weights,
+            memory_gib=spec.num_weights * bytes_per_weight / 2**30,
+            fits=spec.num_weights <= limit,
+            max_width=base_channels_for_budget(name, max(1, limit), **image).width,
         )
+        for name, spec in specs.items()
+    )
     return ScalingReport(
         **image,
         networks=networks,
@@ -196,8 +179,13 @@ def build_report(
         memory_gib=memory_gib,
         bytes_per_weight=bytes_per_weight,
         max_weights=limit,
-        memory_fits=tuple(fits),
+        memory_fits=fits,
     )
+
+
+def _by_network(rows: Sequence[BudgetWidth | MemoryFit]) -> dict[str, dict[str, Any]]:
+    fields = [asdict(row) for row in rows]
+    return {each.pop("network"): each for each in fields}
 
 
 def _comparison_json(row: Comparison) -> dict[str, Any]:

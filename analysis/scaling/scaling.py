@@ -10,8 +10,7 @@ from fractions import Fraction
 
 import sympy
 
-from analysis.scaling.exact_formulas import exact_layers, exact_total, substitute
-from analysis.scaling.printed_formulas import (
+from analysis.scaling.formulas import (
     PRINTED_LAYERS,
     PRINTED_TOTALS,
     TABLE_1_BASE_CHANNELS,
@@ -20,7 +19,11 @@ from analysis.scaling.printed_formulas import (
     TABLE_1_IN_CHANNELS,
     TABLE_1_NUM_CLASSES,
     TABLE_1_SIZES,
+    exact_layers,
+    exact_total,
+    substitute,
 )
+from analysis.scaling.growth import spec_of_width, width_of
 from training.spec.architectures import LayerSpec, NetworkSpec
 
 
@@ -134,13 +137,13 @@ def compare(spec: NetworkSpec) -> NetworkScaling:
             if exact[layer.name].has(sympy.ceiling):
                 slips.append(Slip.STRIDES)
         rows.append(
-            _comparison(
-                spec,
-                layer.name,
-                printed,
-                exact[layer.name],
-                slips=slips,
+            Comparison(
+                layer=layer.name,
+                printed=printed,
+                exact=exact[layer.name],
+                num_printed=None if printed is None else _value(printed, spec),
                 num_exact=layer.num_weights,
+                slips=tuple(slips),
             )
         )
     return NetworkScaling(
@@ -176,7 +179,7 @@ def compare_published() -> list[PublishedComparison]:
                     network=name,
                     column=column,
                     millions=millions,
-                    width=_width(spec),
+                    width=width_of(spec),
                     num_exact=network.num_weights,
                     slip=slip,
                 )
@@ -186,14 +189,12 @@ def compare_published() -> list[PublishedComparison]:
 
 def published_spec(name: str) -> NetworkSpec:
     """A network of Table 1 at the width that comes closest to its printed sizes."""
-    is_3fc = name == "3-fc"
-    return NetworkSpec(
-        name=name,
+    return spec_of_width(
+        name,
+        TABLE_1_HIDDEN_UNITS if name == "3-fc" else TABLE_1_BASE_CHANNELS[name[0]],
         image_size=TABLE_1_IMAGE_SIZE,
         num_classes=TABLE_1_NUM_CLASSES,
         in_channels=TABLE_1_IN_CHANNELS,
-        base_channels=None if is_3fc else TABLE_1_BASE_CHANNELS[name[0]],
-        hidden_units=TABLE_1_HIDDEN_UNITS if is_3fc else None,
     )
 
 
@@ -237,36 +238,19 @@ def _compare_totals(spec: NetworkSpec, rows: list[Comparison]) -> Comparison:
         kernel_size=spec.kernel_size,
         image_size=spec.image_size,
     )
-    ordered = [slip for slip in Slip if slip in slips]
-    return _comparison(spec, "total", printed, exact, num_exact=spec.num_weights, slips=ordered)
-
-
-def _comparison(
-    spec: NetworkSpec,
-    layer: str,
-    printed: sympy.Expr | None,
-    exact: sympy.Expr,
-    *,
-    num_exact: int,
-    slips: list[Slip],
-) -> Comparison:
     return Comparison(
-        layer=layer,
+        layer="total",
         printed=printed,
         exact=exact,
         num_printed=None if printed is None else _value(printed, spec),
-        num_exact=num_exact,
-        slips=tuple(slips),
+        num_exact=spec.num_weights,
+        slips=tuple(slip for slip in Slip if slip in slips),
     )
-
-
-def _width(spec: NetworkSpec) -> int:
-    return spec.base_channels or spec.hidden_units or 0
 
 
 def _value(formula: sympy.Expr, spec: NetworkSpec) -> Fraction:
     value = substitute(
-        formula, image_size=spec.image_size, num_classes=spec.num_classes, width=_width(spec)
+        formula, image_size=spec.image_size, num_classes=spec.num_classes, width=width_of(spec)
     )
     return Fraction(int(value.p), int(value.q))
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdl.bench.lines import Baseline, Line
-from mdl.bench.naive_optimizers import NAIVE_FORMS
+from mdl.bench.naive import NAIVE_FORMS
 from mdl.bench.settings import BenchSettings
 from mdl.timing.floors import make_copy
 from mdl.timing.rounds import Piece, Timing, time_rounds

@@ -1,5 +1,9 @@
-"""One run of the bench: the peaks of the machine, then the groups that were asked for."""
+"""One run of the bench: the machine and its peaks, then the groups that were asked for."""
 
+import importlib.util
+import os
+import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,23 +11,89 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdl.bench.augmentation_lines import measure_augmentation
-from mdl.bench.checkpoint_lines import measure_checkpoints
-from mdl.bench.description_lines import measure_bound, measure_encode
+import torch
+
 from mdl.bench.lines import Line
-from mdl.bench.machine import describe_machine, why_not_published
 from mdl.bench.optimizer_lines import measure_optimizers
 from mdl.bench.settings import DTYPES, BenchSettings
 from mdl.bench.sparse_lines import measure_sparse_products
-from mdl.bench.sparse_networks import DENSITY
 from mdl.bench.sparse_step_lines import measure_sparse_steps, why_no_sparse_steps
-from mdl.bench.step_lines import measure_step
+from mdl.bench.step_lines import measure_augmentation, measure_step
+from mdl.bench.stored_lines import DENSITY, measure_bound, measure_checkpoints, measure_encode
 from mdl.timing.floors import MatmulPeak, find_peak, make_copy
 from mdl.timing.rounds import time_rounds
+from training.run.precision import limits_in_effect, vector_instructions
+from training.run.provenance import collect_versions
 from training.spec.architectures import NetworkSpec
 from training.spec.config import Precision
 
+_INSTRUCTIONS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "sve",
+    "bf16",
+)
+
 OnPiece = Callable[[str], None]
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """The machine as plain values: what a figure of the bench must be quoted with.
+
+    "instructions" are those that products run on, "limits" the environment's variables that keep
+    libraries from others, and "processor_instructions" what the processor has.
+    """
+    versions = collect_versions()
+    return {
+        "cpu": versions["cpu"],
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": vector_instructions(),
+        "limits": limits_in_effect(),
+        "processor_instructions": _processor_instructions(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "device": device.type,
+        "gpu": versions["gpu"] if device.type == "cuda" else None,
+        "platform": versions["platform"],
+        "python": platform.python_version(),
+        "torch": versions["torch"],
+        "commit": versions["commit"],
+        "compiler": shutil.which("c++") is not None,
+        "numba": importlib.util.find_spec("numba") is not None,
+        "folder": tempfile.gettempdir(),
+    }
+
+
+def why_not_published(machine: dict[str, Any]) -> str | None:
+    """Why figures of this machine must not be quoted: no commit has the code; None if one has.
+
+    >>> why_not_published({"commit": "1f2e-dirty"}), why_not_published({"commit": "1f2e"})
+    ('the code has changes that no commit holds', None)
+    """
+    commit = machine["commit"]
+    if commit is None:
+        return "the commit of the code is not known"
+    return "the code has changes that no commit holds" if commit.endswith("-dirty") else None
+
+
+def _processor_instructions() -> list[str]:
+    """Those of the processor's vector and matrix instructions that matter here."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        key, _, values = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            found = set(values.split())
+            return [name for name in _INSTRUCTIONS if name in found]
+    return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +165,7 @@ def run_bench(
 
     Args:
         settings: Sizes and rounds.
-        groups: Some of `mdl.bench.settings.GROUPS`, in the order to run them in.
+        groups: Some of those that `mdl bench` has, in the order to run them in.
         on_piece: Told what comes next.
         on_start: Told of the machine before the first group.
         on_group: Given each group's lines as soon as they are there, with the start and its name.

@@ -8,9 +8,7 @@ from mdl.timing.rounds import Pace
 from training.run.precision import choose_precision
 from training.spec.config import Precision
 
-GROUPS = ("optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode")
 NETWORKS = ("s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18")
-BATCH_SIZE = 512
 IMAGE_SIZE = 32
 SPARSE_DENSITIES = (0.01, 0.05)
 """Of the layers of s-fc that are sparse in the group of that name."""
@@ -173,7 +171,7 @@ def choose_settings(
             for name in networks or NETWORKS
         },
         sparse=(width or sparse[0], batch_size or sparse[1]),
-        batch_size=batch_size or BATCH_SIZE,
+        batch_size=batch_size or 512,
         stored_channels=width or stored,
         coded_channels=width or coded,
         matmul_sides=sides,

@@ -1,17 +1,19 @@
-"""One whole training step of every network, against its operations at the peak of the machine."""
+"""A training step of every network against the peak of the machine, and augmentation alone."""
 
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mdl.bench.lines import Baseline, Line
-from mdl.bench.naive_steps import NaiveStep
+from mdl.bench.naive import NaiveStep
 from mdl.bench.optimizer_lines import BETA_LASSO_BYTES, SGD_BYTES
+from mdl.bench.pillow_loader import load_batch
 from mdl.bench.settings import IMAGE_SIZE, BenchSettings
-from mdl.timing.floors import MatmulPeak, make_copy
-from mdl.timing.flop_counts import step_flop
+from mdl.timing.floors import MatmulPeak, make_copy, step_flop
 from mdl.timing.rounds import Piece, Timing, time_rounds
 from training.augment.inputs import augment_images
 from training.data.image_set import ImageSet
@@ -26,13 +28,10 @@ AUGMENTATION = Augmentation(flip=True, crop=4, cutout=16)
 NORMALIZATION = Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed")
 _STEPS_PER_EPOCH = 16
 _RESOLUTION_S = 1e-9
-_STEP, _AUGMENTATION, _OPTIMIZER, _MATMUL, _COPY = (
-    "step",
-    "augmentation",
-    "optimizer",
-    "matmul",
-    "copy",
-)
+_STEP, _AUGMENTATION, _OPTIMIZER = "step", "augmentation", "optimizer"
+_MATMUL, _COPY = "matmul", "copy"
+_POLICIES = (None, "autoaugment-cifar10", "rand", "trivial")
+_INPUTS, _PILLOW = "inputs", "Pillow, one core"
 
 
 def measure_step(name: str, settings: BenchSettings, peak: MatmulPeak) -> Line:
@@ -162,4 +161,41 @@ def _make_line(
             "augmentation_share": augmentation.median / step.median,
             "peak_share": products_s / max(computing, _RESOLUTION_S),
         },
+    )
+
+
+def measure_augmentation(settings: BenchSettings) -> list[Line]:
+    """Flip, crop, normalisation and cutout: alone, and behind a built-in policy."""
+    return [_measure_inputs(settings, replace(AUGMENTATION, policy=policy)) for policy in _POLICIES]
+
+
+def _measure_inputs(settings: BenchSettings, augmentation: Augmentation) -> Line:
+    batch = random_images(settings.batch_size, settings.device).images
+    pixels = batch.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    rng = random.Random(0)
+    dtype = settings.input_dtype
+    bytes_per_value = 1 + dtype.itemsize
+    timings = time_rounds(
+        {
+            _INPUTS: make_augmentation(batch, augmentation, dtype),
+            _COPY: make_copy(bytes_per_value * batch.numel(), settings.device),
+            _PILLOW: Piece(
+                run=lambda: load_batch(pixels, augmentation, NORMALIZATION, rng=rng), is_naive=True
+            ),
+        },
+        settings.pace,
+    )
+    pillow, chosen = timings[_PILLOW], augmentation.chosen_policy
+    policy = "" if chosen is None else f", {chosen.name}"
+    return Line(
+        piece=f"flip, crop, cutout{policy}",
+        amount=len(batch),
+        unit="images",
+        timing=timings[_INPUTS],
+        floor=f"copy that moves {bytes_per_value} bytes a value: a byte in, a {dtype} out".replace(
+            "torch.", ""
+        ),
+        floor_s=timings[_COPY].median,
+        baselines=(Baseline(name=_PILLOW, timing=pillow),),
+        facts={"pillow_images_per_second": len(batch) / pillow.median},
     )

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mdl.bench.lines import Line
-from mdl.bench.machine import why_not_published
-from mdl.bench.report import BenchReport, BenchStart
+from mdl.bench.report import BenchReport, BenchStart, why_not_published
 from mdl.terminal import console
 from mdl.timing.rounds import MIN_ROUNDS
 

@@ -2,8 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from mdl.loggers.logger import LoggedRun, Logger
 from mdl.loggers.tensorboard import TensorBoardLogger
@@ -77,15 +76,10 @@ class LoggedProgress(Progress):
             except Exception as error:
                 self._leave_out(name, error)
 
-    def __enter__(self) -> "LoggedProgress":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         finished = kind is None and self._last_epoch == self._run.num_epochs
         for name, logger in self._loggers.items():
             try:

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from analysis.describe.bound_report import BITS, BoundReport, ErrorCount
 from analysis.describe.validity import is_certificate
 from figures.bit_ledger import PART_COLORS, group_entries
-from mdl.report.marks import chip
-from mdl.report.markup import Markup, element
+from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredBits, MeasuredRun
 from mdl.report.overview import bound_text
-from mdl.report.tables import details, table
 from mdl.terminal.bound_tables import percent_up
 
 _PARTS = tuple(PART_COLORS)

@@ -1,14 +1,23 @@
-"""Curves by epoch: loss and accuracy, seconds, and the screened share of sparse training."""
+"""Curves by epoch: loss and accuracy, nonzeros by layer beside the twins (Figure 3), time."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+from analysis.quantize.nonzeros import twin_weight_counts
 from mdl.experiments.store.run_result import EpochPoint
-from mdl.report.line_chart import AMOUNT, SHARE, Chart, Points, Series, draw_chart
-from mdl.report.marks import legend
-from mdl.report.markup import Markup, element
+from mdl.report.line_chart import (
+    AMOUNT,
+    COUNT,
+    SHARE,
+    Chart,
+    Level,
+    Points,
+    Series,
+    chart_numbers,
+    draw_chart,
+)
+from mdl.report.markup import Markup, details, element, legend, line_sample, table
 from mdl.report.run_files import ReportedRun
-from mdl.report.tables import chart_numbers
 
 _SPLITS = {
     "train_accuracy": "training, with augmentation",
@@ -20,6 +29,7 @@ _TITLES = {
     "validation_accuracy": "Validation accuracy",
     "test_accuracy": "Test accuracy",
 }
+_TWINS = {"conv": "conv twin", "local": "local twin"}
 
 
 def draw_curves(runs: Sequence[ReportedRun]) -> Markup:
@@ -126,3 +136,84 @@ def _chart_grid(charts: Sequence[Chart], runs: Sequence[ReportedRun]) -> Markup:
         ),
         chart_numbers(charts),
     )
+
+
+def draw_layers(runs: Sequence[ReportedRun]) -> Markup:
+    """A chart a layer, then the counts of the saved networks."""
+    names = dict.fromkeys(name for run in runs for name in run.layer_names)
+    charts = [chart for name in names if (chart := _layer_chart(name, runs)) is not None]
+    has_levels = any(chart.levels for chart in charts)
+    notes = [line_sample(kind, f"weights of the {twin}") for kind, twin in _TWINS.items()]
+    labels = [run.name for run in runs] if len(runs) > 1 else []
+    return element(
+        "div",
+        legend(labels, notes=notes if has_levels else ()) if labels or has_levels else None,
+        element("div", (draw_chart(chart) for chart in charts), class_="charts"),
+        chart_numbers(charts) if charts else None,
+        _counts_table(names, runs),
+    )
+
+
+def _layer_chart(name: str, runs: Sequence[ReportedRun]) -> Chart | None:
+    series = _by_run(name, runs, lambda point: point.num_nonzeros.get(name))
+    if not series:
+        return None
+    return Chart(title=name, quantity=COUNT, series=series, levels=_levels(name, runs))
+
+
+def _levels(name: str, runs: Sequence[ReportedRun]) -> tuple[Level, ...]:
+    """The twins' weights: one line each where all runs agree, else one in each run's colour."""
+    saved = [run.checkpoint for run in runs]
+    by_run = [{} if each is None else twin_weight_counts(each.network) for each in saved]
+    levels = []
+    for kind, title in _TWINS.items():
+        values = {
+            style: twins[kind][name]
+            for style, twins in enumerate(by_run)
+            if name in twins.get(kind, {})
+        }
+        if len(set(values.values())) == 1:
+            common = next(iter(values.values()))
+            levels.append(Level(kind=kind, value=common, label=f"{title} {common:,}"))
+        else:
+            levels += [
+                Level(kind=kind, value=value, label="", style=style)
+                for style, value in values.items()
+            ]
+    if len(levels) == len(_TWINS) and levels[0].label and levels[0].value == levels[1].value:
+        both = levels[0].value
+        return (Level(kind="conv", value=both, label=f"conv and local twin {both:,.0f}"),)
+    return tuple(levels)
+
+
+def _counts_table(
+    names: Sequence[str] | dict[str, None], runs: Sequence[ReportedRun]
+) -> Markup | None:
+    saved = [run for run in runs if run.checkpoint is not None]
+    if not saved:
+        return None
+    columns = ["layer"]
+    for run in saved:
+        of = f"{run.name}: " if len(saved) > 1 else ""
+        columns += [f"{of}weights", "nonzeros", "density", *_TWINS.values()]
+    rows = [(name, *(cell for run in saved for cell in _cells(run, name))) for name in names]
+    rows.append(("sum", *(cell for run in saved for cell in _cells(run, None))))
+    return details(
+        "Weights and nonzeros of the saved networks", table(columns, rows, title="Weights by layer")
+    )
+
+
+def _cells(run: ReportedRun, name: str | None) -> tuple[str, ...]:
+    """Of one layer, or the sums over all of them."""
+    saved = run.checkpoint
+    if saved is None or (name is not None and name not in saved.num_nonzeros):
+        return ("",) * (3 + len(_TWINS))
+
+    def pick(counts: dict[str, int]) -> int:
+        return sum(counts.values()) if name is None else counts[name]
+
+    weights = pick({layer.name: layer.num_weights for layer in saved.network.layers})
+    nonzeros = pick(saved.num_nonzeros)
+    twins = twin_weight_counts(saved.network)
+    beside = (f"{pick(twins[kind]):,}" if kind in twins else "" for kind in _TWINS)
+    return f"{weights:,}", f"{nonzeros:,}", f"{nonzeros / weights:.2%}", *beside

@@ -10,10 +10,8 @@ from PIL import Image
 
 from analysis.filters.filters import filter_place, kernel_window
 from figures.filters import GAMMA, filter_colors
-from mdl.report.marks import chip
-from mdl.report.markup import Markup, element
+from mdl.report.markup import Markup, chip, element, table
 from mdl.report.measurements import MeasuredFilters, MeasuredRun
-from mdl.report.tables import table
 
 MAX_TILES = 24
 _PAGE_BYTES = 600_000  # pixels of all pictures together: what they take at most, nearly

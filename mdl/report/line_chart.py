@@ -1,35 +1,123 @@
-"""A line chart by epoch as inline SVG, with what the page's script needs to answer a pointer."""
+"""A line chart by epoch as inline SVG, with its numbers for the page's script and in a table."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mdl.report.axis import (
-    Axis,
-    Formatter,
-    count,
-    epoch_axis,
-    linear_axis,
-    log_axis,
-    percent,
-    plain,
-    short_count,
-    short_percent,
-)
-from mdl.report.marks import color, mark
-from mdl.report.markup import Markup, element, number
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
+
+from mdl.report.markup import Markup, color, details, element, mark, number, table
+
+Formatter = Callable[[float], str]
 
 MAX_POINTS = 250
 """Points of a line; of a longer run so many are drawn, evenly spaced, the last among them."""
-
+MAX_ROWS = 60
+"""Epochs of a table; of a longer run so many are listed, evenly spaced."""
 WIDTH, HEIGHT = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 10, 34
 _FEW_POINTS = 12
 _LABEL_ROOM = 15
-
+_LARGE = 10_000
 Item = TypeVar("Item")
 Points = tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A scale from `low` to `high`.
+
+    Attributes:
+        low: Value at the bottom or the left; > 0 where the scale is logarithmic.
+        high: Value at the top or the right, > low.
+        ticks: Values to mark, inside.
+        is_log: Whether equal steps are equal ratios.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    is_log: bool = False
+
+    def place(self, value: float) -> float:
+        """From 0 at `low` to 1 at `high`; what lies outside is put on the border."""
+        if self.is_log:
+            value = max(value, self.low)
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return min(1.0, max(0.0, share))
+
+
+def linear_axis(
+    values: Sequence[float], *, limits: tuple[float, float] = (0, math.inf), integer: bool = False
+) -> Axis:
+    """An axis around values, with at most six round ticks.
+
+    Args:
+        values: Finite.
+        limits: What no value can pass.
+        integer: Whether only integers are marked.
+
+    >>> linear_axis([0.12, 0.58], limits=(0, 1)).ticks
+    (0.2, 0.4, 0.6)
+    """
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = 0.06 * (high - low) or max(0.05 * abs(high), 1e-3)
+    low, high = max(limits[0], low - room), min(limits[1], high + room)
+    ticks = _round_ticks(integer=integer).tick_values(low, high)
+    return Axis(low=low, high=high, ticks=_inside(ticks, low, high))
+
+
+def log_axis(values: Sequence[float]) -> Axis:
+    """A logarithmic axis around values >= 0; zeros are put at its bottom.
+
+    >>> log_axis([0, 30, 40_000]).ticks
+    (100.0, 1000.0, 10000.0)
+    >>> log_axis([23_000, 24_576]).ticks
+    (22000.0, 24000.0, 26000.0)
+    """
+    positive = [value for value in values if value > 0] or [1.0]
+    room = max((max(positive) / min(positive)) ** 0.06, 1.1)
+    low, high = min(positive) / room, max(positive) * room
+    if min(values, default=1.0) <= 0:
+        low /= room
+    ticks = _inside(LogLocator(numticks=7).tick_values(low, high), low, high)
+    if len(ticks) < 2:  # 1, 2, 5 are two at least above a ratio of 5; below, a ratio says little
+        locator = LogLocator(subs=(1, 2, 5)) if high > 5 * low else _round_ticks()
+        ticks = _inside(locator.tick_values(low, high), low, high)
+    return Axis(low=low, high=high, ticks=ticks, is_log=True)
+
+
+def epoch_axis(last: int) -> Axis:
+    """An axis of epochs from 1.
+
+    >>> epoch_axis(20).ticks, epoch_axis(1).ticks
+    ((5.0, 10.0, 15.0, 20.0), (1.0,))
+    """
+    if last <= 1:
+        return Axis(low=0.5, high=1.5, ticks=(1.0,))
+    ticks = linear_axis([0.0, float(last)], limits=(0.0, float(last)), integer=True).ticks
+    return Axis(low=1.0, high=float(last), ticks=tuple(tick for tick in ticks if tick >= 1))
+
+
+def _round_ticks(*, integer: bool = False) -> MaxNLocator:
+    return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=integer)
+
+
+def _inside(ticks: Iterable[float], low: float, high: float) -> tuple[float, ...]:
+    return tuple(float(f"{tick:.12g}") for tick in ticks if low <= tick <= high)
+
+
+def plain(value: float) -> str:
+    """A number to four digits.
+
+    >>> plain(1.759931), plain(12_345.6)
+    ('1.76', '12,346')
+    """
+    return f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.4g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +137,8 @@ class Quantity:
     limits: tuple[float, float] = (0.0, 1e300)
 
 
-SHARE = Quantity(tick=short_percent, text=percent, limits=(0.0, 1.0))
-COUNT = Quantity(tick=short_count, text=count, is_log=True)
+SHARE = Quantity(tick=lambda value: f"{100 * value:.6g}%", text="{:.2%}".format, limits=(0.0, 1.0))
+COUNT = Quantity(tick=EngFormatter(sep="").format_eng, text="{:,.0f}".format, is_log=True)
 AMOUNT = Quantity(tick=plain, text=plain)
 
 
@@ -60,7 +148,7 @@ class Series:
 
     Attributes:
         label: What it is.
-        style: Its colour and mark, as in `mdl.report.marks`.
+        style: Its colour and mark, as in `mdl.report.markup`.
         points: Epoch and value, by epoch.
     """
 
@@ -146,18 +234,10 @@ def draw_chart(chart: Chart, *, key: Markup | None = None) -> Markup:
 
 
 def _thinned(chart: Chart) -> Chart:
-    series = tuple(
-        Series(label=each.label, style=each.style, points=thin(each.points, MAX_POINTS))
-        for each in chart.series
-        if each.points
+    series = (
+        replace(each, points=thin(each.points, MAX_POINTS)) for each in chart.series if each.points
     )
-    return Chart(
-        title=chart.title,
-        quantity=chart.quantity,
-        series=series,
-        levels=chart.levels,
-        shared=chart.shared,
-    )
+    return replace(chart, series=tuple(series))
 
 
 def thin(items: Sequence[Item], most: int) -> tuple[Item, ...]:
@@ -258,3 +338,24 @@ def _pointer_data(chart: Chart, horizontal: Axis, vertical: Axis) -> str:
         "bottom": HEIGHT - _BOTTOM,
     }
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+
+
+def chart_numbers(charts: Sequence[Chart]) -> Markup:
+    """The numbers behind charts that share their epochs, in a table on request."""
+    epochs = sorted({epoch for chart in charts for epoch in chart.epochs})
+    listed = thin(epochs, MAX_ROWS)
+    columns = ["epoch"]
+    cells = []
+    for chart in charts:
+        for each in chart.series:
+            is_alone = len(chart.series) == 1 and each.label == chart.title
+            columns.append(chart.title if is_alone else f"{chart.title}: {each.label}")
+            found = dict(each.points)
+            cells.append(
+                [chart.quantity.text(found[epoch]) if epoch in found else "" for epoch in listed]
+            )
+    rows = [
+        (f"{epoch:,}", *row) for epoch, row in zip(listed, zip(*cells, strict=True), strict=True)
+    ]
+    some = "" if len(listed) == len(epochs) else f" ({len(listed)} of {len(epochs):,} epochs)"
+    return details(f"The numbers{some}", table(columns, rows, title="The numbers by epoch"))

@@ -1,18 +1,33 @@
-"""The top of the page: a card a run with what it came to."""
+"""The top of the page: a card a run with what it came to, then all settings and what differs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.describe.bound_report import BoundReport
-from mdl.report.axis import duration, percent
-from mdl.report.marks import chip
-from mdl.report.markup import Markup, element
+from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
 from mdl.terminal.bound_tables import percent_up
+from training.tensor_files.stored_tensor import printable
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
 WIDTHS = {"base_channels": "α", "hidden_units": "h", "kernel_size": "kernel"}
+_MINUTE, _HOUR = 60, 3600
+_NAMES = {
+    "base_channels": "α, base channels",
+    "hidden_units": "h, hidden units",
+    "kernel_size": "kernel size",
+    "lr": "η, learning rate",
+    "l1_conv": "λ of conv-like layers",
+    "l1_fc": "λ of fc layers",
+    "beta": "β",
+    "data.source": "data",
+    "data.seed": "data seed",
+    "augmentation.policy_table": "policy table",
+}
+_LAST = ("data", "augmentation")
+_MISSING = "–"
 
 
 def draw_overview(runs: Sequence[MeasuredRun]) -> Markup:
@@ -33,7 +48,7 @@ def _card(style: int, measured: MeasuredRun) -> Markup:
         element("p", status(run), class_="badge" if run.is_finished else "badge open"),
         None
         if best is None
-        else element("p", element("strong", percent(best[0])), f" {best[1]}", class_="hero"),
+        else element("p", element("strong", f"{best[0]:.2%}"), f" {best[1]}", class_="hero"),
         element("dl", facts, class_="facts"),
         class_="card",
     )
@@ -95,7 +110,7 @@ def _facts(measured: MeasuredRun) -> list[tuple[str, str]]:
     run, facts = measured.run, []
     trained = final_accuracy(run, "train")
     if trained is not None:
-        facts.append((trained[1], percent(trained[0])))
+        facts.append((trained[1], f"{trained[0]:.2%}"))
     weights = None
     if run.checkpoint is not None:
         weights = run.checkpoint.network.num_weights
@@ -120,3 +135,135 @@ def bound_text(report: BoundReport) -> str:
     if report.bound.is_vacuous:
         return "vacuous"
     return f"≤ {percent_up(report.bound.value)} (probability {1 - report.delta:.4g})"
+
+
+def duration(seconds: float) -> str:
+    """For people.
+
+    >>> duration(2.345), duration(100), duration(4000)
+    ('2.3 s', '1 min 40 s', '1 h 7 min')
+    """
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        minutes, rest = divmod(round(seconds), _MINUTE)
+        return f"{minutes} min {rest} s"
+    hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
+    return f"{hours:,} h {rest} min"
+
+
+def summarize_run(measured: MeasuredRun) -> dict[str, Any]:
+    """Primitives. Errors and accuracies are fractions, lengths are bits; None is not measured."""
+    run, bits, filters = measured.run, measured.bits, measured.filters
+    checkpoint = run.checkpoint
+    last = run.points[-1] if run.points else None
+    report = None if bits is None else bits.report
+    return {
+        "run": str(run.path),
+        "name": run.name,
+        "finished": run.is_finished,
+        "epochs_done": None if last is None else last.epoch,
+        "network": None if checkpoint is None else checkpoint.network.name,
+        "num_weights": None if checkpoint is None else checkpoint.network.num_weights,
+        "num_nonzeros": None if checkpoint is None else sum(checkpoint.num_nonzeros.values()),
+        "test_accuracy": _last(measured, "test_accuracy"),
+        "validation_accuracy": _last(measured, "validation_accuracy"),
+        "seconds": None if last is None else last.seconds,
+        "filter_ratio": None if filters is None else filters.summary.ratio,
+        "code": None if bits is None else bits.codeword.code,
+        "description_bits": None if bits is None else bits.codeword.num_bits,
+        "bound": None if report is None else report.bound.value,
+        "missing": [text for text in (measured.no_filters, bits.missing if bits else "") if text],
+    }
+
+
+def _last(measured: MeasuredRun, field: str) -> float | None:
+    found = [getattr(point, field) for point in measured.run.points]
+    values: list[float] = [value for value in found if value is not None]
+    return values[-1] if values else None
+
+
+def draw_settings(runs: Sequence[ReportedRun]) -> Markup:
+    """One run: all settings. Several: a table of those that differ, and all on request."""
+    rows = setting_rows([run.config for run in runs])
+    versions = setting_rows([run.versions for run in runs])
+    if not rows:
+        return element("p", "The configuration is not known.")
+    if len(runs) == 1:
+        return element("div", _pairs(rows), details("Versions and machine", _pairs(versions)))
+    columns = ("setting", *(run.name for run in runs))
+    unlike = [row for row in rows if _differs(row)]
+    num_other = sum(_differs(row) for row in versions)
+    other = f"Versions and machine ({num_other} differ)" if num_other else "Versions and machine"
+    summary = f"{len(unlike)} of {len(rows)} settings differ." if unlike else "No setting differs."
+    return element(
+        "div",
+        element("p", summary, class_="note"),
+        _comparison(columns, unlike, "Settings that differ") if unlike else None,
+        details("All settings", _comparison(columns, rows, "All settings")),
+        details(other, _comparison(columns, versions, "Versions and machine")),
+    )
+
+
+def setting_rows(configs: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A row a setting that any run has: its name, then its value in each run.
+
+    >>> setting_rows([{"lr": 0.1, "data": {"crop": None}}, {"data": {"crop": 4}}])
+    [('η, learning rate', '0.1', '–'), ('crop', '–', '4')]
+    """
+    flat = [_flatten(config) for config in configs]
+    names = dict.fromkeys(name for each in flat for name in each)
+    rows = []
+    for name in names:
+        values = tuple(_value(each.get(name)) for each in flat)
+        if any(value != _MISSING for value in values):
+            rows.append((_label(name), *values))
+    return rows
+
+
+def _flatten(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the groups data and augmentation get the group's name before theirs."""
+    flat = {name: value for name, value in config.items() if name not in _LAST}
+    for group in _LAST:
+        inner = config.get(group)
+        if isinstance(inner, dict):
+            flat |= {f"{group}.{name}": value for name, value in inner.items()}
+        elif inner is not None:
+            flat[group] = inner
+    return {str(name): value for name, value in flat.items()}
+
+
+def _label(name: str) -> str:
+    plain = name.rpartition(".")[2] if name.partition(".")[0] in _LAST else name
+    return _NAMES.get(name) or printable(plain.replace("_", " "))
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return _MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, str | int):
+        return printable(str(value))
+    return printable(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def _differs(row: Sequence[str]) -> bool:
+    return len(set(row[1:])) > 1
+
+
+def _pairs(rows: Sequence[Sequence[str]]) -> Markup:
+    return element(
+        "dl",
+        (element("div", element("dt", name), element("dd", value)) for name, value in rows),
+        class_="settings",
+    )
+
+
+def _comparison(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> Markup:
+    """Rows that differ are marked, by a sign too for those who do not see the colour."""
+    marked = [place for place, row in enumerate(rows) if _differs(row)]
+    signed = [(f"≠ {row[0]}" if _differs(row) else row[0], *row[1:]) for row in rows]
+    return table(columns, signed, title=title, num_text_columns=len(columns), marked=marked)

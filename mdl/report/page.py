@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from mdl.report.bits import draw_bounds, draw_ledgers
-from mdl.report.curves import draw_curves, draw_screened, draw_seconds
+from mdl.report.curves import draw_curves, draw_layers, draw_screened, draw_seconds
 from mdl.report.filter_tiles import draw_filters
-from mdl.report.layers import draw_layers
 from mdl.report.markup import Markup, element
 from mdl.report.measurements import MeasuredRun
-from mdl.report.overview import describe_run, draw_overview
-from mdl.report.settings import draw_settings
+from mdl.report.overview import describe_run, draw_overview, draw_settings
 from training.run.provenance import collect_versions
 
 _NAMED = 3  # runs whose names fit a heading

@@ -88,10 +88,6 @@ def short_names(places: Sequence[Path]) -> list[str]:
     return names
 
 
-def _num_alike(one: Path, places: Sequence[Path], depth: int) -> int:
-    return sum(place.parts[-depth:] == one.parts[-depth:] for place in places)
-
-
 def _run_place(path: Path) -> Path:
     """The run folder, or a checkpoint file outside of one."""
     place = path.resolve()

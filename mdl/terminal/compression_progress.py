@@ -5,8 +5,7 @@ import time
 from analysis.compress.compress import CurvePoint, Progress
 from analysis.compress.qat_training import QATEpoch
 from mdl.terminal.bound_tables import percent_up
-from mdl.terminal.console import stderr
-from mdl.terminal.wording import duration
+from mdl.terminal.console import duration, stderr
 
 _SECONDS_BETWEEN = 10.0
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from analysis.scaling.capacity import V100_MEMORY_GIB
-from analysis.scaling.formula_text import to_unicode
-from analysis.scaling.printed_formulas import APPROXIMATE_TOTALS
+from analysis.scaling.formulas import APPROXIMATE_TOTALS, to_unicode
+from analysis.scaling.growth import V100_MEMORY_GIB
 from analysis.scaling.report import ScalingReport
 from analysis.scaling.scaling import SLIP_REASONS, Slip
 from mdl.terminal import console

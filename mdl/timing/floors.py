@@ -1,4 +1,4 @@
-"""What the machine can do at best: memory copies, matrix products, raw files."""
+"""What the machine can do at best: copies, matrix products, raw files; and a step's operations."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from mdl.timing.rounds import Pace, time_rounds
+from training.spec.architectures import LayerSpec, NetworkSpec
 
 Call = Callable[[], object]
 _PROBE_SIDE = 512
@@ -106,3 +107,23 @@ def drop_from_cache(path: Path) -> None:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
+
+
+def multiplications(layer: LayerSpec) -> int:
+    """Multiply-accumulates of a layer for one image: weights, times positions where shared."""
+    return layer.out_features * layer.fan_in
+
+
+def step_flop(spec: NetworkSpec, batch_size: int) -> int:
+    """Operations of the matrix products of a step: 2 a multiply-accumulate.
+
+    The forward pass takes one product a layer, the backward pass two: gradients of weights and of
+    inputs. The first layer's inputs are images, which need none.
+
+    >>> spec = NetworkSpec(name="s-fc", image_size=32, num_classes=10, base_channels=150)
+    >>> round(step_flop(spec, 512) / 1e9)
+    666
+    """
+    first, *rest = spec.layers
+    products = 2 * multiplications(first) + 3 * sum(multiplications(layer) for layer in rest)
+    return 2 * batch_size * products

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.scaling.curves import Block, Curve, describe_blocks
+from analysis.scaling.growth import Block, Curve, describe_blocks
 from figures.scaling import ScalingFigure, draw_architectures, draw_scaling, draw_weights
 from figures.style.look import NETWORK_STYLES, figure_style, new_figure, save_figure
 

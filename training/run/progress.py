@@ -1,7 +1,11 @@
 """What a run tells whoever watches it, and what it asks them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+
+OnCount = Callable[[int, int], None]
+"""Told how much of a piece of work is done, and how much there is: images, or bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

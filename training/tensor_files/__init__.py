@@ -1,5 +1,5 @@
 """Files of tensors from strangers, read as data: nothing in them is executed. No torch.
 
-Others take `open` (a file as a mapping from names to tensors that are read when asked for),
-`stored_tensor` and `state_names`.
+Others take `open` (a file as a mapping from names to tensors that are read when asked for) and
+`stored_tensor`.
 """

@@ -8,8 +8,7 @@ are read where they lie, when they are asked for.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from training.errors import CheckpointError
 from training.system.file_bytes import FileBytes
@@ -19,7 +18,6 @@ from training.tensor_files.safetensors_file import (
     looks_like_safetensors,
     read_safetensors,
 )
-from training.tensor_files.state_names import find_state, strip_wrappers
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor, printable, shorten
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 
@@ -34,6 +32,12 @@ _FOLDER_FILES = (
 _OWN_FORMAT = "mdl-checkpoint"
 _START_BYTES = 16
 _PICKLE_START = b"\x80"
+
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
+"""Keys that a state dict may lie under; where there are several, the first one is taken."""
+_PREFIX = "module."
+_COMPILED = "_orig_mod."
+_MAX_DEPTH = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,15 +75,10 @@ class TensorFile(Mapping[str, StoredTensor]):
         for source in {tensor.source for tensor in self.tensors.values()}:
             source.close()
 
-    def __enter__(self) -> "TensorFile":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -232,3 +231,67 @@ def _close(state: Mapping[str, Any]) -> None:
     for tensor in state.values():
         if isinstance(tensor, StoredTensor):
             tensor.source.close()
+
+
+def find_state(contents: Any, key: str | None = None) -> tuple[str, dict[str, Any]]:
+    """Where the state dict lies, and it itself.
+
+    Args:
+        contents: What the file holds.
+        key: The key that it lies under; None looks under `WRAPPERS` and then at the top.
+
+    Raises:
+        ValueError: There is none.
+    """
+    where = []
+    if key is not None:
+        if not isinstance(contents, dict) or key not in contents:
+            raise ValueError(f"has no key {shorten(key)}; give another --key")
+        where.append(key)
+        contents = contents[key]
+    while len(where) < _MAX_DEPTH and isinstance(contents, dict):
+        # A dict comes before an object: a whole model may lie beside its state dict.
+        found = [name for name in WRAPPERS if isinstance(contents.get(name), dict)]
+        found += [name for name in WRAPPERS if isinstance(contents.get(name), Opaque)]
+        if not found:
+            break
+        where.append(found[0])
+        contents = contents[found[0]]
+    if isinstance(contents, Opaque):
+        raise ValueError(
+            f"holds an object of class {printable(contents.name)}, which is not made here; save "
+            "its state_dict()"
+        )
+    if not isinstance(contents, dict) or not _has_tensor(contents):
+        raise ValueError("no state dict was found in it; save model.state_dict()")
+    for name in contents:
+        if not isinstance(name, str):
+            raise ValueError(f"a tensor's name must be text, not {type(name).__name__}")
+    return ".".join(where), dict(contents)
+
+
+def strip_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The same tensors under the names that the bare module has.
+
+    DataParallel puts `module.` in front of every name, torch.compile puts `_orig_mod.` in front of
+    the names of what it compiled. `module.` goes only where every name has it.
+
+    Raises:
+        ValueError: Two names become one.
+
+    >>> strip_wrappers({"module._orig_mod.a": 1, "module.b._orig_mod.c": 2})
+    {'a': 1, 'b.c': 2}
+    """
+    names = {name: name.replace(_COMPILED, "") for name in state}
+    while names and all(short.startswith(_PREFIX) for short in names.values()):
+        names = {name: short.removeprefix(_PREFIX) for name, short in names.items()}
+    stripped: dict[str, Any] = {}
+    for name, short in names.items():
+        if short in stripped:
+            raise ValueError(f"two tensors have the name {shorten(short)} without their prefixes")
+        stripped[short] = state[name]
+    return stripped
+
+
+def _has_tensor(contents: Mapping[Any, Any]) -> bool:
+    return any(isinstance(value, StoredTensor | StoredRows) for value in contents.values())

@@ -14,8 +14,7 @@ from typing import Any
 from training.errors import CheckpointError
 from training.system.field_checks import check_keys
 from training.system.file_bytes import FileBytes
-from training.tensor_files.number_types import NUMBER_TYPES
-from training.tensor_files.stored_tensor import StoredTensor, is_shape, shorten
+from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredTensor, is_shape, shorten
 
 MAX_HEADER_BYTES = 1 << 25
 """Longest header that is read, some 200,000 tensors; the format itself allows three times that."""

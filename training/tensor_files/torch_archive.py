@@ -13,9 +13,14 @@ from typing import Any
 
 from training.errors import CheckpointError
 from training.system.file_bytes import FileBytes
-from training.tensor_files.number_types import NUMBER_TYPES, NumberType
 from training.tensor_files.plain_pickle import MAX_BYTES, Opaque, read_plain_pickle
-from training.tensor_files.stored_tensor import StoredRows, StoredTensor, is_shape
+from training.tensor_files.stored_tensor import (
+    NUMBER_TYPES,
+    NumberType,
+    StoredRows,
+    StoredTensor,
+    is_shape,
+)
 
 ZIP_START = b"PK\x03\x04"
 _HEADER_BYTES = 30  # of a record, before its name

@@ -1,1 +1,1 @@
-"""Loops of the codes in plain Python, both directions in one; `compiled` hands them to numba."""
+"""Loops of the codes in plain Python, both directions in one, for numba to compile."""

@@ -1,6 +1,6 @@
 """Steps of the arithmetic coder on plain integers and arrays, both directions in one.
 
-The functions are plain Python, which is their reference form; `analysis.codes.kernels.compiled`
+The functions are plain Python, which is their reference form; `analysis.codes.arithmetic_coder`
 compiles them where numba is installed. A message is an interval [low, low + range) inside [0, 1)
 that every decision narrows; `analysis.codes.arithmetic_coder` has the whole argument. All numbers
 are whole and stay below 2^63, so the same bits come out on every machine.
@@ -37,6 +37,8 @@ TOP = 1 << WINDOW_BITS
 BOTTOM = TOP >> 8
 MAX_TOTAL = 1 << 32
 """Largest denominator of a probability: its share of the range is at least 2^16."""
+OVERRUN = -1
+"""Returned by a kernel when the decoder has read far past the end of its data."""
 
 
 def code_split(coder: Cells, data: Cells, split: int, bit: int) -> int:

@@ -3,44 +3,56 @@
 A tensor is a matrix, a row an output unit. A row is a stack of planes (input channels) of lines of
 positions, as `analysis.codes.grid` lays it out. Dead rows cost one decision, and so do empty lines:
 only the lines that hold something are walked. What a position's context takes in is set by
-features, see `analysis.codes.context_schemes`. Plain Python that numba compiles.
+features, see `analysis.codes.support`. A support may also be coded by its number among all that
+have as many nonzeros. Plain Python that numba compiles.
 """
 
-from analysis.codes.kernels.context_kernel import (
-    find_chunk_context,
-    find_position_context,
-    find_zone,
-)
-from analysis.codes.kernels.grid_fields import (
-    CENTRE,
-    CHUNK,
-    FORCED,
-    LINES,
-    MIDDLE,
-    NUM_COLUMNS,
-    NUM_LINES,
-    NUM_PLANES,
-    NUM_ROWS,
-    OVERRUN,
-    RADIUS,
-    SIDE,
-    STRIDE,
-    UNCUT_WIDTH,
-    UNIT_CENTRE,
-    WIDTH,
-    ZONES,
-)
 from analysis.codes.kernels.range_kernel import (
     DECODING,
     LOW,
     NUM_BYTES,
     NUM_DATA,
     OFFSET,
+    OVERRUN,
     RANGE,
     Cells,
     Table,
+    code_split,
     decide,
 )
+
+# Fields of a grid.
+NUM_ROWS = 0
+NUM_COLUMNS = 1
+NUM_PLANES = 2
+NUM_LINES = 3
+WIDTH = 4
+CENTRE = 5  # NO_CENTRE, FIXED_CENTRE or UNIT_CENTRE
+SIDE = 6  # UNIT_CENTRE: rows are units (channel, y, x) of SIDE x SIDE
+STRIDE = 7  # UNIT_CENTRE: unit (y, x) looks at the pixel (y, x) * STRIDE
+MIDDLE = 8  # FIXED_CENTRE: every row looks at (MIDDLE, MIDDLE)
+RADIUS = 9  # distances from the centre fall into zones at 1, 2 and 4 times this
+
+NO_CENTRE = 0
+FIXED_CENTRE = 1
+UNIT_CENTRE = 2
+
+# Features of a scheme, as bits.
+LINES = 1
+DENSITY = 2
+NEIGHBOURS = 4
+PLANES = 8
+ZONES = 16
+COLUMNS = 32
+
+NUM_ROW_CONTEXTS = 2
+NUM_LINE_CONTEXTS = 16
+NUM_CHUNK_CONTEXTS = 48
+NUM_POSITION_CONTEXTS = 4 * 4 * 12 * 8 * 4 * 4
+
+UNCUT_WIDTH = 16  # wider lines are cut into chunks
+CHUNK = 8
+FORCED = -1
 
 
 def code_support(
@@ -205,3 +217,147 @@ def code_support(
                 plane * plane_pitch + (line % num_lines + 1) * pitch + 1 + column % width
             ] = 0
     return grid[NUM_ROWS]
+
+
+def code_enumerative(
+    coder: Cells,
+    data: Cells,
+    num_positions: int,
+    num_nonzeros: int,
+    indices: Cells,
+    from_position: int,
+    from_index: int,
+) -> tuple[int, int]:
+    """Code a support among all C(n, nonzeros) of them, in log2 C(n, nonzeros) bits.
+
+    Position by position, a one has the probability (ones left) / (positions left). Zeros after the
+    last one cost nothing and are not walked.
+
+    Args:
+        coder: The coder's state.
+        data: Bytes, written or read.
+        num_positions: n.
+        num_nonzeros: Ones among them.
+        indices: int64: their positions, ascending; filled when decoding.
+        from_position: Where to resume.
+        from_index: Ones before that.
+
+    Returns:
+        (position, index) to resume from; position = n at the end, OVERRUN past the data's end.
+    """
+    decoding = coder[DECODING]
+    index = from_index
+    for position in range(from_position, num_positions):
+        left = num_nonzeros - index
+        if left == 0:
+            return num_positions, index
+        if decoding:
+            if coder[NUM_BYTES] > coder[NUM_DATA]:
+                return OVERRUN, index
+        elif len(data) - coder[NUM_BYTES] < 64:
+            return position, index
+        bit = 0
+        if not decoding and indices[index] == position:
+            bit = 1
+        remaining = num_positions - position
+        if left < remaining:
+            bit = code_split(coder, data, coder[RANGE] // remaining * left, bit)
+        else:
+            bit = 1
+        if bit:
+            indices[index] = position
+            index += 1
+    return num_positions, index
+
+
+def find_position_context(
+    grid: Cells,
+    features: int,
+    marks: Cells,
+    column_counts: Cells,
+    context: int,
+    place: int,
+    plane: int,
+    line: int,
+    column: int,
+    row: int,
+    found: int,
+    centre_y: int,
+    centre_x: int,
+) -> int:
+    """The context of one weight: `context`, and all that the features take in.
+
+    Args:
+        grid: Layout of a row.
+        features: Which surroundings count.
+        marks: The row's marks.
+        column_counts: Nonzeros in each column so far.
+        context: What its line and chunk say, 0 to 3.
+        place: Its place among the marks.
+        plane: Its plane.
+        line: Its line.
+        column: Its column.
+        row: Its row.
+        found: Nonzeros of the row before it.
+        centre_y: Line of the row's own place in the image.
+        centre_x: The same across.
+    """
+    pitch = grid[WIDTH] + 2
+    if features & DENSITY:
+        context = context * 4 + find_density(found, column + 1)
+    if features & NEIGHBOURS:
+        corners = marks[place - pitch - 1] + marks[place - pitch + 1]
+        context = context * 12 + marks[place - 1] * 6 + marks[place - pitch] * 3 + corners
+    if features & PLANES:
+        around = 0
+        if plane > 0:
+            around = count_around(marks, place - (grid[NUM_LINES] + 2) * pitch, pitch)
+        context = context * 8 + around
+    if features & ZONES and grid[CENTRE]:
+        across = column - (plane * grid[NUM_LINES] + line) * grid[WIDTH]
+        distance = max(abs(line - centre_y), abs(across - centre_x))
+        context = context * 4 + find_zone(distance, grid[RADIUS])
+    if features & COLUMNS:
+        context = context * 4 + find_density(column_counts[column], row)
+    return context
+
+
+def find_zone(distance: int, radius: int) -> int:
+    """0 within the radius, 1 within twice, 2 within four times, else 3."""
+    if distance <= radius:
+        return 0
+    if distance <= 2 * radius:
+        return 1
+    return 2 if distance <= 4 * radius else 3
+
+
+def find_chunk_context(
+    marks: Cells, place: int, above: int, before: int, width: int, plane: int
+) -> int:
+    """0 to 5: marks above a chunk and its ends (0, 1, more), and any in the plane before."""
+    num_above = 0
+    for across in range(-1, width + 1):
+        num_above += marks[above + across]
+    num_before = 0
+    if plane > 0:
+        for across in range(width):
+            num_before += marks[before + across]
+    return min(num_above, 2) * 2 + min(num_before, 1)
+
+
+def find_density(found: int, seen: int) -> int:
+    """0 to 3: no or few (< 1/32), some (< 1/8), more (< 3/8), many of those seen."""
+    if 32 * found < seen:
+        return 0
+    if 8 * found < seen:
+        return 1
+    return 2 if 8 * found < 3 * seen else 3
+
+
+def count_around(marks: Cells, place: int, pitch: int) -> int:
+    """0 to 7: the mark itself, and how many of its eight neighbours are marked (0, 1, 2, more)."""
+    total = 0
+    for line in range(place - pitch, place + 2 * pitch, pitch):
+        total += marks[line - 1] + marks[line] + marks[line + 1]
+    own = marks[place]
+    return own * 4 + min(total - own, 3)

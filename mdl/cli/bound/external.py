@@ -12,7 +12,7 @@ from analysis.describe.validity import note_given_errors
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from mdl.terminal.bound_tables import print_external, print_external_bits
-from mdl.terminal.reading_progress import ReadingProgress
+from mdl.terminal.progress import ReadingProgress
 from training.tensor_files.open import open_tensor_file
 
 

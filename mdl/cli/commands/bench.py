@@ -1,13 +1,18 @@
 """`mdl bench`: every piece of training and analysis against what this machine can do at best."""
 
 from collections.abc import Sequence
-from enum import Enum
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Literal
 
 import typer
 
 from mdl.terminal import console
 from mdl.terminal.options import Device, DeviceOption, JsonOption
+
+Group = StrEnum(
+    "Group", ["optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode"]
+)
+"""Pieces that are measured together."""
 
 SIZES = "Sizes"
 _HEEDED_BY = {
@@ -16,25 +21,6 @@ _HEEDED_BY = {
     "--batch-size": ("step", "sparse", "augmentation"),
 }
 """Which groups an option has a say in."""
-
-
-class BenchPrecision(Enum):
-    """Arithmetic of the matrix products."""
-
-    bf16 = "bf16"
-    fp32 = "fp32"
-
-
-class Group(Enum):
-    """Pieces that are measured together."""
-
-    optimizer = "optimizer"
-    step = "step"
-    sparse = "sparse"
-    augmentation = "augmentation"
-    checkpoint = "checkpoint"
-    bound = "bound"
-    encode = "encode"
 
 
 def bench(
@@ -53,7 +39,7 @@ def bench(
         int | None, typer.Option(min=1, help="Threads on the CPU. [default: torch's choice]")
     ] = None,
     precision: Annotated[
-        BenchPrecision | None,
+        Literal["bf16", "fp32"] | None,
         typer.Option(help="Of the matrix products. [default: what training would choose here]"),
     ] = None,
     network: Annotated[
@@ -81,7 +67,7 @@ def bench(
     files. Below 1, part of the work stayed in the cache. Times are medians. Each
     table is printed as soon as it is measured.
     """
-    groups = tuple(dict.fromkeys(each.value for each in only or list(Group)))
+    groups = tuple(dict.fromkeys(each.value for each in only or Group))
     sizes = {"--network": network, "--width": width, "--batch-size": batch_size}
     _refuse_unheeded([option for option, value in sizes.items() if value], groups)
 
@@ -103,7 +89,7 @@ def bench(
             num_weights=weights,
             width=width,
             batch_size=batch_size,
-            precision=None if precision is None else precision.value,
+            precision=precision,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--network") from error

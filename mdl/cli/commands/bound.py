@@ -211,7 +211,7 @@ def _draw(report: "BoundReport", path: Path) -> None:
 def _describe(checkpoint: Path, number_format: "NumberFormat", *, json: bool) -> None:
     from analysis.describe.file_description import describe_file
     from mdl.terminal.bound_tables import print_description
-    from mdl.terminal.reading_progress import ReadingProgress
+    from mdl.terminal.progress import ReadingProgress
 
     with ReadingProgress() as progress:
         description = describe_file(checkpoint, number_format, on_progress=progress.on_bytes)

@@ -10,7 +10,6 @@ import typer
 from mdl.cli.commands.encode import Code
 from mdl.terminal import console
 from mdl.terminal.certificate_tables import print_certificate
-from mdl.terminal.count_progress import CountProgress
 from mdl.terminal.options import (
     BitsOption,
     DeltaOption,
@@ -19,6 +18,7 @@ from mdl.terminal.options import (
     FormatOption,
     JsonOption,
 )
+from mdl.terminal.progress import CountProgress
 
 if TYPE_CHECKING:
     from analysis.certify.images import CertifiedData, CertifiedImages
@@ -114,7 +114,7 @@ def certify(
         record, images = _load_recorded(network, data, count_validation)
     with CountProgress() as progress:
         certificate = make_certificate(
-            codeword, record, images, delta=delta, device=chosen_device, progress=progress.update
+            codeword, record, images, delta=delta, device=chosen_device, progress=progress.move
         )
     write_certificate(certificate, codeword, out)
     if json:

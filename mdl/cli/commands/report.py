@@ -36,11 +36,11 @@ def report(
     was stopped, is shown as far as it came.
     """
     from mdl.cli.bound.messages import choose_format
-    from mdl.report.marks import MAX_RUNS
+    from mdl.report.markup import MAX_RUNS
     from mdl.report.measurements import measure_run
+    from mdl.report.overview import summarize_run
     from mdl.report.page import write_page
     from mdl.report.run_files import read_runs
-    from mdl.report.summary import summarize_run
     from mdl.terminal.devices import choose_device
     from training.system.files import write_text_atomically
 

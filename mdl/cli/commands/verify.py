@@ -8,8 +8,8 @@ import typer
 
 from mdl.terminal import console
 from mdl.terminal.certificate_tables import print_certificate
-from mdl.terminal.count_progress import CountProgress
 from mdl.terminal.options import Device, DeviceOption, JsonOption
+from mdl.terminal.progress import CountProgress
 
 
 def verify(
@@ -32,7 +32,7 @@ def verify(
 
     with CountProgress() as progress:
         found = verify_certificate(
-            certificate, source=data, device=choose_device(device), progress=progress.update
+            certificate, source=data, device=choose_device(device), progress=progress.move
         )
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())

@@ -12,7 +12,7 @@ from mdl.cli.train.tables import print_result
 from mdl.loggers.logged_progress import LoggedProgress
 from mdl.loggers.logger import LoggedRun
 from mdl.terminal import console
-from mdl.terminal.training_progress import TrainingProgress
+from mdl.terminal.progress import TrainingProgress
 from training.distributed.ranks import Ranks
 from training.distributed.sharding import Sharding
 from training.run.loop import train

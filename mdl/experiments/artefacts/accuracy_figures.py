@@ -33,7 +33,7 @@ from mdl.experiments.reproduce.run_plan import (
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 Step = TypeVar("Step", SizeStep, KernelStep)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.scaling.printed_formulas import TABLE_1_SIZES
+from analysis.scaling.formulas import TABLE_1_SIZES
 from mdl.experiments.artefacts.method_runs import (
     CHOSEN_NETWORK,
     TrainingMethod,
@@ -34,7 +34,7 @@ from mdl.experiments.reproduce.tables import (
     seed_mean,
 )
 from mdl.experiments.store.run_result import RunResult
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 _NOT_IN_PAPER = "The paper has no such data set, so there is nothing to compare with."
 

@@ -24,7 +24,7 @@ from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import Description, RunResult
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 from training.checkpoint.checkpoint import load_checkpoint
 from training.run.run_folder import RunFolder
 

@@ -26,7 +26,7 @@ from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Column, Table, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import FilterLocality, RunResult
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 _BESIDE, _ALONE = 16, 24  # filters drawn
 _COLUMNS_BESIDE, _COLUMNS_ALONE = 4, 6

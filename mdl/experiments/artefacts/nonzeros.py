@@ -28,7 +28,7 @@ from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import RunResult
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 _TWINS = ("conv", "local")
 _SHOWN = tuple(each for each in METHODS if each.beta is not None and each.beta > 0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.scaling.formula_text import to_unicode
+from analysis.scaling.formulas import to_unicode
 from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
 from figures.scaling import draw_scaling, scaling_figure
 from mdl.experiments.reproduce.artefact import Artefact

@@ -20,7 +20,7 @@ from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.grids import factors
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 
 NETWORK = "s-fc"
 

@@ -22,7 +22,7 @@ from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import Results
-from mdl.terminal.wording import duration
+from mdl.terminal.console import duration
 
 _NAMED = 3
 CLAIMS: tuple[Claim, ...] = tuple(

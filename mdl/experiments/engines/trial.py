@@ -25,7 +25,7 @@ from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
 from mdl.terminal.options import Device
-from mdl.terminal.training_progress import TrainingProgress
+from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
 from training.errors import USER_ERRORS, CheckpointError, DataError

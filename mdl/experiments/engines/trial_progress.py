@@ -7,8 +7,8 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.store.time_estimate import expected_work
-from mdl.terminal.progress_bar import ProgressBar
-from mdl.terminal.wording import duration, epochs_text
+from mdl.terminal.console import duration, epochs_text
+from mdl.terminal.progress import ProgressBar
 from training.spec.config import TrainConfig
 
 

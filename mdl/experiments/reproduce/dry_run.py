@@ -12,7 +12,7 @@ from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import run_key
 from mdl.experiments.store.time_estimate import RunCost, estimate_cost, measure_peak
 from mdl.terminal import console
-from mdl.terminal.wording import duration
+from mdl.terminal.console import duration
 from training.spec.config import TrainConfig
 
 

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from mdl.experiments.engines.trial_progress import describe_trial
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import SCALES, Scale
-from mdl.terminal.wording import epochs_text
+from mdl.terminal.console import epochs_text
 from training.spec.config import TrainConfig
 
 SIZED = ("d-fc", "s-fc", "3-fc", "resnet18")

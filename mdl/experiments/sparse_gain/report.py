@@ -12,7 +12,7 @@ from mdl.experiments.reproduce.tables import MISSING
 from mdl.experiments.sparse_gain.gain import Projection, SparseGain
 from mdl.experiments.sparse_gain.record import RunRecord
 from mdl.terminal import console
-from mdl.terminal.wording import duration, epochs_text
+from mdl.terminal.console import duration, epochs_text
 
 ASSUMPTION = (
     "A projection, not a measurement: every epoch beyond these runs is taken to last as long as "

@@ -9,8 +9,7 @@ import torch
 from scipy.optimize import nnls
 
 from mdl.experiments.store.run_result import RunResult
-from mdl.timing.floors import find_peak
-from mdl.timing.flop_counts import step_flop
+from mdl.timing.floors import find_peak, step_flop
 from mdl.timing.rounds import Pace
 from training.run.provenance import collect_versions
 from training.spec.architectures import NetworkSpec

@@ -1,21 +1,33 @@
 """The arithmetic coder against exact fractions, and as a prefix-free code by enumeration."""
 
+import importlib.util
 import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.codes.arithmetic_coder import ArithmeticCoder, counted_table
+from analysis.codes.arithmetic_coder import (
+    MAX_VALUE,
+    ArithmeticCoder,
+    counted_table,
+    delta_bits,
+    load_kernels,
+    read_delta,
+)
 from analysis.codes.errors import CodecError
+from analysis.codes.kernels import range_kernel, support_kernel, value_kernel
 from tests.examples import examples
+from training.kernels import compiled as compiling
 
 # One decision: a value and how many there are, or a bit (total 0) and its context.
 Decision = tuple[int, int]
 NUM_CONTEXTS = 3
+KERNELS = (range_kernel, support_kernel, value_kernel)
 
 
 def code(coder: ArithmeticCoder, decisions: list[Decision]) -> list[int]:
@@ -276,3 +288,125 @@ def test_a_fork_writes_nothing_into_its_parent() -> None:
     trial.bits(99, 40)
     assert (trial.information, trial.decoding) == (40, False)
     assert parent.information == pytest.approx(math.log2(3))
+
+
+def test_plain_python_is_the_modules_own_functions() -> None:
+    plain = load_kernels(compiled=False)
+    assert plain.code_uniform is range_kernel.code_uniform
+    assert plain.code_support is support_kernel.code_support
+
+
+def test_compiled_kernels_have_the_same_names() -> None:
+    plain, compiled = load_kernels(compiled=False), load_kernels(compiled=True)
+    assert set(vars(plain)) == set(vars(compiled))
+    assert compiled.code_support.py_func is plain.code_support
+    assert load_kernels(compiled=True) is compiled
+
+
+def test_without_numba_plain_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    fresh = load_kernels.__wrapped__(compiled=True)
+    assert fresh.code_counted is range_kernel.code_counted
+
+
+def test_the_cache_goes_by_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = compiling._source_hash(KERNELS)
+    changed = tmp_path / "range_kernel.py"
+    changed.write_bytes(Path(str(range_kernel.__file__)).read_bytes() + b"\n# changed\n")
+    monkeypatch.setattr(range_kernel, "__file__", str(changed))
+    assert compiling._source_hash(KERNELS) != before
+
+
+def test_a_folder_that_cannot_be_made_is_no_obstacle(tmp_path: Path) -> None:
+    class Config:
+        CACHE_DIR = "before"
+
+    (tmp_path / "file").touch()
+    with compiling._cache_in(Config, tmp_path / "file" / "below"):
+        assert Config.CACHE_DIR == "before"
+    with compiling._cache_in(Config, tmp_path / "folder"):
+        assert str(tmp_path / "folder") == Config.CACHE_DIR
+    assert Config.CACHE_DIR == "before"
+
+
+def codeword(value: int) -> str:
+    return "".join(map(str, delta_bits(value)))
+
+
+def length_by_formula(value: int) -> int:
+    """⌊log2 v⌋ + 2 ⌊log2(⌊log2 v⌋ + 1)⌋ + 1, in integers."""
+    log = 0
+    while value >> (log + 1):
+        log += 1
+    log_of_length = 0
+    while (log + 1) >> (log_of_length + 1):
+        log_of_length += 1
+    return log + 2 * log_of_length + 1
+
+
+def read_string(text: str) -> tuple[int, str]:
+    """The number and what follows it, by slices of the string."""
+    num_zeros = text.index("1")
+    length = int(text[num_zeros : 2 * num_zeros + 1], 2)
+    start = 2 * num_zeros + 1
+    return int("1" + text[start : start + length - 1], 2), text[start + length - 1 :]
+
+
+def test_lengths_are_the_formula() -> None:
+    edges = [2**power + offset for power in range(2, 127) for offset in (-1, 0, 1)]
+    for value in [*range(1, 3000), *edges, MAX_VALUE]:
+        assert len(delta_bits(value)) == length_by_formula(value)
+        assert set(delta_bits(value)) <= {0, 1}
+
+
+def test_no_codeword_begins_another() -> None:
+    edges = {2**power + offset for power in range(12, 127) for offset in (-1, 0, 1)}
+    words = sorted(codeword(value) for value in {*range(1, 5000), *edges, MAX_VALUE})
+    # Sorted, all words that begin with a word follow it at once.
+    assert all(not after.startswith(word) for word, after in itertools.pairwise(words))
+
+
+def test_kraft_sums() -> None:
+    """Numbers of N bits take 2^-(2⌊log2 N⌋ + 1); all up to 2^127 take 1 - 2^-7."""
+    whole = Fraction(0)
+    for length in range(1, MAX_VALUE.bit_length() + 1):
+        first = 1 << (length - 1)
+        share = first * Fraction(1, 2 ** len(delta_bits(first)))
+        if length <= 12:
+            words = [delta_bits(value) for value in range(first, 2 * first)]
+            assert sum(Fraction(1, 2 ** len(word)) for word in words) == share
+        whole += share
+    assert whole == 1 - Fraction(1, 2**7)  # the rest are the endless zeros that are refused
+
+
+@given(st.integers(1, MAX_VALUE), st.lists(st.integers(0, 1), max_size=20))
+def test_round_trip_of_huge_numbers(value: int, behind: list[int]) -> None:
+    bits = iter(delta_bits(value) + behind)
+    assert read_delta(lambda: next(bits)) == value
+    assert list(bits) == behind
+    text = codeword(value) + "".join(map(str, behind))
+    assert read_string(text) == (value, "".join(map(str, behind)))
+
+
+def test_largest_number() -> None:
+    assert MAX_VALUE == 2**127 - 1
+    bits = iter(delta_bits(MAX_VALUE))
+    assert read_delta(lambda: next(bits)) == MAX_VALUE
+
+
+@pytest.mark.parametrize("value", [0, -1, MAX_VALUE + 1])
+def test_refuses_what_it_has_no_codeword_for(value: int) -> None:
+    with pytest.raises(ValueError, match=r"value must lie in 1\.\."):
+        delta_bits(value)
+
+
+def test_endless_zeros_are_refused_after_seven() -> None:
+    taken = []
+
+    def read_bit() -> int:
+        taken.append(0)
+        return 0
+
+    with pytest.raises(ValueError, match="no end"):
+        read_delta(read_bit)
+    assert len(taken) == 7

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from analysis.codes import work
+from analysis.codes import bodies
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.bit_file import decode_whole, load_codeword, save_codeword
 from analysis.codes.errors import CodecError
@@ -203,7 +203,7 @@ def test_the_work_grows_with_the_tensors_not_with_their_square(
         save_codeword(encode_network(message, code), path)
         with monkeypatch.context() as patch:
             listing = Mock(side_effect=expected_shapes)
-            patch.setattr(work, "expected_shapes", listing)
+            patch.setattr(bodies, "expected_shapes", listing)
             found = load_codeword(path)
         assert found.message.same_as(message)
         assert listing.call_count == 1  # not once a tensor
@@ -212,7 +212,7 @@ def test_the_work_grows_with_the_tensors_not_with_their_square(
 def test_fuzzed_files_give_one_line(
     tmp_path: Path, codeword: Codeword, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.codes.memory.physical_memory", lambda: 1 << 22)
+    monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: 1 << 22)
     rng, path = random.Random(7), tmp_path / "net.mdl"
     for _ in range(300):
         data = bytearray(codeword.data)

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from analysis.certify.errors import decide
 from analysis.codes.canonical_form import (
     canonical_form,
+    from_unit_rows,
+    list_links,
     make_scales_positive,
     move_scales,
     order_units,
     remove_dead_units,
     remove_idle_weights,
+    unit_rows,
 )
 from analysis.codes.checkpoint_message import message_network
-from analysis.codes.connectivity import from_unit_rows, list_links, unit_rows
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import encode_network
 from analysis.quantize.formats import find_format, quantize_tensors

@@ -22,7 +22,7 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 
 @pytest.fixture(autouse=True)
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.codes.memory.physical_memory", lambda: 1 << 22)
+    monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: 1 << 22)
 
 
 def check(data: bytes, *, compiled: bool = True) -> bool:

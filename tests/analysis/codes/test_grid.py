@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analysis.codes.grid import Grid, layer_grid, plain_grid, shape_grid
-from analysis.codes.kernels.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
+from analysis.codes.kernels.support_kernel import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
 from training.networks.embedding import input_units
 from training.spec.architectures import NETWORKS, LayerSpec, NetworkSpec
 

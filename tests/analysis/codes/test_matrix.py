@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from analysis.codes import matrix
 from analysis.codes.errors import CodecError
-from analysis.codes.matrix import make_values, read_patterns, to_matrix, to_tensor
+from analysis.codes.matrix import check_memory, make_values, read_patterns, to_matrix, to_tensor
 from analysis.quantize.formats import FORMATS, find_format
 from tests.examples import examples
 
@@ -155,3 +156,18 @@ def test_large_tensors_are_read_piece_by_piece() -> None:
     assert matrix.row_starts.tolist() == [0, 1, 2, 3]
     assert matrix.columns.tolist() == [7, 3, tensor.shape[1] - 1]
     assert matrix.patterns.tolist() == [0x38, 0x7E, 0xC0]
+
+
+def test_refuses_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "physical_memory", lambda: 2_000_000_000)
+    check_memory(2_000_000_000)
+    with pytest.raises(CodecError, match=r"take 3\.5 GB of memory, and this machine has 2\.0 GB"):
+        check_memory(3_500_000_000)
+    with pytest.raises(ValueError, match="too large") as caught:
+        check_memory(3_500_000_000, ValueError)
+    assert not isinstance(caught.value, CodecError)
+
+
+def test_refuses_nothing_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "physical_memory", lambda: None)
+    check_memory(10**30)

@@ -13,16 +13,33 @@ from scipy.special import gammaln
 
 from analysis.codes import support
 from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.context_schemes import Scheme, candidates
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid, plain_grid, shape_grid
-from analysis.codes.support import choose_scheme, code_enumerative, code_support
+from analysis.codes.kernels.support_kernel import (
+    COLUMNS,
+    DENSITY,
+    LINES,
+    NEIGHBOURS,
+    PLANES,
+    UNIT_CENTRE,
+    ZONES,
+)
+from analysis.codes.support import (
+    NUM_SCHEMES,
+    Scheme,
+    candidates,
+    choose_scheme,
+    code_enumerative,
+    code_support,
+)
 
 Mask = NDArray[np.bool_]
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 12), st.integers(1, 90)),
     st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(1, 20)),
 )
+
+IMAGE = NEIGHBOURS | PLANES | ZONES
 
 
 def kt_bits(zeros: int, ones: int) -> float:
@@ -149,7 +166,7 @@ def test_data_that_end_too_early_are_noticed(as_matrix, features: int, compiled:
 
 
 def test_memory_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.codes.memory.physical_memory", lambda: 1 << 24)
+    monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: 1 << 24)
     with pytest.raises(CodecError, match="too large"):
         code_support(ArithmeticCoder(bytes(50)), plain_grid(1, 1 << 30), None)
     with pytest.raises(CodecError, match="too large"):
@@ -158,3 +175,40 @@ def test_memory_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -
         code_support(ArithmeticCoder(bytes(50)), plain_grid(1 << 10, 1 << 12), None)
     with pytest.raises(CodecError, match="too large"):
         code_enumerative(ArithmeticCoder(b"\xff\xff" + bytes(50)), 1 << 30, None)
+
+
+def seeing(**fields: int) -> Grid:
+    return Grid(num_rows=8, num_columns=3 * 64, num_planes=3, num_lines=8, width=8, **fields)
+
+
+def test_six_flags_name_a_scheme() -> None:
+    flags = (LINES, DENSITY, NEIGHBOURS, PLANES, ZONES, COLUMNS)
+    assert sorted(flags) == [1, 2, 4, 8, 16, 32]
+    assert NUM_SCHEMES == 64
+    names = {str(Scheme(features)) for features in range(NUM_SCHEMES)}
+    assert len(names) == NUM_SCHEMES
+
+
+@pytest.mark.parametrize("grid", [plain_grid(4, 90), shape_grid((4, 3, 3, 3)), seeing(centre=1)])
+def test_are_distinct_and_named_by_six_bits(grid: Grid) -> None:
+    features = [scheme.features for scheme in candidates(grid)]
+    assert len(set(features)) == len(features)
+    assert all(0 <= each < NUM_SCHEMES for each in features)
+    assert 0 in features
+    assert LINES in features
+
+
+def test_only_what_the_layout_has() -> None:
+    def used(grid: Grid) -> int:
+        return sum(
+            {1 << bit for bit in range(6) for s in candidates(grid) if s.features >> bit & 1}
+        )
+
+    assert used(plain_grid(4, 90)) & IMAGE == 0
+    assert used(shape_grid((4, 3, 3, 3))) & IMAGE == NEIGHBOURS | PLANES
+    assert used(shape_grid((4, 1, 3, 3))) & IMAGE == NEIGHBOURS
+    assert used(seeing(centre=UNIT_CENTRE, side=2)) & IMAGE == IMAGE
+
+
+def test_large_tensors_always_skip_empty_lines() -> None:
+    assert all(scheme.features & LINES for scheme in candidates(plain_grid(1 << 10, 1 << 10)))

@@ -152,7 +152,7 @@ def test_a_nonzero_whose_value_is_zero_is_refused() -> None:
 
 
 def test_tensors_too_large_for_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.codes.memory.physical_memory", lambda: 1 << 20)
+    monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: 1 << 20)
     for kind in range(3):
         coder = ArithmeticCoder()
         coder.uniform(kind, 3)

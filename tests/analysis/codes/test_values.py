@@ -1,8 +1,11 @@
-"""Values of nonzeros: lengths by a model of named contexts, round trips, shared codebooks."""
+"""Values of nonzeros and codebooks: lengths by a model of named contexts, round trips, refusals."""
 
+import itertools
 import math
-from collections import defaultdict
+import random
+from collections import Counter, defaultdict
 from collections.abc import Hashable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,16 +13,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.codebooks import code_codebook, make_codebook
+from analysis.codes.arithmetic_coder import ArithmeticCoder, delta_bits
 from analysis.codes.errors import CodecError
 from analysis.codes.grid import Grid, plain_grid, shape_grid
-from analysis.codes.values import ValueCoder, code_patterns
+from analysis.codes.matrix import make_values
+from analysis.codes.values import (
+    ValueCoder,
+    code_codebook,
+    code_multiset,
+    code_patterns,
+    make_codebook,
+)
 from analysis.quantize.formats import FORMATS
+from tests.examples import examples
 
 Ints = NDArray[np.int64]
 E4M3 = FORMATS["e4m3fn"]
 GOOD = np.array([pattern for pattern in range(1, 256) if pattern not in (0x7F, 0x80, 0xFF)])
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 9), st.integers(1, 60)),
+    st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 6)),
+)
+NUMBERS = [pattern for pattern in range(256) if pattern not in (0x7F, 0x80, 0xFF)]
+SIZED = st.integers(1, 32).flatmap(
+    lambda bits: st.tuples(
+        st.just(bits),
+        st.lists(st.one_of(st.integers(0, 2**bits - 1), st.integers(0, min(2**bits - 1, 3)))),
+    )
+)
 
 
 class Estimates:
@@ -71,12 +92,6 @@ def sparse_case(as_matrix, shape, seed: int, num_levels: int):
     levels = rng.choice(GOOD, num_levels, replace=False)
     patterns = rng.choice(levels, len(matrix.columns), p=rng.dirichlet(np.ones(num_levels)))
     return grid, matrix, patterns.astype(np.int64)
-
-
-SHAPES = st.one_of(
-    st.tuples(st.integers(1, 9), st.integers(1, 60)),
-    st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 6)),
-)
 
 
 @given(SHAPES, st.integers(0, 2**32), st.integers(1, 9), st.booleans())
@@ -218,3 +233,135 @@ def test_a_symbol_that_the_codebook_lacks_is_refused() -> None:
     reader = ArithmeticCoder(coder.finish()[0] + bytes(20))  # what follows reads as 1, 1, ...
     with pytest.raises(CodecError, match="its codebook does not have"):
         ValueCoder(reader, E4M3).code(full(2, 2), None)
+
+
+@given(st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=60))
+def test_holds_the_distinct_values_in_order(patterns: list[int]) -> None:
+    codebook = make_codebook(np.array(patterns), E4M3)
+    values = make_values(codebook.patterns, E4M3)
+    assert set(codebook.patterns.tolist()) == set(patterns)
+    assert (values.diff() > 0).all()
+    assert codebook.num_negative == sum(pattern > 0x80 for pattern in set(patterns))
+    symbols = codebook.symbols(np.array(patterns))
+    assert (codebook.patterns[symbols] == patterns).all()
+    negative, others = codebook.num_negative, codebook.num_values - codebook.num_negative
+    expected = [math.ceil(math.log2(count)) if count else -1 for count in (negative, others)]
+    assert codebook.tree_bits.tolist() == expected
+    assert codebook.holds(np.array(patterns[:3]))
+    missing = next(pattern for pattern in NUMBERS if pattern not in patterns)
+    assert not codebook.holds(np.array([patterns[0], missing]))
+
+
+@given(st.sets(st.sampled_from(NUMBERS), min_size=1, max_size=60))
+@examples(0.5)
+def test_round_trip_and_length(patterns: set[int]) -> None:
+    codebook = make_codebook(np.array(sorted(patterns)), E4M3)
+    coder = ArithmeticCoder()
+    code_codebook(coder, codebook, E4M3)
+    prefixes = (Counter(number >> (8 - n) for number in patterns) for n in range(8))
+    tree = sum(math.log2(count + 1) for counts in prefixes for count in counts.values())
+    assert coder.information == pytest.approx(len(delta_bits(len(patterns))) + tree, abs=1e-6)
+    found = code_codebook(ArithmeticCoder(coder.finish()[0]), None, E4M3)
+    assert (found.patterns == codebook.patterns).all()
+    assert found.num_negative == codebook.num_negative
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [([1, 1], "twice"), ([0x80], "negative zero"), ([1, 0x7F], "not a number")],
+)
+def test_refuses_what_no_encoder_writes(patterns: list[int], message: str) -> None:
+    coder = ArithmeticCoder()
+    coder.integer(len(patterns))
+    code_multiset(coder, patterns, len(patterns), 8)
+    with pytest.raises(CodecError, match=message):
+        code_codebook(ArithmeticCoder(coder.finish()[0]), None, E4M3)
+
+
+@pytest.mark.parametrize("number", [256, 2**32, 2**120])
+def test_refuses_more_values_than_there_are(number: int) -> None:
+    coder = ArithmeticCoder()
+    coder.integer(number)
+    with pytest.raises(CodecError, match=f"{number} values of 8 bits"):
+        code_codebook(ArithmeticCoder(coder.finish()[0] + bytes(100)), None, E4M3)
+
+
+def test_a_huge_codebook_of_few_bits_is_refused_without_listing_it() -> None:
+    coder = ArithmeticCoder()
+    coder.integer(2**32 - 1)
+    with pytest.raises(CodecError, match="twice"):
+        code_codebook(ArithmeticCoder(coder.finish()[0] + bytes(100)), None, FORMATS["float32"])
+
+
+def tree_probability(numbers: list[int], num_bits: int) -> Fraction:
+    """The product of 1 / (N + 1) over all prefixes of 0 to b - 1 bits that N >= 1 numbers have."""
+    product = Fraction(1)
+    for length in range(num_bits):
+        for count in Counter(number >> (num_bits - length) for number in numbers).values():
+            product /= count + 1
+    return product
+
+
+def laplace_probability(numbers: list[int], num_bits: int) -> Fraction:
+    """One number after another: each bit by Laplace's rule at the node of the bits before it."""
+    seen: dict[tuple[int, int], list[int]] = {}
+    product = Fraction(1)
+    for number in numbers:
+        for place in range(num_bits):
+            node = seen.setdefault((place, number >> (num_bits - place)), [0, 0])
+            bit = number >> (num_bits - 1 - place) & 1
+            product *= Fraction(node[bit] + 1, sum(node) + 2)
+            node[bit] += 1
+    return product
+
+
+def num_orders(numbers: list[int]) -> int:
+    return math.factorial(len(numbers)) // math.prod(
+        math.factorial(count) for count in Counter(numbers).values()
+    )
+
+
+@given(SIZED)
+def test_length_and_round_trip(sized: tuple[int, list[int]]) -> None:
+    num_bits, numbers = sized
+    coder = ArithmeticCoder(compiled=False)
+    assert code_multiset(coder, numbers, len(numbers), num_bits) == sorted(numbers)
+    probability = tree_probability(numbers, num_bits)
+    assert coder.information == pytest.approx(math.log2(probability.denominator), abs=1e-6)
+    reader = ArithmeticCoder(coder.finish()[0] + b"\x5a", compiled=True)
+    assert code_multiset(reader, [], len(numbers), num_bits) == sorted(numbers)
+    assert reader.finish() == coder.finish()
+
+
+@given(SIZED, st.randoms())
+@examples(0.5)
+def test_is_laplaces_rule_less_the_bits_of_the_order(
+    sized: tuple[int, list[int]], order: random.Random
+) -> None:
+    num_bits, numbers = sized
+    shuffled = list(numbers)
+    order.shuffle(shuffled)
+    sequential = laplace_probability(shuffled, num_bits)
+    assert tree_probability(numbers, num_bits) == sequential * num_orders(numbers)
+
+
+def test_probabilities_of_all_multisets_sum_to_one() -> None:
+    for num_bits, size in ((1, 4), (2, 3), (3, 2)):
+        every = itertools.combinations_with_replacement(range(2**num_bits), size)
+        assert sum(tree_probability(list(numbers), num_bits) for numbers in every) == 1
+
+
+def test_a_set_that_lists_a_number_twice_is_refused() -> None:
+    coder = ArithmeticCoder()
+    code_multiset(coder, [5, 5, 7], 3, 8)
+    data = coder.finish()[0]
+    assert code_multiset(ArithmeticCoder(data), [], 3, 8) == [5, 5, 7]
+    with pytest.raises(CodecError, match="twice"):
+        code_multiset(ArithmeticCoder(data), [], 3, 8, distinct=True)
+
+
+def test_a_set_larger_than_there_are_numbers_is_refused_before_it_is_listed() -> None:
+    with pytest.raises(CodecError, match="twice"):
+        code_multiset(ArithmeticCoder(bytes(100)), [], 2**31, 30, distinct=True)
+    with pytest.raises(CodecError, match="twice"):
+        code_multiset(ArithmeticCoder(bytes(100)), [], 2**31, 32, distinct=True)

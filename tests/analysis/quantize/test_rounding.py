@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 
 from analysis.quantize.formats import FORMATS
 from analysis.quantize.rounding_kernel import (
+    INFINITY_32,
     LARGEST,
+    LAYOUTS,
     NUM_NONZEROS,
     NUM_ROUNDED,
     NUM_STORED_NONZEROS,
     Marks,
-    load_scan,
-    scan_plain,
-)
-from analysis.quantize.rounding_layout import (
-    INFINITY_32,
-    LAYOUTS,
     RoundingLayout,
+    load_scan,
     round_to_patterns,
+    scan_plain,
 )
 
 NAMES = sorted(LAYOUTS)

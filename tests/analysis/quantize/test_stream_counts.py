@@ -15,7 +15,7 @@ from training.tensor_files.open import open_tensor_file
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.quantize.number_pieces.PIECE", 1000)
+    monkeypatch.setattr("analysis.quantize.stream_counts.PIECE", 1000)
 
 
 def make_tensors() -> dict[str, torch.Tensor]:

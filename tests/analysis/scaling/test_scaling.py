@@ -7,11 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.scaling.capacity import base_channels_for_budget, max_weights, spec_of_width
-from analysis.scaling.curves import curves_by_side, curves_by_width, describe_blocks
-from analysis.scaling.exact_formulas import exact_layers, exact_total, substitute
-from analysis.scaling.formula_text import to_latex, to_unicode
-from analysis.scaling.printed_formulas import PRINTED_LAYERS, PRINTED_TOTALS
+from analysis.scaling.formulas import (
+    PRINTED_LAYERS,
+    PRINTED_TOTALS,
+    exact_layers,
+    exact_total,
+    substitute,
+    to_latex,
+    to_unicode,
+)
+from analysis.scaling.growth import (
+    base_channels_for_budget,
+    curves_by_side,
+    curves_by_width,
+    describe_blocks,
+    max_weights,
+    spec_of_width,
+)
 from analysis.scaling.report import build_report
 from analysis.scaling.scaling import (
     SLIP_REASONS,

@@ -5,12 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mdl.bench.naive_networks import NaiveLocal, build_naive
-from mdl.bench.naive_optimizers import NAIVE_FORMS
-from mdl.bench.naive_steps import NaiveStep
+from mdl.bench.naive import NAIVE_FORMS, NaiveLocal, NaiveStep, build_naive
 from mdl.bench.settings import NETWORKS
 from mdl.bench.step_lines import make_config, random_images
-from mdl.timing.flop_counts import step_flop
+from mdl.timing.floors import step_flop
 from training.networks.layers import LocallyConnected2d
 from training.networks.models import build_network
 from training.optim.beta_lasso import beta_lasso_reference_step

@@ -7,8 +7,7 @@ import torch
 
 from mdl.bench import report
 from mdl.bench.lines import Baseline, Line
-from mdl.bench.machine import describe_machine
-from mdl.bench.report import BenchReport, BenchStart, run_bench
+from mdl.bench.report import BenchReport, BenchStart, describe_machine, run_bench
 from mdl.bench.settings import choose_settings
 from mdl.bench.tables import print_end, print_group, print_start
 from mdl.timing.rounds import Timing

@@ -5,9 +5,19 @@ from dataclasses import replace
 
 from mdl.experiments.store.run_result import EpochPoint
 from mdl.report.curves import seconds_by_epoch
-from mdl.report.line_chart import COUNT, MAX_POINTS, SHARE, Chart, Level, Series, draw_chart, thin
-from mdl.report.settings import setting_rows
-from mdl.report.tables import MAX_ROWS, chart_numbers
+from mdl.report.line_chart import (
+    COUNT,
+    MAX_POINTS,
+    MAX_ROWS,
+    SHARE,
+    Chart,
+    Level,
+    Series,
+    chart_numbers,
+    draw_chart,
+    thin,
+)
+from mdl.report.overview import setting_rows
 from tests.mdl.report.test_markup import Reader
 
 POINT = EpochPoint(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mdl.bench.settings import NETWORKS, choose_settings
-from mdl.bench.sparse_networks import DENSITY, make_checkpoint, state_bytes
+from mdl.bench.stored_lines import DENSITY, make_checkpoint, state_bytes
 from mdl.timing.floors import drop_from_cache, find_peak, make_copy, read_raw, write_raw
 from mdl.timing.rounds import Pace
 from training.run import precision as arithmetic

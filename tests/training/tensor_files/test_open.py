@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from training.errors import CheckpointError
-from training.tensor_files.open import TensorFile, is_external, open_tensor_file
-from training.tensor_files.state_names import strip_wrappers
+from training.tensor_files.open import TensorFile, is_external, open_tensor_file, strip_wrappers
 
 CORPUS = Path(__file__).resolve().parents[2] / "data" / "external"
 OURS = CORPUS.parent / "checkpoints"

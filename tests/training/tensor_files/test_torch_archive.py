@@ -13,9 +13,8 @@ from torch import nn
 
 from training.errors import CheckpointError
 from training.system.file_bytes import FileBytes
-from training.tensor_files.number_types import NUMBER_TYPES
 from training.tensor_files.plain_pickle import Opaque
-from training.tensor_files.stored_tensor import StoredRows, StoredTensor
+from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredRows, StoredTensor
 from training.tensor_files.torch_archive import read_torch_archive
 
 CORPUS = Path(__file__).resolve().parents[2] / "data"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.grid import Grid, plain_grid
-from analysis.codes.kernels.grid_fields import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
+from analysis.codes.kernels.support_kernel import FIXED_CENTRE, NO_CENTRE, UNIT_CENTRE
 
 Mask = NDArray[np.bool_]
 ALL_FEATURES = ("lines", "density", "neighbours", "planes", "zones", "columns")

@@ -9,7 +9,7 @@ import torch
 import typer
 
 from mdl.cli.commands.bound import bound
-from mdl.terminal.reading_progress import ReadingProgress
+from mdl.terminal.progress import ReadingProgress
 from tests.analysis.describe.test_external_network import make_network
 from training.errors import CheckpointError
 

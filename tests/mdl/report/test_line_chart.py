@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.report.axis import epoch_axis, linear_axis, log_axis
+from mdl.report.line_chart import epoch_axis, linear_axis, log_axis
 
 AMOUNTS = st.lists(st.floats(0, 1e12), min_size=1, max_size=20)
 

@@ -1,13 +1,16 @@
-"""The networks of plain torch modules, as public code has them: the step's baseline."""
+"""Training as public code has it, right and slow: plain networks, optimizers and steps."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.data.image_set import ImageSet
 from training.networks.layers import PixelwiseConv2d
 from training.spec.architectures import LayerSpec, NetworkSpec
+from training.spec.config import TrainConfig
 
 _NUM_STAGES = 4
 _BLOCKS_PER_STAGE = 2
@@ -97,3 +100,101 @@ def _modules(layer: LayerSpec) -> list[nn.Module]:
         else nn.Conv2d(*sizes, padding=layer.padding, bias=False)
     )
     return [conv, nn.BatchNorm2d(layer.out_channels)]
+
+
+@torch.no_grad()
+def step_by_indexing(
+    params: Sequence[Tensor], *, lr: float, l1_coef: float, threshold: float
+) -> None:
+    """One step of Algorithm 1 in place: temporaries, then a boolean index for what is cut.
+
+    The usual form: right, and many times slower than memory.
+    """
+    for param in params:
+        step = _gradient(param) + l1_coef * torch.sign(param)
+        param.copy_(param - lr * step)
+        param[torch.abs(param) < threshold] = 0.0
+
+
+@torch.no_grad()
+def step_by_mask(params: Sequence[Tensor], *, lr: float, l1_coef: float, threshold: float) -> None:
+    """In place where it is easy, then a product with a mask."""
+    for param in params:
+        param.sub_(lr * (_gradient(param) + l1_coef * torch.sign(param)))
+        param.mul_((param.abs() >= threshold).to(param.dtype))
+
+
+@torch.no_grad()
+def step_by_foreach(
+    params: Sequence[Tensor], *, lr: float, l1_coef: float, threshold: float
+) -> None:
+    """Operations on lists of tensors, one pass over all of them for each."""
+    weights = list(params)
+    steps = torch._foreach_sign(weights)
+    torch._foreach_mul_(steps, l1_coef)
+    torch._foreach_add_(steps, [_gradient(param) for param in weights])
+    torch._foreach_mul_(steps, lr)
+    torch._foreach_sub_(weights, steps)
+    sizes = torch._foreach_abs(weights)
+    masks = [(size >= threshold).to(size.dtype) for size in sizes]
+    torch._foreach_mul_(weights, masks)
+
+
+NAIVE_FORMS = {
+    "temporaries, boolean index": step_by_indexing,
+    "product with a mask": step_by_mask,
+    "_foreach": step_by_foreach,
+}
+
+
+def _gradient(param: Tensor) -> Tensor:
+    if param.grad is None:
+        raise ValueError("a parameter has no gradient; run a backward pass first")
+    return param.grad
+
+
+class NaiveStep:
+    """One step on inputs that are normalised already; call it to take it.
+
+    The loader is left out of it, which in public code is not free: the augmentation's lines have
+    it. β-lasso is the form with temporaries and boolean indices; SGD is torch's own.
+
+    Args:
+        spec: The network.
+        config: Its optimizer's values.
+        batch: The images of every step.
+        precision: "bf16" or "fp16" under autocast, or "fp32".
+    """
+
+    def __init__(
+        self, spec: NetworkSpec, config: TrainConfig, batch: ImageSet, *, precision: str
+    ) -> None:
+        device = batch.images.device
+        self.config = config
+        self.inputs: Tensor = (batch.images.to(torch.float32) / 255 - 0.5) / 0.25
+        self.labels = batch.labels
+        self.network = build_naive(spec).to(device)
+        self.low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self.sgd = torch.optim.SGD(
+            self.network.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+
+    def __call__(self) -> None:
+        """Forward, backward, optimizer."""
+        config, device = self.config, self.inputs.device
+        self.network.zero_grad()
+        with torch.autocast(device.type, dtype=self.low, enabled=self.low is not None):
+            loss = F.cross_entropy(self.network(self.inputs), self.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.method == "sgd":
+            self.sgd.step()
+            return
+        step_by_indexing(
+            list(self.network.parameters()),
+            lr=config.lr,
+            l1_coef=config.l1_conv,
+            threshold=config.beta * config.l1_conv,
+        )

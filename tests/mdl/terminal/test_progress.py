@@ -2,7 +2,7 @@
 
 import pytest
 
-from mdl.terminal.training_progress import TrainingProgress
+from mdl.terminal.progress import TrainingProgress
 from training.run.progress import EpochMetrics
 
 METRICS = EpochMetrics(

@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.bench.screened_steps import (
+from mdl.bench.sparse_lines import draw_sparse_weights
+from mdl.bench.sparse_step_lines import (
     SMALL_L1_COEF,
     SMALL_LR,
     ScreenedSteps,
     find_thresholds,
     set_weights,
 )
-from mdl.bench.sparse_lines import draw_sparse_weights
 from mdl.bench.step_lines import NORMALIZATION, random_images
 from training.run.state import TrainingState
 from training.spec.config import TrainConfig

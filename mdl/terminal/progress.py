@@ -1,0 +1,154 @@
+"""Progress on stderr: a bar on a terminal, and elsewhere nothing or a line now and then."""
+
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from mdl.terminal.console import stderr
+
+if TYPE_CHECKING:
+    from training.run.progress import EpochMetrics
+
+_LARGE_BYTES = 1 << 30
+
+
+class ProgressBar:
+    """Shows how far one piece of work is; a context manager. The bar goes when the work is done.
+
+    Args:
+        label: What runs, before the bar.
+        columns: The bar and what stands behind it.
+    """
+
+    def __init__(self, label: str, *columns: ProgressColumn) -> None:
+        self.console = stderr()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            *columns,
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task(label, total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def move(self, done: int, total: int) -> None:
+        """Show that so much of it is done."""
+        self._bar.update(self._task, completed=done, total=total)
+
+    def name(self, label: str) -> None:
+        """Change what stands before the bar."""
+        self._bar.update(self._task, description=label)
+
+    def print(self, line: str) -> None:
+        """Print a line, above the bar where there is one."""
+        self.console.print(line, markup=False)
+
+
+class CountProgress(ProgressBar):
+    """Shows on how many images errors are counted; a context manager."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "counting errors",
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+            TimeRemainingColumn(),
+        )
+        self.move(0, 0)  # the column of images needs a total
+
+
+class ReadingProgress(ProgressBar):
+    """Shows the bytes of one pass over a file; a context manager.
+
+    Elsewhere than on a terminal a line a tenth, and none of files of less than a GiB.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "reading", BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn()
+        )
+        self._tenths = 0
+
+    def on_bytes(self, num_done: int, num_bytes: int) -> None:
+        """Move the bar, or print a line; called from any thread, one at a time."""
+        self.move(num_done, num_bytes)
+        tenths = 10 * num_done // num_bytes
+        if self.console.is_terminal or num_bytes < _LARGE_BYTES or tenths == self._tenths:
+            return
+        self._tenths = tenths
+        self.print(f"read {num_done / 2**30:.1f} of {num_bytes / 2**30:.1f} GiB")
+
+
+class TrainingProgress(ProgressBar):
+    """Shows the steps of one run, and one line an epoch everywhere; a context manager."""
+
+    def __init__(self, *, num_epochs: int) -> None:
+        super().__init__(
+            "training",
+            BarColumn(),
+            TextColumn("step {task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._num_epochs = num_epochs
+
+    def on_step(self, step: int, num_steps: int) -> None:
+        """Move the bar."""
+        self.move(step, num_steps)
+
+    def on_epoch(self, metrics: "EpochMetrics") -> None:
+        """Print the line of one epoch."""
+        parts = [
+            f"epoch {metrics.epoch}/{self._num_epochs}",
+            f"loss {metrics.train_loss:.4f}",
+            f"train {metrics.train_accuracy:.2%}",
+        ]
+        if metrics.validation_accuracy is not None:
+            parts.append(f"validation {metrics.validation_accuracy:.2%}")
+        if metrics.test_accuracy is not None:
+            parts.append(f"test {metrics.test_accuracy:.2%}")
+        parts += [
+            "nonzeros " + " ".join(f"{k} {v:,}" for k, v in _short(metrics.num_nonzeros).items()),
+            *_screened(metrics),
+            f"{metrics.images_per_second:,.0f} img/s",
+            f"{metrics.seconds:.0f} s",
+        ]
+        self.print("  ".join(parts))
+
+    def on_note(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.print(line)
+
+
+def _screened(metrics: "EpochMetrics") -> list[str]:
+    """Screened rows by layer, and which layers are sparse; nothing where none may be."""
+    shares = [
+        f"{name} {share:.0%}{' (sparse)' if name in metrics.sparse_layers else ''}"
+        for name, share in metrics.screened.items()
+    ]
+    return ["screened " + " ".join(shares)] if shares else []
+
+
+def _short(counts: dict[str, int], limit: int = 4) -> dict[str, int]:
+    """At most `limit` layers; deep networks show their first and last and the sum of the rest."""
+    if len(counts) <= limit:
+        return counts
+    (first, *_, last) = counts
+    rest = sum(counts.values()) - counts[first] - counts[last]
+    return {first: counts[first], "between": rest, last: counts[last]}
