@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from analysis.bounds.tails import binary_kl
 from figures.style.look import INK, MUTED, PAGE_WIDTH, new_figure
@@ -81,7 +81,7 @@ def _draw_path(axes: Axes, figure: CompressionFigure) -> None:
     if figure.num_samples is not None and figure.delta is not None:
         _draw_equal_bounds(axes, figure.num_samples, figure.delta)
     _format_percents(axes)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("description (bits)")
     axes.set_ylabel("training errors (%)")
@@ -179,5 +179,5 @@ def _set_view(axes: Axes, percents: Sequence[float]) -> None:
 def _format_percents(axes: Axes) -> None:
     """Plain numbers on a logarithmic axis."""
     axes.yaxis.set_major_locator(FixedLocator(_PERCENTS))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())

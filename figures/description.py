@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style.log_axes import set_count_axis
-from figures.style.look import MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
-from figures.style.notes import add_note
-from figures.style.percent_axis import set_percent_axis
-from figures.style.point_labels import PointLabel, place_labels
+from figures.style.axes import set_count_axis, set_percent_axis
+from figures.style.labels import PointLabel, place_labels
+from figures.style.look import MUTED, NETWORK_STYLES, PAGE_WIDTH, add_note, new_figure
 from figures.style.spread import Spread, seeds_note, spread
 
 

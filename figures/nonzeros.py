@@ -1,21 +1,31 @@
-"""Nonzeros of each layer of a trained network beside the sizes of its twins (Figure 3)."""
+"""Nonzeros of each layer: beside the sizes of its twins (Figure 3), and while it is trained."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from figures.style.log_axes import log_places, set_count_axis
-from figures.style.look import COLUMN_WIDTH, INK, MUTED, NETWORK_STYLES, PAGE_WIDTH, new_figure
-from figures.style.notes import add_note
-from figures.style.point_labels import PointLabel, place_labels
+from figures.style.axes import log_places, set_count_axis, zero_place
+from figures.style.labels import EndLabel, PointLabel, label_ends, place_labels
+from figures.style.look import (
+    COLUMN_WIDTH,
+    INK,
+    MUTED,
+    NETWORK_STYLES,
+    PAGE_WIDTH,
+    NetworkStyle,
+    add_note,
+    layer_styles,
+    new_figure,
+)
 from figures.style.spread import plot_spreads, seeds_note, spread
 
 _ROOM = 2.5  # times: room below the lowest mark for its number
 _TRAINED = "s-fc"  # the style of the marks
 _DASHES = {"s-conv": (0, (4, 2)), "s-local": (0, (1.5, 1.5))}
+_NUM_MARKS = 8  # on a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,4 +147,137 @@ def _labels(panel: LayerPanel, zero: float) -> list[PointLabel]:
         text = f"{number(mean)}\n{share}" if mean >= 1000 else f"{mean:.0f}\n{share}"
         place = (index, max(mean, zero))
         labels.append(PointLabel(text=text, anchors=[place], color=INK, size=6.5))
+    return labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCurve:
+    """One layer of one run.
+
+    Attributes:
+        layer: Its name.
+        epochs: Ascending.
+        num_nonzeros: At each epoch; None leaves a gap.
+        references: Weights of the same layer in other networks, by name of the network: dashed.
+    """
+
+    layer: str
+    epochs: tuple[int, ...]
+    num_nonzeros: tuple[int | None, ...]
+    references: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonzerosHistory:
+    """One run, named by the title, and its layers in the order of the network."""
+
+    title: str
+    curves: tuple[LayerCurve, ...]
+
+
+def draw_nonzeros_history(histories: Sequence[NonzerosHistory], *, note: str = "") -> Figure:
+    """Nonzeros by layer over the epochs, a panel a run, on one logarithmic axis.
+
+    Args:
+        histories: One a run.
+        note: Below the figure.
+
+    Raises:
+        ValueError: Nothing to draw.
+    """
+    if not histories or not all(_history_counts(history) for history in histories):
+        raise ValueError("histories must hold at least one run, each with at least one count")
+    figure = new_figure(PAGE_WIDTH, 3.2)
+    row = figure.subplots(1, len(histories), squeeze=False, sharey=True)[0]
+    everything = [count for history in histories for count in _history_counts(history)]
+    zero = zero_place(everything)
+    styles = layer_styles([curve.layer for history in histories for curve in history.curves])
+    for axes, history in zip(row, histories, strict=True):
+        _plot_history(axes, history, styles, zero)
+    set_count_axis(row[0], "y", everything)
+    row[0].set_ylabel("nonzero weights")
+    add_note(figure, note)
+    sizes = [{curve.layer: dict(curve.references) for curve in each.curves} for each in histories]
+    for index, (axes, history) in enumerate(zip(row, histories, strict=True)):
+        # Lines that go on at the same height in the next panel are named there.
+        named = index + 1 == len(sizes) or sizes[index] != sizes[index + 1]
+        label_ends(axes, _history_labels(axes, history, styles, zero=zero, with_references=named))
+    return figure
+
+
+def _history_counts(history: NonzerosHistory) -> list[int]:
+    counts = [
+        count for curve in history.curves for count in curve.num_nonzeros if count is not None
+    ]
+    references = [size for curve in history.curves for size in curve.references.values()]
+    return [*counts, *references] if counts else []
+
+
+def _plot_history(
+    axes: Axes, history: NonzerosHistory, styles: Mapping[str, NetworkStyle], zero: float
+) -> None:
+    for curve in history.curves:
+        style = styles[curve.layer]
+        places = [
+            float("nan") if count is None else max(count, zero) for count in curve.num_nonzeros
+        ]
+        axes.plot(
+            curve.epochs,
+            places,
+            label=curve.layer,
+            **style.line(markevery=max(1, len(places) // _NUM_MARKS), markersize=3.5, zorder=3),
+        )
+        for size in dict.fromkeys(curve.references.values()):
+            axes.axhline(
+                size,
+                color=style.color,
+                linestyle=(0, (4, 2)),
+                linewidth=0.9,
+                zorder=1.5,
+                label=f"{curve.layer} of {_twin_names(curve, size)}",
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    epochs = [epoch for curve in history.curves for epoch in curve.epochs]
+    reach = max(0.5, 0.03 * (max(epochs) - min(epochs)))
+    axes.set_xlim(min(epochs) - reach, max(epochs) + reach)
+    axes.set_xlabel("epoch")
+    axes.set_title(history.title, loc="left")
+    axes.grid(visible=True, axis="y")
+
+
+def _twin_names(curve: LayerCurve, size: int) -> str:
+    """The networks whose layer has that size.
+
+    >>> curve = LayerCurve(layer="fc1", epochs=(), num_nonzeros=(), references={"a": 2, "b": 2})
+    >>> _twin_names(curve, 2)
+    'a, b'
+    """
+    return ", ".join(name for name, other in curve.references.items() if other == size)
+
+
+def _history_labels(
+    axes: Axes,
+    history: NonzerosHistory,
+    styles: Mapping[str, NetworkStyle],
+    *,
+    zero: float,
+    with_references: bool,
+) -> list[EndLabel]:
+    right = axes.get_xlim()[1]
+    labels = []
+    for curve in history.curves:
+        known = [
+            (epoch, count)
+            for epoch, count in zip(curve.epochs, curve.num_nonzeros, strict=True)
+            if count is not None
+        ]
+        color = styles[curve.layer].color
+        if known:
+            epoch, count = known[-1]
+            labels.append(
+                EndLabel(text=curve.layer, x=epoch, y=max(count, zero), color=color, bold=True)
+            )
+        for size in dict.fromkeys(curve.references.values() if with_references else ()):
+            text = f"{_twin_names(curve, size)} {curve.layer}"
+            labels.append(EndLabel(text=text, x=right, y=size, color=MUTED))
     return labels

@@ -8,15 +8,17 @@ colour blindness and in grey): the hue and the marker's shape give the kind of l
 fc), the dark filled member of a pair is the shallow network s-, the light open one the deep d-.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from training.system.files import write_atomically
 
@@ -64,6 +66,12 @@ _SETTINGS: dict[str, Any] = {
 }
 # Settings of the process rather than of a picture.
 _NOT_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "webagg.")
+_MARKERS = "osD^vPX<>"
+_LIGHTEST = 0.72  # of viridis: lighter ones fade on white
+NOTE_SIZE = 6.5  # points
+_DPI = 200  # to measure text at; coarser ones make it seem wider than in print
+_RENDERER: Any = RendererAgg  # Matplotlib gives it no types
+_EDGE = 0.055  # inches, left and right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,3 +162,89 @@ def save_figure(figure: Figure, path: Path) -> None:
             figure.savefig(stream, format=kind, metadata=metadata)
 
     write_atomically(path, write)
+
+
+def save_figure_pair(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as `stem`.png and `stem`.pdf, each whole or not at all.
+
+    Args:
+        figure: The figure.
+        stem: The files' path without a suffix. A dot in its name stays.
+
+    Returns:
+        The two files.
+
+    Raises:
+        OSError: The folder is missing or not writable.
+    """
+    paths = [stem.with_name(stem.name + suffix) for suffix in FIGURE_SUFFIXES]
+    for path in paths:
+        save_figure(figure, path)
+    return paths
+
+
+def layer_styles(names: Sequence[str]) -> dict[str, NetworkStyle]:
+    """A style for each layer, in the order of the layers.
+
+    Lightness grows evenly from layer to layer, so that their order is seen in grey too.
+
+    >>> [style.marker for style in layer_styles(["conv1", "fc1", "fc2"]).values()]
+    ['o', 's', 'D']
+    """
+    names = list(dict.fromkeys(names))
+    colors = matplotlib.colormaps["viridis"]
+    step = _LIGHTEST / max(1, len(names) - 1)
+    return {
+        name: NetworkStyle(
+            color=to_hex(colors(index * step)),
+            marker=_MARKERS[index % len(_MARKERS)],
+            filled=index // len(_MARKERS) % 2 == 0,
+        )
+        for index, name in enumerate(names)
+    }
+
+
+def legend_above(figure: Figure, names: Iterable[str]) -> None:
+    """A legend above all panels, of the lines with these names, each once and in order."""
+    lines = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
+    named = [lines[name] for name in names if name in lines]
+    figure.legend(
+        handles=named, loc="outside upper center", ncols=min(8, len(named)), handlelength=2.4
+    )
+
+
+def add_note(figure: Figure, *sentences: str) -> None:
+    """Write sentences below everything else, wrapped to the figure's width.
+
+    Args:
+        figure: From `new_figure`, whose layout makes room for the note.
+        sentences: In order; empty ones are left out, and without any nothing is written.
+    """
+    text = " ".join(sentence for sentence in sentences if sentence)
+    if text:
+        figure.supxlabel(
+            wrapped(figure, text),
+            x=_EDGE / figure.get_figwidth(),
+            ha="left",
+            fontsize=NOTE_SIZE,
+            color=MUTED,
+            linespacing=1.35,
+        )
+
+
+def wrapped(figure: Figure, text: str) -> str:
+    """The text with line breaks, so that no line is wider than the figure; its own breaks stay."""
+    renderer = _RENDERER(1, 1, _DPI)
+    font = FontProperties(family="DejaVu Sans", size=NOTE_SIZE)
+    room = (figure.get_figwidth() - 2 * _EDGE) * _DPI
+    lines = []
+    for part in text.replace(" %", "\u00a0%").split("\n"):  # a number keeps its unit
+        line = ""
+        for word in part.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line and renderer.get_text_width_height_descent(longer, font, False)[0] > room:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return "\n".join(lines)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.describe.bound_report import BITS, BoundReport, ErrorCount
 from analysis.describe.validity import is_certificate
-from figures.ledger import PART_COLORS, group_entries
+from figures.bit_ledger import PART_COLORS, group_entries
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredBits, MeasuredRun
 from mdl.report.overview import bound_text

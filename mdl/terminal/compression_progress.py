@@ -5,10 +5,9 @@ import time
 from analysis.compress.compress import CurvePoint, Progress
 from analysis.compress.qat_training import QATEpoch
 from mdl.terminal.bound_tables import percent_up
-from mdl.terminal.console import stderr
+from mdl.terminal.console import duration, stderr
 
 _SECONDS_BETWEEN = 10.0
-_MINUTE = 60
 
 
 class CompressionProgress(Progress):
@@ -23,12 +22,12 @@ class CompressionProgress(Progress):
         """A line, and after the first epoch how long the training will take."""
         left = metrics.seconds / metrics.epoch * (num_epochs - metrics.epoch)
         if metrics.epoch == 1:
-            self._print(f"about {_duration(left)} of training left")
+            self._print(f"about {duration(left)} of training left")
         elif not self._due():
             return
         self._print(
             f"epoch {metrics.epoch}/{num_epochs}  loss {metrics.loss:.4f}  errors "
-            f"{metrics.error:.2%}  bits ~{metrics.bits:,.0f}  {_duration(left)} left"
+            f"{metrics.error:.2%}  bits ~{metrics.bits:,.0f}  {duration(left)} left"
         )
 
     def on_point(self, point: CurvePoint) -> None:
@@ -55,12 +54,3 @@ class CompressionProgress(Progress):
     def _print(self, line: str) -> None:
         self._last = time.monotonic()
         self._console.print(line, markup=False)
-
-
-def _duration(seconds: float) -> str:
-    """For people.
-
-    >>> _duration(25.2), _duration(150.0)
-    ('25 s', '2.5 min')
-    """
-    return f"{seconds:.0f} s" if seconds < _MINUTE else f"{seconds / _MINUTE:.1f} min"

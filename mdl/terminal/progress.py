@@ -51,6 +51,10 @@ class ProgressBar:
         """Show that so much of it is done."""
         self._bar.update(self._task, completed=done, total=total)
 
+    def name(self, label: str) -> None:
+        """Change what stands before the bar."""
+        self._bar.update(self._task, description=label)
+
     def print(self, line: str) -> None:
         """Print a line, above the bar where there is one."""
         self.console.print(line, markup=False)

@@ -11,8 +11,7 @@ from figures.accuracy import (
     draw_train_and_test,
     fitting_point,
 )
-from figures.style.files import save_figure_pair
-from figures.style.look import NETWORK_STYLES, figure_style
+from figures.style.look import NETWORK_STYLES, figure_style, save_figure_pair
 
 CONV = Family(
     network="s-conv",

@@ -3,8 +3,7 @@
 import pytest
 
 from figures.description import DescribedNetwork, draw_description
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.style.look import figure_style, save_figure_pair
 
 CONV = DescribedNetwork(
     network="s-conv", label="s-conv, SGD", num_bits=(1e6, 3e6), test=(0.7, 0.8), bounds=(0.9, 1.2)

@@ -3,8 +3,7 @@
 import pytest
 
 from figures.nonzeros import LayerPanel, TrainedNonzeros, draw_nonzeros
-from figures.style.files import save_figure_pair
-from figures.style.look import figure_style
+from figures.style.look import figure_style, save_figure_pair
 
 CONV1 = LayerPanel(
     layer="conv1",

@@ -83,7 +83,7 @@ def call_process(*arguments: object, folder: Path, module: str = "mdl") -> Done:
 class TrialHere:
     """Stands in for the process of a trial: runs it here, and has ended once it is made.
 
-    What `mdl.experiments.engines.trial_process` does with a process is what this can do.
+    What `mdl.experiments.engines.local_engine` does with a process is what this can do.
     """
 
     stdin = None

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from mdl.experiments.engines import local_engine, trial_process
+from mdl.experiments.engines import local_engine
 from tests.mdl.calls import Command, TrialHere, call_here, call_process
 
 
@@ -30,7 +30,7 @@ def trials_here() -> Iterator[None]:
     """Trials of sweeps and reproductions run in this process, one after the other."""
     stand_in = SimpleNamespace(Popen=TrialHere, PIPE=subprocess.PIPE)
     with (
-        mock.patch.object(trial_process, "subprocess", stand_in),
+        mock.patch.object(local_engine, "subprocess", stand_in),
         mock.patch.object(local_engine, "_POLL_S", 0.0),
     ):
         yield

@@ -196,7 +196,7 @@ def _show(
 
 
 def _draw(report: "BoundReport", path: Path) -> None:
-    from figures.ledger import draw_ledger, group_entries, new_ledger_figure
+    from figures.bit_ledger import draw_ledger, group_entries, new_ledger_figure
     from figures.style.look import figure_style, save_figure
 
     codeword = report.codeword

@@ -1,6 +1,7 @@
 """`mdl reproduce`: the paper's tables and figures from stored runs, training what is missing."""
 
 import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,29 @@ from training.spec.config import Precision
 
 RUN = "Run"
 _STORE = Path("experiments")
+ALL = "all"
+NAMES = (
+    "table1",
+    "table2",
+    "table3",
+    "table4",
+    "figure1",
+    "figure2",
+    "figure3",
+    "figure4",
+    "figure5",
+    "figure6",
+    "figure7",
+    "figure8",
+    "figure9",
+    "mdl-view",
+    "ledger",
+    "locality",
+    "training",
+    "screening",
+    "claims",
+)
+"""In the order in which `all` draws them."""
 
 
 class ScaleName(StrEnum):
@@ -29,7 +53,7 @@ def reproduce(
         typer.Argument(
             metavar="NAME...",
             help="table1 to table4, figure1 to figure9, mdl-view, ledger, locality, training, "
-            "certified, claims, or all.",
+            "screening, claims, or all.",
         ),
     ],
     scale: Annotated[
@@ -84,7 +108,6 @@ def reproduce(
         raise typer.BadParameter("choose one of --dry-run and --only-draw")
     _check_folders(store, out, only_draw=only_draw)
 
-    from mdl.experiments.artefacts.names import chosen_names
     from mdl.experiments.reproduce.scales import scale_on
 
     try:
@@ -94,7 +117,7 @@ def reproduce(
         raise typer.BadParameter(str(error)) from error
 
     from mdl.experiments.artefacts.catalogue import ARTEFACTS
-    from mdl.experiments.reproduce.image_check import lost_images, without_results
+    from mdl.experiments.reproduce.reproduction import lost_images, without_results
     from mdl.experiments.store.result_store import ResultStore
 
     artefacts = [ARTEFACTS[name] for name in asked]
@@ -114,8 +137,12 @@ def reproduce(
         return
 
     from mdl.experiments.engines.local_engine import LocalEngine
-    from mdl.experiments.reproduce.reproduction import draw_all, print_drawn, train_all
-    from mdl.experiments.reproduce.stages import Reproduction
+    from mdl.experiments.reproduce.reproduction import (
+        Reproduction,
+        draw_all,
+        print_drawn,
+        train_all,
+    )
 
     ended = Reproduction(failed={}, signal_number=None)
     if not only_draw:
@@ -140,6 +167,21 @@ def reproduce(
     for key, message in ended.failed.items():
         console.stderr().print(f"error: run {key} failed: {message}", markup=False)
     raise typer.Exit(1 if ended.failed else 0)
+
+
+def chosen_names(names: Sequence[str]) -> list[str]:
+    """The names given, each once and in order; `all` stands for every one.
+
+    Raises:
+        ValueError: A name that there is not.
+
+    >>> chosen_names(["figure3", "table2", "figure3"])
+    ['table2', 'figure3']
+    """
+    for name in names:
+        if name not in (*NAMES, ALL):
+            raise ValueError(f"NAME must be one of {', '.join((*NAMES, ALL))}, not {name!r}")
+    return [name for name in NAMES if name in names or ALL in names]
 
 
 def _check_folders(store: Path, out: Path | None, *, only_draw: bool) -> None:

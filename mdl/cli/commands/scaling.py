@@ -96,9 +96,8 @@ def scaling(
 
 
 def _draw_figure(report: "ScalingReport", base_channels: int | None, path: Path) -> None:
-    from figures.scaling import draw_scaling
+    from figures.scaling import draw_scaling, scaling_figure
     from figures.style.look import figure_style, save_figure
-    from mdl.experiments.reproduce.scaling_figure import scaling_figure
 
     data = scaling_figure(
         image_size=report.image_size,

@@ -47,13 +47,13 @@ def sparse(
 
     from mdl.experiments.sparse_gain.gain import measure_gain
     from mdl.experiments.sparse_gain.record import read_pair
-    from mdl.experiments.sparse_gain.tables import gain_to_dict, print_gain
+    from mdl.experiments.sparse_gain.report import gain_to_dict, print_gain
 
     gain = measure_gain(*read_pair(dense_run, sparse_run))
     projection = gain.project(epochs)
     files: list[Path] = []
     if out is not None:
-        from mdl.experiments.sparse_gain.figures import save_gain_figures
+        from mdl.experiments.sparse_gain.report import save_gain_figures
 
         files = save_gain_figures(gain, out.with_suffix(""))
     if json:

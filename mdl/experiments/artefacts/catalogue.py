@@ -1,25 +1,20 @@
 """Every table and figure by name."""
 
-from mdl.experiments.artefacts.bit_ledgers import BitLedgers
-from mdl.experiments.artefacts.figure1 import Figure1
-from mdl.experiments.artefacts.figure3 import Figure3
-from mdl.experiments.artefacts.figure5 import Figure5
-from mdl.experiments.artefacts.filter_figures import (
+from mdl.experiments.artefacts.accuracy_figures import Figure5, SizeFigure
+from mdl.experiments.artefacts.accuracy_tables import Table1, Table2
+from mdl.experiments.artefacts.description_length import BitLedgers, MdlView
+from mdl.experiments.artefacts.filters import (
     S_FC_BETA_LASSO,
     S_FC_SGD,
     S_LOCAL_SGD,
     Figure4,
     FilterFigure,
+    Locality,
 )
-from mdl.experiments.artefacts.locality import Locality
-from mdl.experiments.artefacts.mdl_view import MdlView
+from mdl.experiments.artefacts.nonzeros import Figure3, TrainingCurves
+from mdl.experiments.artefacts.scaling import Figure1, ScalingTable
 from mdl.experiments.artefacts.screened_rows import ScreenedRows
-from mdl.experiments.artefacts.size_figures import SizeFigure
-from mdl.experiments.artefacts.table1 import Table1
-from mdl.experiments.artefacts.table2 import Table2
-from mdl.experiments.artefacts.tables34 import ScalingTable
-from mdl.experiments.artefacts.training_curves import TrainingCurves
-from mdl.experiments.claims.artefact import Claims
+from mdl.experiments.claims.verdicts import Claims
 from mdl.experiments.reproduce.artefact import Artefact
 
 _ARTEFACTS: tuple[Artefact, ...] = (

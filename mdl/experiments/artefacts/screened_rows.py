@@ -5,16 +5,21 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from figures.screened_rows import LayerShares, SettingPanel, SharePoint, draw_screened_by_setting
-from mdl.experiments.reproduce.artefact import Artefact, Store, stems
-from mdl.experiments.reproduce.footnotes import data_name, missing_note, seed_note
+from figures.sparse_training import (
+    LayerShares,
+    SettingPanel,
+    SharePoint,
+    draw_screened_by_setting,
+    setting_text,
+)
+from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
+from mdl.experiments.reproduce.footnotes import missing_note, reductions, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.scales import reductions
+from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
-from mdl.experiments.store.results import Results
+from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import RunResult
-from mdl.experiments.sweep.screening_grid import factors
+from mdl.experiments.sweep.grids import factors
 from mdl.terminal.console import epochs_text
 
 NETWORK = "s-fc"
@@ -40,60 +45,62 @@ class _Step:
         return [layer for layer in weights if self.shares(layer)]
 
 
-class ScreenedRows(Artefact):
+class ScreenedRows(DataSetArtefact[list[_Step]]):
     """Share of rows in which no zero weight can come back, by λ, width and learning rate."""
 
     name = "screening"
     about = "Screened rows of s-fc by β-lasso against λ, α and the learning rate, short runs."
 
-    def collect(self, scale: Scale, runs: RunPlan) -> None:
-        """Ask for a run a value, one factor at a time."""
-        for one in scale.by_data_set():
-            _gather(one, runs)
+    def gather(self, scale: Scale, runs: RunPlan) -> list[_Step]:
+        """A run a value, one factor at a time."""
+        choice = scale.screening
+        usual = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs)
+        steps = []
+        for factor in factors(choice, width=scale.widths[NETWORK]):
+            for value, fields in factor.steps:
+                results = runs.need([replace(usual, **fields)])
+                result = results[0] if results else None
+                steps.append(_Step(factor=factor.name, value=value, result=result))
+        return steps
 
-    def tables(self, scale: Scale, found: Results) -> Sequence[Table]:
-        """The numbers behind the picture, a table a data set."""
-        return [_table(one, found, name=stem) for stem, one in stems(self.name, scale)]
+    def table(self, one: OneDataSet[list[_Step]]) -> Table:
+        """A row a value and layer."""
+        return one.table(
+            "Screened rows of s-fc",
+            (
+                Column(key="setting", title="setting"),
+                Column(key="value", title="value"),
+                Column(key="layer", title="layer"),
+                Column(key="weights", title="weights", kind="count"),
+                Column(key="density", title="nonzero at the end (%)", kind="percent"),
+                Column(key="first", title="screened, first epoch (%)", kind="percent"),
+                Column(key="mean", title="mean (%)", kind="percent"),
+                Column(key="last", title="last epoch (%)", kind="percent"),
+                Column(key="test", title="test (%)", kind="percent"),
+            ),
+            [row for step in one.shown for row in _rows(step)],
+            notes=(
+                f"Data: {one.data}. Rows of s-fc by β-lasso, β = 50, in which no zero weight could "
+                f"come back, in percent. {_about_shares(one.scale)}",
+                _sizes(one.scale, (NETWORK,)),
+                seed_note((0,)),
+            ),
+        )
 
-    def figures(self, scale: Scale, found: Results, store: Store) -> dict[str, Figure]:
-        """A picture a data set, a panel a factor of which a share was measured."""
-        drawn = {}
-        for stem, one in stems(self.name, scale):
-            runs = RunPlan(found)
-            steps = _gather(one, runs)
-            panels = [_panel(one, name, group) for name, group in _by_factor(steps).items()]
-            shown = [panel for panel in panels if panel.layers]
-            if shown:
-                note = (
-                    f"Data: {data_name(one, _results(steps))}. {_about_shares(one)} "
-                    f"{_sizes(one)} {missing_note(runs)}"
-                )
-                drawn[stem] = draw_screened_by_setting(shown, note=note)
-        return drawn
-
-
-def _gather(scale: Scale, runs: RunPlan) -> list[_Step]:
-    choice = scale.screening
-    usual = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs)
-    width = scale.widths[NETWORK]
-    steps = []
-    for factor in factors(choice, width=width):
-        for value, fields in factor.steps:
-            results = runs.need([replace(usual, **fields)])
-            result = results[0] if results else None
-            steps.append(_Step(factor=factor.name, value=value, result=result))
-    return steps
-
-
-def _results(steps: Sequence[_Step]) -> list[RunResult]:
-    return [step.result for step in steps if step.result is not None]
-
-
-def _by_factor(steps: Sequence[_Step]) -> dict[str, list[_Step]]:
-    groups: dict[str, list[_Step]] = {}
-    for step in steps:
-        groups.setdefault(step.factor, []).append(step)
-    return groups
+    def figure(self, one: OneDataSet[list[_Step]], store: ResultStore) -> Figure | None:
+        """A panel a factor of which a share was measured."""
+        by_factor: dict[str, list[_Step]] = {}
+        for step in one.shown:
+            by_factor.setdefault(step.factor, []).append(step)
+        panels = [_panel(one.scale, name, group) for name, group in by_factor.items()]
+        shown = [panel for panel in panels if panel.layers]
+        if not shown:
+            return None
+        note = (
+            f"Data: {one.data}. {_about_shares(one.scale)} {_sizes(one.scale)} "
+            f"{missing_note(one.runs)}"
+        )
+        return draw_screened_by_setting(shown, note=note)
 
 
 def _sizes(scale: Scale, networks: Sequence[str] = ()) -> str:
@@ -104,9 +111,9 @@ def _sizes(scale: Scale, networks: Sequence[str] = ()) -> str:
 
 def _panel(scale: Scale, name: str, steps: Sequence[_Step]) -> SettingPanel:
     usual = {
-        "λ": f"λ = {_text(scale.screening.usual_l1)}",
+        "λ": f"λ = {setting_text(scale.screening.usual_l1)}",
         "α": f"α = {scale.widths[NETWORK]}",
-        "learning rate": f"lr {_text(scale.screening.usual_rate)}",
+        "learning rate": f"lr {setting_text(scale.screening.usual_rate)}",
     }
     layers = list(dict.fromkeys(layer for step in steps for layer in step.layers))
     return SettingPanel(
@@ -132,40 +139,9 @@ def _about_shares(scale: Scale) -> str:
     )
 
 
-def _table(scale: Scale, found: Results, *, name: str) -> Table:
-    runs = RunPlan(found)
-    steps = _gather(scale, runs)
-    data = data_name(scale, _results(steps))
-    notes = (
-        f"Data: {data}. Rows of s-fc by β-lasso, β = 50, in which no zero weight could come back, "
-        f"in percent. {_about_shares(scale)}",
-        _sizes(scale, (NETWORK,)),
-        seed_note((0,)),
-        missing_note(runs),
-    )
-    return Table(
-        name=name,
-        title=f"Screened rows of s-fc on {data}, scale {scale.name}",
-        columns=(
-            Column(key="setting", title="setting"),
-            Column(key="value", title="value"),
-            Column(key="layer", title="layer"),
-            Column(key="weights", title="weights", kind="count"),
-            Column(key="density", title="nonzero at the end (%)", kind="percent"),
-            Column(key="first", title="screened, first epoch (%)", kind="percent"),
-            Column(key="mean", title="mean (%)", kind="percent"),
-            Column(key="last", title="last epoch (%)", kind="percent"),
-            Column(key="test", title="test (%)", kind="percent"),
-        ),
-        rows=tuple(row for step in steps for row in _rows(step)),
-        notes=notes,
-        details={"scale": scale.name, "data": data, "num_missing": len(runs.missing)},
-    )
-
-
 def _rows(step: _Step) -> list[dict[str, Cell]]:
     """A row a layer; one of dashes where there is no run, or no layer large enough."""
-    start: dict[str, Cell] = {"setting": step.factor, "value": _text(step.value)}
+    start: dict[str, Cell] = {"setting": step.factor, "value": setting_text(step.value)}
     if step.result is None or not step.layers:
         return [start]
     rows = []
@@ -184,18 +160,6 @@ def _rows(step: _Step) -> list[dict[str, Cell]]:
             }
         )
     return rows
-
-
-def _text(value: float) -> str:
-    """As the axes of the picture have it.
-
-    >>> _text(2e-05), _text(0.3), _text(16)
-    ('2e-5', '0.3', '16')
-    """
-    if value >= 1e-3:
-        return f"{value:g}"
-    digits, _, exponent = f"{value:e}".partition("e")
-    return f"{float(digits):g}e{int(exponent)}"
 
 
 def _mean(values: Sequence[float]) -> float | None:

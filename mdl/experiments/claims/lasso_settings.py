@@ -1,13 +1,68 @@
 """Claims 7 and 12: β-lasso on larger kernels, and which layer wants the larger λ."""
 
-from mdl.experiments.claims.best_settings import BestDifference
+from dataclasses import dataclass
+from functools import cached_property
+
 from mdl.experiments.claims.claim import Comparison
-from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
-from mdl.experiments.claims.groups import LEARNED, USUAL_BETA, Group, Groups, Lineup
+from mdl.experiments.claims.experiment import (
+    LEARNED,
+    USUAL_BETA,
+    Claim,
+    Findings,
+    Group,
+    Groups,
+    Lineup,
+    accuracy_effect,
+)
+from mdl.experiments.claims.statistics import Estimate, Sample, contrast, least_level
 
 
-def _kernel_groups(lineup: Lineup) -> Groups:
-    return by_label(*lineup.kernels())
+@dataclass(frozen=True, kw_only=True)
+class BestDifference:
+    """max over `first` minus max over `second`, with an interval that minds how many were tried.
+
+    The best of many measurements is too good by chance, the more so the more there are. So the
+    interval starts from intervals of all pairs (i, j) that hold together (each at α over the
+    number of pairs): max_i μ_i − max_j μ_j = max_i min_j (μ_i − μ_j) then lies between
+    max_i min_j of their lower ends and of their upper ends.
+
+    Attributes:
+        first: Samples of one group, at least one.
+        second: Of the other.
+    """
+
+    first: tuple[Sample, ...]
+    second: tuple[Sample, ...]
+
+    def __post_init__(self) -> None:
+        if not self.first or not self.second:
+            raise ValueError("both groups must hold at least one sample")
+
+    @property
+    def basis(self) -> str:
+        """What the interval takes into account."""
+        return str(self._pairs[0][0].basis)
+
+    @cached_property
+    def _pairs(self) -> list[list[Estimate]]:
+        return [[contrast([(1, one), (-1, other)]) for other in self.second] for one in self.first]
+
+    @property
+    def value(self) -> float:
+        """The difference of the best means."""
+        return max(one.mean for one in self.first) - max(one.mean for one in self.second)
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """The interval at level 1 − α, or more."""
+        level = alpha / (len(self.first) * len(self.second))
+        ends = [[pair.interval(level) for pair in row] for row in self._pairs]
+        low = max(min(pair[0] for pair in row) for row in ends)
+        high = max(min(pair[1] for pair in row) for row in ends)
+        return low, high
+
+    def p_value(self, null: float = 0.0) -> float:
+        """The least α whose interval leaves out `null`."""
+        return least_level(self.interval, null)
 
 
 def _kernels(groups: Groups) -> Findings:
@@ -33,10 +88,6 @@ def _kernels(groups: Groups) -> Findings:
 
 def _mean_gain(pair: dict[str, Group]) -> float:
     return pair["beta-lasso"].test.mean - pair["sgd"].test.mean
-
-
-def _cell_groups(lineup: Lineup) -> Groups:
-    return by_label(*lineup.cells(USUAL_BETA))
 
 
 def _is_above(group: Group) -> bool:
@@ -88,7 +139,7 @@ CLAIMS = (
         name="larger kernels",
         statement="ResNet18 with kernels larger than 3 is better by β-lasso than by SGD.",
         source="Section 4.2, Figure 5",
-        gather=_kernel_groups,
+        gather=Lineup.kernels,
         compare=_kernels,
     ),
     Claim(
@@ -99,7 +150,7 @@ CLAIMS = (
             "convolution than on the fc layers."
         ),
         source="Section 4.1",
-        gather=_cell_groups,
+        gather=lambda lineup: lineup.cells(USUAL_BETA),
         compare=_larger_lambda,
         must_learn=False,  # too large a λ may kill a network; the best of each side must learn
         needs_all=True,

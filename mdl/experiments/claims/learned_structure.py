@@ -4,8 +4,15 @@ import math
 from collections.abc import Callable
 
 from mdl.experiments.claims.claim import Comparison, Unit
-from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
-from mdl.experiments.claims.groups import USUAL_BETA, Group, Groups, Lineup
+from mdl.experiments.claims.experiment import (
+    USUAL_BETA,
+    Claim,
+    Findings,
+    Group,
+    Groups,
+    accuracy_effect,
+    by_label,
+)
 from mdl.experiments.claims.statistics import Basis, Estimate, Source, contrast
 from mdl.experiments.store.run_result import RunResult
 
@@ -18,14 +25,6 @@ LOCAL_RATIO = 4 / 3
 _LAYERS = ("conv1", "fc1", "fc2")
 _LASSO, _SGD = "s-fc by β-lasso", "s-fc by SGD"
 _NORMAL_95 = 1.96
-
-
-def _sparse_groups(lineup: Lineup) -> Groups:
-    return {
-        _LASSO: lineup.table2(USUAL_BETA),
-        "s-conv": lineup.table1("s-conv", long=True),
-        "s-local": lineup.table1("s-local", long=True),
-    }
 
 
 def _sparsity(groups: Groups) -> Findings:
@@ -76,15 +75,6 @@ def _density_gap(layer: str) -> Callable[[RunResult], float]:
     return lambda run: _density(run, _LAYERS[2]) - _density(run, layer)
 
 
-def _permuted_groups(lineup: Lineup) -> Groups:
-    return by_label(
-        lineup.table2(USUAL_BETA, long=False),
-        lineup.table2(USUAL_BETA, long=False, permuted=True),
-        lineup.table1("s-conv", long=False),
-        lineup.table1("s-conv", long=False, permuted=True),
-    )
-
-
 def _permutation(groups: Groups) -> Findings:
     dense, dense_permuted, conv, conv_permuted = groups.values()
     return Findings(
@@ -107,10 +97,6 @@ def _permutation(groups: Groups) -> Findings:
             "comes after augmentation, so s-fc's two accuracies differ by chance alone.",
         ),
     )
-
-
-def _local_groups(lineup: Lineup) -> Groups:
-    return {_LASSO: lineup.table2(USUAL_BETA), _SGD: lineup.table2(None)}
 
 
 def _locality(groups: Groups) -> Findings:
@@ -177,7 +163,11 @@ CLAIMS = (
             "s-local; layer 3 is sparse, but the least so (long training)."
         ),
         source="Section 4.1, Figure 3",
-        gather=_sparse_groups,
+        gather=lambda lineup: {
+            _LASSO: lineup.table2(USUAL_BETA),
+            "s-conv": lineup.table1("s-conv", long=True),
+            "s-local": lineup.table1("s-local", long=True),
+        },
         compare=_sparsity,
     ),
     Claim(
@@ -188,7 +178,14 @@ CLAIMS = (
             f"{100 * SAME_MARGIN:g} points; s-conv loses more than that (short training)."
         ),
         source="Sections 4.1 and 5",
-        gather=_permuted_groups,
+        gather=lambda lineup: by_label(
+            (
+                lineup.table2(USUAL_BETA, long=False),
+                lineup.table2(USUAL_BETA, long=False, permuted=True),
+                lineup.table1("s-conv", long=False),
+                lineup.table1("s-conv", long=False, permuted=True),
+            )
+        ),
         compare=_permutation,
     ),
     Claim(
@@ -199,7 +196,7 @@ CLAIMS = (
             f"{LOCAL_RATIO:.2f} times their radius, and SGD's are less local (long training)."
         ),
         source="Section 4.1, Figure 4",
-        gather=_local_groups,
+        gather=lambda lineup: {_LASSO: lineup.table2(USUAL_BETA), _SGD: lineup.table2(None)},
         compare=_locality,
     ),
 )

@@ -5,19 +5,21 @@ import math
 from collections.abc import Sequence
 
 from mdl.experiments.claims.claim import Comparison, Unit
-from mdl.experiments.claims.experiment import Claim, Findings, accuracy_effect, by_label
-from mdl.experiments.claims.groups import USUAL_BETA, Group, Groups, Lineup
-from mdl.experiments.claims.ranks import RankAgreement
+from mdl.experiments.claims.experiment import (
+    USUAL_BETA,
+    Claim,
+    Findings,
+    Group,
+    Groups,
+    Lineup,
+    accuracy_effect,
+    by_label,
+)
+from mdl.experiments.claims.rank_agreement import RankAgreement
 from mdl.experiments.claims.statistics import contrast
 from mdl.experiments.reproduce.paper_numbers import TABLE_1
 
 _FAMILY_ORDER = ("resnet18", "d-conv", "s-conv", "3-fc")
-
-
-def _described_groups(lineup: Lineup) -> Groups:
-    return by_label(
-        *(lineup.table1(network, long=True) for network in TABLE_1), lineup.table2(USUAL_BETA)
-    )
 
 
 def _description(groups: Groups) -> Findings:
@@ -62,10 +64,6 @@ def _mean_bits(group: Group) -> float:
 
 def _names(groups: Sequence[Group]) -> str:
     return ", ".join(group.label for group in groups)
-
-
-def _family_groups(lineup: Lineup) -> Groups:
-    return by_label(*lineup.sizes())
 
 
 def _families(groups: Groups) -> Findings:
@@ -135,7 +133,9 @@ CLAIMS = (
             "(long training)."
         ),
         source="Section 3",
-        gather=_described_groups,
+        gather=lambda lineup: by_label(
+            [*(lineup.table1(network, long=True) for network in TABLE_1), lineup.table2(USUAL_BETA)]
+        ),
         compare=_description,
     ),
     Claim(
@@ -146,7 +146,7 @@ CLAIMS = (
             "d-conv than s-conv, s-conv than 3-fc, at every size (short training)."
         ),
         source="Section 3, Figure 2",
-        gather=_family_groups,
+        gather=Lineup.sizes,
         compare=_families,
         must_learn=False,  # the smallest sizes are there to fit badly
         needs_all=True,

@@ -1,12 +1,13 @@
-"""What trains many configurations: the interface that engines share."""
+"""What trains many configurations: what engines share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
+from mdl.terminal.options import Device
 from training.run.progress import Stop
 from training.spec.config import TrainConfig
 
@@ -27,8 +28,30 @@ class Outcome:
     stopped: bool
 
 
-class Engine(Protocol):
-    """Trains configurations, each at most once in one store."""
+@dataclass(frozen=True, kw_only=True)
+class Engine(ABC):
+    """Trains configurations, each at most once in one store.
+
+    Attributes:
+        workers: Trials at once, >= 1; None for as many as there is room for.
+        threads: Threads of each trial, >= 1; None leaves it to the libraries.
+        retries: How often a trial that failed is tried again in one call, >= 0.
+        device: Where the trials compute.
+
+    Raises:
+        ValueError: A number outside its range.
+    """
+
+    workers: int | None = 1
+    threads: int | None = None
+    retries: int = 1
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"--{name} must be >= {least}, not {value}")
 
     def run(
         self,
@@ -41,8 +64,8 @@ class Engine(Protocol):
         """Train and measure what the store does not have yet.
 
         A trial that fails does not end the others; its message is in the outcome and in the
-        store's `failed/`. A trial that was begun before, here or in a process that is gone, goes
-        on from its checkpoint.
+        store's `failed/`. A trial that was begun before, here or in a process that is gone,
+        continues from its checkpoint.
 
         Args:
             configs: What to train; one that is named twice is trained once.
@@ -54,18 +77,22 @@ class Engine(Protocol):
             StoreError: A result in the store is damaged.
             OSError: The store cannot be written to.
         """
+        asked = {run_key(config): config for config in configs}
+        missing = {key: config for key, config in asked.items() if store.find(config) is None}
+        progress.begin(list(missing.values()))
+        failed = self._train(missing, store, progress=progress, stop=stop) if missing else {}
+        found = [result for each in asked.values() if (result := store.find(each)) is not None]
+        return Outcome(
+            finished=tuple(found), failed=failed, stopped=len(found) + len(failed) < len(asked)
+        )
 
-
-def check_counts(*, workers: int | None, threads: int | None, retries: int) -> None:
-    """See that an engine can run so many trials, threads and tries; None is left to the engine.
-
-    Raises:
-        ValueError: A number outside its range.
-    """
-    for name, value, least in (
-        ("workers", workers, 1),
-        ("threads", threads, 1),
-        ("retries", retries, 0),
-    ):
-        if value is not None and value < least:
-            raise ValueError(f"--{name} must be >= {least}, not {value}")
+    @abstractmethod
+    def _train(
+        self,
+        missing: dict[str, TrainConfig],
+        store: ResultStore,
+        *,
+        progress: TrialProgress,
+        stop: Stop,
+    ) -> dict[str, str]:
+        """Train configurations by key, and give the key of each that failed and why."""

@@ -16,14 +16,14 @@ from analysis.filters.filters import (
 )
 from analysis.filters.locality import measure_locality, summarize_locality
 from analysis.quantize.formats import find_format
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.metrics_file import parse_point
 from mdl.experiments.store.run_result import (
     Count,
     Description,
-    EpochPoint,
     FilterLocality,
     RunResult,
     pack_answers,
+    run_key,
 )
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.loading import Dataset, pixel_permutation, split_validation
@@ -81,6 +81,10 @@ def measure_run(
         raise CheckpointError("the run is not finished; resume it with mdl train --resume")
     spec = checkpoint.network
     sample = _sample(checkpoint) if _filters_have_place(spec.name) else None
+    try:
+        history = tuple(map(parse_point, epochs))
+    except ValueError as error:
+        raise CheckpointError(f"metrics.jsonl: {error}; train it with this version") from None
     described = not config.data.validation and spec.num_weights <= MAX_DESCRIBED_WEIGHTS
     try:
         data = _evaluation_data(checkpoint, dataset)
@@ -96,7 +100,7 @@ def measure_run(
             validation=_optional_count(metrics["validation_errors"], metrics["num_validation"]),
             test=Count(num_errors=int((~right).sum()), num_samples=len(right)),
             test_answers=pack_answers(right),
-            history=tuple(map(_epoch_point, epochs)),
+            history=history,
             seconds=metrics["seconds"],
             description=_describe(checkpoint, data, device) if described else None,
             locality=None if sample is None else _measure_locality(sample),
@@ -182,16 +186,3 @@ def _count_nonzeros(checkpoint: Checkpoint) -> dict[str, int]:
 
 def _optional_count(num_errors: int, num_samples: int) -> Count | None:
     return Count(num_errors=num_errors, num_samples=num_samples) if num_samples else None
-
-
-def _epoch_point(line: Mapping[str, Any]) -> EpochPoint:
-    return EpochPoint(
-        epoch=line["epoch"],
-        seconds=line["seconds"],
-        train_loss=line["train_loss"],
-        train_accuracy=line["train_accuracy"],
-        validation_accuracy=line["validation_accuracy"],
-        test_accuracy=line["test_accuracy"],
-        num_nonzeros=dict(line["num_nonzeros"]),
-        screened=dict(line["screened"]),
-    )

@@ -11,25 +11,34 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
+import torch
 from ray import tune
 
-from mdl.experiments.engines.engine import Outcome, check_counts
-from mdl.experiments.engines.ray_trials import Collector, run_on_node
+from mdl.experiments.engines.engine import Engine
+from mdl.experiments.engines.trial import run_trial
 from mdl.experiments.engines.trial_progress import TrialProgress
-from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.result_store import Filters, ResultStore
+from mdl.experiments.store.run_lock import RunBusyError
+from mdl.experiments.store.run_result import RunResult
+from mdl.terminal.devices import choose_device
+from mdl.terminal.errors import error_line
 from mdl.terminal.options import Device
 from training.errors import TrainingError
-from training.run.progress import Stop
+from training.run.progress import EpochMetrics, Stop
 from training.spec.config import TrainConfig
 
+_LOOK_AGAIN_S = 2.0
+_LOST = "its worker process or its node died; Ray's logs on that node say why"
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -39,60 +48,162 @@ _ENVIRONMENT = {
 _ANSWER_S = 10.0
 
 
+class _Unwatched:
+    """Progress of a run that nobody looks at, and a stop that nobody asks for."""
+
+    requested = False
+
+    def on_step(self, step: int, num_steps: int) -> None:
+        """Nothing."""
+
+    def on_epoch(self, metrics: EpochMetrics) -> None:
+        """Nothing."""
+
+    def on_note(self, line: str) -> None:
+        """Nothing."""
+
+
+def run_on_node(
+    trial: dict[str, Any],
+    *,
+    configs: dict[str, dict[str, Any]],
+    root: str,
+    threads: int,
+    device: Device,
+) -> None:
+    """Train and measure one trial here, and report its result, or its error and raise that.
+
+    Args:
+        trial: "key" names the trial.
+        configs: Configurations by key, as plain values.
+        root: The folder of the store on this node; made if it is not there.
+        threads: To compute with.
+        device: "cpu" or "cuda".
+    """
+    torch.set_num_threads(threads)
+    config, store = TrainConfig.from_dict(configs[trial["key"]]), ResultStore(Path(root))
+    unwatched = _Unwatched()
+    while True:
+        try:
+            result = run_trial(
+                config,
+                store,
+                device=choose_device(device),
+                watch=nullcontext((unwatched, unwatched)),
+            )
+            break
+        except RunBusyError:  # Another process trains it, in a folder that nodes share.
+            time.sleep(_LOOK_AGAIN_S)
+        except Exception as error:
+            tune.report({"message": error_line(error).removeprefix("error: ")})
+            raise
+    if result is None:
+        raise RuntimeError("a trial that nobody stopped has stopped")
+    tune.report({"result": result.to_dict(), "filters": _pack(store.filters(config))})
+
+
+class Collector(tune.Callback):  # type: ignore[misc]  # Ray is not there when types are checked
+    """Puts results into the store as they come, and records every failure.
+
+    Args:
+        configs: Configurations by key, as they were asked for.
+        store: Where results go.
+        progress: Told of every trial that ends.
+        retries: How often a failed trial is tried again.
+    """
+
+    def __init__(
+        self,
+        configs: dict[str, TrainConfig],
+        store: ResultStore,
+        progress: TrialProgress,
+        *,
+        retries: int,
+    ) -> None:
+        self.failed: dict[str, str] = {}
+        self._configs = configs
+        self._store = store
+        self._progress = progress
+        self._retries = retries
+        self._messages: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune keeps callbacks with its own record, which nobody continues from."""
+        return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Keep a result, or the message of an error that is about to be raised."""
+        key = trial.config["key"]
+        if "message" in result:
+            self._messages[key] = result["message"]
+        elif "result" in result:
+            # With the place of the images as it was asked for, not as it is on the node.
+            values = result["result"] | {"config": self._configs[key].to_dict()}
+            found = RunResult.from_dict(values)
+            self._store.put(found, _unpack(result["filters"]))
+            self._store.forget_failure(found.config)
+            self._progress.on_finished(found)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Tell of a failure that is tried again."""
+        self._take_failure(trial.config["key"], is_last_try=False)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Tell of a failure that is not tried again."""
+        self._take_failure(trial.config["key"], is_last_try=True)
+
+    def _take_failure(self, key: str, *, is_last_try: bool) -> None:
+        config, message = self._configs[key], self._messages.pop(key, _LOST)
+        self._store.record_failure(config, message)
+        self._progress.on_failed(config, message, is_last_try=is_last_try)
+        if is_last_try:
+            self.failed[key] = message
+
+
+def _pack(filters: Filters | None) -> bytes | None:
+    if filters is None:
+        return None
+    packed = BytesIO()
+    np.save(packed, filters, allow_pickle=False)
+    return packed.getvalue()
+
+
+def _unpack(packed: bytes | None) -> Filters | None:
+    if packed is None:
+        return None
+    filters: Filters = np.load(BytesIO(packed), allow_pickle=False)
+    return filters
+
+
 @dataclass(frozen=True, kw_only=True)
-class RayEngine:
-    """An engine (`engines.engine.Engine`) on the cluster of $RAY_ADDRESS or this machine.
+class RayEngine(Engine):
+    """An engine on the cluster of $RAY_ADDRESS or this machine.
 
-    Attributes:
-        workers: Trials at once at most, >= 1; None for as many as there is room for.
-        threads: CPUs of the cluster that a trial takes, and its threads, >= 1.
-        retries: How often a trial that failed is tried again in one call, >= 0.
-        device: Where the trials compute. One on CUDA takes a GPU; `auto` is CUDA where the cluster
-            has a GPU.
+    `threads` are CPUs of the cluster that a trial takes. A trial on CUDA takes a GPU; `auto` is
+    CUDA where the cluster has a GPU. When asked to stop, running trials are ended: they lose what
+    they did since their last checkpoint, half a minute or so.
 
-    Raises:
-        ValueError: A number outside its range.
+    `run` also raises `TrainingError` where no cluster answers, and `ValueError` where no node has
+    room for a trial.
     """
 
     workers: int | None = None
     threads: int = 1
-    retries: int = 1
-    device: Device = "auto"
 
-    def __post_init__(self) -> None:
-        check_counts(workers=self.workers, threads=self.threads, retries=self.retries)
-
-    def run(
+    def _train(
         self,
-        configs: Sequence[TrainConfig],
+        missing: dict[str, TrainConfig],
         store: ResultStore,
         *,
         progress: TrialProgress,
         stop: Stop,
-    ) -> Outcome:
-        """Train and measure what the store does not have yet; see `Engine.run`.
-
-        When asked to stop, running trials are ended. They lose what they did since their last
-        checkpoint, half a minute or so.
-
-        Raises:
-            TrainingError: No cluster answers.
-            ValueError: No node has room for a trial.
-        """
-        asked = {run_key(config): config for config in configs}
-        missing = {key: config for key, config in asked.items() if store.find(config) is None}
-        progress.begin(list(missing.values()))
+    ) -> dict[str, str]:
         collector = Collector(missing, store, progress, retries=self.retries)
-        if missing:
-            with _connected():
-                resources = self._resources_of_trial()
-                self._tune(missing, store, collector, resources=resources, stop=stop)
-        found = [result for each in asked.values() if (result := store.find(each)) is not None]
-        return Outcome(
-            finished=tuple(found),
-            failed=collector.failed,
-            stopped=len(found) + len(collector.failed) < len(asked),
-        )
+        with _connected():
+            self._tune(missing, store, collector, stop=stop)
+        return collector.failed
 
     def _resources_of_trial(self) -> dict[str, int]:
         """CPUs and GPUs that one trial takes.
@@ -120,9 +231,9 @@ class RayEngine:
         store: ResultStore,
         collector: Collector,
         *,
-        resources: dict[str, int],
         stop: Stop,
     ) -> None:
+        resources = self._resources_of_trial()
         trainable = tune.with_parameters(
             run_on_node,
             configs={key: _located(config).to_dict() for key, config in missing.items()},

@@ -12,17 +12,17 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 
 from mdl.experiments.engines.measure import measure_run
-from mdl.experiments.store.failures import forget_failure
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_lock import RunBusyError, run_lock
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
 from mdl.terminal.options import Device
@@ -45,7 +45,11 @@ NUM_EVALUATIONS = 20
 
 
 def run_trial(
-    config: TrainConfig, store: ResultStore, *, device: torch.device, stop: Stop, progress: Progress
+    config: TrainConfig,
+    store: ResultStore,
+    *,
+    device: torch.device,
+    watch: AbstractContextManager[tuple[Stop, Progress]],
 ) -> RunResult | None:
     """Train, measure and keep one run, or as much of it as is not done yet.
 
@@ -53,8 +57,9 @@ def run_trial(
         config: What to train.
         store: Where the run lies and its result goes.
         device: Where to compute.
-        stop: Asked after every step.
-        progress: Told of every epoch.
+        watch: Entered while it trains: what is asked after every step whether to stop, and what is
+            told of every epoch. A signal while measuring ends the process at once, which loses
+            nothing.
 
     Returns:
         The result; None if it was asked to stop. Then all is saved, and the next call resumes.
@@ -63,23 +68,40 @@ def run_trial(
         RunBusyError: Another process works on it.
         StoreError: The result is there, but damaged.
         CheckpointError: What is in the run's folder is damaged or another run.
-        DataError: The images cannot be had, or are not those it was begun with.
+        DataError: The images cannot be loaded, or are not those it was begun with.
         TrainingError: The loss is not finite.
     """
     with run_lock(store.lock_path(run_key(config))):
         found = store.find(config)
         if found is not None:
             return found
-        dataset = load_dataset(config.data)
-        checkpoint = train_run(
-            config, dataset, store.run_folder(config), device=device, stop=stop, progress=progress
-        )
+        with watch as (stop, progress):
+            dataset = load_dataset(config.data)
+            checkpoint = _train_run(
+                config,
+                dataset,
+                store.run_folder(config),
+                device=device,
+                stop=stop,
+                progress=progress,
+            )
         if checkpoint.training is not None or stop.requested:
             return None
-        return keep_run(config, dataset, checkpoint, store, device=device)
+        result, filters = measure_run(
+            checkpoint,
+            dataset,
+            config=config,
+            epochs=store.run_folder(config).read_metrics(),
+            versions=checkpoint.versions
+            | {"device": device.type, "num_threads": torch.get_num_threads()},
+            device=device,
+        )
+        store.put(result, filters)
+        store.forget_failure(config)
+        return result
 
 
-def train_run(
+def _train_run(
     config: TrainConfig,
     dataset: Dataset,
     folder: RunFolder,
@@ -88,23 +110,10 @@ def train_run(
     stop: Stop,
     progress: Progress,
 ) -> Checkpoint:
-    """Train a run to its end, from its checkpoint if it has one. Nothing is done to a finished one.
-
-    Args:
-        config: What to train.
-        dataset: Its images, whole.
-        folder: Of the run; it is made.
-        device: Where to compute.
-        stop: Asked after every step.
-        progress: Told of every epoch.
+    """Train to the end, from the run's checkpoint if it has one; a finished run is left alone.
 
     Returns:
         The final checkpoint, or one with `training` if it was asked to stop.
-
-    Raises:
-        CheckpointError: The checkpoint is damaged or another run's.
-        DataError: The images are not those it was begun with.
-        TrainingError: The loss is not finite.
     """
     begun = _begun_checkpoint(config, dataset, folder)
     if begun is None:
@@ -129,36 +138,6 @@ def train_run(
     ).checkpoint
     # Read again where it is finished: sparse layers are dense tensors there, as others need them.
     return load_checkpoint(folder.path) if checkpoint.training is None else checkpoint
-
-
-def keep_run(
-    config: TrainConfig,
-    dataset: Dataset,
-    checkpoint: Checkpoint,
-    store: ResultStore,
-    *,
-    device: torch.device,
-) -> RunResult:
-    """Measure a finished run of the store and put its result there.
-
-    Raises:
-        CheckpointError: The run is not finished.
-    """
-    result, filters = measure_run(
-        checkpoint,
-        dataset,
-        config=config,
-        epochs=store.run_folder(config).read_metrics(),
-        versions=checkpoint.versions | _where(device),
-        device=device,
-    )
-    store.put(result, filters)
-    forget_failure(config, store)
-    return result
-
-
-def _where(device: torch.device) -> dict[str, Any]:
-    return {"device": device.type, "num_threads": torch.get_num_threads()}
 
 
 def _begun_checkpoint(
@@ -188,35 +167,28 @@ def main() -> None:
         config = _read_config(options.config)
         if run_key(config) != options.key:
             _fail(f"--key {options.key}: {options.config} has key {run_key(config)}", code=2)
-        sys.exit(_carry_out(config, ResultStore(options.store), options))
+        stop = StopRequest()
+        result = run_trial(
+            config,
+            ResultStore(options.store),
+            device=choose_device(options.device),
+            watch=_watch(stop, config, is_tied=options.tied),
+        )
+        sys.exit(0 if result is not None else 128 + (stop.signal_number or signal.SIGTERM))
     except RunBusyError as error:
         _fail(str(error), code=EXIT_BUSY)
     except USER_ERRORS as error:
         _fail(error_line(error), code=1)
 
 
-def _carry_out(config: TrainConfig, store: ResultStore, options: argparse.Namespace) -> int:
-    """As `run_trial`, but a signal while measuring ends it at once: nothing is lost by that."""
-    device = choose_device(options.device)
-    with run_lock(store.lock_path(options.key)):
-        if store.find(config) is not None:
-            return 0
-        with StopRequest() as stop, TrainingProgress(num_epochs=config.epochs) as progress:
-            if options.tied:
-                _stop_with_parent(stop)
-            dataset = load_dataset(config.data)
-            checkpoint = train_run(
-                config,
-                dataset,
-                store.run_folder(config),
-                device=device,
-                stop=stop,
-                progress=progress,
-            )
-        if stop.signal_number is not None:
-            return 128 + stop.signal_number
-        keep_run(config, dataset, checkpoint, store, device=device)
-    return 0
+@contextmanager
+def _watch(
+    stop: StopRequest, config: TrainConfig, *, is_tied: bool
+) -> Iterator[tuple[Stop, Progress]]:
+    with stop, TrainingProgress(num_epochs=config.epochs) as progress:
+        if is_tied:
+            _stop_with_parent(stop)
+        yield stop, progress
 
 
 def _stop_with_parent(stop: StopRequest) -> None:

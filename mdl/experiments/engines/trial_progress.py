@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.store.time_estimate import expected_work
-from mdl.terminal.console import epochs_text, stderr
+from mdl.terminal.console import duration, epochs_text
+from mdl.terminal.progress import ProgressBar
 from training.spec.config import TrainConfig
 
 
-class TrialProgress:
+class TrialProgress(ProgressBar):
     """Says what is done and about how long the rest takes; a context manager.
 
     The rest is taken to run at the rate so far, in operations of matrix products a second of the
@@ -23,40 +23,20 @@ class TrialProgress:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._console = stderr()
-        self._bar = Progress(
-            TextColumn("{task.completed}/{task.total}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
+        super().__init__(
+            "", TextColumn("{task.completed}/{task.total}"), BarColumn(), TimeElapsedColumn()
         )
-        self._task = self._bar.add_task("", total=None)
+        self._clock = clock
         self._begun = clock()
         self._num_done = self._num_trials = 0
         self._work_done = self._work = 0.0
-
-    def __enter__(self) -> "TrialProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def begin(self, configs: Sequence[TrainConfig]) -> None:
         """A batch of trials is about to run: those alone that the store does not have."""
         self._begun = self._clock()
         self._num_done, self._num_trials = 0, len(configs)
         self._work_done, self._work = 0.0, sum(map(expected_work, configs))
-        self._bar.update(self._task, completed=0, total=len(configs))
+        self.move(0, len(configs))
 
     def on_finished(self, result: RunResult) -> None:
         """Print the line of a finished trial, with the images that settings are chosen by."""
@@ -84,17 +64,17 @@ class TrialProgress:
             else f"{config.network} measuring"
             for config, epoch in running
         ]
-        self._bar.update(self._task, description=", ".join(parts))
+        self.name(", ".join(parts))
 
     def on_note(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, markup=False)
+        self.print(line)
 
     def _count(self, config: TrainConfig) -> str:
         """Count a trial as done and say how long the rest takes."""
         self._num_done += 1
         self._work_done += expected_work(config)
-        self._bar.update(self._task, completed=self._num_done)
+        self.move(self._num_done, self._num_trials)
         if self._num_done >= self._num_trials:
             return ""
         share_left = self._work / self._work_done - 1
@@ -127,19 +107,6 @@ def describe_trial(config: TrainConfig) -> str:
         parts.append("permuted")
     parts += [epochs_text(config.epochs), f"seed {config.seed}"]
     return " ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A time to wait, rounded as one would say it.
-
-    >>> duration(42), duration(145), duration(2400), duration(100_000)
-    ('42 s', '145 s', '40 min', '27.8 h')
-    """
-    if seconds < 180:
-        return f"{seconds:.0f} s"
-    if seconds < 3 * 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _short(value: float) -> str:

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mdl.experiments.engines.trial_progress import describe_trial, duration
+from mdl.experiments.engines.trial_progress import describe_trial
 from mdl.experiments.reproduce.artefact import Artefact
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.stages import order_runs
-from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.results import Results
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.reproduce.reproduction import order_runs
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.store.result_store import Results, ResultStore
+from mdl.experiments.store.run_result import run_key
 from mdl.experiments.store.time_estimate import RunCost, estimate_cost, measure_peak
 from mdl.terminal import console
+from mdl.terminal.console import duration
 from training.spec.config import TrainConfig
 
 

@@ -5,18 +5,19 @@ from pathlib import PurePath
 
 from mdl.experiments.engines.trial_progress import describe_trial
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.scales import SIZED, reductions
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.reproduce.scales import SCALES, Scale
 from mdl.terminal.console import epochs_text
 from training.spec.config import TrainConfig
 
+SIZED = ("d-fc", "s-fc", "3-fc", "resnet18")
+"""Networks whose widths say how large a scale is: their conv and local twins have the same α."""
 _NAMED = 4
 
 
-def data_name(scale: Scale, results: Sequence[RunResult]) -> str:
-    """Name of the data set: as the results have it, else the last part of its source."""
-    return results[0].data_name if results else PurePath(scale.data.source).name
+def data_name(scale: Scale, runs: RunPlan) -> str:
+    """Name of a data set: as a result has it, else the last part of its source."""
+    found = runs.results
+    return found[0].data_name if found else PurePath(scale.data.source).name
 
 
 def settings_text(config: TrainConfig) -> str:
@@ -61,6 +62,39 @@ def missing_note(runs: RunPlan) -> str:
     return f"Missing: {len(missing)} of {total} runs known so far ({named}{rest})."
 
 
+def reductions(scale: Scale, networks: Sequence[str] = SIZED) -> tuple[str, ...]:
+    """What is smaller here than in the paper, a sentence each; nothing at the paper's scale.
+
+    Args:
+        scale: Which.
+        networks: Whose widths are named; none where widths are what is shown.
+
+    >>> reductions(SCALES["paper"])
+    ()
+    """
+    if scale.name == "paper":
+        return ()
+    paper = SCALES["paper"]
+    counts = (scale.data.num_train, scale.data.num_test)
+    train, test = ("all" if each is None else f"{each:,}" for each in counts)
+    images = f"{train} training and {test} test images" if any(counts) else "all images"
+    widths = ", ".join(
+        f"{name} {'h' if name == '3-fc' else 'α'} = {scale.widths[name]:,} "
+        f"(paper: {paper.widths[name]:,})"
+        for name in networks
+    )
+    augmentation = scale.config("s-fc").augmentation
+    parts = ["flip"] if augmentation.flip else []
+    parts += [f"crop {augmentation.crop}"] if augmentation.crop else []
+    return (
+        *([f"Widths: {widths}."] if widths else []),
+        f"Epochs: {scale.short_epochs} for the paper's {paper.short_epochs}, "
+        f"{scale.long_epochs} for its {paper.long_epochs}.",
+        f"Images: {images}.",
+        f"Augmentation: {' and '.join(parts) or 'none'}, no cutout and no policy.",
+    )
+
+
 def scale_note(scale: Scale, networks: Sequence[str] = SIZED) -> str:
     """What the scale reduces, in one line.
 
@@ -81,8 +115,15 @@ def tuned_note(scale: Scale, quantity: str) -> str:
     return f"Settings chosen once, after {epochs_text(scale.short_epochs)}, for every {quantity}."
 
 
-def figure_note(scale: Scale, runs: RunPlan, networks: Sequence[str] = SIZED) -> str:
-    """What stands below a figure: the reductions, and how many runs are missing."""
-    missing, total = len(runs.missing), len(runs.configs)
+def figure_note(scale: Scale, *runs: RunPlan, networks: Sequence[str] = SIZED) -> str:
+    """What stands below a figure: the reductions, and how many runs are missing.
+
+    Args:
+        scale: Which.
+        *runs: Of each data set that the figure shows.
+        networks: Whose widths are named.
+    """
+    missing = sum(len(each.missing) for each in runs)
+    total = sum(len(each.configs) for each in runs)
     lacking = f" Missing: {missing} of {total} runs known so far." if missing else ""
     return scale_note(scale, networks) + lacking

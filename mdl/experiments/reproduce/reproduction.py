@@ -1,21 +1,152 @@
-"""Carries out `mdl reproduce`: trains what is missing, draws every artefact, and tells of it."""
+"""Carries out `mdl reproduce`: checks the images, trains in stages, draws, and tells of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mdl.experiments.engines.engine import Engine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.reproduce.artefact import Artefact, Drawing
-from mdl.experiments.reproduce.image_check import check_images
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.stages import Reproduction, train_missing
-from mdl.experiments.reproduce.table_files import print_table
-from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.tables import print_table
+from mdl.experiments.store.result_store import Results, ResultStore, images_of
+from mdl.experiments.store.run_result import run_key
+from mdl.experiments.store.time_estimate import training_flop
 from mdl.terminal import console
+from mdl.terminal.errors import message_of
+from training.data.loading import load_dataset
+from training.data.sources import find_source
+from training.errors import DataError
+from training.spec.config import TrainConfig
 from training.system.signals import StopRequest
+
+
+def check_images(configs: Iterable[TrainConfig], found: Results) -> None:
+    """Load the images of every data set once, and compare them with those of the results.
+
+    Args:
+        configs: What is about to be trained.
+        found: Results of the same tables and figures, asked for before.
+
+    Raises:
+        DataError: Images that cannot be read, or others than those of the results.
+    """
+    by_images = {images_of(config.data): config.data for config in configs}
+    for data in by_images.values():
+        dataset = load_dataset(data)
+        known = found.sample_of(data)
+        if known is not None and known.fingerprint != dataset.fingerprint:
+            raise DataError(
+                f"--data {data.source}: these are not the images of the stored result {known.key} "
+                f"({known.data_name}); pass --store with another folder, or the data it was made of"
+            )
+
+
+def lost_images(scale: Scale) -> list[str]:
+    """A sentence for each data set whose images are not where its source says; nothing is read.
+
+    A name of the hub is believed.
+    """
+    notes = []
+    for one in scale.by_data_set():
+        if one.data.is_generated:
+            continue
+        try:
+            find_source(one.data.source)
+        except DataError as error:
+            notes.append(message_of(error))
+    return notes
+
+
+def without_results(scale: Scale, store: ResultStore) -> list[str]:
+    """A sentence for each data set on which the store has no result at all.
+
+    Raises:
+        StoreError: A file of the store is damaged.
+    """
+    there = sorted({PurePath(result.config.data.source).name for result in store.all()})
+    return [
+        f"{store.root} has no result on {one.data.source}, only on {', '.join(there)}"
+        if there
+        else f"{store.root} has no result yet"
+        for one in scale.by_data_set()
+        if PurePath(one.data.source).name not in there
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """How the training for some artefacts ended.
+
+    Attributes:
+        failed: Key of a run that failed to why, in one line.
+        signal_number: The signal that stopped it before all was done; None for none.
+    """
+
+    failed: dict[str, str]
+    signal_number: int | None
+
+
+def order_runs(plans: Mapping[str, Sequence[TrainConfig]]) -> list[TrainConfig]:
+    """The runs of several artefacts, each once, those that decide most first.
+
+    Trials come first, since further runs hang on what validation chooses among them; then the first
+    seeds of everything before second ones; then the runs that more artefacts need; then the
+    cheaper ones.
+
+    Args:
+        plans: Runs by artefact.
+    """
+    uses: dict[TrainConfig, int] = {}
+    for configs in plans.values():
+        for config in dict.fromkeys(configs):
+            uses[config] = uses.get(config, 0) + 1
+
+    def place(config: TrainConfig) -> tuple[bool, int, int, int]:
+        return not _is_trial(config), config.seed, -uses[config], training_flop(config)
+
+    return sorted(uses, key=place)
+
+
+def train_missing(
+    artefacts: Sequence[Artefact],
+    scale: Scale,
+    store: ResultStore,
+    engine: Engine,
+    *,
+    progress: TrialProgress,
+    stop: StopRequest,
+) -> Reproduction:
+    """Train what the artefacts need and the store lacks, stage by stage, until nothing is missing.
+
+    A stage whose trials are not all there runs those alone, so that the runs that hang on the
+    choice start as early as possible. A run that fails is not tried again in this call.
+
+    Raises:
+        ValueError: Results that cannot share a table.
+        OSError: The store cannot be written to.
+    """
+    failed: dict[str, str] = {}
+    while True:
+        found = Results(store)
+        plans = {each.name: each.plan(scale, found) for each in artefacts}
+        missing = [
+            config
+            for config in order_runs(plans)
+            if run_key(config) not in failed and found.get(config) is None
+        ]
+        if not missing:
+            return Reproduction(failed=failed, signal_number=None)
+        batch = [config for config in missing if _is_trial(config)] or missing
+        outcome = engine.run(batch, store, progress=progress, stop=stop)
+        failed |= outcome.failed
+        if outcome.stopped:
+            return Reproduction(failed=failed, signal_number=stop.signal_number)
+
+
+def _is_trial(config: TrainConfig) -> bool:
+    return config.data.validation > 0
 
 
 @dataclass(frozen=True, kw_only=True)

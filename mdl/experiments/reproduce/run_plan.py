@@ -1,14 +1,20 @@
-"""The runs that something needs, gathered while it looks up what is there already. No torch."""
+"""The runs that something needs, gathered while it looks up what is there already. No torch.
+
+Figures 2, 5 and 6 and the claims about them take their runs by size and by kernel size from here,
+so that all ask for the same.
+"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.store.results import Results
+from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.selection import best_by_validation, retrain_config
 from training.spec.config import Method, TrainConfig
+
+KERNEL_METHODS: tuple[Method, ...] = ("sgd", "beta-lasso")
 
 
 class RunPlan:
@@ -37,6 +43,11 @@ class RunPlan:
     def missing(self) -> list[TrainConfig]:
         """Those that have no result."""
         return self._found.missing(self._configs)
+
+    @property
+    def results(self) -> list[RunResult]:
+        """Results of those that have one, in order."""
+        return self._found.of(self._configs)
 
     def need(self, configs: Iterable[TrainConfig]) -> list[RunResult]:
         """Add runs to the list, and give the results of those that are there, in order."""
@@ -80,3 +91,74 @@ class RunPlan:
         if settings is None:
             return []
         return self.need(replace(settings, epochs=epochs, seed=seed, **changes) for seed in seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeStep:
+    """One size of one network, short training by SGD.
+
+    Attributes:
+        network: Its name.
+        width: α, or h of 3-fc.
+        results: Of the seeds that there are.
+    """
+
+    network: str
+    width: int
+    results: list[RunResult]
+
+    @property
+    def num_weights(self) -> int | None:
+        """Without biases and BatchNorm; None without a result."""
+        return self.results[0].total_weights if self.results else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelStep:
+    """ResNet18 with one kernel size by one method, short training.
+
+    Attributes:
+        kernel_size: Odd.
+        method: "sgd" or "beta-lasso".
+        results: Of the seeds that there are.
+    """
+
+    kernel_size: int
+    method: Method
+    results: list[RunResult]
+
+
+def size_steps(scale: Scale, runs: RunPlan) -> list[SizeStep]:
+    """Need every size of every family of Figure 2, on the scale's first data set."""
+    steps = []
+    for network, widths in scale.ladders.items():
+        settings = runs.settings(scale, network, "sgd")
+        field = "hidden_units" if network == "3-fc" else "base_channels"
+        for width in widths:
+            results = runs.over_seeds(
+                settings, epochs=scale.short_epochs, seeds=scale.ladder_seeds, **{field: width}
+            )
+            steps.append(SizeStep(network=network, width=width, results=results))
+    return steps
+
+
+def kernel_steps(scale: Scale, runs: RunPlan) -> list[KernelStep]:
+    """Need ResNet18 by both methods with every kernel size, on the scale's first data set."""
+    steps = []
+    for method in KERNEL_METHODS:
+        settings = runs.settings(scale, "resnet18", method)
+        if settings is not None:
+            data = replace(settings.data, num_train=scale.kernel_num_train or scale.data.num_train)
+            settings = replace(settings, data=data)
+            if method == "beta-lasso" and not scale.tunes_all:
+                l1_conv, l1_fc = scale.kernel_l1
+                settings = replace(settings, l1_conv=l1_conv, l1_fc=l1_fc)
+        for kernel_size in scale.kernel_sizes:
+            results = runs.over_seeds(
+                settings,
+                epochs=scale.short_epochs,
+                seeds=scale.ladder_seeds,
+                kernel_size=kernel_size,
+            )
+            steps.append(KernelStep(kernel_size=kernel_size, method=method, results=results))
+    return steps

@@ -1,17 +1,65 @@
-"""A table of results: what its cells hold, and how they read. No torch."""
+"""A table of results: means over seeds in its cells, how they read, and its files. No torch."""
 
+import csv
+import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from mdl.experiments.store.seed_mean import SeedMean
+from scipy.stats import t
 
+from mdl.terminal import console
+from training.system.files import write_text_atomically
+
+CONFIDENCE = 0.95
 Kind = Literal[
     "text", "as printed", "count", "millions", "percent", "bound", "points", "number", "bits"
 ]
-Cell = str | int | float | SeedMean | None
 MISSING = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedMean:
+    """The mean of one number over the runs of one setting, which differ by their seed.
+
+    Attributes:
+        mean: The mean.
+        half_width: Half of the t interval at 95 %; None with one seed.
+        num_seeds: Runs, >= 1.
+    """
+
+    mean: float
+    half_width: float | None
+    num_seeds: int
+
+
+def seed_mean(samples: Iterable[float]) -> SeedMean | None:
+    """The mean with its interval, mean ± t(97.5 %, n - 1) · s / √n; None of no values.
+
+    The interval takes the runs as independent draws from one normal law.
+
+    >>> two = seed_mean([0.5, 0.7])
+    >>> round(two.mean, 3), round(two.half_width, 3)  # t is 12.706, s/√n is 0.1
+    (0.6, 1.271)
+    >>> seed_mean([0.5]).half_width is None
+    True
+    """
+    values = [float(each) for each in samples]
+    number = len(values)
+    if number == 0:
+        return None
+    mean = math.fsum(values) / number
+    if number == 1:
+        return SeedMean(mean=mean, half_width=None, num_seeds=1)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (number - 1)
+    quantile = float(t.ppf((1 + CONFIDENCE) / 2, number - 1))
+    return SeedMean(mean=mean, half_width=quantile * math.sqrt(variance / number), num_seeds=number)
+
+
+Cell = str | int | float | SeedMean | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,3 +191,83 @@ def filled(columns: Sequence[Column], rows: Sequence[dict[str, Cell]]) -> tuple[
 
 def _plain(cell: Cell) -> Any:
     return asdict(cell) if isinstance(cell, SeedMean) else cell
+
+
+def write_table(table: Table, out: Path) -> list[Path]:
+    """Write NAME.md, NAME.csv and NAME.json into a folder.
+
+    Raises:
+        OSError: The folder is missing or not writable.
+    """
+    texts = {
+        "md": markdown(table),
+        "csv": comma_separated(table),
+        "json": json.dumps(
+            table.as_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False
+        )
+        + "\n",
+    }
+    paths = []
+    for suffix, text in texts.items():
+        path = out / f"{table.name}.{suffix}"
+        write_text_atomically(path, text)
+        paths.append(path)
+    return paths
+
+
+def markdown(table: Table) -> str:
+    """The table in Markdown: title, table, notes."""
+    lines = [f"**{table.title}**", ""]
+    lines.append(_markdown_row([column.title for column in table.columns]))
+    marks = ["---"] * table.num_text_columns
+    marks += ["--:"] * (len(table.columns) - len(marks))
+    lines.append("|" + "|".join(marks) + "|")
+    lines += [_markdown_row(texts) for texts in table.texts()]
+    lines += ["", *(f"- {note}" for note in table.notes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def comma_separated(table: Table) -> str:
+    """The table as CSV, numbers in full; a mean has columns for its half-width and its seeds."""
+    means = {
+        column.key
+        for column in table.columns
+        if any(isinstance(row.get(column.key), SeedMean) for row in table.rows)
+    }
+    names = []
+    for column in table.columns:
+        names.append(column.key)
+        if column.key in means:
+            names += [f"{column.key}_half_width", f"{column.key}_num_seeds"]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    for row in table.rows:
+        values: list[Cell] = []
+        for column in table.columns:
+            values += _csv_values(row.get(column.key), is_mean=column.key in means)
+        writer.writerow(values)
+    return file.getvalue()
+
+
+def print_table(table: Table) -> None:
+    """Print the table and its notes on stdout."""
+    console.print_table(
+        table.title,
+        [column.title for column in table.columns],
+        table.texts(),
+        num_text_columns=table.num_text_columns,
+    )
+    output = console.stdout()
+    for note in table.notes:
+        output.print(f"  {note}", markup=False)
+
+
+def _csv_values(cell: Cell, *, is_mean: bool) -> list[Cell]:
+    if isinstance(cell, SeedMean):
+        return [cell.mean, cell.half_width, cell.num_seeds]
+    return [cell, None, None] if is_mean else [cell]
+
+
+def _markdown_row(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"

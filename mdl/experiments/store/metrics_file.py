@@ -8,8 +8,6 @@ from mdl.experiments.store.run_result import EpochPoint
 from training.run.run_folder import RunFolder
 
 _LARGEST = 2**62
-_LOSS_AND_TIME = ("train_loss", "seconds")
-_ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
 
 
 def read_points(folder: RunFolder) -> tuple[EpochPoint, ...]:
@@ -58,21 +56,15 @@ def parse_point(line: object) -> EpochPoint:
     epoch = _count(line, "epoch")
     if epoch < 1:
         raise ValueError("epoch must be >= 1, not 0")
-    values = {name: _number(line.get(name), name, math.inf) for name in _LOSS_AND_TIME}
-    values["train_accuracy"] = _number(line.get("train_accuracy"), "train_accuracy", 1)
-    optional = {
-        name: None if line.get(name) is None else _number(line[name], name, 1)
-        for name in _ACCURACIES[1:]
-    }
     nonzeros = _mapping(line, "num_nonzeros")
     screened = _mapping(line, "screened")
     return EpochPoint(
         epoch=epoch,
-        seconds=values["seconds"],
-        train_loss=values["train_loss"],
-        train_accuracy=values["train_accuracy"],
-        validation_accuracy=optional["validation_accuracy"],
-        test_accuracy=optional["test_accuracy"],
+        train_loss=_number(line.get("train_loss"), "train_loss", math.inf),
+        seconds=_number(line.get("seconds"), "seconds", math.inf),
+        train_accuracy=_number(line.get("train_accuracy"), "train_accuracy", 1),
+        validation_accuracy=_optional_share(line, "validation_accuracy"),
+        test_accuracy=_optional_share(line, "test_accuracy"),
         num_nonzeros={name: _count(nonzeros, name) for name in nonzeros},
         screened={name: _number(value, "screened", 1) for name, value in screened.items()},
     )
@@ -98,6 +90,11 @@ def _number(value: object, name: str, largest: float) -> float:
         limit = "" if largest == math.inf else f" from 0 to {largest:g}"
         raise ValueError(f"{name} must be a number{limit}, not {_shown(value)}")
     return float(value)  # type: ignore[arg-type]
+
+
+def _optional_share(line: Mapping[str, Any], name: str) -> float | None:
+    value = line.get(name)
+    return None if value is None else _number(value, name, 1)
 
 
 def _shown(value: object) -> str:

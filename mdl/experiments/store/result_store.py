@@ -1,22 +1,21 @@
-"""A folder of finished runs: a small JSON a run, a sample of filters, and the runs themselves."""
+"""A folder of finished runs, and its results by configuration, of the same images each."""
 
 import json
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.codes.ledger import Entry
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
 from training.run.run_folder import RunFolder
-from training.spec.config import TrainConfig
+from training.spec.config import DataConfig, TrainConfig
 from training.system.files import write_atomically, write_text_atomically
 
 Filters = NDArray[np.float16]
@@ -117,6 +116,29 @@ class ResultStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, json.dumps([each.to_dict() for each in entries]) + "\n")
 
+    def record_failure(self, config: TrainConfig, message: str) -> None:
+        """Keep why a trial failed, until `forget_failure`, and how many tries have.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        path = self.failure_path(run_key(config))
+        values = {"config": config.to_dict(), "message": message, "num_tries": _num_tries(path) + 1}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(path, json.dumps(values, indent=1, sort_keys=True) + "\n")
+
+    def forget_failure(self, config: TrainConfig) -> None:
+        """Delete what `record_failure` has written, if anything: the trial has succeeded."""
+        self.failure_path(run_key(config)).unlink(missing_ok=True)
+
+    def failure(self, config: TrainConfig) -> str | None:
+        """Why a trial failed last, in one line; None if it did not."""
+        try:
+            values = json.loads(self.failure_path(run_key(config)).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return str(values["message"])
+
     def all(self) -> list[RunResult]:
         """Every result, sorted by key.
 
@@ -166,9 +188,71 @@ def _write_filters(filters: Filters, file: BinaryIO) -> None:
     np.savez_compressed(file, filters=filters)
 
 
+def _num_tries(path: Path) -> int:
+    """Tries that have failed so far; 0 if there is no file, or not one of ours."""
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["num_tries"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def _broken(path: Path, why: object) -> StoreError:
     reason = " ".join(str(why).split())
     return StoreError(
         f"{os.fspath(path)} is damaged or of another version ({reason}); delete it, and it is "
         "made again: from its run where the store has that, else by training"
     )
+
+
+class Results:
+    """Results of a store, checked: the same images wherever the same images were asked for.
+
+    Args:
+        store: Where they come from; None for no results. A result that was found is kept, one that
+            was not is looked for again.
+    """
+
+    def __init__(self, store: ResultStore | None = None) -> None:
+        self._store = store
+        self._by_config: dict[TrainConfig, RunResult] = {}
+        self._first_of: dict[tuple[Any, ...], RunResult] = {}
+
+    def get(self, config: TrainConfig) -> RunResult | None:
+        """The result of a run, or None if there is none yet.
+
+        Raises:
+            ValueError: It was made with other images than an earlier result of the same data set.
+        """
+        if config in self._by_config:
+            return self._by_config[config]
+        result = self._store.find(config) if self._store is not None else None
+        if result is None:
+            return None
+        first = self._first_of.setdefault(images_of(config.data), result)
+        if first.fingerprint != result.fingerprint:
+            raise ValueError(
+                f"results {first.key} ({first.data_name}) and {result.key} ({result.data_name}) "
+                "are of different images under the same name, so they cannot share a table; move "
+                "one of the two out of the store's folder results"
+            )
+        self._by_config[config] = result
+        return result
+
+    def of(self, configs: Iterable[TrainConfig]) -> list[RunResult]:
+        """The results that there are, in order."""
+        return [result for result in map(self.get, configs) if result is not None]
+
+    def sample_of(self, data: DataConfig) -> RunResult | None:
+        """A result, of those asked for so far, whose fingerprint is that of these images."""
+        return self._first_of.get(images_of(data))
+
+    def missing(self, configs: Iterable[TrainConfig]) -> list[TrainConfig]:
+        """The runs that have no result yet, in order, each once."""
+        return [config for config in dict.fromkeys(configs) if self.get(config) is None]
+
+
+def images_of(data: DataConfig) -> tuple[Any, ...]:
+    """What decides the fingerprint, apart from where the images lie: equal for equal images."""
+    seed = data.seed if data.is_generated else None
+    name = PurePath(data.source).name
+    return name, data.is_generated, data.image_size, data.num_train, data.num_test, seed

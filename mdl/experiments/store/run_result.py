@@ -1,16 +1,20 @@
-"""What is kept of one finished run: a few kilobytes of JSON, enough for every table and figure."""
+"""What is kept of one finished run: a few kilobytes of JSON under a hash of its configuration."""
 
 import base64
 import binascii
+import hashlib
+import json
 from dataclasses import asdict, dataclass, fields
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.spec.config import TrainConfig
+from training.spec.config import DataConfig, TrainConfig
 
 RESULT_VERSION = 3
+_KEY_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +106,7 @@ class RunResult:
     """One finished run.
 
     Attributes:
-        key: `mdl.experiments.store.run_key.run_key` of the configuration.
+        key: `run_key` of the configuration.
         config: What was trained.
         data_name: Name of the data set.
         fingerprint: Of its images.
@@ -135,6 +139,16 @@ class RunResult:
     description: Description | None
     locality: FilterLocality | None
     versions: dict[str, Any]
+
+    @property
+    def total_weights(self) -> int:
+        """Of all layers, without biases and BatchNorm."""
+        return sum(self.num_weights.values())
+
+    @property
+    def total_nonzeros(self) -> int:
+        """Of all layers, of the final weights."""
+        return sum(self.num_nonzeros.values())
 
     @property
     def right_tests(self) -> NDArray[np.bool_]:
@@ -225,3 +239,30 @@ def unpack_answers(text: str, number: int) -> NDArray[np.bool_]:
     if len(packed) != (number + 7) // 8:
         raise ValueError(f"test_answers must hold {number} answers, not {8 * len(packed)}")
     return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=number).astype(np.bool_)
+
+
+def run_key(config: TrainConfig) -> str:
+    """A hash of everything that decides the weights, apart from the machine.
+
+    Where the images lie is left out: a path counts by its last part, but a folder called glyphs is
+    not the generator. Whether they are the same images is checked by their fingerprint once they
+    are read.
+
+    >>> from dataclasses import replace
+    >>> from training.spec.config import DataConfig
+    >>> near = TrainConfig(network="s-fc", base_channels=8, data=DataConfig(source="data/cifar10"))
+    >>> far = replace(near, data=DataConfig(source="/mnt/images/cifar10/"))
+    >>> run_key(near) == run_key(far), run_key(near) == run_key(replace(near, seed=1))
+    (True, False)
+    """
+    text = json.dumps(_canonical(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def _canonical(config: TrainConfig) -> dict[str, Any]:
+    values = config.to_dict()
+    del values["recipe"]  # a name for where the settings came from
+    name = PurePath(config.data.source).name
+    is_namesake = DataConfig(source=name).is_generated and not config.data.is_generated
+    values["data"]["source"] = f"folder {name}" if is_namesake else name
+    return values

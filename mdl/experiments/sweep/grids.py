@@ -1,14 +1,16 @@
-"""The settings that a sweep tries: Appendix A's grid, and a small one for a laptop. No torch."""
+"""The settings that sweeps try: Appendix A's grid, a small one, and one for screening. No torch."""
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from training.spec.config import Method, TrainConfig
 
 DROPOUT = 0.5
 """With dropout. Appendix A gives no probability; this is the usual one for hidden units."""
 _WITHOUT_CONVOLUTIONS = ("3-fc",)  # λ of the conv-like layers has nothing to act on
+_PAPER_L1 = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,6 @@ class Grid:
     validation: int
 
 
-_PAPER_L1 = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5)
 GRIDS = {
     grid.name: grid
     for grid in (
@@ -140,3 +141,71 @@ def _held_out(chosen: Grid, base: TrainConfig) -> int:
     return (
         chosen.validation if num_train is None else max(1, min(chosen.validation, num_train // 10))
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreeningGrid:
+    """Values of λ, α and the learning rate, each tried with the other two as they usually are.
+
+    Attributes:
+        epochs: Of every run.
+        l1: Values of λ, of all layers.
+        widths: Values of α.
+        rates: Values of the learning rate.
+        usual_l1: λ where it is not what varies.
+        usual_rate: The learning rate where it is not what varies.
+    """
+
+    epochs: int
+    l1: tuple[float, ...]
+    widths: tuple[int, ...]
+    rates: tuple[float, ...]
+    usual_l1: float = 2e-5
+    usual_rate: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """One setting that varies.
+
+    Attributes:
+        name: As figures have it.
+        steps: Each value, ascending, with the fields of `TrainConfig` that say it.
+    """
+
+    name: str
+    steps: tuple[tuple[float, dict[str, Any]], ...]
+
+
+def factors(choice: ScreeningGrid, *, width: int) -> list[Factor]:
+    """λ, α and the learning rate, the usual value of each among its values.
+
+    Args:
+        choice: The values.
+        width: The usual α.
+
+    >>> grid = ScreeningGrid(epochs=1, l1=(1e-4,), widths=(4, 16), rates=(0.1,))
+    >>> for factor in factors(grid, width=8):
+    ...     print(factor.name, [value for value, _ in factor.steps])
+    λ [2e-05, 0.0001]
+    α [4, 8, 16]
+    learning rate [0.1]
+    """
+    usual = {
+        "l1_conv": choice.usual_l1,
+        "l1_fc": choice.usual_l1,
+        "base_channels": width,
+        "lr": choice.usual_rate,
+    }
+    values: tuple[tuple[str, Sequence[float], tuple[str, ...]], ...] = (
+        ("λ", (*choice.l1, choice.usual_l1), ("l1_conv", "l1_fc")),
+        ("α", (*choice.widths, width), ("base_channels",)),
+        ("learning rate", (*choice.rates, choice.usual_rate), ("lr",)),
+    )
+    return [
+        Factor(
+            name=name,
+            steps=tuple((each, usual | dict.fromkeys(fields, each)) for each in sorted(set(tried))),
+        )
+        for name, tried, fields in values
+    ]

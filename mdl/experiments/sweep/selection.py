@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import Count, RunResult
+from mdl.experiments.store.run_result import Count, RunResult, run_key
 from training.spec.config import TrainConfig
 
 
@@ -32,7 +31,7 @@ class Candidate:
     @property
     def num_nonzeros(self) -> Fraction:
         """Mean number of nonzero weights over the seeds."""
-        return Fraction(sum(sum(run.num_nonzeros.values()) for run in self.runs), len(self.runs))
+        return Fraction(sum(run.total_nonzeros for run in self.runs), len(self.runs))
 
 
 def rank_by_validation(results: Iterable[RunResult]) -> list[Candidate]:

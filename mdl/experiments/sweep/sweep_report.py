@@ -1,13 +1,11 @@
 """What a sweep has come to: every trial, the choice by validation, and what is left to do."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.experiments.sweep.selection import (
     Candidate,
     rank_by_validation,
@@ -85,7 +83,7 @@ class SweepReport:
             "status": self.status(key),
             "message": self.failures.get(key),
             "validation_error": None if result is None else validation_of(result).error,
-            "num_nonzeros": None if result is None else sum(result.num_nonzeros.values()),
+            "num_nonzeros": None if result is None else result.total_nonzeros,
             "seconds": None if result is None else result.seconds,
         }
 
@@ -118,7 +116,7 @@ def read_sweep(trials: Sequence[TrainConfig], store: ResultStore, *, then: Then)
         key, result = run_key(trial), store.find(trial)
         if result is not None:
             results[key] = result
-        elif (message := read_failure(store, key)) is not None:
+        elif (message := store.failure(trial)) is not None:
             failures[key] = message
     ranked = tuple(rank_by_validation(results.values()))
     finals: tuple[TrainConfig, ...] = ()
@@ -133,15 +131,6 @@ def read_sweep(trials: Sequence[TrainConfig], store: ResultStore, *, then: Then)
         finals=finals,
         final_results=final_results,
     )
-
-
-def read_failure(store: ResultStore, key: str) -> str | None:
-    """Why a trial failed last, in one line; None if it did not."""
-    try:
-        values = json.loads(store.failure_path(key).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return str(values["message"])
 
 
 def settings_of(config: TrainConfig) -> dict[str, float]:
@@ -236,8 +225,8 @@ def _cells(report: SweepReport, key: str) -> tuple[str, str, str]:
     result = report.results.get(key)
     if result is None:
         return report.status(key), "", ""
-    nonzeros = sum(result.num_nonzeros.values())
-    return f"{validation_of(result).accuracy:.2%}", f"{nonzeros:,}", f"{result.seconds:,.0f}"
+    accuracy = f"{validation_of(result).accuracy:.2%}"
+    return accuracy, f"{result.total_nonzeros:,}", f"{result.seconds:,.0f}"
 
 
 def _title(trials: Sequence[TrainConfig]) -> str:

@@ -1,11 +1,10 @@
-"""Carries out what `mdl sweep` asks for: plans the trials, runs them, chooses, tells."""
+"""Carries out `mdl sweep`: plans the trials, runs them here or as a job array, chooses, tells."""
 
 import shlex
 import signal
 from collections.abc import Sequence
 from typing import Any
 
-from mdl.experiments.engines.array_index import job_script, trial_at
 from mdl.experiments.engines.engine import Engine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import ResultStore
@@ -19,6 +18,7 @@ from mdl.experiments.sweep.sweep_report import (
     trial_row,
 )
 from mdl.terminal import console
+from mdl.terminal.errors import OptionError
 from mdl.terminal.options import read_policy
 from training.data.loading import load_dataset, split_validation
 from training.spec.config import DataConfig, TrainConfig
@@ -27,6 +27,47 @@ from training.system.signals import StopRequest
 
 _MODES = {"--list": 0, "--collect": 0, "--json": 0, "--index": 1}
 """Options that say what to do with a sweep, not which one it is, and their numbers of values."""
+
+
+def trial_at(trials: Sequence[TrainConfig], number: int) -> TrainConfig:
+    """The trial of a number, as `mdl sweep --list` prints it.
+
+    Args:
+        trials: All trials of the sweep, in order.
+        number: From 1.
+
+    Raises:
+        OptionError: There is no such trial.
+    """
+    if not 1 <= number <= len(trials):
+        raise OptionError(f"--index must be from 1 to {len(trials)}, not {number}")
+    return trials[number - 1]
+
+
+def job_script(command: str, num_trials: int) -> str:
+    r"""A Slurm script that runs every trial as a task of one job array.
+
+    SIGTERM comes two minutes before the time is up, so that each trial saves. Submitted again, the
+    script continues with those and passes over what is finished.
+
+    >>> print(job_script("mdl sweep s-fc", 50))
+    #!/bin/bash
+    #SBATCH --array=1-50
+    #SBATCH --cpus-per-task=4
+    #SBATCH --time=24:00:00 --signal=TERM@120 --requeue
+    #SBATCH --output=sweep-%a.log
+    exec srun mdl sweep s-fc --index $SLURM_ARRAY_TASK_ID --threads $SLURM_CPUS_PER_TASK
+    """
+    return "\n".join(
+        (
+            "#!/bin/bash",
+            f"#SBATCH --array=1-{num_trials}",
+            "#SBATCH --cpus-per-task=4",
+            "#SBATCH --time=24:00:00 --signal=TERM@120 --requeue",
+            "#SBATCH --output=sweep-%a.log",
+            f"exec srun {command} --index $SLURM_ARRAY_TASK_ID --threads $SLURM_CPUS_PER_TASK",
+        )
+    )
 
 
 def plan_trials(

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from figures.style.end_labels import EndLabel, label_ends, push_apart
+from figures.style.labels import EndLabel, PointLabel, label_ends, place_labels, push_apart
 from figures.style.look import figure_style, new_figure
-from figures.style.point_labels import PointLabel, place_labels
 from tests.examples import examples
 
 PLACES = st.lists(st.floats(-100, 100), min_size=1, max_size=12).map(sorted)

@@ -5,12 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from figures.style.files import save_figure_pair
-from figures.style.layer_styles import layer_styles
-from figures.style.look import NETWORK_STYLES, figure_style, new_figure
-from figures.style.notes import add_note, wrapped
+from figures.style.labels import contrast_to_white, readable
+from figures.style.look import (
+    NETWORK_STYLES,
+    add_note,
+    figure_style,
+    layer_styles,
+    new_figure,
+    save_figure_pair,
+    wrapped,
+)
 from figures.style.spread import SEEDS_NOTE, plot_spreads, seeds_note, spread
-from figures.style.text_color import contrast_to_white, readable
 
 FRACTIONS = st.lists(st.floats(0, 1), min_size=1, max_size=9)
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from figures.style import look as style
-from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_result import (
     Count,
     Description,
     EpochPoint,
     FilterLocality,
     RunResult,
+    run_key,
 )
 from mdl.experiments.store.time_estimate import expected_shape
 from tests.mdl.experiments.answers import answers_with

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mdl.experiments.reproduce.stages import Reproduction
+from mdl.experiments.reproduce.reproduction import Reproduction
 from tests.mdl.calls import Command
 
 pytestmark = pytest.mark.usefixtures("trials_here")

@@ -2,16 +2,14 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import pytest
 
+from mdl.cli.commands.reproduce import NAMES, chosen_names
 from mdl.experiments.artefacts.catalogue import ARTEFACTS
-from mdl.experiments.artefacts.names import NAMES, chosen_names
-from mdl.experiments.reproduce.artefact import NothingFound, Store
 from mdl.experiments.reproduce.scales import SCALES, scale_on
-from mdl.experiments.store.results import Results
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.result_store import Results
+from mdl.experiments.store.run_result import run_key
 
 LAPTOP = SCALES["laptop"]
 WITHOUT_RUNS = ("table3", "table4", "figure1")
@@ -19,8 +17,11 @@ DRAWN = sorted(set(ARTEFACTS) - {"ledger"})  # a ledger needs a checkpoint
 SLOW = ("figure1", "figure4", "figure5", "figure6", "figure7", "figure9")  # much as the others
 
 
-class Nothing(NothingFound):
+class Nothing:
     """A store without results and filters."""
+
+    def find(self, config):
+        return None
 
     def filters(self, config):
         return None
@@ -232,7 +233,7 @@ def test_a_value_without_a_run_leaves_a_gap(made_up_store, tmp_path) -> None:
 
 def test_a_ledger_is_encoded_once_and_kept(made_up_store, tmp_path, monkeypatch) -> None:
     from analysis.codes.ledger import Entry
-    from mdl.experiments.artefacts import bit_ledgers
+    from mdl.experiments.artefacts import description_length
 
     encoded = []
 
@@ -240,7 +241,7 @@ def test_a_ledger_is_encoded_once_and_kept(made_up_store, tmp_path, monkeypatch)
         encoded.append(folder)
         return [Entry("conv1.weight", "values, patterns", 10.5), Entry("end", "end", 1.5)]
 
-    monkeypatch.setattr(bit_ledgers, "_encode", encode)
+    monkeypatch.setattr(description_length, "_encode", encode)
     store = made_up_store(tmp_path)
     ledger = ARTEFACTS["ledger"]
     assert ledger.figures(LAPTOP, Results(store), store) == {}
@@ -266,8 +267,3 @@ def test_results_of_other_images_are_refused(made_up, made_up_store, tmp_path) -
     store = Mixed()
     with pytest.raises(ValueError, match="different images under the same name"):
         ARTEFACTS["table1"].draw(LAPTOP, Results(store), store, tmp_path)
-
-
-def test_a_store_of_results_is_what_drawing_takes(made_up_store) -> None:
-    store: Store = made_up_store()
-    assert store.filters(replace(LAPTOP.config("3-fc"))) is None

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mdl.experiments.store.results import Results
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import Count, Description, FilterLocality, RunResult
+from mdl.experiments.store.result_store import Results
+from mdl.experiments.store.run_result import Count, Description, FilterLocality, RunResult, run_key
 from tests.mdl.experiments.answers import answers_with
 from training.spec.config import TrainConfig
 

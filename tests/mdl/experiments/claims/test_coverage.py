@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mdl.experiments.claims.best_settings import BestDifference
+from mdl.experiments.claims.lasso_settings import BestDifference
 from mdl.experiments.claims.statistics import Basis, Estimate, Sample, Source, contrast
 
 ALPHA = 0.05

@@ -15,8 +15,8 @@ from mdl.experiments.engines.engine import Engine, Outcome
 from mdl.experiments.engines.local_engine import LocalEngine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_lock import is_locked, run_lock
+from mdl.experiments.store.run_result import run_key
 from training.checkpoint.checkpoint import load_checkpoint
 from training.spec.config import DataConfig, TrainConfig
 

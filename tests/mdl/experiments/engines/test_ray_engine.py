@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from mdl.experiments.engines.array_index import trial_at
 from mdl.experiments.engines.local_engine import LocalEngine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.experiments.sweep.grids import Grid, grid
 from mdl.experiments.sweep.selection import best_by_validation
+from mdl.experiments.sweep.sweep_run import trial_at
 from training.spec.config import DataConfig, TrainConfig
 
 pytestmark = [

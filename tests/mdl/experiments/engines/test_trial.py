@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,9 @@ import torch
 
 from mdl.experiments.engines import trial
 from mdl.experiments.engines.trial import EXIT_BUSY, run_trial
-from mdl.experiments.store.failures import record_failure
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_key import run_key
 from mdl.experiments.store.run_lock import RunBusyError, run_lock
-from mdl.experiments.store.run_result import RunResult
+from mdl.experiments.store.run_result import RunResult, run_key
 from tests.mdl.calls import Done, run_here
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data.loading import load_dataset
@@ -58,7 +57,7 @@ class Watch:
 
 
 def run(config: TrainConfig, store: ResultStore, watch: Watch) -> RunResult | None:
-    return run_trial(config, store, device=CPU, stop=watch, progress=watch)
+    return run_trial(config, store, device=CPU, watch=nullcontext((watch, watch)))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def test_a_finished_run_that_was_not_measured_is_measured(
     store = ResultStore(tmp_path)
     assert run(CONFIG, store, Watch()) is not None
     store.result_path(run_key(CONFIG)).unlink()
-    record_failure(CONFIG, store, "killed")
+    store.record_failure(CONFIG, "killed")
     watch = Watch()
     result = run(CONFIG, store, watch)
     assert watch.steps == []

@@ -4,8 +4,7 @@ from dataclasses import replace
 import pytest
 
 from mdl.experiments.engines.trial_progress import TrialProgress, describe_trial
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import Count, RunResult
+from mdl.experiments.store.run_result import Count, RunResult, run_key
 from tests.mdl.experiments.answers import answers_with
 from training.spec.config import TrainConfig
 

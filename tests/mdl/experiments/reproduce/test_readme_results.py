@@ -8,8 +8,7 @@ import pytest
 from mdl.experiments.artefacts.catalogue import ARTEFACTS
 from mdl.experiments.reproduce.scales import scale_on
 from mdl.experiments.reproduce.tables import Table
-from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.results import Results
+from mdl.experiments.store.result_store import Results, ResultStore
 
 ROOT = Path(__file__).parents[4]
 STORE = ResultStore(ROOT / "results" / "laptop")

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from mdl.experiments.reproduce.scales import SCALES, reductions, scale_on
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.reproduce.footnotes import reductions
+from mdl.experiments.reproduce.scales import SCALES, scale_on
+from mdl.experiments.store.run_result import run_key
 from training.spec.architectures import PAPER_NETWORKS, NetworkSpec
 
 

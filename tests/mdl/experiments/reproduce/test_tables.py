@@ -11,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from mdl.experiments.artefacts.method_runs import network_of
 from mdl.experiments.reproduce.scales import SCALES, scale_on
-from mdl.experiments.reproduce.table_files import comma_separated, markdown, write_table
-from mdl.experiments.reproduce.tables import Column, Table, cell_text, difference
-from mdl.experiments.store.result_network import network_of
-from mdl.experiments.store.seed_mean import SeedMean, seed_mean
+from mdl.experiments.reproduce.tables import (
+    Column,
+    SeedMean,
+    Table,
+    cell_text,
+    comma_separated,
+    difference,
+    markdown,
+    seed_mean,
+    write_table,
+)
 from training.spec.architectures import PAPER_NETWORKS
 from training.spec.config import DataConfig
 

@@ -7,10 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.experiments.sparse_gain.figures import draw_costs, draw_shares, save_gain_figures
 from mdl.experiments.sparse_gain.gain import measure_gain
 from mdl.experiments.sparse_gain.record import EpochRecord, RunRecord
-from mdl.experiments.sparse_gain.tables import gain_to_dict, print_gain
+from mdl.experiments.sparse_gain.report import (
+    draw_costs,
+    draw_shares,
+    gain_to_dict,
+    print_gain,
+    save_gain_figures,
+)
 from mdl.experiments.store.run_result import Count, EpochPoint
 from mdl.terminal.errors import OptionError
 from training.spec.config import TrainConfig

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import Count, RunResult
+from mdl.experiments.store.run_result import Count, RunResult, run_key
 from mdl.experiments.store.time_estimate import (
     EFFICIENCIES,
     efficiency,

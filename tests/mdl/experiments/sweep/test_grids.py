@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.experiments.store.run_key import run_key
+from mdl.experiments.store.run_result import run_key
 from mdl.experiments.sweep.grids import DROPOUT, GRIDS, Grid, grid
 from training.spec.architectures import PAPER_NETWORKS
 from training.spec.config import DataConfig, Method, TrainConfig

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.experiments.store.run_key import run_key
-from mdl.experiments.store.run_result import Count, EpochPoint, RunResult
+from mdl.experiments.store.run_result import Count, EpochPoint, RunResult, run_key
 from mdl.experiments.sweep.grids import grid
 from mdl.experiments.sweep.selection import best_by_validation, rank_by_validation, retrain_config
 from tests.mdl.experiments.answers import answers_with
