@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.bounds import bounds
+    from analysis.certify.certify import certify
+    from analysis.certify.verify import verify
     from analysis.codes.network_code import decode_network, encode_network
+    from analysis.describe.describe import describe
     from training.checkpoint.checkpoint import load_checkpoint
     from training.networks.models import build_model
     from training.optim.beta_lasso import BetaLasso, beta_lasso_groups
@@ -30,9 +33,12 @@ __all__ = [
     "beta_lasso_groups",
     "bounds",
     "build_model",
+    "certify",
     "decode_network",
+    "describe",
     "encode_network",
     "load_checkpoint",
+    "verify",
 ]
 
 _SIBLINGS = ("training", "analysis", "figures")
@@ -42,9 +48,12 @@ _PLACES = {
     "beta_lasso_groups": "training.optim.beta_lasso",
     "bounds": "analysis.bounds",
     "build_model": "training.networks.models",
+    "certify": "analysis.certify.certify",
     "decode_network": "analysis.codes.network_code",
+    "describe": "analysis.describe.describe",
     "encode_network": "analysis.codes.network_code",
     "load_checkpoint": "training.checkpoint.checkpoint",
+    "verify": "analysis.certify.verify",
 }
 
 

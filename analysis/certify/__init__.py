@@ -1,4 +1,5 @@
 """Certificates: bits, errors and images joined in a folder that others can check.
 
-Others take `certificate`, `verify`, `folder`, `errors` (exact counts) and `images`.
+Others take `certify` and `verify` (the public names), `certificate`, `folder` and `errors` (exact
+counts).
 """

@@ -6,20 +6,16 @@ from typing import Any
 
 import torch
 
-from analysis.bounds.bounds import binomial_tail, compare_bounds, hold_out, theorem_2
+from analysis.bounds.bounds import binomial_tail, check_delta, compare_bounds, hold_out, theorem_2
 from analysis.bounds.lengths import theorem_2_length
-from analysis.certify.errors import EVALUATION, CertifiedErrors, count_certified_errors
+from analysis.certify.errors import EVALUATION, CertifiedErrors, count_sets
 from analysis.certify.images import CertifiedData, CertifiedImages
-from analysis.codes.checkpoint_message import message_network
-from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword
 from analysis.quantize.nonzeros import Counts, count_tensors
-from training.data.image_set import ImageSet
-from training.data.loading import pixel_permutation
-from training.errors import CheckpointError, DataError
+from training.data.image_set import check_network
+from training.errors import DataError
 from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
-from training.spec.normalization import fixed_normalization
 
 FORMAT = "mdl-certificate"
 FORMAT_VERSION = 1
@@ -154,74 +150,34 @@ def make_certificate(
         progress: Called with the images done and all of them.
 
     Raises:
-        CheckpointError: The bits are tensors of an external network, which cannot be evaluated.
         DataError: The images do not match the network's input.
-        ValueError: δ outside (0, 1).
+        ValueError: δ outside (0, 1), or the bits are tensors of an external network, which cannot
+            be evaluated.
     """
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie in (0, 1), not {delta!r}")
+    check_delta(delta)
     message = codeword.message
-    if not isinstance(message.spec, NetworkSpec):
-        raise CheckpointError(
-            "these bits are tensors of a network whose code is not mdl's, so its errors cannot be "
-            "counted here; use mdl bound with --samples and --train-errors"
-        )
-    data.check_network(message.spec)
+    network = message.network
+    check_network(data, network)
     sets = (images.samples, images.held_out, images.test)
-    errors, held_out, test = _count_sets(message, sets, device, progress)
+    errors, held_out, test = count_sets(message, sets, device=device, progress=progress)
     if errors is None:
         raise DataError(f"{data.name} has no images to count errors on")
     return Certificate(
-        spec=message.spec,
+        spec=network,
         code=codeword.code,
         number_format=message.number_format.name,
         bits_per_weight=message.number_format.bits_per_weight,
         description_bits=codeword.num_bits,
         bits_sha256=hashlib.sha256(codeword.data).hexdigest(),
         counts=count_tensors(message.state, message.number_format).total,
-        normalization="fixed" if message.normalization is None else message.normalization.source,
-        permutation_seed=message.permutation_seed,
+        normalization=message.known_inputs.normalization.source,
+        permutation_seed=message.known_inputs.permutation_seed,
         data=data,
         errors=errors,
         held_out=held_out,
         test=test,
         delta=delta,
     )
-
-
-def _count_sets(
-    message: NetworkMessage,
-    sets: tuple[ImageSet, ...],
-    device: torch.device | str,
-    progress: OnCount | None,
-) -> tuple[CertifiedErrors | None, ...]:
-    """Errors on each set; None on an empty one."""
-    network = message_network(message)
-    normalization = message.normalization or fixed_normalization(network.spec.in_channels)
-    seed, size = message.permutation_seed, network.spec.image_size
-    permutation = None if seed is None else pixel_permutation(seed, size**2)
-    total, before = sum(map(len, sets)), 0
-    counts: list[CertifiedErrors | None] = []
-    for images in sets:
-
-        def report(done: int, _: int, before: int = before) -> None:
-            if progress is not None:
-                progress(before + done, total)
-
-        counts.append(
-            count_certified_errors(
-                network,
-                images,
-                normalization,
-                permutation=permutation,
-                device=device,
-                progress=report,
-            )
-            if len(images)
-            else None
-        )
-        before += len(images)
-    return tuple(counts)
 
 
 def _count_dict(errors: CertifiedErrors) -> dict[str, int]:

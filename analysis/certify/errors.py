@@ -1,17 +1,19 @@
 """Errors of a decoded network by its stated evaluation, which every machine repeats exactly."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from analysis.bounds.bounds import ErrorCount
 from analysis.certify.exact_evaluation import exact_arithmetic, exact_network, image_bytes
-from training.augment.inputs import prepare_images
+from analysis.codes.checkpoint_message import message_network
+from analysis.codes.message import NetworkMessage
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.networks.models import Network, fold_batch_norm
 from training.run.progress import OnCount
-from training.spec.normalization import Normalization
 
 EVALUATION = "integers-1"
 """Name of `analysis.certify.exact_evaluation`'s stated evaluation, which certificates carry."""
@@ -21,28 +23,14 @@ _MAX_BATCH = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertifiedErrors:
-    """Errors of one network on one set of images.
+class CertifiedErrors(ErrorCount):
+    """Errors by the stated evaluation: images whose right logit does not exceed every other.
 
     Attributes:
-        num_errors: Images whose right logit does not exceed every other; among them those with
-            a logit that is not finite.
-        num_samples: Images.
         num_ties: Errors whose right logit is the largest, but not alone.
     """
 
-    num_errors: int
-    num_samples: int
     num_ties: int
-
-    @property
-    def error(self) -> float:
-        """The fraction of errors."""
-        return self.num_errors / self.num_samples
-
-    def to_dict(self) -> dict[str, int]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,9 +49,8 @@ class Decisions:
 def count_certified_errors(
     network: Network,
     images: ImageSet,
-    normalization: Normalization,
+    inputs: InputMap,
     *,
-    permutation: Tensor | None = None,
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
     progress: OnCount | None = None,
@@ -73,21 +60,20 @@ def count_certified_errors(
     Args:
         network: Folded; the tensors that were decoded.
         images: uint8 images and labels.
-        normalization: Maps pixels to inputs.
-        permutation: Of the pixels, (s·s,), or None.
+        inputs: What the images are put through.
         device: Where to compute; the network is copied there.
         batch_size: Images a pass; by default as many as fit into 1/4 GiB. It changes no count.
         progress: Called with the images done and all of them.
 
     Raises:
-        ValueError: The network is not folded, or is for other images.
+        ValueError: The network is not folded, or is for other images, or there are no images.
     """
     exact = exact_network(network, device)
     num_right, num_ties = 0, 0
     for part in _batches(len(images), network, batch_size):
-        inputs = _prepare(images.images[part], normalization, permutation, device)
+        batch = inputs(images.images[part].to(device), dtype=torch.float64)
         with exact_arithmetic():
-            logits = exact(inputs)
+            logits = exact(batch)
         margins = _margins(logits, images.labels[part].to(device))
         num_right += int((margins > 0).sum())  # NaN is not
         num_ties += int((margins == 0).sum())
@@ -98,13 +84,47 @@ def count_certified_errors(
     )
 
 
+def count_sets(
+    message: NetworkMessage,
+    sets: Sequence[ImageSet],
+    *,
+    device: torch.device | str = "cpu",
+    progress: OnCount | None = None,
+) -> tuple[CertifiedErrors | None, ...]:
+    """Count the errors of a decoded network on several sets of images; None on an empty one.
+
+    Args:
+        message: The network, and what its images are put through.
+        sets: Images of each set.
+        device: Where to compute.
+        progress: Called with the images done and those of all sets.
+
+    Raises:
+        ValueError: The message is of tensors of an external network, which cannot run here.
+    """
+    network, inputs = message_network(message), message.known_inputs
+    total, before = sum(map(len, sets)), 0
+    counts: list[CertifiedErrors | None] = []
+    for images in sets:
+
+        def report(done: int, _: int, before: int = before) -> None:
+            if progress is not None:
+                progress(before + done, total)
+
+        found = None
+        if len(images):
+            found = count_certified_errors(network, images, inputs, device=device, progress=report)
+        counts.append(found)
+        before += len(images)
+    return tuple(counts)
+
+
 @torch.no_grad()
 def decide(
     network: Network,
     images: Tensor,
-    normalization: Normalization,
+    inputs: InputMap,
     *,
-    permutation: Tensor | None = None,
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
 ) -> Decisions:
@@ -117,8 +137,7 @@ def decide(
     Args:
         network: Folded or not.
         images: uint8 (N, C, s, s).
-        normalization: Maps pixels to inputs.
-        permutation: Of the pixels, (s·s,), or None.
+        inputs: What the images are put through.
         device: Where to compute; the network is copied there.
         batch_size: Images a pass.
     """
@@ -126,23 +145,11 @@ def decide(
     classes = torch.empty(len(images), dtype=torch.int64)
     margins = torch.empty(len(images), dtype=torch.float64)
     for part in _batches(len(images), network, batch_size):
-        inputs = _prepare(images[part], normalization, permutation, device)
-        logits = precise(inputs)
+        logits = precise(inputs(images[part].to(device), dtype=torch.float64))
         chosen = logits.argmax(dim=1)
         classes[part] = chosen.cpu()
         margins[part] = _margins(logits, chosen).cpu()
     return Decisions(classes=classes, margins=margins)
-
-
-def _prepare(
-    images: Tensor,
-    normalization: Normalization,
-    permutation: Tensor | None,
-    device: torch.device | str,
-) -> Tensor:
-    return prepare_images(
-        images.to(device), normalization, permutation=permutation, dtype=torch.float64
-    )
 
 
 def _margins(logits: Tensor, classes: Tensor) -> Tensor:

@@ -3,29 +3,29 @@
     network.mdl        the codeword in its frame (`analysis.codes.bit_file`)
     certificate.json   what is stated about it
 
-The JSON ends with the hash of the rest of it, its seal. The seal guards against damage and against
+The JSON holds a checksum of the rest of it, its "seal". It guards against damage and against
 changes of words and names that no recount can notice. It proves no number: those are recomputed
 from the bits and the images by `analysis.certify.verify`.
 """
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from analysis.certify.certificate import FORMAT, FORMAT_VERSION, Certificate
 from analysis.codes.bit_file import save_codeword
 from analysis.codes.network_code import Codeword
 from training.errors import CheckpointError
 from training.run.provenance import collect_versions
-from training.system.files import write_text_atomically
+from training.system.checks import load_json
+from training.system.files import sync_folder, write_text_atomically
 
 BITS_FILE = "network.mdl"
 JSON_FILE = "certificate.json"
-SEAL = "seal"
+CHECKSUM = "seal"
 VERSIONS = "versions"
 _VERSIONS = ("mdl", "python", "torch", "numpy")
 _MAX_JSON = 1 << 20
@@ -68,19 +68,19 @@ def write_certificate(certificate: Certificate, codeword: Codeword, folder: Path
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync(target.parent)
+    sync_folder(target.parent)
 
 
 def certificate_text(certificate: Certificate) -> str:
-    """The JSON, with versions and seal."""
+    """The JSON, with versions and checksum."""
     versions = collect_versions()
     contents = certificate.to_dict() | {VERSIONS: {name: versions[name] for name in _VERSIONS}}
-    return _dump(contents | {SEAL: compute_seal(contents)})
+    return _dump(contents | {CHECKSUM: json_checksum(contents)})
 
 
-def compute_seal(contents: dict[str, Any]) -> str:
-    """SHA-256 of everything but the seal itself, in 64 hexadecimal digits."""
-    rest = {name: value for name, value in contents.items() if name != SEAL}
+def json_checksum(contents: dict[str, Any]) -> str:
+    """SHA-256 of everything but the checksum itself, in 64 hexadecimal digits."""
+    rest = {name: value for name, value in contents.items() if name != CHECKSUM}
     return hashlib.sha256(_dump(rest).encode()).hexdigest()
 
 
@@ -101,10 +101,8 @@ def read_certificate(folder: Path) -> dict[str, Any]:
     try:
         if len(data) > _MAX_JSON:
             raise ValueError("too long")
-        contents = json.loads(
-            data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
-    except (ValueError, RecursionError) as error:
+        contents = load_json(data.decode())
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: not the JSON of a certificate ({reason})") from error
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
@@ -132,25 +130,3 @@ def _dump(contents: dict[str, Any]) -> str:
     return (
         json.dumps(contents, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise ValueError("a field occurs twice")
-    return dict(pairs)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
-def _sync(folder: Path) -> None:
-    """Force the move itself to disk, where the system lets one open a folder."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

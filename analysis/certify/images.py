@@ -8,7 +8,6 @@ import torch
 from training.data.image_set import Dataset, ImageSet
 from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
-from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
 from training.system.checks import check_keys, check_type
 from training.system.memory import physical_memory
@@ -91,20 +90,6 @@ class CertifiedData:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
-
-    def check_network(self, spec: NetworkSpec) -> None:
-        """Refuse a network for other images.
-
-        Raises:
-            DataError: Sizes, channels or classes differ.
-        """
-        for field in ("image_size", "in_channels", "num_classes"):
-            ours, theirs = getattr(self, field), getattr(spec, field)
-            if ours != theirs:
-                raise DataError(
-                    f"{self.name} has {field} {ours}, but the network is for {theirs}; pass the "
-                    "data set that it was trained on"
-                )
 
 
 @dataclass(frozen=True, kw_only=True)

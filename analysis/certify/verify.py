@@ -14,17 +14,17 @@ import torch
 from analysis.certify.certificate import Certificate, make_certificate
 from analysis.certify.folder import (
     BITS_FILE,
-    SEAL,
+    CHECKSUM,
     VERSIONS,
     check_versions,
-    compute_seal,
+    json_checksum,
     read_certificate,
 )
 from analysis.certify.images import CertifiedData, find_images
 from analysis.codes.bit_file import load_codeword
+from training.data.image_set import check_network, check_same_images
 from training.errors import CheckpointError, DataError
 from training.run.progress import OnCount
-from training.spec.architectures import NetworkSpec
 
 _SAME = 1e-12
 """Relative difference of two bounds that two libraries' logarithms may make."""
@@ -58,21 +58,25 @@ class Verification:
         }
 
 
-def verify_certificate(
-    folder: Path,
+def verify(
+    folder: Path | str,
     *,
-    source: str | None = None,
+    data: str | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
 ) -> Verification:
     """Recompute a certificate from its bits and the images, and compare.
 
     Args:
-        folder: What `write_certificate` wrote.
-        source: Where the images lie on this machine; None for glyphs, which are generated.
+        folder: What `mdl.certify` or `write_certificate` wrote.
+        data: Where the images lie on this machine; None for glyphs, which are generated.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
+
+    >>> verify("no such folder").differences
+    ('no such folder is not a folder; give one that mdl certify wrote',)
     """
+    folder = Path(folder)
     try:
         contents = read_certificate(folder)
         codeword = load_codeword(folder / BITS_FILE)
@@ -81,15 +85,15 @@ def verify_certificate(
     try:
         record = CertifiedData.from_dict(contents.get("data"))
         delta = _read_delta(contents.get("delta"))
-        if isinstance(codeword.message.spec, NetworkSpec):
-            record.check_network(codeword.message.spec)
-        found, images = find_images(record, source)
-        if found.fingerprint != record.fingerprint:
-            raise DataError(
-                f"data.fingerprint: the certificate is about {record.name} "
-                f"({record.fingerprint[:12]}), these images are {found.name} "
-                f"({found.fingerprint[:12]}); pass --data with the original data set"
-            )
+        if codeword.message.can_run:
+            check_network(record, codeword.message.network)
+        found, images = find_images(record, data)
+        check_same_images(
+            found,
+            name=record.name,
+            fingerprint=record.fingerprint,
+            owner="the certificate, by its data.fingerprint,",
+        )
         # The name may follow the folder's on this machine; the fingerprint is what counts.
         known = CertifiedData.from_dict(found.to_dict() | {"name": record.name})
         certificate = make_certificate(
@@ -100,16 +104,16 @@ def verify_certificate(
         lines = [*_check_frame(contents), reason]
         return Verification(differences=tuple(lines), certificate=None)
     lines = [*_check_frame(contents)]
-    stated = {name: contents[name] for name in contents if name not in (SEAL, VERSIONS)}
+    stated = {name: contents[name] for name in contents if name not in (CHECKSUM, VERSIONS)}
     lines += _compare("", stated, certificate.to_dict())
     return Verification(differences=tuple(lines), certificate=certificate)
 
 
 def _check_frame(contents: dict[str, Any]) -> list[str]:
-    """Versions and seal, which no recount can give."""
+    """Versions and checksum, which no recount can give."""
     lines = check_versions(contents)
-    if contents.get(SEAL) != compute_seal(contents):
-        lines.append(f"{SEAL}: does not fit the rest; something in the JSON was changed")
+    if contents.get(CHECKSUM) != json_checksum(contents):
+        lines.append(f"{CHECKSUM}: does not fit the rest; something in the JSON was changed")
     return lines
 
 

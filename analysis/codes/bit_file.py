@@ -1,17 +1,35 @@
 """A codeword in a file: eight bytes that name the format, a checksum, then the codeword.
 
 The frame guards the file against damage; the decoder does not need it, so it is no part of B. The
-codeword delimits itself: a file that is resumed behind it is refused.
+codeword delimits itself: a file with more behind it is refused.
 """
 
+import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
 from analysis.codes.errors import CodecError
-from analysis.codes.frame import CHECKSUM_BYTES, MAGIC, compute_checksum
-from analysis.codes.network_code import Codeword, decode_network
+from analysis.codes.message import NetworkMessage
+from analysis.codes.network_code import Codeword, decode_network, encode_network
 from training.errors import CheckpointError
 from training.system.files import write_atomically
+
+MAGIC = b"mdl-bits"
+CHECKSUM_BYTES = 16
+
+
+def compute_checksum(data: bytes) -> bytes:
+    """The first 16 bytes of SHA-256."""
+    return hashlib.sha256(data).digest()[:CHECKSUM_BYTES]
+
+
+def is_bit_file(path: Path | str) -> bool:
+    """Whether a file begins with the magic word."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 def save_codeword(codeword: Codeword, path: Path | str) -> None:
@@ -54,6 +72,19 @@ def load_codeword(path: Path | str) -> Codeword:
         raise CheckpointError(f"{path}: {error}") from error
     except MemoryError as error:
         raise CheckpointError(f"{path}: too large for this machine's memory") from error
+
+
+def decoded_codeword(message: NetworkMessage, code: str = "auto") -> Codeword:
+    """A message in bits, as the decoder gives it back: what bounds and certificates are about.
+
+    Args:
+        message: The network.
+        code: As `analysis.codes.network_code.encode_network` has it.
+
+    Raises:
+        ValueError: An unknown code, or a structure that the network does not have.
+    """
+    return decode_whole(encode_network(message, code).data)
 
 
 def decode_whole(data: bytes) -> Codeword:

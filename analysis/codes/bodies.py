@@ -26,7 +26,6 @@ from analysis.codes.support import code_enumerative
 from analysis.codes.tensors import TensorCoder
 from analysis.codes.values import Codebook, code_codebook, make_codebook
 from analysis.quantize.formats import NumberFormat
-from training.spec.architectures import NetworkSpec
 
 State = dict[str, Tensor]
 _ALL = "all tensors"
@@ -210,9 +209,7 @@ def _code_map(
 def code_contexts(body: Body) -> State:
     """Every tensor by adaptive contexts: `analysis.codes.tensors`."""
     tensors = TensorCoder(body.coder, body.number_format)
-    layers = {}
-    if isinstance(body.spec, NetworkSpec):
-        layers = {layer.name: layer for layer in body.spec.layers}
+    layers = {layer.name: layer for layer in body.spec.layers}
     found = {}
     for name, shape in body.shapes.items():
         values = None if body.state is None else body.state[name]

@@ -115,20 +115,19 @@ def canonical_form(message: NetworkMessage) -> NetworkMessage:
 
     External tensors come back as they are: nothing is known of what reads them.
     """
-    if not isinstance(message.spec, NetworkSpec):
+    if not message.can_run:
         return message
-    state = remove_idle_weights(message.spec, message.state)
-    state = remove_dead_units(message.spec, state)
-    state = make_scales_positive(message.spec, state)
-    state = move_scales(message.spec, state, message.number_format)
-    ordered = replace(
-        message, state=order_units(message.spec, state, message.number_format, spatial=False)
-    )
-    if message.spec.num_weights > _TRIED:
+    spec = message.network
+    state = remove_idle_weights(spec, message.state)
+    state = remove_dead_units(spec, state)
+    state = make_scales_positive(spec, state)
+    state = move_scales(spec, state, message.number_format)
+    ordered = replace(message, state=order_units(spec, state, message.number_format, spatial=False))
+    if spec.num_weights > _TRIED:
         return ordered
     candidates = [ordered, message]
-    if any(link.is_spatial for link in list_links(message.spec)):
-        spatial = order_units(message.spec, state, message.number_format, spatial=True)
+    if any(link.is_spatial for link in list_links(spec)):
+        spatial = order_units(spec, state, message.number_format, spatial=True)
         candidates.append(replace(message, state=spatial))
     return min(candidates, key=lambda each: encode_network(each, "context").num_bits)
 

@@ -1,13 +1,12 @@
 """From a checkpoint to the message that its description stands for, and back."""
 
+from analysis.codes.bit_file import decoded_codeword
 from analysis.codes.canonical_form import canonical_form
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword
 from analysis.quantize.formats import NumberFormat, quantize_network
 from training.checkpoint.checkpoint import Checkpoint
-from training.errors import CheckpointError
 from training.networks.models import Network, fold_batch_norm, network_from_state
-from training.spec.architectures import NetworkSpec
 
 
 def checkpoint_message(
@@ -25,27 +24,40 @@ def checkpoint_message(
         CheckpointError: The checkpoint does not say what its inputs were put through.
         ValueError: The network holds a value that is not finite.
     """
-    if checkpoint.normalization is None:
-        raise CheckpointError(
-            "the checkpoint does not say how its images were normalised, and without that the "
-            "classifier is not defined; use a checkpoint that mdl train wrote"
-        )
+    inputs = checkpoint.inputs
     stored = network_from_state(checkpoint.network, checkpoint.state)
     described = quantize_network(fold_batch_norm(stored), number_format)
-    record = checkpoint.data
     message = NetworkMessage(
         spec=checkpoint.network,
         number_format=number_format,
         state=described.state_dict(),
-        normalization=checkpoint.normalization,
-        permutation_seed=None if record is None else record.config["permute_pixels"],
+        inputs=inputs,
     )
     return canonical_form(message) if canonical else message
 
 
-def is_external_codeword(codeword: Codeword) -> bool:
-    """Whether a codeword holds tensors of a network whose code is external."""
-    return not isinstance(codeword.message.spec, NetworkSpec)
+def described_codeword(
+    checkpoint: Checkpoint,
+    number_format: NumberFormat,
+    code: str = "auto",
+    *,
+    canonical: bool = True,
+) -> Codeword:
+    """A checkpoint's network in bits, as the decoder gives it back.
+
+    Args:
+        checkpoint: The network, and how its images were normalised and permuted.
+        number_format: R_b.
+        code: As `analysis.codes.network_code.encode_network` has it.
+        canonical: As `checkpoint_message` has it.
+
+    Raises:
+        CheckpointError: The checkpoint does not say what its inputs were put through.
+        ValueError: The network holds a value that is not finite, or an unknown code.
+    """
+    return decoded_codeword(
+        checkpoint_message(checkpoint, number_format, canonical=canonical), code
+    )
 
 
 def message_network(message: NetworkMessage) -> Network:
@@ -54,9 +66,7 @@ def message_network(message: NetworkMessage) -> Network:
     Raises:
         ValueError: The message is of external tensors, whose network belongs to external code.
     """
-    if not isinstance(message.spec, NetworkSpec):
-        raise ValueError("this description holds tensors of a network whose code is not mdl's")
-    return network_from_state(message.spec, message.state).eval()
+    return network_from_state(message.network, message.state).eval()
 
 
 def message_checkpoint(message: NetworkMessage) -> Checkpoint:
@@ -67,5 +77,7 @@ def message_checkpoint(message: NetworkMessage) -> Checkpoint:
     """
     network = message_network(message)
     return Checkpoint(
-        network=network.spec, state=network.state_dict(), normalization=message.normalization
+        network=network.spec,
+        state=network.state_dict(),
+        normalization=message.known_inputs.normalization,
     )

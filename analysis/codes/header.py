@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.codes import CODES
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
 from analysis.quantize.formats import FORMATS, NumberFormat
+from training.data.input_map import InputMap
 from training.spec.architectures import NETWORKS, NetworkSpec
 from training.spec.normalization import FIXED_MEAN, FIXED_STD, Normalization, fixed_normalization
 
 FORMAT_VERSION = 1
-CODES = ("plain", "theorem-2", "enumerative", "context", "structured-conv", "structured-local")
-"""The codes, in the order of their numbers in the head."""
 _MAX_NAME = 4096
 _MAX_TENSORS = 1 << 20
 _MAX_DIMENSIONS = 16
@@ -31,32 +31,26 @@ class Header:
         spec: The network.
         number_format: R_b.
         code: One of `CODES`.
-        normalization: What pixels go through; None for external tensors.
-        permutation_seed: Of the pixels, or None.
+        inputs: What images are put through; None for external tensors.
     """
 
     spec: Spec
     number_format: NumberFormat
     code: str
-    normalization: Normalization | None
-    permutation_seed: int | None
+    inputs: InputMap | None
 
 
 def make_header(message: NetworkMessage, code: str) -> Header:
     """The head of a message's description."""
     return Header(
-        spec=message.spec,
-        number_format=message.number_format,
-        code=code,
-        normalization=message.normalization,
-        permutation_seed=message.permutation_seed,
+        spec=message.spec, number_format=message.number_format, code=code, inputs=message.inputs
     )
 
 
-def round_normalization(normalization: Normalization | None) -> Normalization | None:
+def round_normalization(normalization: Normalization) -> Normalization:
     """The constants as a description holds them: fixed ones as they are, others in float32."""
-    if normalization is None or _is_fixed(normalization):
-        return normalization and replace(normalization, source="fixed")
+    if _is_fixed(normalization):
+        return replace(normalization, source="fixed")
     mean, std = (
         tuple(float(np.float32(value)) for value in values)
         for values in (normalization.mean, normalization.std)
@@ -85,19 +79,14 @@ def code_header(coder: ArithmeticCoder, header: Header | None) -> Header:
         spec = _code_spec(coder, header.spec if header else None)
     except ValueError as error:
         raise _as_codec_error(error) from error
-    normalization, seed = None, None
+    inputs = None
     if isinstance(spec, NetworkSpec):
-        normalization = _code_normalization(
-            coder, header.normalization if header else None, spec.in_channels
+        known = header.inputs if header else None
+        inputs = InputMap(
+            _code_normalization(coder, known.normalization if known else None, spec.in_channels),
+            _code_optional(coder, known.permutation_seed if known else None),
         )
-        seed = _code_optional(coder, header.permutation_seed if header else None)
-    return Header(
-        spec=spec,
-        number_format=FORMATS[number_format],
-        code=code,
-        normalization=normalization,
-        permutation_seed=seed,
-    )
+    return Header(spec=spec, number_format=FORMATS[number_format], code=code, inputs=inputs)
 
 
 def _code_choice(coder: ArithmeticCoder, names: tuple[str, ...], name: str | None) -> str:

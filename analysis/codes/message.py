@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from analysis.codes.arithmetic_coder import MAX_VALUE
 from analysis.quantize.formats import NumberFormat
+from training.data.input_map import InputMap
 from training.networks.models import build_network
-from training.spec.architectures import NetworkSpec
-from training.spec.normalization import Normalization
+from training.spec.architectures import LayerSpec, NetworkSpec
 
 
 @dataclass(frozen=True)
 class TensorListSpec:
-    """Names and shapes of tensors whose network's code is an external.
+    """Names and shapes of tensors whose network's code is external; no layers are known.
 
     Attributes:
         shapes: Name to shape, in order; at least one tensor, every size >= 1.
@@ -25,6 +26,9 @@ class TensorListSpec:
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
+
+    name: ClassVar[str] = "this list of tensors"
+    layers: ClassVar[tuple[LayerSpec, ...]] = ()
 
     def __post_init__(self) -> None:
         if not self.shapes:
@@ -43,6 +47,11 @@ class TensorListSpec:
 
 Spec = NetworkSpec | TensorListSpec
 
+_CANNOT_RUN = (
+    "these bits are tensors of a network whose code is not mdl's, so its errors cannot be counted "
+    "here; use mdl bound with --samples and --train-errors"
+)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkMessage:
@@ -53,8 +62,7 @@ class NetworkMessage:
         number_format: R_b.
         state: Name to tensor in the order of `expected_shapes`: float32, every value in R_b,
             BatchNorm folded into one scale and one shift per unit.
-        normalization: What pixels go through; None where the network's code is not ours.
-        permutation_seed: Seed of the fixed permutation of pixels, or None.
+        inputs: What images are put through; None where the network's code is not ours.
 
     Raises:
         ValueError: A tensor that the description has no place for, one that is missing, one of
@@ -64,15 +72,14 @@ class NetworkMessage:
     spec: Spec
     number_format: NumberFormat
     state: dict[str, Tensor]
-    normalization: Normalization | None = None
-    permutation_seed: int | None = None
+    inputs: InputMap | None = None
 
     def __post_init__(self) -> None:
         expected = expected_shapes(self.spec)
         for name in self.state:
             if name not in expected:
                 raise ValueError(
-                    f"{name} is neither coded nor fixed: the description of {_name(self.spec)} "
+                    f"{name} is neither coded nor fixed: the description of {self.spec.name} "
                     "has no place for it; fold BatchNorm first, or remove it if nothing uses it"
                 )
         for name, shape in expected.items():
@@ -86,28 +93,55 @@ class NetworkMessage:
     def _check_inputs(self) -> None:
         """What the description says of the inputs must be all that there is to say."""
         if isinstance(self.spec, TensorListSpec):
-            if self.normalization is not None or self.permutation_seed is not None:
+            if self.inputs is not None:
                 raise ValueError(
-                    "normalization and permutation_seed must be None for tensors whose network's "
-                    "code is not ours: their description has no place for them"
+                    "inputs must be None for tensors whose network's code is not ours: their "
+                    "description has no place for them"
                 )
             return
-        num_channels = None if self.normalization is None else self.normalization.num_channels
-        if num_channels != self.spec.in_channels:
+        num_channels = None if self.inputs is None else self.inputs.normalization.num_channels
+        if self.inputs is None or num_channels != self.spec.in_channels:
             raise ValueError(
-                f"normalization must have constants for {self.spec.in_channels} channels, not "
+                f"inputs must have constants for {self.spec.in_channels} channels, not "
                 f"{num_channels}"
             )
-        if self.permutation_seed is not None and not 0 <= self.permutation_seed < MAX_VALUE:
-            raise ValueError(f"permutation_seed must be >= 0, not {self.permutation_seed}")
+        seed = self.inputs.permutation_seed
+        if seed is not None and not 0 <= seed < MAX_VALUE:
+            raise ValueError(f"permutation_seed must be >= 0, not {seed}")
+
+    @property
+    def can_run(self) -> bool:
+        """Whether this is a network of mdl's, and not tensors of one whose code is external."""
+        return isinstance(self.spec, NetworkSpec)
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network's shape.
+
+        Raises:
+            ValueError: Tensors of a network whose code is external, so it cannot run here.
+        """
+        if not isinstance(self.spec, NetworkSpec):
+            raise ValueError(_CANNOT_RUN)
+        return self.spec
+
+    @property
+    def known_inputs(self) -> InputMap:
+        """What images are put through.
+
+        Raises:
+            ValueError: As `network`.
+        """
+        if self.inputs is None:
+            raise ValueError(_CANNOT_RUN)
+        return self.inputs
 
     def same_as(self, other: "NetworkMessage") -> bool:
         """Whether both stand for the same network, number by number."""
         return (
             self.spec == other.spec
             and self.number_format.name == other.number_format.name
-            and self.permutation_seed == other.permutation_seed
-            and _constants(self.normalization) == _constants(other.normalization)
+            and _input_values(self.inputs) == _input_values(other.inputs)
             and all(torch.equal(self.state[name], other.state[name]) for name in self.state)
         )
 
@@ -121,11 +155,8 @@ def expected_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _name(spec: Spec) -> str:
-    return spec.name if isinstance(spec, NetworkSpec) else "these tensors"
-
-
-def _constants(
-    normalization: Normalization | None,
-) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    return None if normalization is None else (normalization.mean, normalization.std)
+def _input_values(inputs: InputMap | None) -> object:
+    """All but where the constants come from."""
+    if inputs is None:
+        return None
+    return inputs.normalization.mean, inputs.normalization.std, inputs.permutation_seed

@@ -6,13 +6,14 @@ the sum of its parts. The decoder needs nothing but the bits and the version tha
 and it knows where they end: B is what it consumed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
+from analysis.codes import CODES
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.bodies import BODIES, Body, State
 from analysis.codes.errors import CodecError
-from analysis.codes.header import CODES, Header, code_header, make_header, round_normalization
+from analysis.codes.header import Header, code_header, make_header, round_normalization
 from analysis.codes.ledger import END, HEAD, Ledger
 from analysis.codes.matrix import check_memory
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
@@ -56,19 +57,24 @@ def encode_network(
 
     Raises:
         ValueError: An unknown code, or a structure that the network does not have.
+
+    >>> import torch
+    >>> from analysis.quantize.formats import find_format
+    >>> spec = TensorListSpec((("weight", (2, 3)),))
+    >>> state = {"weight": torch.tensor([[0.0, 0.5, 0.0], [0.0, 0.0, -0.5]])}
+    >>> message = NetworkMessage(spec=spec, number_format=find_format(8), state=state)
+    >>> codeword = encode_network(message)
+    >>> codeword.code, codeword.num_bits
+    ('enumerative', 107)
     """
     if code == "auto":
         tried = [encode_network(message, name, compiled=compiled) for name in auto_codes(message)]
         return min(tried, key=lambda codeword: codeword.num_bits)
     if code not in CODES:
         raise ValueError(f"code must be auto or one of {', '.join(CODES)}, not {code!r}")
-    message = NetworkMessage(
-        spec=message.spec,
-        number_format=message.number_format,
-        state=message.state,
-        normalization=round_normalization(message.normalization),
-        permutation_seed=message.permutation_seed,
-    )
+    if (inputs := message.inputs) is not None:
+        rounded = replace(inputs, normalization=round_normalization(inputs.normalization))
+        message = replace(message, inputs=rounded)
     _check_sizes(message.spec, ValueError)
     coder, ledger = ArithmeticCoder(compiled=compiled), Ledger()
     header = code_header(coder, make_header(message, code))
@@ -92,6 +98,13 @@ def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
     Raises:
         CodecError: No codeword begins these bytes, or it stands for a network that is too large
             for this machine's memory.
+
+    >>> import torch
+    >>> from analysis.quantize.formats import find_format
+    >>> spec, state = TensorListSpec((("weight", (3,)),)), {"weight": torch.tensor([0.0, 0.5, 1.0])}
+    >>> message = NetworkMessage(spec=spec, number_format=find_format(8), state=state)
+    >>> decode_network(encode_network(message).data + b"what follows").message.state
+    {'weight': tensor([0.0000, 0.5000, 1.0000])}
     """
     coder, ledger = ArithmeticCoder(data, compiled=compiled), Ledger()
     header = code_header(coder, None)
@@ -106,11 +119,7 @@ def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
         twin = header.spec.twin(header.code.removeprefix(_STRUCTURED))
         state = embed_state(twin, state, header.spec.name.split("-")[1])
     message = NetworkMessage(
-        spec=header.spec,
-        number_format=header.number_format,
-        state=state,
-        normalization=header.normalization,
-        permutation_seed=header.permutation_seed,
+        spec=header.spec, number_format=header.number_format, state=state, inputs=header.inputs
     )
     return Codeword(
         data=codeword, num_bits=num_bits, code=header.code, message=message, ledger=ledger

@@ -27,11 +27,8 @@ def smaller_kinds(spec: NetworkSpec) -> tuple[str, ...]:
 
 def structured_codes(message: NetworkMessage) -> tuple[str, ...]:
     """Names of the structured codes that can describe a network exactly, the tightest first."""
-    spec = message.spec
-    if not isinstance(spec, NetworkSpec):
-        return ()
-    for kind in smaller_kinds(spec):
-        if _extract(spec, message.state, kind) is not None:
+    for kind in smaller_kinds(message.network) if message.can_run else ():
+        if _extract(message.network, message.state, kind) is not None:
             return (f"structured-{kind}",)
     return ()
 
@@ -46,13 +43,13 @@ def extract_twin(message: NetworkMessage, kind: str) -> dict[str, Tensor]:
     Raises:
         ValueError: The network is not the embedding of such a twin.
     """
-    spec = message.spec
-    if isinstance(spec, NetworkSpec) and kind in smaller_kinds(spec):
-        found = _extract(spec, message.state, kind)
+    if message.can_run and kind in smaller_kinds(message.network):
+        found = _extract(message.network, message.state, kind)
         if found is not None:
             return found
-    name = spec.name if isinstance(spec, NetworkSpec) else "this list of tensors"
-    raise ValueError(f"{name} does not have the structure of a {kind} network; use another code")
+    raise ValueError(
+        f"{message.spec.name} does not have the structure of a {kind} network; use another code"
+    )
 
 
 def _extract(spec: NetworkSpec, state: dict[str, Tensor], kind: str) -> dict[str, Tensor] | None:

@@ -1,4 +1,4 @@
 """Training for the bound itself: quantization-aware, with a rate penalty on the bits.
 
-Others take `compress` and `recipes`.
+Others take `compress`, with its recipes.
 """

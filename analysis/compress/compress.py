@@ -15,7 +15,7 @@ from torch import Tensor
 
 from analysis.bounds.bounds import binomial_tail
 from analysis.certify.errors import CertifiedErrors, count_certified_errors
-from analysis.codes.bit_file import decode_whole
+from analysis.codes.bit_file import decoded_codeword
 from analysis.codes.canonical_form import canonical_form
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.message import NetworkMessage
@@ -33,30 +33,13 @@ from analysis.compress.refine import refine
 from analysis.compress.start import LEVELS, THRESHOLDS, choose_start
 from analysis.quantize.formats import NumberFormat
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.spec.architectures import NetworkSpec
-from training.spec.normalization import Normalization
 
 _NUM_POINTS = 24
 _START_IMAGES = 5_000
 _MAX_REFINED = 20_000
 """Networks of more weights are not refined: each change tried is a pass over images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressionInputs:
-    """Images and what they are put through before the network.
-
-    Attributes:
-        images: All m training images, on the CPU.
-        normalization: Maps pixels to inputs.
-        permutation: Of the pixels, or None.
-        permutation_seed: Its seed, or None.
-    """
-
-    images: ImageSet
-    normalization: Normalization
-    permutation: Tensor | None = None
-    permutation_seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +146,11 @@ class Progress:
 def compress_state(
     spec: NetworkSpec,
     state: dict[str, Tensor],
-    inputs: CompressionInputs,
+    images: ImageSet,
+    inputs: InputMap,
+    *,
     number_format: NumberFormat,
     settings: CompressionSettings,
-    *,
     progress: Progress | None = None,
 ) -> Compression:
     """Compress a trained network.
@@ -174,34 +158,35 @@ def compress_state(
     Args:
         spec: The network.
         state: Its folded tensors.
-        inputs: The images that it was trained on.
+        images: All m training images, on the CPU.
+        inputs: What they are put through.
         number_format: R_b.
         settings: How.
         progress: Told of every step.
     """
-    sample = ImageSet(inputs.images.images[:_START_IMAGES], inputs.images.labels[:_START_IMAGES])
+    sample = ImageSet(images.images[:_START_IMAGES], images.labels[:_START_IMAGES])
     network, starts = choose_start(
         spec,
         state,
         number_format,
         sample,
-        inputs.normalization,
-        num_samples=len(inputs.images),
+        inputs,
+        num_samples=len(images),
         delta=settings.delta,
-        permutation=inputs.permutation,
         levels=settings.levels,
         thresholds=settings.thresholds,
     )
-    run = _Run(inputs, number_format, settings, progress or Progress())
+    run = _Run(images, inputs, number_format, settings, progress or Progress())
     return run.finish(network, [asdict(start) for start in starts])
 
 
 def compress_from_scratch(
     spec: NetworkSpec,
-    inputs: CompressionInputs,
+    images: ImageSet,
+    inputs: InputMap,
+    *,
     number_format: NumberFormat,
     settings: CompressionSettings,
-    *,
     progress: Progress | None = None,
 ) -> Compression:
     """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
@@ -211,7 +196,7 @@ def compress_from_scratch(
         seed=settings.training.seed,
         round_scale=number_format.round,
     )
-    return _Run(inputs, number_format, settings, progress or Progress()).finish(network, [])
+    return _Run(images, inputs, number_format, settings, progress or Progress()).finish(network, [])
 
 
 class _Run:
@@ -219,12 +204,13 @@ class _Run:
 
     def __init__(
         self,
-        inputs: CompressionInputs,
+        images: ImageSet,
+        inputs: InputMap,
         number_format: NumberFormat,
         settings: CompressionSettings,
         progress: Progress,
     ) -> None:
-        self.inputs, self.number_format = inputs, number_format
+        self.images, self.inputs, self.number_format = images, inputs, number_format
         self.settings, self.progress = settings, progress
         self.curve: list[CurvePoint] = []
         self.best: dict[str, Tensor] = {}
@@ -232,7 +218,7 @@ class _Run:
         self.start = time.monotonic()
 
     def finish(self, network: QATNetwork, starts: list[dict[str, Any]]) -> Compression:
-        inputs, settings = self.inputs, self.settings
+        images, inputs, settings = self.images, self.inputs, self.settings
         num_epochs = settings.training.epochs
         every = max(1, num_epochs // _NUM_POINTS)
         self._measure(network, "start", 0)
@@ -242,38 +228,27 @@ class _Run:
             if metrics.epoch % every == 0 or metrics.epoch == num_epochs:
                 self._measure(network, "training", metrics.epoch)
 
-        penalty = BoundPenalty(len(inputs.images), settings.delta, settings.penalty_factor)
+        penalty = BoundPenalty(len(images), settings.delta, settings.penalty_factor)
         train_quantized(
-            network,
-            inputs.images,
-            inputs.normalization,
-            settings.training,
-            penalty=penalty,
-            permutation=inputs.permutation,
-            on_epoch=on_epoch,
+            network, images, inputs, settings.training, penalty=penalty, on_epoch=on_epoch
         )
         network.load_state_dict(self.best)
         if settings.num_trials and network.spec.num_weights <= _MAX_REFINED:
             refine(
                 network,
-                inputs.images,
-                inputs.normalization,
+                images,
+                inputs,
                 count_bits=self._count_bits,
                 num_trials=settings.num_trials,
                 delta=settings.delta,
-                permutation=inputs.permutation,
                 on_trial=self.progress.on_trial,
             )
             self._measure(network, "refined", num_epochs)
             network.load_state_dict(self.best)
-        message = canonical_form(self._message(network))
-        codeword = decode_whole(encode_network(message).data)
+        codeword = decoded_codeword(canonical_form(self._message(network)))
+        decoded = codeword.message
         errors = count_certified_errors(
-            message_network(codeword.message),
-            inputs.images,
-            inputs.normalization,
-            permutation=inputs.permutation,
-            progress=self.progress.on_count,
+            message_network(decoded), images, decoded.known_inputs, progress=self.progress.on_count
         )
         self._add("certified", num_epochs, codeword.num_bits, errors.num_errors)
         return Compression(
@@ -286,11 +261,8 @@ class _Run:
         )
 
     def _measure(self, network: QATNetwork, stage: str, epoch: int) -> None:
-        images = self.inputs.images
-        logits = evaluate_quantized(
-            network, images, self.inputs.normalization, permutation=self.inputs.permutation
-        )
-        errors = count_wrong(logits, images.labels)
+        images = self.images
+        errors = count_wrong(evaluate_quantized(network, images, self.inputs), images.labels)
         bits = self._count_bits(network)
         value = score(errors, len(images), bits, self.settings.delta)
         if value <= self.best_score:
@@ -298,7 +270,7 @@ class _Run:
         self._add(stage, epoch, bits, errors)
 
     def _add(self, stage: str, epoch: int, bits: int, errors: int) -> None:
-        bound = binomial_tail(errors, len(self.inputs.images), bits, self.settings.delta)
+        bound = binomial_tail(errors, len(self.images), bits, self.settings.delta)
         point = CurvePoint(
             stage=stage, epoch=epoch, description_bits=bits, num_errors=errors, bound=bound
         )
@@ -314,6 +286,64 @@ class _Run:
             spec=network.spec,
             number_format=self.number_format,
             state={name: self.number_format.round(tensor) for name, tensor in state.items()},
-            normalization=self.inputs.normalization,
-            permutation_seed=self.inputs.permutation_seed,
+            inputs=self.inputs,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionRecipe:
+    """A network trained from scratch in levels.
+
+    Attributes:
+        name: What `--recipe` takes.
+        about: One sentence for people.
+        network: One of `training.spec.architectures.NETWORKS`.
+        base_channels: α.
+        max_level: L: weights are -L..L.
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        lr: Learning rate of it.
+        num_trials: Single changes that are tried at the end.
+        penalty_factor: On the rate penalty.
+    """
+
+    name: str
+    about: str
+    network: str
+    base_channels: int
+    max_level: int
+    epochs: int
+    batch_size: int
+    lr: float
+    num_trials: int
+    penalty_factor: float
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        CompressionRecipe(
+            name="mnist-tight",
+            about="tiny-conv of three weight levels; half an hour on two cores for 60,000 digits.",
+            network="tiny-conv",
+            base_channels=2,
+            max_level=1,
+            epochs=100,
+            batch_size=256,
+            lr=0.02,
+            num_trials=1500,
+            penalty_factor=3.0,
+        ),
+    )
+}
+
+
+def find_recipe(name: str) -> CompressionRecipe:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, not {name!r}")
+    return RECIPES[name]

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from analysis.compress.qat_network import QATNetwork
-from training.augment.inputs import augment_images, prepare_images
+from training.augment.inputs import augment_images
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.errors import TrainingError
 from training.spec.config import Augmentation
-from training.spec.normalization import Normalization
 
 _LENGTHS_EVERY = 20  # steps
 _WARM_UP = 100  # steps
@@ -82,11 +82,10 @@ Penalty = Callable[[float, float, float], float]
 def train_quantized(
     network: QATNetwork,
     images: ImageSet,
-    normalization: Normalization,
+    inputs: InputMap,
     settings: QATSettings,
     *,
     penalty: Penalty,
-    permutation: Tensor | None = None,
     on_epoch: Callable[[QATEpoch], None] | None = None,
 ) -> list[QATEpoch]:
     """Minimise mean cross-entropy + λ · bits, in place.
@@ -96,16 +95,16 @@ def train_quantized(
     Args:
         network: Changed in place; on the device of the images.
         images: All of them are used in every epoch, but for a last incomplete batch.
-        normalization: Maps pixels to inputs.
+        inputs: What they are put through.
         settings: Steps, rates and seeds.
         penalty: λ after each epoch.
-        permutation: Of the pixels, or None.
         on_epoch: Told of each epoch.
 
     Raises:
         TrainingError: The loss is not finite.
     """
     device = images.images.device
+    permutation = inputs.permutation(images.images.shape[-1], device)
     batch_size = min(settings.batch_size, len(images))
     steps_per_epoch = len(images) // batch_size
     num_steps = settings.epochs * steps_per_epoch
@@ -120,10 +119,10 @@ def train_quantized(
         num_wrong = torch.zeros((), dtype=torch.int64, device=device)
         for first in range(0, steps_per_epoch * batch_size, batch_size):
             chosen = order[first : first + batch_size]
-            inputs = augment_images(
+            batch = augment_images(
                 images.images[chosen],
                 settings.augmentation,
-                normalization,
+                inputs.normalization,
                 permutation=permutation,
                 generator=augment_generator,
             )
@@ -134,7 +133,7 @@ def train_quantized(
                 network.update_lengths()
             ramp = min(1.0, step / max(settings.ramp * num_steps, 1))
             labels = images.labels[chosen]
-            logits = network(inputs.contiguous(memory_format=torch.channels_last))
+            logits = network(batch.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(logits, labels)
             total = loss + full_coef * ramp * network.rate() if full_coef else loss
             optimizer.zero_grad()
@@ -167,20 +166,10 @@ def _check_loss(loss: float, epoch: int, lr: float) -> None:
 
 
 @torch.no_grad()
-def evaluate_quantized(
-    network: QATNetwork,
-    images: ImageSet,
-    normalization: Normalization,
-    *,
-    permutation: Tensor | None = None,
-) -> Tensor:
+def evaluate_quantized(network: QATNetwork, images: ImageSet, inputs: InputMap) -> Tensor:
     """Logits (N, c) of all images, float32, with the network as it is rounded now."""
     parts = [
-        network(
-            prepare_images(batch, normalization, permutation=permutation).contiguous(
-                memory_format=torch.channels_last
-            )
-        )
+        network(inputs(batch).contiguous(memory_format=torch.channels_last))
         for batch in torch.split(images.images, _EVALUATION_BATCH)
     ]
     return torch.cat(parts)

@@ -16,9 +16,8 @@ from torch.nn import functional as F
 from analysis.compress.qat_network import QATNetwork
 from analysis.compress.qat_training import count_wrong, evaluate_quantized
 from analysis.compress.rate_penalty import BoundPenalty, score
-from training.augment.inputs import prepare_images
 from training.data.image_set import ImageSet
-from training.spec.normalization import Normalization
+from training.data.input_map import InputMap
 
 _CLOSE = 6_000
 """Images of the smallest margins, on which changes are tried first."""
@@ -48,12 +47,11 @@ class Refinement:
 def refine(
     network: QATNetwork,
     images: ImageSet,
-    normalization: Normalization,
+    inputs: InputMap,
     *,
     count_bits: CountBits,
     num_trials: int,
     delta: float,
-    permutation: Tensor | None = None,
     on_trial: Callable[[int, int], None] | None = None,
 ) -> Refinement:
     """Improve a network in levels in place, by single changes.
@@ -61,11 +59,10 @@ def refine(
     Args:
         network: Its latents become integers.
         images: All m training images.
-        normalization: Maps pixels to inputs.
+        inputs: What they are put through.
         count_bits: B of a network, by the real code.
         num_trials: Changes to try at most, >= 0.
         delta: δ.
-        permutation: Of the pixels, or None.
         on_trial: Told of the trials done and all of them.
     """
     for key, latent in network.latents.items():
@@ -73,32 +70,32 @@ def refine(
         latent.copy_(latent.round().clamp(-top, top))
     tried, kept = 0, 0
     bits = count_bits(network)
-    logits = evaluate_quantized(network, images, normalization, permutation=permutation)
+    logits = evaluate_quantized(network, images, inputs)
     errors = count_wrong(logits, images.labels)
     best = score(errors, len(images), bits, delta)
     improved = True
     while improved and tried < num_trials:
         improved = False
-        close, inputs = _close_images(logits, images, normalization, permutation)
+        close, values = _close_images(logits, images, inputs)
         labels = images.labels[close]
         ranked = _rank_changes(
-            network, inputs, labels, num_errors=errors, num_samples=len(images), delta=delta
+            network, values, labels, num_errors=errors, num_samples=len(images), delta=delta
         )
-        errors_close = count_wrong(network(inputs), labels)
+        errors_close = count_wrong(network(values), labels)
         for name, index, change in ranked[: num_trials - tried]:
             flat = network.latents[name.replace(".", "/")].view(-1)
             if abs(float(flat[index]) + change) > network.max_level(name):
                 continue
             flat[index] += change
             tried += 1
-            now = errors + count_wrong(network(inputs), labels) - errors_close
+            now = errors + count_wrong(network(values), labels) - errors_close
             now_bits = count_bits(network)
             if score(max(now, 0), len(images), now_bits, delta) < best:
-                found = evaluate_quantized(network, images, normalization, permutation=permutation)
+                found = evaluate_quantized(network, images, inputs)
                 now = count_wrong(found, images.labels)
                 if (value := score(now, len(images), now_bits, delta)) < best:
                     best, errors, bits, logits = value, now, now_bits, found
-                    errors_close = count_wrong(network(inputs), labels)
+                    errors_close = count_wrong(network(values), labels)
                     kept, improved = kept + 1, True
                     continue
             flat[index] -= change
@@ -107,16 +104,14 @@ def refine(
     return Refinement(num_tried=tried, num_kept=kept, num_errors=errors, bits=bits)
 
 
-def _close_images(
-    logits: Tensor, images: ImageSet, normalization: Normalization, permutation: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _close_images(logits: Tensor, images: ImageSet, inputs: InputMap) -> tuple[Tensor, Tensor]:
     """Indices of the images of smallest margins, errors among them, and their inputs."""
     index = images.labels[:, None]
     others = logits.scatter(1, index, float("-inf")).amax(dim=1)
     margins = logits.gather(1, index)[:, 0] - others
     close = margins.abs().argsort()[:_CLOSE]
-    inputs = prepare_images(images.images[close], normalization, permutation=permutation)
-    return close, inputs.contiguous(memory_format=torch.channels_last)
+    values = inputs(images.images[close])
+    return close, values.contiguous(memory_format=torch.channels_last)
 
 
 def _rank_changes(

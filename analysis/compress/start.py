@@ -25,8 +25,8 @@ from analysis.compress.qat_training import count_wrong, evaluate_quantized
 from analysis.compress.rate_penalty import score
 from analysis.quantize.formats import NumberFormat
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.spec.architectures import NetworkSpec
-from training.spec.normalization import Normalization
 
 LEVELS = (1, 2, 4)
 THRESHOLDS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
@@ -60,11 +60,10 @@ def choose_start(
     state: dict[str, Tensor],
     number_format: NumberFormat,
     images: ImageSet,
-    normalization: Normalization,
+    inputs: InputMap,
     *,
     num_samples: int,
     delta: float,
-    permutation: Tensor | None = None,
     levels: Sequence[int] = LEVELS,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> tuple[QATNetwork, list[Start]]:
@@ -75,10 +74,9 @@ def choose_start(
         state: Its folded tensors.
         number_format: Scales are rounded to it.
         images: Training images to count errors on, all of them or some.
-        normalization: Maps pixels to inputs.
+        inputs: What they are put through.
         num_samples: m of the bound.
         delta: δ.
-        permutation: Of the pixels, or None.
         levels: Numbers of levels to try, each in 1..16.
         thresholds: Thresholds to try, each >= 0.
 
@@ -94,7 +92,7 @@ def choose_start(
             network = qat_network(
                 spec, state, number_format, max_level=max_level, threshold=threshold
             )
-            logits = evaluate_quantized(network, images, normalization, permutation=permutation)
+            logits = evaluate_quantized(network, images, inputs)
             share = count_wrong(logits, images.labels) / len(images)
             errors, bits = round(share * num_samples), float(network.rate().detach())
             found = Start(

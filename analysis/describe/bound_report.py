@@ -4,67 +4,42 @@ The order matters: fold BatchNorm, round every tensor into R_b, make it shorter,
 the bits, and only then count, both weights and errors. What is described is what is evaluated.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from analysis.bounds.bounds import Bound, bounds_of_length, compare_bounds, hold_out
-from analysis.bounds.lengths import DescriptionLength
-from analysis.certify.errors import count_certified_errors
-from analysis.codes.bit_file import decode_whole
-from analysis.codes.checkpoint_message import checkpoint_message, message_network
-from analysis.codes.network_code import Codeword, encode_network
-from analysis.describe.description import measure_lengths
+from analysis.bounds.bounds import (
+    Bound,
+    ErrorCount,
+    bounds_of_length,
+    check_delta,
+    compare_bounds,
+    hold_out,
+)
+from analysis.certify.errors import count_sets
+from analysis.codes.checkpoint_message import described_codeword
+from analysis.codes.network_code import Codeword
+from analysis.describe.description import Description
 from analysis.describe.validity import Finding, check_checkpoint, check_measured
 from analysis.quantize.formats import NumberFormat
-from analysis.quantize.nonzeros import NetworkCounts, count_tensors, twin_weight_counts
+from analysis.quantize.nonzeros import count_tensors
 from training.checkpoint.checkpoint import Checkpoint
-from training.data.image_set import ImageSet
-from training.data.loading import pixel_permutation
 from training.errors import CheckpointError
 from training.run.evaluate import EvaluationData
 from training.spec.architectures import NetworkSpec
-from training.spec.normalization import fixed_normalization
 
 BITS = "bits"
 """The description that is written and decoded, among the lengths that are formulas."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorCount:
-    """Errors of one network on one set of images.
-
-    Attributes:
-        num_errors: Images whose right logit does not exceed every other.
-        num_samples: Images.
-    """
-
-    num_errors: int
-    num_samples: int
-
-    @property
-    def error(self) -> float:
-        """The fraction of errors."""
-        return self.num_errors / self.num_samples
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"num_errors": self.num_errors, "num_samples": self.num_samples, "error": self.error}
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoundReport:
-    """Everything behind the bounds of one network.
+class BoundReport(Description):
+    """Everything behind the bounds of one network, which is the one that the decoder gives.
 
     Attributes:
         spec: The network.
-        number_format: R_b.
-        codeword: The description in bits, with the network as the decoder gives it.
-        counts: Of the decoded network's tensors.
-        twins: Weights by layer of the conv and local twins; {} without twins.
-        lengths: Of the paper's descriptions of the same tensors, by name.
+        codeword: The description in bits.
         delta: δ of each bound by itself.
         train: Of the decoded network on the m training images.
         validation: The same on held-out images, or None.
@@ -76,11 +51,7 @@ class BoundReport:
     """
 
     spec: NetworkSpec
-    number_format: NumberFormat
     codeword: Codeword
-    counts: NetworkCounts
-    twins: dict[str, dict[str, int]]
-    lengths: dict[str, DescriptionLength]
     delta: float
     train: ErrorCount
     validation: ErrorCount | None
@@ -112,17 +83,9 @@ class BoundReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON. Errors and bounds are fractions, lengths are bits."""
-        number_format = self.number_format
-        return {
-            "network": asdict(self.spec),
-            "format": number_format.name,
-            "bits_per_weight": number_format.bits_per_weight,
-            "num_weights": self.counts.total.num_weights,
-            "num_nonzeros": self.counts.total.num_nonzeros,
-            "num_distinct": self.counts.total.num_distinct,
-            "counts": self.counts.to_dict(),
-            "twins": self.twins or None,
-            "lengths": {name: length.to_dict() for name, length in self.lengths.items()},
+        described = super().to_dict()
+        del described["description"]
+        return described | {
             "code": self.codeword.code,
             "description_bits": self.description_bits,
             "ledger": [entry.to_dict() for entry in self.codeword.ledger.entries],
@@ -167,19 +130,14 @@ def report_bound(
         CheckpointError: The number of training images is not the one the checkpoint states.
         ValueError: δ is outside (0, 1), or the network holds a value that is not finite.
     """
-    _check_delta(delta)
+    check_delta(delta)
     if checkpoint.data is not None and checkpoint.data.num_samples != len(data.train):
         raise CheckpointError(
             f"the checkpoint says that training saw {checkpoint.data.num_samples} images, but its "
             f"data set has {len(data.train)} left for it; its errors cannot be counted"
         )
-    codeword = decode_whole(encode_network(checkpoint_message(checkpoint, number_format)).data)
-    report = report_codeword(codeword, data, delta=delta, device=device)
-    return replace(
-        report,
-        train_before=_recorded_errors(checkpoint, report.num_samples),
-        findings=(*check_checkpoint(checkpoint), *report.findings),
-    )
+    codeword = described_codeword(checkpoint, number_format)
+    return report_codeword(codeword, data, delta=delta, device=device, trained=checkpoint)
 
 
 def report_codeword(
@@ -188,6 +146,7 @@ def report_codeword(
     *,
     delta: float = 0.05,
     device: torch.device | str = "cpu",
+    trained: Checkpoint | None = None,
 ) -> BoundReport:
     """Bound the true error of the network that a codeword stands for.
 
@@ -198,66 +157,43 @@ def report_codeword(
         data: The images; errors are counted on exactly `data.train`, unaugmented.
         delta: δ in (0, 1), of each bound by itself.
         device: Where the errors are counted.
+        trained: The checkpoint that the bits come from, if they do.
 
     Raises:
         CheckpointError: There are no training images.
         ValueError: δ is outside (0, 1), or the network's code is not ours.
     """
-    _check_delta(delta)
+    check_delta(delta)
     message = codeword.message
-    count = _counter(codeword, device)
-    train = count(data.train)
+    sets = (data.train, data.validation, data.test)
+    train, validation, test = count_sets(message, sets, device=device)
     if train is None:
         raise CheckpointError("the data set has no training images to count errors on")
-    spec = message_network(message).spec
-    counts = count_tensors(message.state, message.number_format)
-    lengths = measure_lengths(counts, message.number_format)
-    validation = count(data.validation)
-    errors, samples, n = train.num_errors, train.num_samples, counts.total.num_weights
-    bounds = {BITS: compare_bounds(errors, samples, codeword.num_bits, delta)}
-    for name, length in lengths.items():
-        bounds[name] = bounds_of_length(length, errors, samples, n, delta)
+    described = Description(
+        spec=message.network,
+        number_format=message.number_format,
+        counts=count_tensors(message.state, message.number_format),
+    )
+    e, m, n = train.num_errors, train.num_samples, described.counts.total.num_weights
+    bounds = {BITS: compare_bounds(e, m, codeword.num_bits, delta)}
+    bounds |= {
+        name: bounds_of_length(length, train, n, delta)
+        for name, length in described.lengths.items()
+    }
     return BoundReport(
-        spec=spec,
+        spec=message.network,
         number_format=message.number_format,
         codeword=codeword,
-        counts=counts,
-        twins=twin_weight_counts(spec),
-        lengths=lengths,
+        counts=described.counts,
         delta=delta,
         train=train,
         validation=validation,
-        test=count(data.test),
-        train_before=None,
+        test=test,
+        train_before=None if trained is None else _recorded_errors(trained, m),
         bounds=bounds,
         hold_out=None if validation is None else _hold_out_bound(validation, delta),
-        findings=check_measured(data),
+        findings=(*(() if trained is None else check_checkpoint(trained)), *check_measured(data)),
     )
-
-
-def _check_delta(delta: float) -> None:
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie in (0, 1), not {delta}")
-
-
-def _counter(
-    codeword: Codeword, device: torch.device | str
-) -> Callable[[ImageSet], ErrorCount | None]:
-    message = codeword.message
-    network = message_network(message)
-    normalization = message.normalization or fixed_normalization(network.spec.in_channels)
-    seed, size = message.permutation_seed, network.spec.image_size
-    permutation = None if seed is None else pixel_permutation(seed, size**2)
-
-    def count(images: ImageSet) -> ErrorCount | None:
-        if not len(images):
-            return None
-        found = count_certified_errors(
-            network, images, normalization, permutation=permutation, device=device
-        )
-        return ErrorCount(num_errors=found.num_errors, num_samples=len(images))
-
-    return count
 
 
 def _hold_out_bound(validation: ErrorCount, delta: float) -> Bound:

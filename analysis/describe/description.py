@@ -1,73 +1,152 @@
-"""A network as its descriptions have it: BatchNorm folded, every number in R_b, counted."""
+"""A network's numbers as its descriptions have them: folded, rounded, counted, and how long.
 
-from dataclasses import dataclass
+`describe_file` takes them from a checkpoint of ours in one pass over its file, without loading it:
+all of a bound but the errors.
+"""
 
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from analysis.bounds.bounds import quoted_bits, shortest_length
 from analysis.bounds.lengths import (
     DescriptionLength,
     enumerative_length,
     plain_length,
     theorem_2_length,
 )
-from analysis.quantize.formats import NumberFormat, quantize_network
-from analysis.quantize.nonzeros import NetworkCounts, count_tensors
-from training.networks.models import Network, fold_batch_norm
+from analysis.describe.external_network import AFFINE, STATISTICS, fold_vectors, round_to_type
+from analysis.quantize.formats import NumberFormat
+from analysis.quantize.nonzeros import NetworkCounts, twin_weight_counts
+from analysis.quantize.stream_counts import Source, count_sources
+from training.checkpoint.lazy import StoredCheckpoint, open_checkpoint
+from training.errors import CheckpointError
+from training.networks.models import BATCH_NORM_EPS, is_folded
+from training.run.progress import OnCount
+from training.spec.architectures import NetworkSpec
+from training.tensor_files.stored_tensor import StoredTensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescribedNetwork:
-    """A network as a description has it: folded, every tensor in R_b.
+class Description:
+    """The numbers of a network, BatchNorm folded and every one of them in R_b.
 
     Attributes:
-        network: In float32, in eval mode.
+        spec: The network; None if its code is external.
         number_format: R_b.
         counts: Of every tensor that the function depends on.
-        lengths: Of the descriptions, by name: "plain", "theorem-2" and "enumerative".
     """
 
-    network: Network
+    spec: NetworkSpec | None
     number_format: NumberFormat
     counts: NetworkCounts
-    lengths: dict[str, DescriptionLength]
+
+    @cached_property
+    def lengths(self) -> dict[str, DescriptionLength]:
+        """Of the paper's descriptions, by name, in the order in which they are shown."""
+        total, bits = self.counts.total, self.number_format.bits_per_weight
+        lengths = (
+            plain_length(total.num_weights, bits),
+            theorem_2_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits),
+            enumerative_length(
+                [(each.num_weights, each.num_nonzeros) for each in self.counts.tensors],
+                total.num_distinct_nonzero,
+                bits,
+            ),
+        )
+        return {length.name: length for length in lengths}
+
+    @property
+    def shortest(self) -> DescriptionLength:
+        """The description of fewest whole bits."""
+        return shortest_length(self.lengths)
+
+    @property
+    def shortest_bits(self) -> int:
+        """B of the shortest description, with the bits that say which of them it is."""
+        return quoted_bits(self.lengths)
+
+    @property
+    def twins(self) -> dict[str, dict[str, int]]:
+        """Weights by layer of the conv and local twins; {} without twins."""
+        return {} if self.spec is None else twin_weight_counts(self.spec)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; lengths are bits."""
+        total = self.counts.total
+        return {
+            "network": None if self.spec is None else asdict(self.spec),
+            "format": self.number_format.name,
+            "bits_per_weight": self.number_format.bits_per_weight,
+            "num_weights": total.num_weights,
+            "num_nonzeros": total.num_nonzeros,
+            "num_distinct": total.num_distinct,
+            "counts": self.counts.to_dict(),
+            "twins": self.twins or None,
+            "lengths": {name: length.to_dict() for name, length in self.lengths.items()},
+            "description": self.shortest.name,
+            "description_bits": self.shortest_bits,
+        }
 
 
-def describe_network(network: Network, number_format: NumberFormat) -> DescribedNetwork:
-    """Fold, round, count and measure a network: all of the bound but the data.
+def describe_file(
+    path: Path, number_format: NumberFormat, *, on_progress: OnCount | None = None
+) -> Description:
+    """Fold, round, count and measure a checkpoint without loading it.
 
     Args:
-        network: A network, folded or not, on the CPU.
+        path: A checkpoint file, or its run folder.
         number_format: R_b.
+        on_progress: Called with bytes done and bytes in all, from any thread.
 
     Raises:
-        ValueError: The network holds a value that is not finite.
+        CheckpointError: The file is not a checkpoint of mdl that can be used.
     """
-    folded = fold_batch_norm(network)
-    described = quantize_network(folded, number_format)
-    counts = count_tensors(described.state_dict(), number_format)
-    return DescribedNetwork(
-        network=described,
-        number_format=number_format,
-        counts=counts,
-        lengths=measure_lengths(counts, number_format),
-    )
+    with open_checkpoint(path) as checkpoint:
+        try:
+            sources = _fold(checkpoint)
+            found = count_sources(sources, number_format, on_progress=on_progress)
+            _check_counts(checkpoint, found.stored_nonzeros)
+        except ValueError as error:
+            raise CheckpointError(f"{checkpoint.source.path}: {error}") from error
+    return Description(spec=checkpoint.network, number_format=number_format, counts=found.counts)
 
 
-def measure_lengths(
-    counts: NetworkCounts, number_format: NumberFormat
-) -> dict[str, DescriptionLength]:
-    """The lengths of all descriptions that need counts alone, by name.
+def _fold(checkpoint: StoredCheckpoint) -> dict[str, Source]:
+    """The folded network's tensors in its order: scales and shifts read, weights in the file."""
+    spec, tensors = checkpoint.network, checkpoint.tensors
+    if is_folded(dict.fromkeys(tensors)):  # type: ignore[arg-type]
+        return dict(tensors)
+    norms = {f"{layer.name}_norm" for layer in spec.layers if layer.normalized}
+    folded: dict[str, Source] = {}
+    for norm in norms:
+        vectors = {field: tensors[f"{norm}.{field}"] for field in (*AFFINE, *STATISTICS)}
+        read = {
+            field: vector.read_float64()
+            for field, vector in vectors.items()
+            if isinstance(vector, StoredTensor)
+        }
+        kind = vectors["weight"].number_type.name
+        for part, values in zip(
+            ("scale", "shift"), fold_vectors(read, BATCH_NORM_EPS), strict=True
+        ):
+            folded[f"{norm}.{part}"] = round_to_type(values, kind)
+    sources: dict[str, Source] = {}
+    for name, tensor in tensors.items():
+        owner, _, field = name.rpartition(".")
+        if owner not in norms:
+            sources[name] = tensor
+        elif field == "weight":
+            sources |= {each: folded[each] for each in (f"{owner}.scale", f"{owner}.shift")}
+    return sources
 
-    Args:
-        counts: Of every tensor that the function depends on, rounded.
-        number_format: R_b.
-    """
-    total, bits = counts.total, number_format.bits_per_weight
-    lengths = (
-        plain_length(total.num_weights, bits),
-        theorem_2_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits),
-        enumerative_length(
-            [(each.num_weights, each.num_nonzeros) for each in counts.tensors],
-            total.num_distinct_nonzero,
-            bits,
-        ),
-    )
-    return {length.name: length for length in lengths}
+
+def _check_counts(checkpoint: StoredCheckpoint, stored_nonzeros: dict[str, int]) -> None:
+    for name, count in checkpoint.num_nonzeros.items():
+        found = stored_nonzeros[f"{name}.weight"]
+        if found != count:
+            raise ValueError(
+                f"{name}.weight has {found} nonzeros, not the {count} it was saved with; the file "
+                "is damaged, copy it again"
+            )

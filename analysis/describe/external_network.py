@@ -1,10 +1,10 @@
-"""What a description of an external network has to hold, found by the names of its tensors.
+"""An external network: what its description has to hold, and back to what its code loads.
 
 The network's code is not here, so every tensor is either **coded**, as it is or as part of a folded
 BatchNorm, or **fixed**: its owner says that the code sets it without looking at data. What is
 neither is refused by name. Tensors that lie in the file once under several names are coded once.
 
-The names of what is coded say how to go back (`analysis.describe.external_message`):
+The names of what is coded say how `export_state` goes back:
 
     a.weight                      a tensor as it is
     a.weight = b.weight           one tensor with two names
@@ -18,11 +18,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from analysis.describe.vector_folding import AFFINE, STATISTICS, fold_vectors, round_to_type
+from analysis.quantize.formats import NumberFormat, quantize_tensors
+from analysis.quantize.rounding_kernel import LAYOUTS, round_to_patterns
 from training.errors import CheckpointError, ConfigError
 from training.tensor_files.open import TensorFile
 from training.tensor_files.stored_tensor import Float32s, StoredTensor, shorten
+
+Float64s = NDArray[np.float64]
 
 BN_EPS = 1e-5
 """torch's default ε of BatchNorm, which a file does not hold."""
@@ -31,6 +37,10 @@ TIE = " = "
 SUFFIXES = {True: ("bn_scale", "bn_shift"), False: ("stat_scale", "stat_shift")}
 """Names of a folded BatchNorm's scale and shift, by whether it has weight and bias."""
 
+STATISTICS = ("running_mean", "running_var")
+AFFINE = ("weight", "bias")
+_SCALES = {suffixes[0]: affine for affine, suffixes in SUFFIXES.items()}
+_SHIFTS = {suffixes[1] for suffixes in SUFFIXES.values()}
 _COUNTER = "num_batches_tracked"
 _NORM = object()
 
@@ -45,8 +55,8 @@ class FoldedNorm:
         num_batches: Batches that its statistics have seen, if the file says.
         num_units: Its size.
         is_initial: Whether the statistics are those before any batch: mean 0, variance 1.
-        is_plain: Whether they have no effect, as `analysis.describe.external_message` exports them:
-            mean 0 and variance 1 - ε.
+        is_plain: Whether they have no effect, as `export_state` writes them: mean 0 and
+            variance 1 - ε.
     """
 
     name: str
@@ -236,3 +246,119 @@ def _fold(
 def _prefix(name: str, field: str) -> str | None:
     """What stands before a field's name: "a.b." of "a.b.field", "" of "field"; None if another."""
     return name.removesuffix(field) if name == field or name.endswith(f".{field}") else None
+
+
+def fold_vectors(vectors: Mapping[str, Float64s], eps: float) -> tuple[Float64s, Float64s]:
+    """BatchNorm in eval mode as scale γ / √(σ² + ε) and shift β - μ · scale, in NumPy.
+
+    The same as `training.networks.models.fold_batch_norm` for vectors that were read from a file.
+    NumPy's single thread is quicker on them than torch's pool, which has to wake up.
+
+    Args:
+        vectors: γ "weight" and β "bias" (1 and 0 if they are not there), μ "running_mean" and σ²
+            "running_var".
+        eps: ε.
+
+    >>> scale, shift = fold_vectors(
+    ...     {"weight": np.array([3.0]), "bias": np.array([1.0]),
+    ...      "running_mean": np.array([2.0]), "running_var": np.array([3.0])}, eps=1.0)
+    >>> float(scale[0]), float(shift[0])
+    (1.5, -2.0)
+    """
+    mean, variance = (vectors[field] for field in STATISTICS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = vectors.get("weight", np.float64(1)) / np.sqrt(variance + eps)
+        return scale, vectors.get("bias", np.float64(0)) - mean * scale
+
+
+def round_to_type(values: Float64s, type_name: str) -> Float32s:
+    """The values as a tensor of a torch type would hold them, as float32.
+
+    torch takes float64 to its 16-bit types by way of float32, and so does this.
+    """
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+        if type_name == "float16":
+            return narrow.astype(np.float16).astype(np.float32)
+    if type_name == "bfloat16":
+        patterns, _ = round_to_patterns(narrow, LAYOUTS["bfloat16"])
+        return (patterns.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return narrow
+
+
+def external_message_tensors(
+    network: ExternalNetwork, number_format: NumberFormat
+) -> dict[str, Tensor]:
+    """Every coded tensor in R_b, as float32, in order; the names say how to go back.
+
+    Raises:
+        CheckpointError: A tensor holds a number that is not finite, or the file cannot be read.
+    """
+    rounded: dict[str, Tensor] = {}
+    for name, source in network.sources.items():
+        values = source if isinstance(source, np.ndarray) else source.read_float32()
+        try:
+            rounded |= quantize_tensors({name: torch.from_numpy(values)}, number_format)
+        except ValueError as error:
+            raise CheckpointError(f"{network.path}: {error}; use an earlier one") from error
+    return rounded
+
+
+def export_state(tensors: Mapping[str, Tensor], *, bn_eps: float = BN_EPS) -> dict[str, Tensor]:
+    """The state dict that the owner's own module loads, and which computes what was coded.
+
+    A folded BatchNorm with weight and bias becomes weight = scale, bias = shift, running_mean = 0
+    and running_var = 1 - ε, for which it multiplies by scale and adds shift. One without them
+    becomes running_mean = -shift / scale and running_var = 1 / scale² - ε. A tensor with several
+    names is there under each of them.
+
+    Args:
+        tensors: As `external_message_tensors` gives them, or the codec gives them back.
+        bn_eps: ε of the owner's BatchNorms, > 0.
+
+    Raises:
+        ValueError: A BatchNorm without weight and bias has a scale that is not > 0, which no
+            variance gives, or lacks a part.
+    """
+    if not bn_eps > 0:
+        raise ValueError(f"bn_eps must be > 0, not {bn_eps}")
+    state: dict[str, Tensor] = {}
+    for names, tensor in tensors.items():
+        field = names.rpartition(".")[2]
+        if field in _SHIFTS:
+            continue
+        if field not in _SCALES:
+            state |= {name: tensor.clone() for name in names.split(TIE)}
+            continue
+        affine = _SCALES[field]
+        owners = [name.removesuffix(field) for name in names.split(TIE)]
+        shift_name = TIE.join(f"{owner}{SUFFIXES[affine][1]}" for owner in owners)
+        if shift_name not in tensors:
+            raise ValueError(f"tensors lack {shift_name}")
+        make = _affine_norm if affine else _plain_norm
+        for owner in owners:
+            parts = make(tensor, tensors[shift_name], bn_eps)
+            state |= {f"{owner}{part}": values for part, values in parts.items()}
+    return state
+
+
+def _affine_norm(scale: Tensor, shift: Tensor, bn_eps: float) -> dict[str, Tensor]:
+    return {
+        "weight": scale.clone(),
+        "bias": shift.clone(),
+        "running_mean": torch.zeros_like(scale),
+        "running_var": torch.full_like(scale, 1 - bn_eps),
+    }
+
+
+def _plain_norm(scale: Tensor, shift: Tensor, bn_eps: float) -> dict[str, Tensor]:
+    if not bool((scale > 0).all()):
+        raise ValueError(
+            "a BatchNorm without weight and bias has a scale that rounding made 0; describe the "
+            "network with more bits"
+        )
+    exact = scale.double()
+    return {
+        "running_mean": (-shift.double() / exact).to(scale.dtype),
+        "running_var": (exact**-2 - bn_eps).to(scale.dtype),
+    }

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from analysis.bounds.bounds import ErrorCount
 from analysis.describe.external_network import ExternalNetwork
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
@@ -102,9 +103,8 @@ def check_given(
     *,
     format_name: str,
     num_rounded: int,
-    num_errors: int,
-    num_samples: int,
-    test: tuple[int, int] | None = None,
+    train: ErrorCount,
+    test: ErrorCount | None = None,
 ) -> tuple[Finding, ...]:
     """Look at an external network, with errors that its owner counted.
 
@@ -112,11 +112,10 @@ def check_given(
         network: Its tensors.
         format_name: Name of R_b.
         num_rounded: Numbers of the file that are not in R_b.
-        num_errors: e, given.
-        num_samples: m, given.
-        test: Errors and samples of a test set, given; or None.
+        train: Errors on the m samples, given.
+        test: Errors on a test set, given; or None.
     """
-    found = [note_given_errors(num_errors, num_samples)]
+    found = [note_given_errors(train)]
     if num_rounded:
         found.append(
             _note(
@@ -142,7 +141,7 @@ def check_given(
         fixed.append(f"by --fixed {_names(network.fixed)}")
     found.append(_note("fixed", _taken_as_fixed(fixed)))
     found += check_external_norms(network)
-    if test == (num_errors, num_samples):
+    if test == train:
         found.append(
             _note(
                 "test-is-training",
@@ -153,11 +152,12 @@ def check_given(
     return tuple(found)
 
 
-def note_given_errors(num_errors: int, num_samples: int) -> Finding:
-    """What to say of errors that were given: e errors among m samples."""
+def note_given_errors(train: ErrorCount) -> Finding:
+    """What to say of errors that were given."""
     return _note(
         "errors-given",
-        f"The {num_errors:,} errors among {num_samples:,} samples were given, not measured: "
+        f"The {train.num_errors:,} errors among {train.num_samples:,} samples were given, not "
+        "measured: "
         "without the network's code nothing can be evaluated here. The bound holds only if "
         "they were counted in eval mode, without augmentation, on exactly the i.i.d. samples "
         "that training may have seen, each once.",

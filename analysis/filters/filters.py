@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.checkpoint.checkpoint import Checkpoint
-from training.data.loading import pixel_permutation
+from training.data.input_map import pixel_permutation
 from training.spec.architectures import LayerSpec
 
 MIN_NONZEROS = 20  # as in the paper's Figures 7 to 9

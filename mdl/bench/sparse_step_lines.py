@@ -21,6 +21,7 @@ from mdl.bench.step_lines import AUGMENTATION, NORMALIZATION, NUM_CLASSES, rando
 from mdl.timing.floors import MatmulPeak, make_copy, multiplications
 from mdl.timing.rounds import Piece, Timing, time_rounds
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.distributed.run_options import RunOptions
 from training.run.state import TrainingState
 from training.sparse.costs import SMALLEST_LAYER, may_be_sparse
@@ -238,8 +239,7 @@ def measure_sparse_steps(settings: BenchSettings, peak: MatmulPeak) -> list[Line
             config=config,
             spec=spec,
             train_set=images,
-            normalization=NORMALIZATION,
-            permutation=None,
+            inputs=InputMap(NORMALIZATION),
             options=RunOptions(device=settings.device, sparsity=sparsity),
         )
 

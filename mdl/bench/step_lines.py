@@ -17,6 +17,7 @@ from mdl.timing.floors import MatmulPeak, make_copy, step_flop
 from mdl.timing.rounds import Piece, Timing, time_rounds
 from training.augment.inputs import augment_images
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.distributed.run_options import RunOptions
 from training.run.state import TrainingState
 from training.spec.architectures import NetworkSpec
@@ -55,8 +56,7 @@ def measure_step(name: str, settings: BenchSettings, peak: MatmulPeak) -> Line:
         config=config,
         spec=spec,
         train_set=images,
-        normalization=NORMALIZATION,
-        permutation=None,
+        inputs=InputMap(NORMALIZATION),
         options=RunOptions(device=settings.device),
     )
     bytes_per_weight = BETA_LASSO_BYTES if config.method == "beta-lasso" else SGD_BYTES

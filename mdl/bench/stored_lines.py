@@ -15,7 +15,7 @@ from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import decode_network, encode_network
 from analysis.codes.values import code_patterns
-from analysis.describe.file_description import describe_file
+from analysis.describe.description import describe_file
 from analysis.quantize.formats import find_format
 from mdl.bench.lines import Baseline, Line
 from mdl.bench.settings import IMAGE_SIZE, BenchSettings

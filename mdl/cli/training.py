@@ -27,7 +27,7 @@ from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset, split_validation
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
 from training.distributed.run_options import RunOptions
-from training.errors import USER_ERRORS, CheckpointError, DataError, TrainingError
+from training.errors import USER_ERRORS, CheckpointError, TrainingError
 from training.run.loop import train
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
@@ -97,11 +97,7 @@ def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> Train
         config if source is None else replace(config, data=replace(config.data, source=source))
     )
     dataset = _load(located)
-    if dataset.fingerprint != checkpoint.data.fingerprint:
-        raise DataError(
-            f"{located.data.source}: these are not the images that {run} was trained on "
-            f"({checkpoint.data.name}); pass --data with the original data set"
-        )
+    checkpoint.data.check(dataset, owner=str(run))
     return TrainingPlan(
         config=config, dataset=dataset, folder=RunFolder(run), resume_from=checkpoint
     )

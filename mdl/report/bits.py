@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 
-from analysis.describe.bound_report import BITS, BoundReport, ErrorCount
+from analysis.bounds.bounds import ErrorCount
+from analysis.describe.bound_report import BITS, BoundReport
 from analysis.describe.validity import is_certificate
 from figures.bit_ledger import PART_COLORS, group_entries
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredBits, MeasuredRun
 from mdl.report.overview import bound_text
-from mdl.terminal.bound_tables import percent_up
+from mdl.terminal.bound_tables import DESCRIPTIONS, guessing_remark, percent_up
 
 _PARTS = tuple(PART_COLORS)
-_DESCRIPTIONS = {
-    "plain": "plain, n b",
-    "theorem-2": "theorem-2, as in its proof",
-    "enumerative": "enumerative, log C(n, ‖w‖₀)",
-}
 _SCALE = 1000  # width of a bar's drawing; it is stretched to the page's
 
 
@@ -121,12 +117,10 @@ def _verdict(bits: MeasuredBits) -> str:
         return "no certificate: no bound can be quoted, for a reason given below."
     if report.bound.is_vacuous:
         return f"vacuous: B = {report.description_bits:,} bits prove nothing about the true error."
-    guessing = 1 - 1 / report.spec.num_classes
-    is_better = report.bound.value < guessing
-    no_better = "" if is_better else f" That is no better than guessing, {guessing:.2%}."
+    remark = guessing_remark(report.bound.value, report.spec.num_classes)
     return (
         f"true error {bound_text(report)}, by {report.bound.title} at B = "
-        f"{report.description_bits:,} bits and m = {report.num_samples:,} images.{no_better}"
+        f"{report.description_bits:,} bits and m = {report.num_samples:,} images.{remark}"
     )
 
 
@@ -170,7 +164,7 @@ def _lengths_table(found: Sequence[tuple[str, MeasuredBits]]) -> Markup:
             if bits.report is not None:
                 cell += f", bound {_percent(bits.report.bounds[name][-1].value)}"
             cells.append(cell)
-        rows.append((_DESCRIPTIONS.get(name, name), *cells))
+        rows.append((DESCRIPTIONS.get(name, name), *cells))
     columns = ("description", *(name for name, _ in found))
     return details("The paper's descriptions", table(columns, rows, title="Description lengths"))
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import torch
 
 from analysis.bounds.lengths import DescriptionLength
-from analysis.codes.bit_file import decode_whole
-from analysis.codes.checkpoint_message import checkpoint_message
-from analysis.codes.network_code import Codeword, encode_network
+from analysis.codes.checkpoint_message import described_codeword
+from analysis.codes.network_code import Codeword
 from analysis.describe.bound_report import BoundReport, report_bound
-from analysis.describe.description import measure_lengths
+from analysis.describe.description import Description
 from analysis.filters.filters import FilterSample, sample_filters
 from analysis.filters.locality import (
     Locality,
@@ -150,14 +149,16 @@ def _measure_bits(
             )
     tell(f"{run.name}: writing the network in bits of {number_format.name}")
     try:
-        message = checkpoint_message(checkpoint, number_format)
+        codeword = described_codeword(checkpoint, number_format)
     except (CheckpointError, ValueError) as error:
         tell(f"{run.name}: no description: {error}")
         return None
-    codeword = decode_whole(encode_network(message).data)
-    counts = count_tensors(codeword.message.state, number_format)
-    lengths = measure_lengths(counts, number_format)
-    return MeasuredBits(codeword=codeword, lengths=lengths, report=None, missing=missing)
+    described = Description(
+        spec=checkpoint.network,
+        number_format=number_format,
+        counts=count_tensors(codeword.message.state, number_format),
+    )
+    return MeasuredBits(codeword=codeword, lengths=described.lengths, report=None, missing=missing)
 
 
 def _find_data(checkpoint: Checkpoint, source: str | None) -> EvaluationData:

@@ -1,47 +1,31 @@
-"""The tables of `mdl bound`: counts, errors, lengths and bounds, of our networks and of others'."""
+"""The tables of bounds and certificates: counts, errors, lengths, bounds, and the one verdict."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from analysis.bounds.bounds import bound_titles
 from mdl.terminal import console
-from mdl.terminal.count_tables import print_counts
-from mdl.terminal.ledger_tables import print_ledger
 from training.tensor_files.stored_tensor import printable
 
 if TYPE_CHECKING:
-    from analysis.bounds.bounds import Bound
-    from analysis.bounds.lengths import DescriptionLength
+    from analysis.bounds.bounds import Bound, ErrorCount
+    from analysis.certify.certificate import Certificate
     from analysis.codes.network_code import Codeword
     from analysis.describe.bound_report import BoundReport
-    from analysis.describe.external_report import ExternalReport, GivenErrors
-    from analysis.describe.file_description import FileDescription
+    from analysis.describe.description import Description
+    from analysis.describe.external_report import ExternalReport
     from analysis.describe.validity import Finding
     from analysis.quantize.formats import NumberFormat
     from analysis.quantize.nonzeros import NetworkCounts
 
-_DESCRIPTIONS = {
+
+DESCRIPTIONS = {
     "bits": "the bits themselves",
     "plain": "plain, n b",
     "theorem-2": "theorem-2, as in its proof",
     "enumerative": "enumerative, log C(n, ‖w‖₀)",
 }
-
-
-class Described(Protocol):
-    """What every report has."""
-
-    @property
-    def counts(self) -> "NetworkCounts":
-        """Of every tensor."""
-
-    @property
-    def lengths(self) -> "dict[str, DescriptionLength]":
-        """Of the descriptions, by name."""
-
-    @property
-    def number_format(self) -> "NumberFormat":
-        """R_b."""
 
 
 def print_measured(report: "BoundReport", data_name: str) -> None:
@@ -59,14 +43,12 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
     )
     print_counts("Numbers of the described network", spec.name, report.counts, report.twins)
     _print_errors(
-        (name, count.num_samples, count.num_errors)
-        for name, count in (
-            ("training", report.train),
-            ("training, before rounding", report.train_before),
-            ("validation", report.validation),
-            ("test", report.test),
-        )
-        if count is not None
+        {
+            "training": report.train,
+            "training, before rounding": report.train_before,
+            "validation": report.validation,
+            "test": report.test,
+        }
     )
     print_lengths(report)
     print_ledger(report.codeword)
@@ -75,7 +57,7 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
         report.bound,
         report.findings,
         delta=report.delta,
-        guessing=1 - 1 / spec.num_classes,
+        num_classes=spec.num_classes,
         basis=f"B = {report.description_bits:,} bits of the {report.codeword.code} code",
     )
 
@@ -89,21 +71,17 @@ def print_external(report: "ExternalReport") -> None:
         console.stdout().print(f"{len(network.norms):,} BatchNorms found by their names.")
     _print_rounding(report.number_format)
     _print_tensors(report.counts)
-    given = report.given
-    if given is not None:
-        rows = [("training, given", given.num_samples, given.num_errors)]
-        if given.test is not None:
-            rows.append(("test, given", given.test[1], given.test[0]))
-        _print_errors(rows)
+    if report.train is not None:
+        _print_errors({"training, given": report.train, "test, given": report.test})
     print_lengths(report)
-    if given is not None:
+    if report.train is not None:
         print_bounds(report.bounds)
     _print_verdict(report.bound, report.findings, basis=_basis(report), delta=report.delta)
 
 
 def print_external_bits(
     codeword: "Codeword",
-    given: "GivenErrors",
+    train: "ErrorCount",
     bounds: "tuple[Bound, ...]",
     note: "Finding",
     *,
@@ -111,25 +89,51 @@ def print_external_bits(
 ) -> None:
     """Print the bound of an external network from its bits and the errors that were given."""
     print_ledger(codeword)
-    _print_errors([("training, given", given.num_samples, given.num_errors)])
+    _print_errors({"training, given": train})
     print_bounds({"bits": bounds})
     basis = f"B = {codeword.num_bits:,} bits of the {codeword.code} code"
     _print_verdict(bounds[-1], (note,), basis=basis, delta=delta)
 
 
-def print_description(description: "FileDescription") -> None:
+def print_description(description: "Description") -> None:
     """Print counts and lengths of a checkpoint of ours."""
     _print_rounding(description.number_format)
     print_counts(
         "Numbers of the described network",
-        description.spec.name,
+        description.spec.name if description.spec else "",
         description.counts,
         description.twins,
     )
     print_lengths(description)
 
 
-def print_lengths(report: Described) -> None:
+def print_certificate(certificate: "Certificate") -> None:
+    """Print network, errors, bounds and verdict."""
+    made, data = certificate, certificate.data
+    output = console.stdout()
+    output.print(
+        f"{made.spec.name} on {data.name}: B = {made.description_bits:,} bits in the {made.code} "
+        f"code, n = {made.counts.num_weights:,} numbers of {made.number_format} "
+        f"(b = {made.bits_per_weight}), ‖w‖₀ = {made.counts.num_nonzeros:,}, "
+        f"k = {made.counts.num_distinct:,}",
+        markup=False,
+    )
+    counts = {f"{data.samples} (m)": made.errors, "held out": made.held_out, "test": made.test}
+    _print_errors(counts, "Errors of the decoded network")
+    titles = bound_titles()
+    bounds = [(titles[name], percent_up(value)) for name, value in made.bounds.items()]
+    if made.hold_out_bound is not None:
+        bounds.append(("hold-out, if these images chose nothing", percent_up(made.hold_out_bound)))
+    console.print_table(f"Bounds on the true error, δ = {made.delta:g}", ("bound", "value"), bounds)
+    basis = f"over the m = {made.errors.num_samples:,} {data.samples} images (binomial tail)"
+    if made.bound > 1 - 1e-9:
+        verdict = "Vacuous: this length proves nothing about the true error."
+    else:
+        verdict = _verdict(made.bound, made.delta, basis, made.spec.num_classes)
+    output.print(verdict, style="bold", markup=False)
+
+
+def print_lengths(report: "Description") -> None:
     """Print every length term by term."""
     total, bits = report.counts.total, report.number_format.bits_per_weight
     rows: list[tuple[str, ...]] = []
@@ -145,7 +149,7 @@ def print_lengths(report: Described) -> None:
             own.append(
                 ("of it the map, |d(g)|", length.map_formula, f"{length.map_bits:,.1f}", whole)
             )
-        label = _DESCRIPTIONS.get(name, name)
+        label = DESCRIPTIONS.get(name, name)
         rows += [(label if index == 0 else "", *row) for index, row in enumerate(own)]
     console.print_table(
         f"Description lengths in bits: n = {total.num_weights:,}, "
@@ -170,7 +174,52 @@ def print_bounds(
         rows.append((hold_out.title, hold_out.formula, _cell(hold_out), *[""] * (len(found) - 1)))
     console.print_table(
         "Bounds on the true error, B in whole bits (Theorem 2: its terms as printed), ln natural",
-        ("bound", "formula", *(_DESCRIPTIONS.get(name, name) for name in found)),
+        ("bound", "formula", *(DESCRIPTIONS.get(name, name) for name in found)),
+        rows,
+        num_text_columns=2,
+    )
+
+
+def print_counts(
+    title: str, network: str, counts: "NetworkCounts", twins: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Print the table of counts: a row a tensor, then sums, with the twins' weights beside."""
+    family = network.split("-", maxsplit=1)[0]
+    rows, layers = [], []
+    for row in counts.tensors:
+        layer, _, field = row.name.rpartition(".")
+        is_layer = field == "weight" and not layer.endswith("_norm")
+        if is_layer:
+            layers.append(row)
+        beside = [f"{weights[layer]:,}" if is_layer else "" for weights in twins.values()]
+        distinct = f"{row.num_distinct:,}"
+        rows.append((row.name, *_sizes(row.num_weights, row.num_nonzeros), distinct, *beside))
+    sums = sum(row.num_weights for row in layers), sum(row.num_nonzeros for row in layers)
+    beside = [f"{sum(weights.values()):,}" for weights in twins.values()]
+    rows.append(("weights of all layers", *_sizes(*sums), "", *beside))
+    total = counts.total
+    sizes = _sizes(total.num_weights, total.num_nonzeros)
+    rows.append(("all tensors", *sizes, f"{total.num_distinct:,}", *[""] * len(twins)))
+    columns = ["tensor", "numbers", "nonzeros", "density", "distinct values"]
+    columns += [f"{family}-{kind} weights" for kind in twins]
+    console.print_table(title, columns, rows)
+
+
+def print_ledger(codeword: "Codeword") -> None:
+    """Print a line for every part of every tensor, with its share, and the sum."""
+    state = codeword.message.state
+    rows = []
+    before = None
+    for entry in codeword.ledger.entries:
+        tensor = "" if entry.tensor == before else entry.tensor
+        numbers = f"{state[entry.tensor].numel():,}" if tensor in state else ""
+        share = entry.bits / codeword.num_bits
+        rows.append((tensor, entry.part, numbers, f"{entry.bits:,.1f}", f"{share:.1%}"))
+        before = entry.tensor
+    rows.append(("sum", "", "", f"{codeword.num_bits:,}", "100.0%"))
+    console.print_table(
+        f"Where the bits go, in the {codeword.code} code",
+        ("tensor", "part", "numbers", "bits", "share"),
         rows,
         num_text_columns=2,
     )
@@ -183,6 +232,16 @@ def percent_up(fraction: float) -> str:
     ('12.35%', '12.34%')
     """
     return f"{math.ceil(fraction * 1e4 - 1e-9) / 100:,.2f}%"
+
+
+def guessing_remark(bound: float, num_classes: int) -> str:
+    """What to add to a bound that guessing among c equally likely classes meets; else "".
+
+    >>> guessing_remark(0.9, 10), guessing_remark(0.8, 10)
+    (' That is no better than guessing, 90.00%.', '')
+    """
+    guessing = 1 - 1 / num_classes
+    return "" if bound < guessing else f" That is no better than guessing, {guessing:.2%}."
 
 
 def _print_rounding(number_format: "NumberFormat") -> None:
@@ -198,24 +257,14 @@ def _print_tensors(counts: "NetworkCounts") -> None:
         (
             printable(row.name),
             "x".join(map(str, row.shape)) or "1",
-            f"{row.num_weights:,}",
-            f"{row.num_nonzeros:,}",
-            f"{row.density:.2%}",
+            *_sizes(row.num_weights, row.num_nonzeros),
             f"{row.num_distinct:,}",
         )
         for row in counts.tensors
     ]
     total = counts.total
-    rows.append(
-        (
-            "all tensors",
-            "",
-            f"{total.num_weights:,}",
-            f"{total.num_nonzeros:,}",
-            f"{total.density:.2%}",
-            f"{total.num_distinct:,}",
-        )
-    )
+    sizes = _sizes(total.num_weights, total.num_nonzeros)
+    rows.append(("all tensors", "", *sizes, f"{total.num_distinct:,}"))
     console.print_table(
         "Numbers of the described network",
         ("tensor", "shape", "numbers", "nonzeros", "density", "distinct values"),
@@ -223,13 +272,20 @@ def _print_tensors(counts: "NetworkCounts") -> None:
     )
 
 
-def _print_errors(rows: Iterable[tuple[str, int, int]]) -> None:
+def _sizes(num_weights: int, num_nonzeros: int) -> tuple[str, str, str]:
+    return f"{num_weights:,}", f"{num_nonzeros:,}", f"{num_nonzeros / max(num_weights, 1):.2%}"
+
+
+def _print_errors(
+    counts: "Mapping[str, ErrorCount | None]", title: str = "Errors of the described network"
+) -> None:
     console.print_table(
-        "Errors of the described network",
+        title,
         ("images", "number", "errors", "error"),
         [
-            (name, f"{samples:,}", f"{errors:,}", f"{errors / samples:.2%}")
-            for name, samples, errors in rows
+            (name, f"{count.num_samples:,}", f"{count.num_errors:,}", f"{count.error:.2%}")
+            for name, count in counts.items()
+            if count is not None
         ],
     )
 
@@ -242,7 +298,7 @@ def _cell(bound: "Bound | None") -> str:
 
 def _basis(report: "ExternalReport") -> str:
     return (
-        f"B = {report.description_bits:,} bits: the {report.shortest.name} description and the "
+        f"B = {report.shortest_bits:,} bits: the {report.shortest.name} description and the "
         "choice of it"
     )
 
@@ -253,24 +309,23 @@ def _print_verdict(
     *,
     basis: str,
     delta: float,
-    guessing: float | None = None,
+    num_classes: int | None = None,
 ) -> None:
     """The one line to take home, then what has to be known about it."""
     output = console.stdout()
     if any(finding.severity == "invalid" for finding in findings):
         output.print("No certificate: no bound can be quoted, for this reason.", style="bold red")
     elif bound is not None:
-        output.print(_verdict(bound, basis, delta, guessing), markup=False, style="bold")
+        reason = f"({bound.title}, {basis})"
+        verdict = _verdict(bound.value, delta, reason, num_classes)
+        if bound.is_vacuous:
+            verdict = f"Vacuous: this length proves nothing about the true error {reason}."
+        output.print(verdict, markup=False, style="bold")
     for finding in sorted(findings, key=lambda each: each.severity != "invalid"):
         output.print(finding.text, markup=False)
 
 
-def _verdict(bound: "Bound", basis: str, delta: float, guessing: float | None) -> str:
-    reason = f"({bound.title}, {basis})"
-    if bound.is_vacuous:
-        return f"Vacuous: this length proves nothing about the true error {reason}."
-    value = percent_up(bound.value)
-    line = f"True error <= {value} with probability {1 - delta:.4g} {reason}."
-    if guessing is not None and bound.value >= guessing:
-        line += f" That is no better than guessing, {guessing:.2%}."
-    return line
+def _verdict(bound: float, delta: float, basis: str, num_classes: int | None) -> str:
+    """What a bound that is not vacuous proves."""
+    line = f"True error <= {percent_up(bound)} with probability {1 - delta:.4g} {basis}."
+    return line if num_classes is None else line + guessing_remark(bound, num_classes)

@@ -28,6 +28,9 @@ def check_delta(delta: float) -> float:
     return delta
 
 
+Twin = Literal["d-local", "d-fc", "s-local", "s-fc"]
+"""Larger networks that a network embeds in."""
+
 Device = Literal["auto", "cpu", "cuda"]
 
 CheckpointArgument = Annotated[

@@ -20,6 +20,7 @@ from analysis.codes.bit_file import save_codeword
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize.formats import FORMATS, quantize_tensors
+from training.data.input_map import InputMap
 from training.networks.embedding import embed_state
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import Normalization, fixed_normalization
@@ -66,7 +67,7 @@ def make_message(
 ) -> NetworkMessage:
     """A message of these tensors, rounded; fixed inputs unless others are given."""
     if isinstance(spec, NetworkSpec):
-        fields.setdefault("normalization", fixed_normalization(spec.in_channels))
+        fields.setdefault("inputs", InputMap(fixed_normalization(spec.in_channels)))
     return NetworkMessage(
         spec=spec,
         number_format=FORMATS[format_name],
@@ -107,8 +108,7 @@ def golden_messages() -> dict[str, tuple[NetworkMessage, str]]:
                 local,
                 "bfloat16",
                 make_state(local, density=0.1, levels=40),
-                normalization=own,
-                permutation_seed=12345,
+                inputs=InputMap(own, 12345),
             ),
             "context",
         ),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import training.networks.models
 from tests.products.reference import layer_outputs, scaled, standardized
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.distributed.run_options import RunOptions
 from training.run.state import TrainingState
 from training.spec.config import TrainConfig
@@ -130,8 +131,7 @@ def _make_state(case: StepCase) -> TrainingState:
         config=config,
         spec=spec,
         train_set=ImageSet(images, labels),
-        normalization=fixed_normalization(case.in_channels),
-        permutation=None,
+        inputs=InputMap(fixed_normalization(case.in_channels)),
         options=RunOptions(),
     )
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.data.input_map import permute_pixels
 from training.kernels import image_operations as kernel_module
 from training.kernels.backends import run_split
 from training.kernels.compiled import compile_kernels
@@ -103,11 +104,6 @@ def cut_holes(inputs: Tensor, views: Views, *, order: Tensor | None) -> None:
     hole = (inside[0][:, :, None] & inside[1][:, None, :]).flatten(1)
     hole = hole if order is None else hole[:, order]
     inputs.flatten(2).masked_fill_(hole[:, None], 0)
-
-
-def permute_pixels(images: Tensor, order: Tensor) -> Tensor:
-    """Place p of the result shows place order[p]."""
-    return images.flatten(2)[:, :, order].reshape(images.shape)
 
 
 def write_views(images: Tensor, views: Views, values: Tensor, *, order: Tensor | None) -> Tensor:

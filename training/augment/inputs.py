@@ -1,8 +1,8 @@
-"""From uint8 images to a network's inputs, in batches on the images' own device.
+"""From uint8 images to randomly changed inputs of a network, on the images' own device.
 
-`prepare_images` is for evaluation and bounds: it normalises and permutes, nothing random.
-`augment_images` is for training. It works in the order of Fast AutoAugment (Lim et al. 2019): the
-policy, crop and flip, normalisation, cutout. There is no wait for the device.
+It works in the order of Fast AutoAugment (Lim et al. 2019): the policy, crop and flip,
+normalisation, cutout. There is no wait for the device. `training.data.input_map` is for evaluation
+and bounds: nothing random.
 """
 
 from functools import lru_cache
@@ -10,48 +10,11 @@ from functools import lru_cache
 import torch
 
 from training.augment.image_policy import apply_policy, is_compiled
-from training.augment.image_views import (
-    cut_holes,
-    draw_views,
-    gather_views,
-    permute_pixels,
-    write_views,
-)
+from training.augment.image_views import cut_holes, draw_views, gather_views, write_views
+from training.data.input_map import check_images, normalize_images
 from training.distributed.ranks import BatchPart
 from training.spec.config import Augmentation
 from training.spec.normalization import Normalization
-
-
-def prepare_images(
-    images: torch.Tensor,
-    normalization: Normalization,
-    *,
-    permutation: torch.Tensor | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> torch.Tensor:
-    """Inputs (x / 255 - mean) / std, their pixels permuted.
-
-    It is computed as (x - 255 mean) / (255 std) in float32 (float64 if that is asked for) and
-    then rounded to `dtype`: with the fixed constants, x - 127.5 and 63.75 are exact, so an input
-    has one rounding only and is the same on every machine.
-
-    Args:
-        images: uint8 (N, C, s, s).
-        normalization: One mean and one deviation per channel.
-        permutation: int64 (s²,) as `training.data.loading.pixel_permutation` makes it, on any
-            device; None for none.
-        dtype: Floating type of the result.
-
-    Returns:
-        Shape (N, C, s, s), on the device of the images.
-
-    Raises:
-        ValueError: Images of another type or shape, or a permutation or normalisation for others.
-    """
-    _check_images(images, normalization, permutation)
-    if permutation is not None:
-        images = permute_pixels(images, permutation.to(images.device))
-    return _normalize(images, normalization, dtype)
 
 
 def augment_images(
@@ -90,10 +53,15 @@ def augment_images(
         Shape (N, C, s, s), on the device of the images.
 
     Raises:
-        ValueError: As `prepare_images`, or a crop or cutout larger than the images allow.
+        ValueError: Images of another type or shape, a permutation or normalisation for others, or
+            a crop or cutout larger than the images allow.
     """
-    _check_images(images, normalization, permutation)
+    check_images(images, normalization)
     size = images.shape[-1]
+    if permutation is not None and permutation.shape != (size**2,):
+        raise ValueError(
+            f"permutation must have {size**2} positions, not {tuple(permutation.shape)}"
+        )
     _check_augmentation(augmentation, size)
     order = None if permutation is None else permutation.to(images.device)
     if augmentation.chosen_policy is not None:
@@ -103,7 +71,7 @@ def augment_images(
     views = views if part is None else views.of(part.rows)
     if is_compiled(images):
         return write_views(images, views, _input_values(normalization, dtype), order=order)
-    inputs = _normalize(gather_views(images, views, order=order), normalization, dtype)
+    inputs = normalize_images(gather_views(images, views, order=order), normalization, dtype)
     cut_holes(inputs, views, order=order)
     return inputs
 
@@ -113,26 +81,7 @@ def _input_values(normalization: Normalization, dtype: torch.dtype) -> torch.Ten
     """The input that each value of each channel becomes, (C, 256)."""
     images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     images = images.expand(1, normalization.num_channels, 16, 16)
-    return _normalize(images, normalization, dtype).view(-1, 256)
-
-
-def _check_images(
-    images: torch.Tensor, normalization: Normalization, permutation: torch.Tensor | None
-) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
-        raise ValueError(
-            f"images must be uint8 (N, C, s, s), not {images.dtype} {tuple(images.shape)}"
-        )
-    if len(normalization.mean) != images.shape[1]:
-        raise ValueError(
-            f"normalization is for {len(normalization.mean)} channels, but the images have "
-            f"{images.shape[1]}"
-        )
-    if permutation is not None and permutation.shape != (images.shape[2] ** 2,):
-        raise ValueError(
-            f"permutation must have {images.shape[2] ** 2} positions, not "
-            f"{tuple(permutation.shape)}"
-        )
+    return normalize_images(images, normalization, dtype).view(-1, 256)
 
 
 def _check_augmentation(augmentation: Augmentation, size: int) -> None:
@@ -140,22 +89,3 @@ def _check_augmentation(augmentation: Augmentation, size: int) -> None:
         value = getattr(augmentation, name)
         if value > size:
             raise ValueError(f"{name} must be at most the images' side, {size}, not {value}")
-
-
-def _normalize(
-    images: torch.Tensor, normalization: Normalization, dtype: torch.dtype
-) -> torch.Tensor:
-    precise = torch.float64 if dtype == torch.float64 else torch.float32
-    inputs = images.to(precise, memory_format=torch.contiguous_format)
-    shifts = [255 * mean for mean in normalization.mean]
-    # On CUDA a plain number as divisor becomes a product with its reciprocal: two roundings. A
-    # tensor filled there is divided by, and nothing waits for a copy.
-    scales = [
-        torch.full((), 255 * std, dtype=precise, device=inputs.device) for std in normalization.std
-    ]
-    if len(set(shifts)) == 1 and len(set(normalization.std)) == 1:
-        inputs.sub_(shifts[0]).div_(scales[0])
-    else:
-        for channel, (shift, scale) in enumerate(zip(shifts, scales, strict=True)):
-            inputs[:, channel].sub_(shift).div_(scale)
-    return inputs.to(dtype)

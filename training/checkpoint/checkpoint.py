@@ -24,10 +24,10 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from training.checkpoint.plain_values import compact_tensor, plain_copy
 from training.checkpoint.record import DataRecord
 from training.checkpoint.sparse_storage import pack_tensor, unpack_tensor
-from training.checkpoint.torch_files import read_torch_file
+from training.checkpoint.torch_files import compact_tensor, plain_copy, read_torch_file
+from training.data.input_map import InputMap
 from training.errors import CheckpointError
 from training.networks.models import Network, network_from_state
 from training.networks.state_check import Census, check_state, expected_state
@@ -99,6 +99,35 @@ class Checkpoint:
                     f"{num_channels}"
                 )
 
+    @property
+    def known_data(self) -> DataRecord:
+        """The data set.
+
+        Raises:
+            CheckpointError: The checkpoint does not name it.
+        """
+        if self.data is None:
+            raise CheckpointError(
+                "the checkpoint does not say what data it was trained on, so no error can be "
+                "counted; use a checkpoint that mdl train wrote"
+            )
+        return self.data
+
+    @property
+    def inputs(self) -> InputMap:
+        """What its network's images are put through: normalisation, and pixel permutation if any.
+
+        Raises:
+            CheckpointError: The checkpoint does not say how its images were normalised.
+        """
+        if self.normalization is None:
+            raise CheckpointError(
+                "the checkpoint does not say how its images were normalised, and without that the "
+                "classifier is not defined; use a checkpoint that mdl train wrote"
+            )
+        seed = None if self.data is None else self.data.config["permute_pixels"]
+        return InputMap(self.normalization, seed)
+
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
     """Write a checkpoint: checked, counted, sparse where that is smaller, and atomically.
@@ -151,15 +180,22 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
 
     Raises:
         CheckpointError: The file is not a checkpoint that can be used; one line says why.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from training.networks.models import build_model
+    >>> model = build_model("s-conv", image_size=8, num_classes=10, base_channels=1)
+    >>> with TemporaryDirectory() as folder:
+    ...     made = Checkpoint(network=model.spec, state=model.state_dict())
+    ...     save_checkpoint(made, f"{folder}/checkpoint.pt")
+    ...     load_checkpoint(folder).network == model.spec
+    True
     """
-    file = _find_file(Path(path))
+    file = find_file(Path(path))
     contents = read_torch_file(file)
     try:
         return _parse(contents)
     except (ValueError, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
-        raise CheckpointError(f"{file}: {reason}{way_out}") from error
+        raise unusable(file, error) from error
 
 
 def restore_network(checkpoint: Checkpoint) -> Network:
@@ -172,7 +208,12 @@ def restore_network(checkpoint: Checkpoint) -> Network:
     return network_from_state(checkpoint.network, state).eval()
 
 
-def _find_file(path: Path) -> Path:
+def find_file(path: Path) -> Path:
+    """The checkpoint file that a path means: itself, or that of a run folder.
+
+    Raises:
+        CheckpointError: A folder without one.
+    """
     try:
         if not path.is_dir():
             return path
@@ -186,7 +227,22 @@ def _find_file(path: Path) -> Path:
     )
 
 
-def _parse(contents: Any) -> Checkpoint:
+def unusable(file: Path, error: Exception) -> CheckpointError:
+    """What a reader says of a file that it cannot use: one line with the way out."""
+    reason = " ".join(str(error).split())
+    way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
+    return CheckpointError(f"{file}: {reason}{way_out}")
+
+
+def parse_header(contents: Any) -> NetworkSpec:
+    """The network of a file whose format, version and keys are those of a checkpoint.
+
+    Args:
+        contents: What the file holds, its tensors loaded or not.
+
+    Raises:
+        ValueError: They are not, or the network's fields are not.
+    """
     if not isinstance(contents, dict) or str(contents.get("format")) != FORMAT:
         raise ValueError("a torch file, but not a checkpoint of mdl")
     version: Any = contents.get("version")
@@ -200,7 +256,12 @@ def _parse(contents: Any) -> Checkpoint:
         raise ValueError(f"format version must be >= 1, not {version}")
     names = {"format", "version"} | {part.name for part in fields(Checkpoint)}
     check_keys("the file", contents, names)
-    network = _parse_record(NetworkSpec, contents["network"], "network")
+    network: NetworkSpec = _parse_record(NetworkSpec, contents["network"], "network")
+    return network
+
+
+def _parse(contents: Any) -> Checkpoint:
+    network = parse_header(contents)
     state, census = _parse_state(network, contents["state"])
     counts = _count_nonzeros(network, census)
     _check_counts(contents["num_nonzeros"], counts)

@@ -5,13 +5,12 @@ the way to one that is only counted: the same file, the same rules for names, sh
 no copy.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from training.checkpoint.checkpoint import FORMAT, FORMAT_VERSION
-from training.errors import CheckpointError
+from training.checkpoint.checkpoint import find_file, parse_header, unusable
 from training.networks.state_check import expected_state
 from training.spec.architectures import NetworkSpec
 from training.system.checks import check_keys, check_type
@@ -57,15 +56,13 @@ def open_checkpoint(path: Path) -> StoredCheckpoint:
     Raises:
         CheckpointError: It is not a checkpoint of mdl, or one that is damaged.
     """
-    source = FileBytes(path / "checkpoint.pt" if path.is_dir() else path)
+    source = FileBytes(find_file(path))
     try:
         contents = read_torch_archive(source)
         try:
             network, tensors, counts = _parse(contents)
         except ValueError as error:
-            reason = " ".join(str(error).split())
-            way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
-            raise CheckpointError(f"{source.path}: {reason}{way_out}") from error
+            raise unusable(source.path, error) from error
     except BaseException:
         source.close()
         raise
@@ -75,21 +72,9 @@ def open_checkpoint(path: Path) -> StoredCheckpoint:
 def _parse(
     contents: Any,
 ) -> tuple[NetworkSpec, dict[str, StoredTensor | StoredRows], dict[str, int]]:
-    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
-        raise ValueError("a torch file, but not a checkpoint of mdl")
-    for name, kind in (
-        ("version", int),
-        ("network", dict),
-        ("state", dict),
-        ("num_nonzeros", dict),
-    ):
-        check_type(name, contents.get(name), kind)
-    if contents["version"] != FORMAT_VERSION:
-        raise ValueError(
-            f"format version {contents['version']} is not {FORMAT_VERSION}; update mdl"
-        )
-    check_keys("network", contents["network"], {part.name for part in fields(NetworkSpec)})
-    network = NetworkSpec(**contents["network"])
+    network = parse_header(contents)
+    for name in ("state", "num_nonzeros"):
+        check_type(name, contents[name], dict)
     state = _parse_state(network, contents["state"])
     counts = contents["num_nonzeros"]
     check_keys("num_nonzeros", counts, {layer.name for layer in network.layers})

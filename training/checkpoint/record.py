@@ -1,8 +1,9 @@
-"""Which data set a checkpoint belongs to. No torch."""
+"""Which data set a checkpoint belongs to."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
+from training.data.image_set import Dataset, NamedImages, check_same_images
 from training.spec.config import DataConfig
 from training.system.checks import check_type
 
@@ -37,6 +38,39 @@ class DataRecord:
     in_channels: int
     num_classes: int
     class_names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, config: DataConfig, dataset: Dataset, *, num_samples: int, num_validation: int = 0
+    ) -> Self:
+        """The record of a data set as it was loaded and split.
+
+        Args:
+            config: What it was loaded by.
+            dataset: The images, whole.
+            num_samples: m, what the split left for training.
+            num_validation: What it held out.
+        """
+        return cls(
+            config=asdict(config),
+            name=dataset.name,
+            fingerprint=dataset.fingerprint,
+            num_samples=num_samples,
+            num_validation=num_validation,
+            num_test=len(dataset.test),
+            image_size=dataset.image_size,
+            in_channels=dataset.in_channels,
+            num_classes=dataset.num_classes,
+            class_names=dataset.class_names,
+        )
+
+    def check(self, found: NamedImages, *, owner: str = "the checkpoint") -> None:
+        """Refuse images other than these.
+
+        Raises:
+            DataError: Their fingerprint is another.
+        """
+        check_same_images(found, name=self.name, fingerprint=self.fingerprint, owner=owner)
 
     def __post_init__(self) -> None:
         for text in ("name", "fingerprint"):

@@ -1,4 +1,4 @@
-"""Reads `torch.save` files from anywhere without running code from them and without warnings."""
+"""Reads `torch.save` files without running code, and keeps to values that hold none."""
 
 import pickle
 import warnings
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training.errors import CheckpointError
 
@@ -87,3 +88,65 @@ def _explain(error: Exception) -> str:
     if isinstance(error, MemoryError) or "not enough memory" in reason:
         return "too large for this machine's memory"
     return f"cut short or damaged ({type(error).__name__}); copy it again"
+
+
+def plain_copy(value: Any, where: str, *, allow_tensors: bool = False) -> Any:
+    """A copy made of None, bool, int, float, str, list, tuple, dict and, if allowed, tensors.
+
+    Subclasses of these, such as NumPy's float64 or an enumeration of strings, become the plain
+    type. Tensors come back detached, on the CPU and with no more storage than they need.
+
+    Args:
+        value: Any value; dicts must have str or int keys.
+        where: What the value is called in an error.
+        allow_tensors: Whether dense tensors may be among them.
+
+    Raises:
+        ValueError: Names the first part that is something else.
+
+    >>> plain_copy({"a": [1, (2.5, None)]}, "metrics")
+    {'a': [1, (2.5, None)]}
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, list | tuple):
+        parts = [
+            plain_copy(part, f"{where}[{index}]", allow_tensors=allow_tensors)
+            for index, part in enumerate(value)
+        ]
+        return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, dict):
+        return {
+            _plain_key(key, where): plain_copy(
+                part, f"{where}[{key!r}]", allow_tensors=allow_tensors
+            )
+            for key, part in value.items()
+        }
+    if allow_tensors and isinstance(value, Tensor) and value.layout == torch.strided:
+        return compact_tensor(value)
+    kinds = "numbers, text, lists and dicts" + (" and dense tensors" if allow_tensors else "")
+    raise ValueError(f"{where} is a {type(value).__name__}; only {kinds} can be there")
+
+
+def compact_tensor(tensor: Tensor) -> Tensor:
+    """The tensor detached, on the CPU, contiguous, and alone in its storage.
+
+    It shares memory with `tensor` where that is so already.
+
+    Raises:
+        ValueError: A sparse tensor.
+    """
+    if tensor.layout != torch.strided:
+        raise ValueError(f"tensors must be dense, not {tensor.layout}")
+    plain = tensor.detach().cpu().contiguous()
+    is_alone = plain.untyped_storage().nbytes() == plain.numel() * plain.element_size()
+    return plain if is_alone else plain.clone()
+
+
+def _plain_key(key: Any, where: str) -> str | int:
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise ValueError(f"{where} has the key {key!r}; keys must be text or integers")
+    return str(key) if isinstance(key, str) else int(key)

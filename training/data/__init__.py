@@ -1,4 +1,4 @@
-"""Images: where they come from, how they are decoded, cached, split and permuted.
+"""Images: where they come from, how they are decoded, cached, split, and made inputs.
 
-Others take `loading` (a data set from a configuration), `image_set` and `glyphs`.
+Others take `loading` (a data set from a configuration), `image_set`, `input_map` and `glyphs`.
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.encoded_images import TEST_SPLITS, EncodedDataset, EncodedSplit
+from training.data.decoding import TEST_SPLITS, EncodedDataset, EncodedSplit
 from training.errors import DataError
 from training.system.random_streams import Purpose, random_permutation
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.encoded_images import TEST_SPLITS, EncodedDataset
+from training.data.decoding import TEST_SPLITS, EncodedDataset
 from training.data.parquet_source import choose_split, class_names, encode_table, find_columns
 from training.errors import DataError
 

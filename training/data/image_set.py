@@ -3,8 +3,12 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+
+from training.errors import DataError
+from training.spec.architectures import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,72 @@ class Dataset:
     def num_classes(self) -> int:
         """Number of classes c."""
         return len(self.class_names)
+
+
+class NamedImages(Protocol):
+    """What says which images it is about: a data set, its record, or that of a certificate."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def fingerprint(self) -> str:
+        """`compute_fingerprint` of the images."""
+
+    @property
+    def image_size(self) -> int:
+        """Side s in pixels."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels."""
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+
+
+def check_same_images(
+    found: NamedImages,
+    *,
+    name: str,
+    fingerprint: str,
+    owner: str,
+    way_out: str = "pass the original data set",
+) -> None:
+    """Refuse images that are not those that something was made with.
+
+    Args:
+        found: The images that are here.
+        name: Name of the data set that it was made with, for people.
+        fingerprint: Of the images that it was made with.
+        owner: What was made with them, such as "the checkpoint".
+        way_out: What to do about it.
+
+    Raises:
+        DataError: The fingerprints differ.
+    """
+    if found.fingerprint != fingerprint:
+        raise DataError(
+            f"these are not the images that {owner} was made with ({name}, fingerprint "
+            f"{fingerprint[:12]}), but {found.name} ({found.fingerprint[:12]}); {way_out}"
+        )
+
+
+def check_network(found: NamedImages, spec: NetworkSpec) -> None:
+    """Refuse a network for other images.
+
+    Raises:
+        DataError: Sizes, channels or classes differ.
+    """
+    for field in ("image_size", "in_channels", "num_classes"):
+        ours, theirs = getattr(found, field), getattr(spec, field)
+        if ours != theirs:
+            raise DataError(
+                f"{found.name} has {field} {ours}, but the network is for {theirs}; pass the "
+                "data set that it was trained on"
+            )
 
 
 def compute_fingerprint(train: ImageSet, test: ImageSet) -> str:

@@ -1,33 +1,55 @@
-"""The images of a run: loaded whole, limited, split, permuted and measured."""
+"""The images of a run: found, loaded whole, limited and split."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from training.data.cache import DecodedDataset, load_cached
-from training.data.decoding import LOSSY_FORMATS, decode_split
-from training.data.encoded_images import check_labels
+from training.data.decoding import LOSSY_FORMATS, EncodedDataset, check_labels, decode_split
+from training.data.folder_source import HELD_OUT, find_images
 from training.data.glyphs import CLASS_NAMES, draw_glyphs
+from training.data.hub_source import SHORT_NAMES, parse_hub_name, read_hub
 from training.data.image_set import Dataset, ImageSet, compute_fingerprint
-from training.data.sources import Source, find_source
+from training.data.parquet_source import find_parquet, read_parquet, split_files
 from training.errors import DataError
-from training.spec.config import DataConfig, Normalize
-from training.spec.normalization import Normalization, fixed_normalization
+from training.spec.config import DataConfig
 from training.system.random_streams import Purpose, random_permutation
 
-__all__ = [
-    "Dataset",
-    "ImageSet",
-    "load_dataset",
-    "measure_normalization",
-    "pixel_permutation",
-    "split_validation",
-]
+__all__ = ["Dataset", "ImageSet", "find_source", "load_dataset", "split_validation"]
 
 GLYPHS_IMAGE_SIZE = 32
 GLYPHS_NUM_TRAIN = 20_000
 GLYPHS_NUM_TEST = 5_000
+TITLES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "svhn": "SVHN",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where encoded images come from.
+
+    Attributes:
+        title: Name of the data set for people: that of the folder or of the repository.
+        remark: What a reader of results must know beside the title, or "".
+        place: The source's identity, under which its decoded images are cached.
+        state: Changes whenever the content at `place` may have changed.
+        read: Reads the encoded images; raises DataError.
+    """
+
+    title: str
+    remark: str
+    place: str
+    state: str
+    read: Callable[[], EncodedDataset]
 
 
 def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Dataset:
@@ -146,6 +168,65 @@ def _name(source: Source, formats: tuple[str, ...]) -> str:
     return f"{source.title} ({remark})" if remark else source.title
 
 
+def find_source(source: str) -> Source:
+    """The source that a user's words mean. An existing folder goes before a name of the hub.
+
+    Raises:
+        DataError: It is neither a folder nor a possible name, or the folder holds no data set.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _folder_source(path.resolve())
+    if path.is_file():
+        raise DataError(f"{source} is a file; pass the folder of parquet files or images it is in")
+    hub_name = parse_hub_name(source)
+    if hub_name is None or source.count("/") > 1:
+        raise DataError(
+            f"no data at {source!r}: expected glyphs, a name ({', '.join(SHORT_NAMES)} or "
+            "owner/name on the hub), or a folder of parquet files or of class folders of images"
+        )
+    repository = hub_name.repository.partition("/")[2]
+    return Source(
+        title=TITLES.get(repository, repository),
+        remark="",
+        place=f"hub:{hub_name}",
+        state="",  # a cached copy stays: the hub is not asked again
+        read=partial(read_hub, hub_name),
+    )
+
+
+def _folder_source(folder: Path) -> Source:
+    """A folder of parquet files if there are any, else one of images.
+
+    Its state is the name, size and time of change of every file that is read.
+    """
+    try:
+        read: Callable[[], EncodedDataset]
+        parquet = find_parquet(folder)
+        if parquet is not None:
+            paths = [path for files in split_files(parquet).values() for path in files]
+            remark, read = "", partial(read_parquet, parquet)
+        else:
+            images = find_images(folder)
+            paths, read = images.paths, images.read
+            remark = "" if images.has_own_split else f"1 in {HELD_OUT} held out as test set"
+        state = "\n".join(_file_state(path, folder) for path in paths)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error}") from error
+    return Source(
+        title=TITLES.get(folder.name, folder.name),
+        remark=remark,
+        place=f"folder:{folder}",
+        state=state,
+        read=read,
+    )
+
+
+def _file_state(path: Path, folder: Path) -> str:
+    stat = path.stat()
+    return f"{path.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}"
+
+
 def split_validation(
     train: ImageSet, num_validation: int, *, seed: int
 ) -> tuple[ImageSet, ImageSet]:
@@ -180,54 +261,3 @@ def split_validation(
         ImageSet(train.images[kept], train.labels[kept]),
         ImageSet(train.images[held_out], train.labels[held_out]),
     )
-
-
-def pixel_permutation(seed: int, num_pixels: int) -> torch.Tensor:
-    """One uniform permutation of the positions of an image, the same for all of its channels.
-
-    Args:
-        seed: In [0, 2^64); the same permutation on every machine.
-        num_pixels: s², >= 1.
-
-    Returns:
-        int64 (num_pixels,): position j of the new image shows position `permutation[j]` of the
-        old one, positions counted row by row.
-    """
-    if num_pixels < 1:
-        raise ValueError(f"num_pixels must be >= 1, not {num_pixels}")
-    return torch.from_numpy(random_permutation(seed, Purpose.PIXEL_PERMUTATION, num_pixels))
-
-
-def measure_normalization(train: ImageSet, normalize: Normalize) -> Normalization:
-    """The constants by which pixels are normalised.
-
-    "fixed" is 0.5 and 0.25 for every channel, chosen before the data. "data" is mean and
-    (population) standard deviation of each channel over all pixels of the training images: exact
-    integer sums, so the same on every machine.
-
-    Raises:
-        DataError: "data" and a channel has the same value everywhere.
-    """
-    num_channels = train.images.shape[1]
-    if normalize == "fixed":
-        return fixed_normalization(num_channels)
-    counts = np.zeros((num_channels, 256), dtype=np.int64)
-    for part in torch.split(train.images, 512):
-        pixels = part.cpu().numpy()
-        for channel in range(num_channels):
-            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
-    values = np.arange(256)
-    num = int(counts[0].sum())
-    mean, std = [], []
-    for channel in range(num_channels):
-        total = int(counts[channel] @ values)
-        squares = int(counts[channel] @ values**2)
-        variance = num * squares - total**2  # times num², an exact integer
-        if variance <= 0:
-            raise DataError(
-                f"channel {channel} has one value in every pixel of the training images, so there "
-                "is no deviation to divide by; normalise by the fixed constants"
-            )
-        mean.append(total / (255 * num))
-        std.append(variance**0.5 / (255 * num))
-    return Normalization(mean=tuple(mean), std=tuple(std), source="data")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from training.data.encoded_images import TEST_SPLITS, EncodedDataset, EncodedSplit
+from training.data.decoding import TEST_SPLITS, EncodedDataset, EncodedSplit
 from training.errors import DataError
 
 if TYPE_CHECKING:

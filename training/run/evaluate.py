@@ -7,13 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.augment.inputs import prepare_images
-from training.checkpoint.checkpoint import Checkpoint, DataRecord
-from training.data.loading import ImageSet, load_dataset, pixel_permutation, split_validation
+from training.checkpoint.checkpoint import Checkpoint
+from training.data.input_map import InputMap
+from training.data.loading import Dataset, ImageSet, load_dataset, split_validation
 from training.distributed.ranks import ALONE, Ranks
-from training.errors import CheckpointError, DataError
 from training.spec.config import DataConfig
-from training.spec.normalization import Normalization
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,28 +20,27 @@ class EvaluationData:
 
     Attributes:
         name: Name of the data set.
+        fingerprint: Of its images, all of them.
         train: The m images that training saw.
         validation: Images held out of training for selection; may be empty.
         test: Images that nothing saw.
-        normalization: Constants that map pixels to the network's inputs.
-        permutation: The fixed permutation of pixels, or None.
+        inputs: What they are put through before the network.
     """
 
     name: str
+    fingerprint: str
     train: ImageSet
     validation: ImageSet
     test: ImageSet
-    normalization: Normalization
-    permutation: Tensor | None
+    inputs: InputMap
 
 
 @torch.no_grad()
 def count_errors(
     network: nn.Module,
     images: ImageSet,
-    normalization: Normalization,
+    inputs: InputMap,
     *,
-    permutation: Tensor | None = None,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -57,8 +54,7 @@ def count_errors(
     right = right_answers(
         network,
         images,
-        normalization,
-        permutation=permutation,
+        inputs,
         batch_size=batch_size,
         device=device,
         dtype=dtype,
@@ -72,9 +68,8 @@ def count_errors(
 def right_answers(
     network: nn.Module,
     images: ImageSet,
-    normalization: Normalization,
+    inputs: InputMap,
     *,
-    permutation: Tensor | None = None,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -89,8 +84,7 @@ def right_answers(
     Args:
         network: Takes floats (N, C, s, s), gives logits (N, c).
         images: uint8 images and labels.
-        normalization: Applied to the images.
-        permutation: Applied to the pixels, (s·s,), or None.
+        inputs: Applied to the images.
         batch_size: Images a forward pass of one rank; it changes nothing but rounding.
         device: Where to compute; the network must be there.
         dtype: Floating-point type of the inputs; the network's parameters must have it.
@@ -103,31 +97,16 @@ def right_answers(
     was_training = network.training
     network.eval()
     answers = [torch.zeros(0, dtype=torch.bool, device=device)]
-    permutation = None if permutation is None else permutation.to(device)
     for start in range(0, len(images), batch_size * ranks.size):
         on_batch()
         end = min(start + batch_size * ranks.size, len(images))
         rows = ranks.rows(end - start, start=start)
         batch, labels = images.images[rows].to(device), images.labels[rows].to(device)
-        logits = network(prepare_images(batch, normalization, permutation=permutation, dtype=dtype))
+        logits = network(inputs(batch, dtype=dtype))
         right = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
         answers.append(right)
     network.train(was_training)
     return torch.cat(answers)
-
-
-def input_mapping(checkpoint: Checkpoint) -> tuple[Normalization, Tensor | None]:
-    """How a checkpoint's network wants its images: normalisation, and pixel permutation if any.
-
-    Raises:
-        CheckpointError: The checkpoint names no data.
-    """
-    record = _data_record(checkpoint)
-    seed = record.config["permute_pixels"]
-    permutation = None if seed is None else pixel_permutation(seed, record.image_size**2)
-    if checkpoint.normalization is None:
-        raise CheckpointError("the checkpoint does not say how its images were normalised")
-    return checkpoint.normalization, permutation
 
 
 def evaluation_data(
@@ -144,32 +123,35 @@ def evaluation_data(
         CheckpointError: The checkpoint names no data.
         DataError: The data cannot be loaded, or it is not what the checkpoint was trained on.
     """
-    record = _data_record(checkpoint)
-    normalization, permutation = input_mapping(checkpoint)
-    config = DataConfig(**record.config)
-    located = config if source is None else replace(config, source=source)
-    dataset = load_dataset(located, cache_dir=cache_dir)
-    if dataset.fingerprint != record.fingerprint:
-        raise DataError(
-            f"{located.source}: these are not the images that the checkpoint was trained on "
-            f"({record.name}, fingerprint {record.fingerprint[:12]}, not "
-            f"{dataset.fingerprint[:12]}); pass --data with the original data set"
-        )
+    config = DataConfig(**checkpoint.known_data.config)
+    config = config if source is None else replace(config, source=source)
+    return split_as_trained(checkpoint, load_dataset(config, cache_dir=cache_dir))
+
+
+def split_as_trained(checkpoint: Checkpoint, dataset: Dataset) -> EvaluationData:
+    """Split the images of a checkpoint as its training did.
+
+    Raises:
+        CheckpointError: The checkpoint names no data, or not how its images were normalised.
+        DataError: The images are not those that the checkpoint was trained on.
+    """
+    record = checkpoint.known_data
+    record.check(dataset)
+    return split_dataset(dataset, DataConfig(**record.config), checkpoint.inputs)
+
+
+def split_dataset(dataset: Dataset, config: DataConfig, inputs: InputMap) -> EvaluationData:
+    """Split a data set as a configuration says.
+
+    Raises:
+        DataError: No image would be left for training.
+    """
     train, validation = split_validation(dataset.train, config.validation, seed=config.seed)
     return EvaluationData(
-        name=record.name,
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
         train=train,
         validation=validation,
         test=dataset.test,
-        normalization=normalization,
-        permutation=permutation,
+        inputs=inputs,
     )
-
-
-def _data_record(checkpoint: Checkpoint) -> DataRecord:
-    if checkpoint.data is None:
-        raise CheckpointError(
-            "the checkpoint does not say what data it was trained on, so no error can be "
-            "counted; use a checkpoint that mdl train wrote"
-        )
-    return checkpoint.data

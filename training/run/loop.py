@@ -8,13 +8,8 @@ from typing import Any, Literal
 import torch
 
 from training.checkpoint.checkpoint import Checkpoint, DataRecord
-from training.data.loading import (
-    Dataset,
-    ImageSet,
-    measure_normalization,
-    pixel_permutation,
-    split_validation,
-)
+from training.data.input_map import InputMap, measure_normalization
+from training.data.loading import Dataset, ImageSet, split_validation
 from training.distributed.ranks import Vote, naming_lost_ranks
 from training.distributed.run_options import RunOptions
 from training.errors import TrainingError
@@ -74,7 +69,9 @@ def train(
         dataset.train, config.data.validation, seed=config.data.seed
     )
     state = _make_state(config, dataset, train_set, options, resume_from)
-    record = _data_record(config, dataset, len(train_set), len(validation_set))
+    record = DataRecord.of(
+        config.data, dataset, num_samples=len(train_set), num_validation=len(validation_set)
+    )
     metrics: dict[str, Any] = {}
     if resume_from is not None:
         state.restore(resume_from)
@@ -91,7 +88,7 @@ def train(
             state=state,
             folder=folder,
             data=record,
-            normalization=state.normalization,
+            normalization=state.inputs.normalization,
             interval=options.save_every,
             tell=progress.on_note,
         ) as checkpoints,
@@ -142,9 +139,6 @@ def _make_state(
     normalization = (
         resume_from.normalization if resume_from is not None else None
     ) or measure_normalization(train_set, config.data.normalize)
-    permutation = None
-    if config.data.permute_pixels is not None:
-        permutation = pixel_permutation(config.data.permute_pixels, dataset.image_size**2)
     spec = config.network_spec(
         image_size=dataset.image_size,
         num_classes=dataset.num_classes,
@@ -154,8 +148,7 @@ def _make_state(
         config=config,
         spec=spec,
         train_set=train_set.to(options.device),
-        normalization=normalization,
-        permutation=None if permutation is None else permutation.to(options.device),
+        inputs=InputMap(normalization, config.data.permute_pixels),
         options=options,
     )
 
@@ -219,8 +212,7 @@ class _Measures:
         return count_errors(
             network,
             images,
-            self.state.normalization,
-            permutation=self.state.permutation,
+            self.state.inputs,
             device=self.state.device,
             dtype=self.state.dtype,
             ranks=self.state.ranks,
@@ -294,20 +286,3 @@ def _check_finite(state: TrainingState, last_good: Path, *, with_weights: bool) 
             last_good,
             state.config.lr,
         )
-
-
-def _data_record(
-    config: TrainConfig, dataset: Dataset, num_samples: int, num_validation: int
-) -> DataRecord:
-    return DataRecord(
-        config=asdict(config.data),
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        num_samples=num_samples,
-        num_validation=num_validation,
-        num_test=len(dataset.test),
-        image_size=dataset.image_size,
-        in_channels=dataset.in_channels,
-        num_classes=dataset.num_classes,
-        class_names=dataset.class_names,
-    )

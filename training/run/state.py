@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from training.augment.inputs import augment_images
 from training.checkpoint.checkpoint import Checkpoint
-from training.data.loading import ImageSet
+from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.distributed.layers import span_ranks
 from training.distributed.run_options import RunOptions
 from training.distributed.shards import Shards
@@ -22,7 +23,6 @@ from training.networks.models import Network, build_network
 from training.sparse.replicas import SparseReplicas
 from training.spec.architectures import NetworkSpec
 from training.spec.config import TrainConfig
-from training.spec.normalization import Normalization
 
 NUM_EAGER = 3
 """Steps taken as they are before one is recorded, so that all has been compiled and allocated."""
@@ -61,15 +61,15 @@ class TrainingState:
         config: TrainConfig,
         spec: NetworkSpec,
         train_set: ImageSet,
-        normalization: Normalization,
-        permutation: Tensor | None,
+        inputs: InputMap,
         options: RunOptions,
     ) -> None:
         if len(train_set) < 2:
             raise DataError(f"training needs at least 2 images, not {len(train_set)}")
         device, ranks = options.device, options.ranks
         self.config, self.device, self.ranks = config, device, ranks
-        self.train_set, self.normalization, self.permutation = train_set, normalization, permutation
+        self.train_set, self.inputs = train_set, inputs
+        self._permutation = inputs.permutation(train_set.images.shape[-1], device)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
         self.batch_size = min(config.batch_size, len(train_set))
         self.steps_per_epoch = len(train_set) // self.batch_size
@@ -144,8 +144,8 @@ class TrainingState:
         inputs = augment_images(
             self.train_set.images[self._chosen],
             self.config.augmentation,
-            self.normalization,
-            permutation=self.permutation,
+            self.inputs.normalization,
+            permutation=self._permutation,
             generator=self.augment_generator,
             dtype=torch.bfloat16 if self.optimizer.working_copies else self.dtype,
             part=self._part,

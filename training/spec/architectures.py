@@ -155,6 +155,9 @@ class NetworkSpec:
 
     Raises:
         ValueError: A value outside its range, or one that this network does not take or lacks.
+
+    >>> NetworkSpec(name="s-fc", image_size=32, num_classes=10, base_channels=150).num_weights
+    256240800
     """
 
     name: str

@@ -1,5 +1,6 @@
 """Checks of single values and of the keys of dicts: one line that names what is wrong."""
 
+import json
 import math
 from typing import Any
 
@@ -49,3 +50,26 @@ def check_nonnegative(name: str, value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
         raise ConfigError.naming(f"{{{name}}} must be a finite number >= 0, not {{!r}}", value)
+
+
+def load_json(text: str | bytes) -> Any:
+    """JSON without repeated keys, numbers that are not finite, and deep nesting.
+
+    Raises:
+        ValueError: It is not JSON of that kind.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("its JSON has a key twice")
+    return found
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"its JSON has {text}")

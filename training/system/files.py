@@ -53,7 +53,7 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None]) -> Non
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def write_text_atomically(path: Path | str, text: str) -> None:
@@ -81,7 +81,7 @@ def remove_leftovers(path: Path | str) -> None:
             entry.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Force the rename itself to disk, where the system lets one open a folder."""
     if not hasattr(os, "O_DIRECTORY"):
         return

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from training.errors import CheckpointError, ConfigError
+from training.system.checks import load_json
 from training.system.files import FileBytes
 from training.tensor_files.plain_pickle import Opaque
-from training.tensor_files.safetensors_file import (
-    load_json,
-    looks_like_safetensors,
-    read_safetensors,
-)
+from training.tensor_files.safetensors_file import looks_like_safetensors, read_safetensors
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor, printable, shorten
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 

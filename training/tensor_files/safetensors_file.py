@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.errors import CheckpointError
-from training.system.checks import check_keys
+from training.system.checks import check_keys, load_json
 from training.system.files import FileBytes
 from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredTensor, is_shape, shorten
 
@@ -61,18 +61,6 @@ def read_safetensors(source: FileBytes) -> dict[str, StoredTensor]:
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{source.path}: {reason}; copy it again") from error
-
-
-def load_json(text: bytes) -> Any:
-    """JSON without repeated keys, numbers that are not finite, and deep nesting.
-
-    Raises:
-        ValueError: It is not JSON of that kind.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("its JSON is nested too deeply") from error
 
 
 def _read_header(source: FileBytes) -> tuple[int, Mapping[str, Any]]:
@@ -154,14 +142,3 @@ def _parse_tensor(
             f"{tensor.num_bytes} bytes, not {num_bytes}"
         )
     return tensor
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("its JSON has a key twice")
-    return found
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"its JSON has {text}")

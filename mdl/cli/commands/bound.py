@@ -22,6 +22,8 @@ from mdl.terminal.options import (
 if TYPE_CHECKING:
     from analysis.describe.bound_report import BoundReport
     from analysis.quantize.formats import NumberFormat
+    from mdl.cli.bound import GivenCounts
+    from training.run.evaluate import EvaluationData
 
 
 def bound(
@@ -75,25 +77,31 @@ def bound(
     shards by their index) can be described but not run here: give the errors
     that you counted, of the decoded network.
     """
-    from analysis.codes.frame import is_bit_file
-    from mdl.cli.bound.messages import choose_format
+    from analysis.codes.bit_file import is_bit_file
+    from mdl.cli.bound import GivenCounts, choose_format, show_external
     from training.tensor_files.open import is_external
 
     chosen = choose_format(bits, number_format)
-    numbers = (samples, train_errors, test_errors, test_samples)
-    _check_plot(plot, is_possible=not lengths_only and not is_external(checkpoint))
+    given = GivenCounts(
+        samples=samples,
+        train_errors=train_errors,
+        test_errors=test_errors,
+        test_samples=test_samples,
+    )
+    external = is_external(checkpoint)
+    _check_plot(plot, is_possible=not lengths_only and not external)
     if is_bit_file(checkpoint):
         if bits is not None or number_format is not None:
             raise typer.BadParameter(
                 f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
             )
-        _bound_bits(checkpoint, delta, data, device, numbers, plot, json=json)
+        _bound_bits(checkpoint, delta, data, device, given, plot, json=json)
         return
-    if is_external(checkpoint):
-        from mdl.cli.bound.external import read_given_errors, show_external
-
-        known = None if lengths_only else read_given_errors(checkpoint, *numbers)
-        show_external(checkpoint, chosen, delta, known, (key, fixed, bn_eps), json=json)
+    if external:
+        known = None if lengths_only else given
+        show_external(
+            checkpoint, chosen, delta, known, key=key, fixed=fixed, bn_eps=bn_eps, json=json
+        )
         return
     if any(each is not None for each in (key, fixed, bn_eps)):
         raise typer.BadParameter(
@@ -102,14 +110,13 @@ def bound(
     if lengths_only:
         _describe(checkpoint, chosen, json=json)
         return
-    if any(each is not None for each in numbers):
+    if not given.is_empty:
         console.stderr().print(
             "The errors and samples given are not used: this is a checkpoint of mdl train, whose "
             "errors are measured here, on its own images.",
             markup=False,
         )
-    measured = _measure(checkpoint, chosen, delta, data, device)
-    _show(measured[0], checkpoint, measured[1], plot, json=json)
+    _bound_checkpoint(checkpoint, chosen, delta, data, device, plot, json=json)
 
 
 def _check_plot(plot: Path | None, *, is_possible: bool) -> None:
@@ -125,23 +132,26 @@ def _check_plot(plot: Path | None, *, is_possible: bool) -> None:
         raise typer.BadParameter(str(error), param_hint="--plot") from error
 
 
-def _measure(
-    checkpoint: Path, number_format: "NumberFormat", delta: float, data: str | None, device: Device
-) -> "tuple[BoundReport, dict[str, str | None]]":
+def _bound_checkpoint(
+    file: Path,
+    number_format: "NumberFormat",
+    delta: float,
+    data: str | None,
+    device: Device,
+    plot: Path | None,
+    *,
+    json: bool,
+) -> None:
     from analysis.describe.bound_report import report_bound
     from mdl.terminal.devices import choose_device
     from training.checkpoint.checkpoint import load_checkpoint
     from training.run.evaluate import evaluation_data
 
     chosen_device = choose_device(device)
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_checkpoint(file)
     images = evaluation_data(loaded, source=data)
     report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
-    record = loaded.data
-    return report, {
-        "data": images.name,
-        "fingerprint": None if record is None else record.fingerprint,
-    }
+    _show(report, file, images, plot, json=json)
 
 
 def _bound_bits(
@@ -149,31 +159,39 @@ def _bound_bits(
     delta: float,
     data: str | None,
     device: Device,
-    numbers: tuple[int | None, ...],
+    given: "GivenCounts",
     plot: Path | None,
     *,
     json: bool,
 ) -> None:
     from analysis.codes.bit_file import load_codeword
-    from analysis.codes.checkpoint_message import is_external_codeword
     from analysis.describe.bound_report import report_codeword
-    from mdl.cli.bound.bit_file import load_evaluation_data
-    from mdl.cli.bound.external import read_given_errors, show_external_bits
+    from mdl.cli.bound import show_external_bits
     from mdl.terminal.devices import choose_device
+    from training.data.image_set import check_network
+    from training.data.loading import load_dataset
+    from training.run.evaluate import split_dataset
+    from training.spec.config import DataConfig
 
     codeword = load_codeword(file)
-    if is_external_codeword(codeword):
-        show_external_bits(codeword, file, delta, read_given_errors(file, *numbers), json=json)
+    message = codeword.message
+    if not message.can_run:
+        show_external_bits(codeword, file, delta, given, json=json)
         return
-    images, fingerprint = load_evaluation_data(codeword, file, data)
+    if data is None:
+        raise ValueError(f"{file} does not say what data it is about; pass --data")
+    config = DataConfig(source=data, image_size=message.network.image_size)
+    dataset = load_dataset(config)
+    check_network(dataset, message.network)
+    images = split_dataset(dataset, config, message.known_inputs)
     report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
-    _show(report, file, {"data": images.name, "fingerprint": fingerprint}, plot, json=json)
+    _show(report, file, images, plot, json=json)
 
 
 def _show(
     report: "BoundReport",
     checkpoint: Path,
-    data: "dict[str, str | None]",
+    images: "EvaluationData",
     plot: Path | None,
     *,
     json: bool,
@@ -181,18 +199,25 @@ def _show(
     if plot is not None:
         _draw(report, plot)
     if json:
-        drawn = {"plot": None if plot is None else str(plot)}
-        place = {"checkpoint": str(checkpoint), "errors": "measured"} | data | drawn
-        console.print_json(place | report.to_dict())
-    else:
-        from mdl.terminal.bound_tables import print_measured
-
-        print_measured(report, str(data["data"]))
-        if plot is not None:
-            console.stdout().print(f"Figure: {plot}", markup=False)
-        console.print_next(
-            f"mdl certify {checkpoint} -o cert", f"mdl bound {checkpoint} --plot bits.png"
+        console.print_json(
+            {
+                "checkpoint": str(checkpoint),
+                "errors": "measured",
+                "data": images.name,
+                "fingerprint": images.fingerprint,
+                "plot": None if plot is None else str(plot),
+            }
+            | report.to_dict()
         )
+        return
+    from mdl.terminal.bound_tables import print_measured
+
+    print_measured(report, images.name)
+    if plot is not None:
+        console.stdout().print(f"Figure: {plot}", markup=False)
+    console.print_next(
+        f"mdl certify {checkpoint} -o cert", f"mdl bound {checkpoint} --plot bits.png"
+    )
 
 
 def _draw(report: "BoundReport", path: Path) -> None:
@@ -209,7 +234,7 @@ def _draw(report: "BoundReport", path: Path) -> None:
 
 
 def _describe(checkpoint: Path, number_format: "NumberFormat", *, json: bool) -> None:
-    from analysis.describe.file_description import describe_file
+    from analysis.describe.description import describe_file
     from mdl.terminal.bound_tables import print_description
     from mdl.terminal.progress import ReadingProgress
 

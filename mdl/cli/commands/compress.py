@@ -108,9 +108,15 @@ def compress(
     import torch
 
     from analysis.certify.folder import check_folder
-    from mdl.cli.bound.messages import choose_format
-    from mdl.cli.compress.output import compression_report, print_compression, write_compression
-    from mdl.cli.compress.plan import Wishes, plan_checkpoint, plan_recipe
+    from mdl.cli.bound import choose_format
+    from mdl.cli.compress import (
+        Wishes,
+        compression_report,
+        plan_checkpoint,
+        plan_recipe,
+        print_compression,
+        write_compression,
+    )
     from mdl.terminal.compression_progress import CompressionProgress
 
     check_folder(out)
@@ -134,7 +140,7 @@ def compress(
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
     else:
         job = plan_recipe(recipe or "", data, chosen, wishes)
-    compression = job.run(CompressionProgress(len(job.inputs.images)))
+    compression = job.run(CompressionProgress(len(job.images)))
     report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
     write_compression(out, job, compression, report, plot=plot)
     if json:

@@ -39,11 +39,10 @@ def decode(
 
     codeword = load_codeword(file)
     written = _write(codeword, file, out, state_dict, bn_eps)
-    spec = codeword.message.spec
     result: dict[str, Any] = {
         "file": str(file),
         "written": {kind: str(path) for kind, path in written.items()},
-        "network": getattr(spec, "name", None),
+        "network": codeword.message.network.name if codeword.message.can_run else None,
         "code": codeword.code,
         "format": codeword.message.number_format.name,
         "description_bits": codeword.num_bits,
@@ -76,9 +75,8 @@ def _write(
 ) -> dict[str, Path]:
     from analysis.codes.checkpoint_message import message_checkpoint
     from training.checkpoint.checkpoint import save_checkpoint
-    from training.spec.architectures import NetworkSpec
 
-    is_ours = isinstance(codeword.message.spec, NetworkSpec)
+    is_ours = codeword.message.can_run
     written = {}
     if state_dict is not None:
         _write_state_dict(codeword, state_dict, bn_eps)
@@ -105,13 +103,11 @@ def _write_state_dict(codeword: "Codeword", path: Path, bn_eps: float | None) ->
 
     import torch
 
-    from analysis.describe.external_message import export_state
-    from analysis.describe.external_network import BN_EPS
-    from training.spec.architectures import NetworkSpec
+    from analysis.describe.external_network import BN_EPS, export_state
     from training.system.files import write_atomically
 
     state = dict(codeword.message.state)
-    if not isinstance(codeword.message.spec, NetworkSpec):
+    if not codeword.message.can_run:
         state = export_state(state, bn_eps=BN_EPS if bn_eps is None else bn_eps)
 
     def write(file: BinaryIO) -> None:

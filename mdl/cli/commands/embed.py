@@ -1,13 +1,12 @@
 """`mdl embed`: a convolutional checkpoint as its exact local or fully-connected twin."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import CheckpointArgument, JsonOption
+from mdl.terminal.options import CheckpointArgument, JsonOption, Twin
 
 if TYPE_CHECKING:
     from training.checkpoint.checkpoint import Checkpoint
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
 _COUNTS = ("source_num_weights", "source_num_nonzeros", "num_weights", "num_nonzeros")
 NUM_PROBES = 16
 """Random images on which the two networks' logits are compared."""
-
-
-class Twin(StrEnum):
-    """Networks that another one embeds in."""
-
-    d_local = "d-local"
-    d_fc = "d-fc"
-    s_local = "s-local"
-    s_fc = "s-fc"
 
 
 def embed(
@@ -52,7 +42,7 @@ def embed(
     loaded = load_checkpoint(checkpoint)
     _check_twin(loaded.network, twin)
     source = restore_network(loaded)
-    embedded = embed_network(source, str(twin).split("-")[1])
+    embedded = embed_network(source, twin.split("-")[1])
     made = _twin_checkpoint(loaded, embedded)
     save_checkpoint(made, out)
     result = _report(loaded, made) | {
@@ -70,7 +60,7 @@ def embed(
 def _check_twin(spec: "NetworkSpec", twin: Twin) -> None:
     from training.system.memory import physical_memory
 
-    family, kind = str(twin).split("-")
+    family, kind = twin.split("-")
     if spec.family is not None and spec.family != family:
         raise ValueError(
             f"--as {twin}: this checkpoint is {spec.name}, whose twins are "

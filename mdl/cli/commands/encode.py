@@ -1,11 +1,11 @@
 """`mdl encode`: a network as a string of bits that decodes to the same network."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis.codes import CodeChoice
 from mdl.terminal import console
 from mdl.terminal.options import (
     BitsOption,
@@ -14,32 +14,12 @@ from mdl.terminal.options import (
     FixedOption,
     FormatOption,
     JsonOption,
+    Twin,
 )
 
 if TYPE_CHECKING:
     from analysis.codes.message import NetworkMessage
-    from analysis.describe.encoding_report import EncodingReport
-
-
-class Code(StrEnum):
-    """Ways to describe a network."""
-
-    auto = "auto"
-    plain = "plain"
-    theorem_2 = "theorem-2"
-    enumerative = "enumerative"
-    context = "context"
-    structured_conv = "structured-conv"
-    structured_local = "structured-local"
-
-
-class Twin(StrEnum):
-    """Larger networks that a network may be described as."""
-
-    d_local = "d-local"
-    d_fc = "d-fc"
-    s_local = "s-local"
-    s_fc = "s-fc"
+    from analysis.describe.describe import NetworkDescription
 
 
 def encode(
@@ -49,7 +29,7 @@ def encode(
     ] = None,
     bits: BitsOption = None,
     number_format: FormatOption = None,
-    code: Annotated[Code, typer.Option(help="The code; auto takes the shortest.")] = Code.auto,
+    code: Annotated[CodeChoice, typer.Option(help="The code; auto takes the shortest.")] = "auto",
     twin: Annotated[
         Twin | None,
         typer.Option("--as", help="Describe it as this larger twin, whose function it also is."),
@@ -72,20 +52,20 @@ def encode(
     the bits is |d(h)|, what the bounds of mdl bound rest on.
     """
     from analysis.codes.bit_file import save_codeword
-    from analysis.codes.message import TensorListSpec
-    from analysis.describe.encoding_report import report_encoding
-    from mdl.cli.bound.messages import read_message
+    from analysis.describe.describe import compare_codes, read_message
+    from analysis.describe.external_network import BN_EPS
+    from mdl.cli.bound import choose_format
 
     message = read_message(
         checkpoint,
-        bits=bits,
-        number_format=number_format,
-        twin=None if twin is None else twin.value,
+        choose_format(bits, number_format),
         canonical=shorten,
-        bn_eps=bn_eps,
+        bn_eps=BN_EPS if bn_eps is None else bn_eps,
         fixed=fixed or (),
     )
-    report = report_encoding(message, code.value)
+    if twin is not None:
+        message = _as_twin(message, twin, checkpoint)
+    report = compare_codes(message, code)
     source = checkpoint / "checkpoint.pt" if checkpoint.is_dir() else checkpoint
     out = out or source.with_suffix(".mdl")
     save_codeword(report.codeword, out)
@@ -99,15 +79,32 @@ def encode(
     console.stdout().print(
         f"{out}: {report.codeword.num_bits:,} bits in {out.stat().st_size:,} bytes", markup=False
     )
-    if isinstance(message.spec, TensorListSpec):
-        console.print_next(f"mdl decode {out} --state-dict decoded.pt")
-    else:
+    if message.can_run:
         console.print_next(f"mdl decode {out}", f"mdl certify {checkpoint} -o cert")
+    else:
+        console.print_next(f"mdl decode {out} --state-dict decoded.pt")
 
 
-def _print_report(report: "EncodingReport", message: "NetworkMessage") -> None:
-    from analysis.describe.encoding_report import ABOUT
-    from mdl.terminal.ledger_tables import print_ledger
+def _as_twin(message: "NetworkMessage", twin: str, path: Path) -> "NetworkMessage":
+    """The message of a larger network with the same function, weight by weight."""
+    from dataclasses import replace
+
+    from training.networks.embedding import embed_state
+
+    if not message.can_run:
+        raise ValueError(f"--as {twin}: {path} is of another program, whose twins are unknown")
+    family, kind = twin.split("-")
+    spec = message.network
+    if spec.family != family:
+        raise ValueError(
+            f"--as {twin}: this checkpoint is {spec.name}, which is not of the {family}- family"
+        )
+    return replace(message, spec=spec.twin(kind), state=embed_state(spec, message.state, kind))
+
+
+def _print_report(report: "NetworkDescription", message: "NetworkMessage") -> None:
+    from analysis.describe.describe import ABOUT
+    from mdl.terminal.bound_tables import print_ledger
 
     number_format = message.number_format
     console.stdout().print(

@@ -34,17 +34,15 @@ def evaluate(
     loaded = load_checkpoint(checkpoint)
     network = restore_network(loaded).to(chosen)
     images = evaluation_data(loaded, source=data)
-    counts: dict[str, tuple[int, int]] = {}
+    results = {}
     for split in ("train", "validation", "test"):
         part = getattr(images, split)
         if len(part):
-            errors = count_errors(
-                network, part, images.normalization, permutation=images.permutation, device=chosen
-            )
-            counts[split] = (errors, len(part))
+            errors = count_errors(network, part, images.inputs, device=chosen)
+            results[split] = _with_interval(errors, len(part))
     if fresh:
-        counts["fresh"] = (_count_fresh_errors(loaded, network, fresh, chosen), fresh)
-    results = {split: _interval(errors, total) for split, (errors, total) in counts.items()}
+        errors = _count_fresh_errors(loaded, network, fresh, chosen)
+        results["fresh"] = _with_interval(errors, fresh)
     if json:
         console.print_json({"checkpoint": str(checkpoint), "data": images.name, "splits": results})
         return
@@ -65,17 +63,14 @@ def evaluate(
     console.print_next(f"mdl bound {checkpoint} --bits 16")
 
 
-def _interval(errors: int, total: int) -> dict[str, Any]:
+def _with_interval(errors: int, total: int) -> dict[str, Any]:
     from scipy.stats import binomtest
 
+    from analysis.bounds.bounds import ErrorCount
+
     interval = binomtest(errors, total).proportion_ci(0.95, method="exact")
-    return {
-        "num_errors": errors,
-        "num_samples": total,
-        "error": errors / total,
-        "low": float(interval.low),
-        "high": float(interval.high),
-    }
+    count = ErrorCount(num_errors=errors, num_samples=total)
+    return count.to_dict() | {"low": float(interval.low), "high": float(interval.high)}
 
 
 def _count_fresh_errors(
@@ -83,12 +78,11 @@ def _count_fresh_errors(
 ) -> int:
     from training.data.glyphs import draw_glyphs
     from training.data.loading import ImageSet
-    from training.run.evaluate import count_errors, input_mapping
+    from training.run.evaluate import count_errors
 
     record = checkpoint.data
     if record is None or record.config["source"] != "glyphs":
         raise ValueError("--fresh draws new glyphs; this checkpoint was trained on other images")
-    normalization, permutation = input_mapping(checkpoint)
     errors = 0
     for start in range(0, total, FRESH_BLOCK):
         number = min(FRESH_BLOCK, total - start)
@@ -99,7 +93,5 @@ def _count_fresh_errors(
             start=start,
             stream="fresh",
         )
-        errors += count_errors(
-            network, ImageSet(*drawn), normalization, permutation=permutation, device=device
-        )
+        errors += count_errors(network, ImageSet(*drawn), checkpoint.inputs, device=device)
     return errors

@@ -1,7 +1,6 @@
 """`mdl nonzeros`: weights, nonzeros and distinct values of a checkpoint, layer by layer."""
 
 from mdl.terminal import console
-from mdl.terminal.count_tables import print_counts
 from mdl.terminal.options import CheckpointArgument, JsonOption
 
 
@@ -13,6 +12,7 @@ def nonzeros(checkpoint: CheckpointArgument, json: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from analysis.quantize.nonzeros import count_tensors, twin_weight_counts
+    from mdl.terminal.bound_tables import print_counts
     from training.checkpoint.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint)

@@ -35,7 +35,7 @@ def report(
     one file that asks the network for nothing. A run that is still going on, or
     was stopped, is shown as far as it came.
     """
-    from mdl.cli.bound.messages import choose_format
+    from mdl.cli.bound import choose_format
     from mdl.report.markup import MAX_RUNS
     from mdl.report.measurements import measure_run
     from mdl.report.overview import summarize_run

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.certificate_tables import print_certificate
 from mdl.terminal.options import DeviceOption, JsonOption
 from mdl.terminal.progress import CountProgress
 
@@ -27,12 +26,13 @@ def verify(
     Exits with 1 and prints one line for each thing that differs. B is what the
     decoder consumed; nothing but the bits, the images and δ is believed.
     """
-    from analysis.certify.verify import verify_certificate
+    from analysis.certify.verify import verify as verify_certificate
+    from mdl.terminal.bound_tables import print_certificate
     from mdl.terminal.devices import choose_device
 
     with CountProgress() as progress:
         found = verify_certificate(
-            certificate, source=data, device=choose_device(device), progress=progress.move
+            certificate, data=data, device=choose_device(device), progress=progress.move
         )
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from analysis.bounds.bounds import ErrorCount
 from analysis.describe.bound_report import report_bound
 from analysis.filters.filters import (
     MIN_NONZEROS,
@@ -18,7 +19,6 @@ from analysis.filters.locality import measure_locality, summarize_locality
 from analysis.quantize.formats import find_format
 from mdl.experiments.store.metrics_file import parse_point
 from mdl.experiments.store.run_result import (
-    Count,
     Description,
     FilterLocality,
     RunResult,
@@ -26,10 +26,10 @@ from mdl.experiments.store.run_result import (
     run_key,
 )
 from training.checkpoint.checkpoint import Checkpoint
-from training.data.loading import Dataset, pixel_permutation, split_validation
+from training.data.image_set import Dataset
 from training.errors import CheckpointError
 from training.networks.models import network_from_state
-from training.run.evaluate import EvaluationData, right_answers
+from training.run.evaluate import EvaluationData, right_answers, split_as_trained
 from training.spec.config import TrainConfig
 
 MAX_DESCRIBED_WEIGHTS = 40_000_000
@@ -87,7 +87,7 @@ def measure_run(
         raise CheckpointError(f"metrics.jsonl: {error}; train it with this version") from None
     described = not config.data.validation and spec.num_weights <= MAX_DESCRIBED_WEIGHTS
     try:
-        data = _evaluation_data(checkpoint, dataset)
+        data = split_as_trained(checkpoint, dataset)
         right = _right_tests(checkpoint, data, device)
         result = RunResult(
             key=run_key(config),
@@ -96,9 +96,11 @@ def measure_run(
             fingerprint=dataset.fingerprint,
             num_weights={layer.name: layer.num_weights for layer in spec.layers},
             num_nonzeros=_count_nonzeros(checkpoint),
-            train=Count(num_errors=metrics["train_errors"], num_samples=metrics["num_samples"]),
+            train=ErrorCount(
+                num_errors=metrics["train_errors"], num_samples=metrics["num_samples"]
+            ),
             validation=_optional_count(metrics["validation_errors"], metrics["num_validation"]),
-            test=Count(num_errors=int((~right).sum()), num_samples=len(right)),
+            test=ErrorCount(num_errors=int((~right).sum()), num_samples=len(right)),
             test_answers=pack_answers(right),
             history=history,
             seconds=metrics["seconds"],
@@ -136,32 +138,11 @@ def _measure_locality(sample: FilterSample) -> FilterLocality:
     )
 
 
-def _evaluation_data(checkpoint: Checkpoint, dataset: Dataset) -> EvaluationData:
-    record, normalization = checkpoint.data, checkpoint.normalization
-    if record is None or normalization is None:
-        raise CheckpointError("the checkpoint does not say what its images were put through")
-    train, validation = split_validation(
-        dataset.train, record.config["validation"], seed=record.config["seed"]
-    )
-    seed = record.config["permute_pixels"]
-    return EvaluationData(
-        name=dataset.name,
-        train=train,
-        validation=validation,
-        test=dataset.test,
-        normalization=normalization,
-        permutation=None if seed is None else pixel_permutation(seed, dataset.image_size**2),
-    )
-
-
 def _right_tests(
     checkpoint: Checkpoint, data: EvaluationData, device: torch.device
 ) -> NDArray[np.bool_]:
     network = network_from_state(checkpoint.network, checkpoint.state).to(device)
-    right = right_answers(
-        network, data.test, data.normalization, permutation=data.permutation, device=device
-    )
-    return right.cpu().numpy()
+    return right_answers(network, data.test, data.inputs, device=device).cpu().numpy()
 
 
 def _describe(checkpoint: Checkpoint, data: EvaluationData, device: torch.device) -> Description:
@@ -184,5 +165,5 @@ def _count_nonzeros(checkpoint: Checkpoint) -> dict[str, int]:
     }
 
 
-def _optional_count(num_errors: int, num_samples: int) -> Count | None:
-    return Count(num_errors=num_errors, num_samples=num_samples) if num_samples else None
+def _optional_count(num_errors: int, num_samples: int) -> ErrorCount | None:
+    return ErrorCount(num_errors=num_errors, num_samples=num_samples) if num_samples else None

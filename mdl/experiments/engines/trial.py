@@ -30,7 +30,7 @@ from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
 from training.distributed.run_options import RunOptions
-from training.errors import USER_ERRORS, CheckpointError, DataError
+from training.errors import USER_ERRORS, CheckpointError
 from training.run.loop import train
 from training.run.progress import Progress, Stop
 from training.run.provenance import collect_versions
@@ -150,11 +150,7 @@ def _begun_checkpoint(
         raise CheckpointError(
             f"{folder.path} holds a run of another configuration; delete the folder"
         )
-    if checkpoint.data is None or checkpoint.data.fingerprint != dataset.fingerprint:
-        raise DataError(
-            f"{config.data.source}: these are not the images that the run in {folder.path} was "
-            "begun with; give the original data set, or delete the folder"
-        )
+    checkpoint.known_data.check(dataset, owner=f"the run in {folder.path}")
     return checkpoint
 
 

@@ -15,8 +15,8 @@ from mdl.experiments.store.run_result import run_key
 from mdl.experiments.store.time_estimate import training_flop
 from mdl.terminal import console
 from mdl.terminal.errors import message_of
-from training.data.loading import load_dataset
-from training.data.sources import find_source
+from training.data.image_set import check_same_images
+from training.data.loading import find_source, load_dataset
 from training.errors import DataError
 from training.spec.config import TrainConfig
 from training.system.signals import StopRequest
@@ -36,10 +36,13 @@ def check_images(configs: Iterable[TrainConfig], found: Results) -> None:
     for data in by_images.values():
         dataset = load_dataset(data)
         known = found.sample_of(data)
-        if known is not None and known.fingerprint != dataset.fingerprint:
-            raise DataError(
-                f"--data {data.source}: these are not the images of the stored result {known.key} "
-                f"({known.data_name}); pass --store with another folder, or the data it was made of"
+        if known is not None:
+            check_same_images(
+                dataset,
+                name=known.data_name,
+                fingerprint=known.fingerprint,
+                owner=f"the stored result {known.key}",
+                way_out="pass --store with another folder, or --data with those images",
             )
 
 

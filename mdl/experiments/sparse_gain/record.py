@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.bounds.bounds import ErrorCount
 from mdl.experiments.store.metrics_file import parse_point, read_points
-from mdl.experiments.store.run_result import Count, EpochPoint
+from mdl.experiments.store.run_result import EpochPoint
 from training.checkpoint.checkpoint import load_checkpoint
 from training.run.run_folder import RunFolder
 from training.spec.config import TrainConfig
@@ -53,7 +54,7 @@ class RunRecord:
     versions: dict[str, Any]
     num_weights: dict[str, int]
     num_nonzeros: dict[str, int]
-    test: Count
+    test: ErrorCount
     epochs: tuple[EpochRecord, ...]
 
     @property
@@ -111,7 +112,7 @@ def read_record(path: Path) -> RunRecord:
         versions=versions,
         num_weights={layer.name: layer.num_weights for layer in checkpoint.network.layers},
         num_nonzeros=dict(checkpoint.num_nonzeros),
-        test=Count(num_errors=metrics["test_errors"], num_samples=metrics["num_test"]),
+        test=ErrorCount(num_errors=metrics["test_errors"], num_samples=metrics["num_test"]),
         epochs=epochs,
     )
 

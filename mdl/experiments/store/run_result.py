@@ -11,33 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.bounds.bounds import ErrorCount
 from training.spec.config import DataConfig, TrainConfig
 
 RESULT_VERSION = 3
 _KEY_DIGITS = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Count:
-    """Errors on a set of images.
-
-    Attributes:
-        num_errors: From 0 to `num_samples`.
-        num_samples: Images, >= 1.
-    """
-
-    num_errors: int
-    num_samples: int
-
-    @property
-    def error(self) -> float:
-        """The fraction of errors."""
-        return self.num_errors / self.num_samples
-
-    @property
-    def accuracy(self) -> float:
-        """The fraction that is right."""
-        return 1 - self.error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +108,9 @@ class RunResult:
     fingerprint: str
     num_weights: dict[str, int]
     num_nonzeros: dict[str, int]
-    train: Count
-    validation: Count | None
-    test: Count
+    train: ErrorCount
+    validation: ErrorCount | None
+    test: ErrorCount
     test_answers: str
     history: tuple[EpochPoint, ...]
     seconds: float
@@ -179,7 +157,7 @@ class RunResult:
                 rest = _from_version_2(rest)
             rest["config"] = TrainConfig.from_dict(rest["config"])
             for name in ("train", "validation", "test"):
-                rest[name] = None if rest[name] is None else Count(**rest[name])
+                rest[name] = None if rest[name] is None else ErrorCount(**rest[name])
             rest["history"] = tuple(EpochPoint(**point) for point in rest["history"])
             if rest["description"] is not None:
                 rest["description"] = Description(**rest["description"])

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from mdl.experiments.store.run_result import Count, RunResult, run_key
+from analysis.bounds.bounds import ErrorCount
+from mdl.experiments.store.run_result import RunResult, run_key
 from training.spec.config import TrainConfig
 
 
@@ -81,7 +82,7 @@ def retrain_config(best: TrainConfig, *, seed: int) -> TrainConfig:
     return replace(best, seed=seed, data=replace(best.data, validation=0))
 
 
-def validation_of(result: RunResult) -> Count:
+def validation_of(result: RunResult) -> ErrorCount:
     """Errors on the held-out images.
 
     Raises:

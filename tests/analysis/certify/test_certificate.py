@@ -12,15 +12,15 @@ from scipy.stats import binom
 
 from analysis.certify import folder as certificate_folder
 from analysis.certify.certificate import Certificate, make_certificate
-from analysis.certify.folder import BITS_FILE, JSON_FILE, compute_seal, write_certificate
+from analysis.certify.folder import BITS_FILE, JSON_FILE, json_checksum, write_certificate
 from analysis.certify.images import CertifiedData, find_images, load_images
-from analysis.certify.verify import verify_certificate
-from analysis.codes.bit_file import decode_whole, load_codeword
-from analysis.codes.frame import MAGIC, compute_checksum
+from analysis.certify.verify import verify
+from analysis.codes.bit_file import MAGIC, compute_checksum, decode_whole, load_codeword
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize.formats import find_format, quantize_tensors
-from training.errors import CheckpointError, DataError
+from training.data.input_map import InputMap
+from training.errors import DataError
 from training.networks.models import build_network
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
@@ -52,8 +52,7 @@ def make_codeword(
         spec=spec,
         number_format=number_format,
         state=quantize_tensors(state, number_format),
-        normalization=normalization or fixed_normalization(3),
-        permutation_seed=permutation_seed,
+        inputs=InputMap(normalization or fixed_normalization(3), permutation_seed),
     )
     return decode_whole(encode_network(message, "context").data)
 
@@ -81,7 +80,7 @@ def changed(folder: Path, place: Path, contents: dict[str, Any], *, sealed: bool
     """A copy of a certificate with another JSON, which a forger may have sealed anew."""
     place.mkdir(exist_ok=True)
     if sealed:
-        contents = contents | {"seal": compute_seal(contents)}
+        contents = contents | {"seal": json_checksum(contents)}
     (place / BITS_FILE).write_bytes((folder / BITS_FILE).read_bytes())
     (place / JSON_FILE).write_text(json.dumps(contents))
     return place
@@ -105,13 +104,13 @@ def parent(contents: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 
 def test_an_untouched_certificate_is_verified(folder: Path) -> None:
-    found = verify_certificate(folder)
+    found = verify(folder)
     assert found.differences == ()
     assert found.ok
     stated = read(folder)
     for name in ("bound", "num_errors", "num_samples", "description_bits", "delta"):
         assert found.to_dict()[name] == stated[name]
-    assert verify_certificate(folder, source="glyphs").ok
+    assert verify(folder, data="glyphs").ok
 
 
 def test_its_numbers_by_another_route(folder: Path) -> None:
@@ -154,14 +153,14 @@ def test_there_is_no_date_and_no_place_in_it(folder: Path, tmp_path: Path) -> No
 def test_inputs_and_networks_of_all_kinds(options: dict[str, Any], tmp_path: Path) -> None:
     certificate = certify(make_codeword(**options), tmp_path / "cert")
     assert certificate.permutation_seed == options.get("permutation_seed")
-    assert verify_certificate(tmp_path / "cert").ok
+    assert verify(tmp_path / "cert").ok
 
 
 def test_validation_images_may_be_counted_in(tmp_path: Path) -> None:
     certificate = certify(make_codeword(), tmp_path / "cert", count_validation=True)
     assert certificate.errors.num_samples == 120
     assert certificate.held_out is None and certificate.hold_out_bound is None
-    assert verify_certificate(tmp_path / "cert").ok
+    assert verify(tmp_path / "cert").ok
 
 
 # --- what a change does ---
@@ -175,7 +174,7 @@ def test_every_flipped_bit_is_noticed(folder: Path, tmp_path: Path) -> None:
         flipped = bytearray(original)
         flipped[bit // 8] ^= 0x80 >> bit % 8
         (place / BITS_FILE).write_bytes(flipped)
-        found = verify_certificate(place)
+        found = verify(place)
         assert not found.ok
         assert len(found.differences) == 1
         assert BITS_FILE in found.differences[0]
@@ -190,12 +189,12 @@ def test_flipped_bits_under_a_new_checksum_are_noticed(folder: Path, tmp_path: P
         flipped = bytearray(data)
         flipped[bit // 8] ^= 0x80 >> bit % 8
         (place / BITS_FILE).write_bytes(MAGIC + compute_checksum(bytes(flipped)) + flipped)
-        assert not verify_certificate(place).ok
+        assert not verify(place).ok
 
 
 @pytest.mark.slow
 def test_every_changed_value_is_noticed(folder: Path, tmp_path: Path) -> None:
-    """Every leaf without a new seal; every number and every fact also with one."""
+    """Every leaf without a new checksum; every number and every fact also with one."""
     stated = read(folder)
     words = {("data", "name"), ("seal",), *(("versions", name) for name in stated["versions"])}
     for path in leaves(stated):
@@ -208,11 +207,11 @@ def test_every_changed_value_is_noticed(folder: Path, tmp_path: Path) -> None:
             type(None): lambda: 1,
         }[type(value)]()
         parent(contents, path)[path[-1]] = new
-        found = verify_certificate(changed(folder, tmp_path / "cert", contents, sealed=False))
+        found = verify(changed(folder, tmp_path / "cert", contents, sealed=False))
         assert not found.ok, path
         if path in words:
             continue
-        found = verify_certificate(changed(folder, tmp_path / "cert", contents, sealed=True))
+        found = verify(changed(folder, tmp_path / "cert", contents, sealed=True))
         assert not found.ok, path
         assert not any("seal" in line for line in found.differences), path
 
@@ -225,7 +224,7 @@ def test_each_difference_has_a_line_of_its_own(folder: Path, tmp_path: Path) -> 
     del contents["code"]
     contents["network"]["extra"] = 2
     del contents["bounds"]["theorem_1"]
-    found = verify_certificate(changed(folder, tmp_path / "cert", contents, sealed=True))
+    found = verify(changed(folder, tmp_path / "cert", contents, sealed=True))
     starts = [line.partition(":")[0] for line in found.differences]
     assert starts == [
         "bounds.maurer",
@@ -244,7 +243,7 @@ def test_missing_fields_that_the_check_needs(
 ) -> None:
     contents = read(folder)
     del parent(contents, path)[path[-1]]
-    found = verify_certificate(changed(folder, tmp_path / "cert", contents, sealed=True))
+    found = verify(changed(folder, tmp_path / "cert", contents, sealed=True))
     assert not found.ok
     assert path[-1] in " ".join(found.differences)
 
@@ -253,7 +252,7 @@ def test_missing_fields_that_the_check_needs(
 def test_huge_numbers_take_no_memory(field: str, folder: Path, tmp_path: Path) -> None:
     contents = read(folder)
     contents["data"][field] = 10**13
-    found = verify_certificate(changed(folder, tmp_path / "cert", contents, sealed=True))
+    found = verify(changed(folder, tmp_path / "cert", contents, sealed=True))
     assert len(found.differences) == 1
 
 
@@ -274,18 +273,18 @@ def test_huge_numbers_take_no_memory(field: str, folder: Path, tmp_path: Path) -
 def test_json_of_any_other_kind_gets_one_line(text: str, folder: Path, tmp_path: Path) -> None:
     place = changed(folder, tmp_path / "cert", {}, sealed=False)
     (place / JSON_FILE).write_bytes(text.encode("utf-8", "surrogateescape"))
-    found = verify_certificate(place)
+    found = verify(place)
     assert not found.ok
     assert len(found.differences) == 1
     assert JSON_FILE in found.differences[0]
 
 
 def test_missing_files_get_one_line(folder: Path, tmp_path: Path) -> None:
-    assert "not a folder" in verify_certificate(tmp_path / "nothing").differences[0]
+    assert "not a folder" in verify(tmp_path / "nothing").differences[0]
     for name in (BITS_FILE, JSON_FILE):
         place = changed(folder, tmp_path / name, read(folder), sealed=False)
         (place / name).unlink()
-        found = verify_certificate(place)
+        found = verify(place)
         assert len(found.differences) == 1
         assert name in found.differences[0]
 
@@ -294,7 +293,7 @@ def test_other_images_are_not_evaluated(folder: Path, tmp_path: Path) -> None:
     from tests.training.data.test_loading import write_images
 
     write_images(tmp_path / "pets")
-    found = verify_certificate(folder, source=str(tmp_path / "pets"))
+    found = verify(folder, data=str(tmp_path / "pets"))
     assert not found.ok
     assert found.certificate is None
     assert found.to_dict()["bound"] is None
@@ -310,7 +309,7 @@ def test_external_tensors_and_external_images_are_refused() -> None:
         number_format=find_format(8),
         state={"a": torch.tensor([1.0, 0.0, 2.0])},
     )
-    with pytest.raises(CheckpointError, match="not mdl's"):
+    with pytest.raises(ValueError, match="not mdl's"):
         make_certificate(decode_whole(encode_network(external, "context").data), record, images)
     other = CertifiedData.from_dict(record.to_dict() | {"image_size": 9})
     with pytest.raises(DataError, match="image_size 9"):
@@ -363,7 +362,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) ->
     empty = tmp_path / "empty"
     empty.mkdir()
     write_certificate(certificate, codeword, empty)
-    assert verify_certificate(empty).ok
+    assert verify(empty).ok
 
     def fail(path: Path, text: str) -> None:
         raise OSError("disk full")

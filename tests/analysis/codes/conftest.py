@@ -13,6 +13,7 @@ from analysis.codes.grid import Grid
 from analysis.codes.matrix import SparseMatrix
 from analysis.codes.message import NetworkMessage
 from analysis.quantize.formats import find_format, quantize_tensors
+from training.data.input_map import InputMap
 from training.networks.models import build_network, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import fixed_normalization
@@ -56,7 +57,7 @@ def _random_message(
         spec=spec,
         number_format=number_format,
         state=quantize_tensors(kept, number_format),
-        normalization=fixed_normalization(spec.in_channels),
+        inputs=InputMap(fixed_normalization(spec.in_channels)),
     )
 
 

@@ -11,9 +11,8 @@ import torch
 
 from analysis.codes import bodies
 from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.bit_file import decode_whole, load_codeword, save_codeword
+from analysis.codes.bit_file import MAGIC, decode_whole, is_bit_file, load_codeword, save_codeword
 from analysis.codes.errors import CodecError
-from analysis.codes.frame import MAGIC, is_bit_file
 from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize.formats import FORMATS

@@ -24,6 +24,7 @@ from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import encode_network
 from analysis.quantize.formats import find_format, quantize_tensors
 from tests.examples import examples
+from training.data.input_map import InputMap
 from training.networks.models import build_network, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 from training.spec.normalization import fixed_normalization
@@ -49,7 +50,7 @@ def make_message(name, *, density=1.0, seed=0, format_name="bfloat16", image_siz
         spec=spec,
         number_format=number_format,
         state=quantize_tensors(fold_batch_norm(network).state_dict(), number_format),
-        normalization=fixed_normalization(3),
+        inputs=InputMap(fixed_normalization(3)),
     )
 
 
@@ -60,8 +61,7 @@ def assert_same_decisions(before, after, *, num_images=64):
     shape = (num_images, spec.in_channels, spec.image_size, spec.image_size)
     images = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
     first, second = (
-        decide(message_network(message), images, message.normalization)
-        for message in (before, after)
+        decide(message_network(message), images, message.inputs) for message in (before, after)
     )
     assert torch.equal(first.classes, second.classes)
     torch.testing.assert_close(first.margins, second.margins, rtol=1e-9, atol=1e-12)
@@ -95,7 +95,7 @@ def test_each_step_keeps_every_decision(name, step):
         "spatial order": lambda: order_units(spec, state, number_format, spatial=True),
     }[step]()
     after = NetworkMessage(
-        spec=spec, number_format=number_format, state=changed, normalization=message.normalization
+        spec=spec, number_format=number_format, state=changed, inputs=message.inputs
     )
     assert_same_decisions(message, after)
     for tensor in changed.values():  # still numbers of R_b, without a negative zero
@@ -143,10 +143,7 @@ def test_order_of_hidden_units_is_won_back():
         state[f"fc1_norm.{field}"] = state[f"fc1_norm.{field}"][order]
     state["fc2.weight"] = state["fc2.weight"][:, order].contiguous()
     other = NetworkMessage(
-        spec=message.spec,
-        number_format=message.number_format,
-        state=state,
-        normalization=message.normalization,
+        spec=message.spec, number_format=message.number_format, state=state, inputs=message.inputs
     )
     assert not message.same_as(other)
     assert canonical_form(message).same_as(canonical_form(other))

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.codes import CODES
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.errors import CodecError
-from analysis.codes.header import CODES, Header, code_header, round_normalization
+from analysis.codes.header import Header, code_header, round_normalization
 from analysis.codes.message import TensorListSpec
 from analysis.quantize.formats import FORMATS
 from tests.examples import examples
+from training.data.input_map import InputMap
 from training.spec.architectures import NETWORKS, NetworkSpec
 from training.spec.normalization import Normalization, fixed_normalization
 
@@ -40,16 +42,14 @@ def network_specs(draw: st.DrawFn) -> NetworkSpec:
 
 
 def make(spec, **fields) -> Header:
-    values = {
-        "spec": spec,
-        "number_format": FORMATS["bfloat16"],
-        "code": "context",
-        "normalization": None,
-        "permutation_seed": None,
-    }
+    values = {"spec": spec, "number_format": FORMATS["bfloat16"], "code": "context", "inputs": None}
     if isinstance(spec, NetworkSpec):
-        values["normalization"] = fixed_normalization(spec.in_channels)
+        values["inputs"] = InputMap(fixed_normalization(spec.in_channels))
     return Header(**{**values, **fields})
+
+
+def permuted(spec: NetworkSpec, seed: int | None) -> InputMap:
+    return InputMap(fixed_normalization(spec.in_channels), seed)
 
 
 def written(header: Header) -> tuple[bytes, int]:
@@ -70,7 +70,7 @@ def read(data: bytes) -> Header:
     st.binary(max_size=4),
 )
 def test_networks(spec: NetworkSpec, name: str, code: str, seed: int | None, behind: bytes) -> None:
-    header = make(spec, number_format=FORMATS[name], code=code, permutation_seed=seed)
+    header = make(spec, number_format=FORMATS[name], code=code, inputs=permuted(spec, seed))
     data, num_bits = written(header)
     assert read(data + behind) == header
     width = spec.hidden_units if spec.name == "3-fc" else spec.base_channels
@@ -84,8 +84,8 @@ def test_networks(spec: NetworkSpec, name: str, code: str, seed: int | None, beh
 @pytest.mark.parametrize("seed", [None, 0, 1, 12345, 2**64, 2**127 - 2])
 def test_permutation_seeds(seed: int | None) -> None:
     spec = NetworkSpec(name="s-fc", image_size=8, num_classes=2, base_channels=1)
-    header = make(spec, permutation_seed=seed)
-    assert read(written(header)[0]).permutation_seed == seed
+    header = make(spec, inputs=permuted(spec, seed))
+    assert read(written(header)[0]).inputs == permuted(spec, seed)
 
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -100,18 +100,16 @@ def test_constants_from_data_take_32_bits_each(constants: list[tuple[float, floa
     )
     own = Normalization(mean=mean, std=std, source="data")
     assert round_normalization(own) == own
-    data, num_bits = written(make(spec, normalization=own))
-    assert read(data).normalization == own
+    data, num_bits = written(make(spec, inputs=InputMap(own)))
+    assert read(data).inputs == InputMap(own)
     assert num_bits == written(make(spec))[1] + 64 * len(mean)
 
 
 def test_constants_are_rounded_to_float32() -> None:
     own = Normalization(mean=(0.1, 1 / 3), std=(0.2, math.pi), source="data")
     rounded = round_normalization(own)
-    assert rounded is not None
     assert rounded.mean == tuple(float(np.float32(x)) for x in own.mean) != own.mean
     assert rounded.std == tuple(float(np.float32(x)) for x in own.std)
-    assert round_normalization(None) is None
 
 
 def test_fixed_constants_are_free_wherever_they_came_from() -> None:

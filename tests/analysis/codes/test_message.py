@@ -7,6 +7,7 @@ import torch
 
 from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
 from analysis.quantize.formats import FORMATS
+from training.data.input_map import InputMap
 from training.networks.models import build_network, fold_batch_norm
 from training.spec.architectures import NETWORKS
 from training.spec.normalization import Normalization, fixed_normalization
@@ -35,12 +36,12 @@ def test_what_has_no_place_is_refused_by_name(small_spec, random_message) -> Non
 
 def test_inputs_must_go_with_the_network(small_spec, random_message) -> None:
     message = random_message(small_spec("s-conv"))
-    for normalization in (None, fixed_normalization(1)):
+    for inputs in (None, InputMap(fixed_normalization(1))):
         with pytest.raises(ValueError, match="constants for 3 channels, not"):
-            replace(message, normalization=normalization)
+            replace(message, inputs=inputs)
     for seed in (-1, 2**127):
         with pytest.raises(ValueError, match="permutation_seed must be"):
-            replace(message, permutation_seed=seed)
+            replace(message, inputs=InputMap(fixed_normalization(3), seed))
 
 
 def test_external_tensors_have_no_inputs() -> None:
@@ -49,10 +50,11 @@ def test_external_tensors_have_no_inputs() -> None:
         "number_format": FORMATS["float32"],
         "state": {"a": torch.ones(2)},
     }
-    NetworkMessage(**fields)
-    for extra in ({"normalization": fixed_normalization(1)}, {"permutation_seed": 0}):
-        with pytest.raises(ValueError, match="must be None for tensors"):
-            NetworkMessage(**fields, **extra)
+    message = NetworkMessage(**fields)
+    with pytest.raises(ValueError, match="tensors of a network whose code is not mdl's"):
+        _ = message.known_inputs
+    with pytest.raises(ValueError, match="must be None for tensors"):
+        NetworkMessage(**fields, inputs=InputMap(fixed_normalization(1)))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +77,8 @@ def test_same_as_looks_at_everything(small_spec, random_message) -> None:
     bias = message.state["fc2.bias"].clone()
     bias[0] += 1
     others = [
-        replace(message, permutation_seed=0),
-        replace(message, normalization=own),
+        replace(message, inputs=InputMap(fixed_normalization(3), 0)),
+        replace(message, inputs=InputMap(own)),
         replace(message, number_format=FORMATS["float32"]),
         replace(message, state={**message.state, "fc2.bias": bias}),
         random_message(small_spec("s-local")),

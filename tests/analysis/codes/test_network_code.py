@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.codes import CODES
 from analysis.codes.errors import CodecError
-from analysis.codes.header import CODES
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import Codeword, auto_codes, decode_network, encode_network
 from analysis.quantize.formats import FORMATS, quantize_tensors
+from training.data.input_map import InputMap
 from training.spec.architectures import NETWORKS
 from training.spec.normalization import Normalization
 
@@ -85,15 +86,12 @@ def test_plain_python_writes_and_reads_the_same_bits(small_spec, random_message,
 
 def test_constants_from_data_and_a_seed(small_spec, random_message) -> None:
     own = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), source="data")
-    message = replace(
-        random_message(small_spec("s-conv")), normalization=own, permutation_seed=2**40
-    )
+    message = replace(random_message(small_spec("s-conv")), inputs=InputMap(own, 2**40))
     codeword = encode_network(message, "context")
     found = decode_network(codeword.data).message
-    assert found.permutation_seed == 2**40
-    assert found.normalization == codeword.message.normalization
-    assert found.normalization is not None
-    assert found.normalization.mean == pytest.approx(own.mean, rel=1e-7)
+    assert found.inputs == codeword.message.inputs
+    assert found.inputs.permutation_seed == 2**40
+    assert found.inputs.normalization.mean == pytest.approx(own.mean, rel=1e-7)
     check_round_trip(codeword, codeword.message)
 
 
@@ -262,14 +260,7 @@ def test_a_tensor_of_more_numbers_than_the_counters_hold_is_refused(monkeypatch)
     coder = ArithmeticCoder()
     spec = TensorListSpec((("w", (2**16, 2**16)),))
     code_header(
-        coder,
-        Header(
-            spec=spec,
-            number_format=FORMATS["e4m3fn"],
-            code="plain",
-            normalization=None,
-            permutation_seed=None,
-        ),
+        coder, Header(spec=spec, number_format=FORMATS["e4m3fn"], code="plain", inputs=None)
     )
     monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: None)
     with pytest.raises(CodecError, match=r"a tensor of 4,294,967,296 numbers is more"):

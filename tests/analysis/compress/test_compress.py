@@ -1,5 +1,7 @@
 """Compression from end to end on a few small images: what it reports is what the bits are."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,23 +10,27 @@ from analysis.certify.errors import count_certified_errors
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.network_code import decode_network
 from analysis.compress.compress import (
-    CompressionInputs,
+    RECIPES,
+    Compression,
     CompressionSettings,
     CurvePoint,
     Progress,
     compress_from_scratch,
     compress_state,
+    find_recipe,
 )
 from analysis.compress.qat_training import QATEpoch, QATSettings
-from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.quantize.formats import find_format
-from training.data.loading import load_dataset, pixel_permutation
+from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
+from training.data.loading import load_dataset
 from training.networks.models import build_network
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
-from training.spec.normalization import fixed_normalization
+from training.spec.normalization import Normalization, fixed_normalization
 
 FORMAT = find_format(8)
+FIXED = InputMap(fixed_normalization(3))
 PERMUTATION_SEED = 7
 
 
@@ -52,9 +58,8 @@ class Recorder(Progress):
 
 
 @pytest.fixture(scope="module")
-def inputs() -> CompressionInputs:
-    images = load_dataset(DataConfig(image_size=8, num_train=200, num_test=10)).train
-    return CompressionInputs(images=images, normalization=fixed_normalization(3))
+def images() -> ImageSet:
+    return load_dataset(DataConfig(image_size=8, num_train=200, num_test=10)).train
 
 
 def make_spec(name: str) -> NetworkSpec:
@@ -75,21 +80,18 @@ def make_state(spec: NetworkSpec) -> dict[str, torch.Tensor]:
     return state
 
 
-def check_result(result, inputs: CompressionInputs, spec: NetworkSpec) -> None:
+def check_result(
+    result: Compression, images: ImageSet, spec: NetworkSpec, inputs: InputMap = FIXED
+) -> None:
     """Decode the bits by themselves, count by the stated evaluation, and bound anew."""
     decoded = decode_network(result.codeword.data)
     assert decoded.message.spec == spec
-    assert decoded.message.permutation_seed == inputs.permutation_seed
+    assert decoded.message.inputs == inputs
     assert decoded.num_bits == result.codeword.num_bits <= 8 * len(result.codeword.data)
     for tensor in decoded.message.state.values():
         assert torch.equal(FORMAT.round(tensor), tensor)
-    errors = count_certified_errors(
-        message_network(decoded.message),
-        inputs.images,
-        inputs.normalization,
-        permutation=inputs.permutation,
-    )
-    bound = binomial_tail(errors.num_errors, len(inputs.images), decoded.num_bits, result.delta)
+    errors = count_certified_errors(message_network(decoded.message), images, inputs)
+    bound = binomial_tail(errors.num_errors, len(images), decoded.num_bits, result.delta)
     last = result.curve[-1]
     assert (last.stage, last.description_bits, last.num_errors, last.bound) == (
         "certified",
@@ -99,7 +101,7 @@ def check_result(result, inputs: CompressionInputs, spec: NetworkSpec) -> None:
     )
     report = result.to_dict()
     assert report["bound"] == result.bound == bound
-    assert report["num_samples"] == len(inputs.images)
+    assert report["num_samples"] == len(images)
     assert sum(entry["bits"] for entry in report["ledger"]) == pytest.approx(decoded.num_bits)
     assert all(
         point.bound == binomial_tail(point.num_errors, 200, point.description_bits, result.delta)
@@ -109,10 +111,12 @@ def check_result(result, inputs: CompressionInputs, spec: NetworkSpec) -> None:
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
-def test_from_scratch(inputs, name):
+def test_from_scratch(images, name):
     spec, recorder = make_spec(name), Recorder()
-    result = compress_from_scratch(spec, inputs, FORMAT, make_settings(), progress=recorder)
-    check_result(result, inputs, spec)
+    result = compress_from_scratch(
+        spec, images, FIXED, number_format=FORMAT, settings=make_settings(), progress=recorder
+    )
+    check_result(result, images, spec)
     assert [point.stage for point in result.curve] == [
         "start",
         "training",
@@ -134,11 +138,13 @@ def test_from_scratch(inputs, name):
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
 @pytest.mark.slow
-def test_from_a_network(inputs, name):
+def test_from_a_network(images, name):
     spec = make_spec(name)
     settings = make_settings(levels=(1, 2), thresholds=(0.0, 1.0), num_trials=0, delta=0.01)
-    result = compress_state(spec, make_state(spec), inputs, FORMAT, settings)
-    check_result(result, inputs, spec)
+    result = compress_state(
+        spec, make_state(spec), images, FIXED, number_format=FORMAT, settings=settings
+    )
+    check_result(result, images, spec)
     assert result.delta == 0.01
     assert [(each["max_level"], each["threshold"]) for each in result.starts] == [
         (1, 0.0),
@@ -149,23 +155,31 @@ def test_from_a_network(inputs, name):
     assert "refined" not in {point.stage for point in result.curve}
 
 
-def test_pixels_in_another_order(inputs):
-    permuted = CompressionInputs(
-        images=inputs.images,
-        normalization=inputs.normalization,
-        permutation=pixel_permutation(PERMUTATION_SEED, 64),
-        permutation_seed=PERMUTATION_SEED,
-    )
+def test_pixels_in_another_order(images):
+    permuted = replace(FIXED, permutation_seed=PERMUTATION_SEED)
     spec = make_spec("s-fc")
-    result = compress_state(spec, make_state(spec), permuted, FORMAT, make_settings(num_trials=0))
-    check_result(result, permuted, spec)
+    result = compress_state(
+        spec,
+        make_state(spec),
+        images,
+        permuted,
+        number_format=FORMAT,
+        settings=make_settings(num_trials=0),
+    )
+    check_result(result, images, spec, permuted)
 
 
 @pytest.mark.slow
-def test_same_seed_same_bits(inputs):
+def test_same_seed_same_bits(images):
     spec = make_spec("tiny-conv")
     one, again, other = (
-        compress_from_scratch(spec, inputs, FORMAT, make_settings(seed=seed, num_trials=5))
+        compress_from_scratch(
+            spec,
+            images,
+            FIXED,
+            number_format=FORMAT,
+            settings=make_settings(seed=seed, num_trials=5),
+        )
         for seed in (0, 0, 1)
     )
     assert one.codeword.data == again.codeword.data
@@ -174,17 +188,21 @@ def test_same_seed_same_bits(inputs):
 
 
 @pytest.mark.slow
-def test_what_is_kept_is_the_best_on_the_way(inputs):
+def test_what_is_kept_is_the_best_on_the_way(images):
     """Nothing shown on the curve before beats what is certified, but for errors in float32."""
     spec = make_spec("s-conv")
-    result = compress_from_scratch(spec, inputs, FORMAT, make_settings(num_trials=40))
+    result = compress_from_scratch(
+        spec, images, FIXED, number_format=FORMAT, settings=make_settings(num_trials=40)
+    )
     best = min(point.bound for point in result.curve)
     assert result.bound <= best + 2 / 200
 
 
-def test_large_networks_are_not_refined(inputs, monkeypatch):
+def test_large_networks_are_not_refined(images, monkeypatch):
     monkeypatch.setattr("analysis.compress.compress._MAX_REFINED", 10)
-    result = compress_from_scratch(make_spec("s-conv"), inputs, FORMAT, make_settings())
+    result = compress_from_scratch(
+        make_spec("s-conv"), images, FIXED, number_format=FORMAT, settings=make_settings()
+    )
     assert "refined" not in {point.stage for point in result.curve}
 
 
@@ -192,3 +210,21 @@ def test_recipes():
     assert all(find_recipe(name).name == name for name in RECIPES)
     with pytest.raises(ValueError, match="recipe must be one of mnist-tight, not 'cifar-tight'"):
         find_recipe("cifar-tight")
+
+
+def test_errors_are_those_of_the_constants_in_the_bits(images, monkeypatch):
+    """Constants from data are float32 in the bits, and the decoded network has no others."""
+    own = Normalization(mean=(0.1, 0.2, 1 / 3), std=(0.3, 0.4, 0.7), source="data")
+    counted = []
+
+    def count(network, images, inputs, **options):
+        counted.append(inputs)
+        return count_certified_errors(network, images, inputs, **options)
+
+    monkeypatch.setattr("analysis.compress.compress.count_certified_errors", count)
+    settings = make_settings(num_trials=0)
+    result = compress_from_scratch(
+        make_spec("s-conv"), images, InputMap(own), number_format=FORMAT, settings=settings
+    )
+    assert counted == [decode_network(result.codeword.data).message.inputs]
+    assert counted[0].normalization != own

@@ -8,6 +8,7 @@ import torch
 from analysis.compress.qat_network import QATNetwork, new_qat_network, power_of_two, shift_name
 from analysis.compress.qat_training import QATSettings, evaluate_quantized, train_quantized
 from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
 from training.errors import TrainingError
 from training.networks.models import network_from_state
 from training.spec.architectures import NETWORKS, NetworkSpec
@@ -86,9 +87,13 @@ def test_training_learns_and_a_penalty_shortens():
         network = new_qat_network(spec_of("s-conv"), max_level=1, seed=0)
         settings = QATSettings(epochs=30, batch_size=20, lr=0.03, ramp=0.0)
         history = train_quantized(
-            network, images, fixed_normalization(1), settings, penalty=lambda *_, nats=penalty: nats
+            network,
+            images,
+            InputMap(fixed_normalization(1)),
+            settings,
+            penalty=lambda *_, nats=penalty: nats,
         )
-        logits = evaluate_quantized(network, images, fixed_normalization(1))
+        logits = evaluate_quantized(network, images, InputMap(fixed_normalization(1)))
         assert int((logits.argmax(1) != images.labels).sum()) <= 12
         assert [each.epoch for each in history] == list(range(1, 31))
         bits[penalty] = history[-1].bits
@@ -101,7 +106,11 @@ def test_the_same_seed_gives_the_same_network():
         network = new_qat_network(spec_of("tiny-conv"), max_level=1, seed=3)
         settings = QATSettings(epochs=2, batch_size=20, seed=3)
         train_quantized(
-            network, bright_images(), fixed_normalization(1), settings, penalty=lambda *_: 1e-4
+            network,
+            bright_images(),
+            InputMap(fixed_normalization(1)),
+            settings,
+            penalty=lambda *_: 1e-4,
         )
         states.append(network.folded_state())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -115,7 +124,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line():
         train_quantized(
             network,
             bright_images(),
-            fixed_normalization(1),
+            InputMap(fixed_normalization(1)),
             QATSettings(epochs=1),
             penalty=lambda *_: 0.0,
         )

@@ -13,16 +13,15 @@ from analysis.compress.qat_training import (
     evaluate_quantized,
     train_quantized,
 )
-from training.augment.inputs import prepare_images
 from training.data.glyphs import draw_glyphs
 from training.data.image_set import ImageSet
-from training.data.loading import pixel_permutation
+from training.data.input_map import InputMap
 from training.errors import TrainingError
 from training.spec.architectures import NetworkSpec
 from training.spec.config import Augmentation
 from training.spec.normalization import fixed_normalization
 
-FIXED = fixed_normalization(3)
+FIXED = InputMap(fixed_normalization(3))
 
 
 def to_e4m3fn(values: torch.Tensor) -> torch.Tensor:
@@ -44,8 +43,8 @@ def free(_error: float, _loss: float, _bits: float) -> float:
     return 0.0
 
 
-def measure(network: QATNetwork, images: ImageSet, **options: torch.Tensor) -> float:
-    logits = evaluate_quantized(network, images, FIXED, **options)
+def measure(network: QATNetwork, images: ImageSet) -> float:
+    logits = evaluate_quantized(network, images, FIXED)
     return float(F.cross_entropy(logits, images.labels))
 
 
@@ -105,7 +104,7 @@ def test_epochs_are_told_and_the_penalty_is_asked_for_after_each(images: ImageSe
 def test_one_step_is_adams_on_the_straight_through_gradient(images: ImageSet) -> None:
     """The first step of Adam moves each number with a gradient by the learning rate."""
     network, same = new_network("s-conv"), new_network("s-conv")
-    inputs = prepare_images(images.images, FIXED)
+    inputs = FIXED(images.images)
     F.cross_entropy(same(inputs), images.labels).backward()
     train_quantized(
         network, images, FIXED, QATSettings(epochs=1, batch_size=500, lr=0.02), penalty=free
@@ -133,9 +132,9 @@ def test_the_seed_decides_everything(images: ImageSet) -> None:
 
 def test_evaluation_is_the_forward_pass_on_permuted_images(images: ImageSet) -> None:
     network = new_network("s-fc")
-    permutation = pixel_permutation(3, 64)
-    found = evaluate_quantized(network, images, FIXED, permutation=permutation)
-    expected = network(prepare_images(images.images, FIXED, permutation=permutation))
+    permuted = InputMap(fixed_normalization(3), 3)
+    found = evaluate_quantized(network, images, permuted)
+    expected = network(permuted(images.images))
     torch.testing.assert_close(found, expected)
     assert found.dtype == torch.float32
     assert not found.requires_grad

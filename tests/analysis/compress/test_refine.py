@@ -10,6 +10,7 @@ from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.rate_penalty import score
 from analysis.compress.refine import refine
 from analysis.quantize.formats import find_format
+from training.data.input_map import InputMap
 from training.data.loading import load_dataset
 from training.networks.models import build_network
 from training.spec.architectures import NetworkSpec
@@ -18,7 +19,7 @@ from training.spec.normalization import fixed_normalization
 
 DELTA = 0.05
 FORMAT = find_format(8)
-NORMALIZATION = fixed_normalization(3)
+INPUTS = InputMap(fixed_normalization(3))
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +34,7 @@ def make_network(name: str) -> QATNetwork:
 
 def count_bits(network: QATNetwork) -> int:
     message = NetworkMessage(
-        spec=network.spec,
-        number_format=FORMAT,
-        state=network.folded_state(),
-        normalization=NORMALIZATION,
-        permutation_seed=None,
+        spec=network.spec, number_format=FORMAT, state=network.folded_state(), inputs=INPUTS
     )
     return encode_network(message, "context").num_bits
 
@@ -46,7 +43,7 @@ def count_exactly(network: QATNetwork, images) -> CertifiedErrors:
     """By the folded network in exact arithmetic, not by the one in levels."""
     folded = build_network(network.spec, folded=True).eval()
     folded.load_state_dict(network.folded_state())
-    return count_certified_errors(folded, images, NORMALIZATION)
+    return count_certified_errors(folded, images, INPUTS)
 
 
 @pytest.mark.slow
@@ -56,9 +53,7 @@ def test_score_falls_and_is_true(images, name):
     before = score(
         count_exactly(network, images).num_errors, len(images), count_bits(network), DELTA
     )
-    found = refine(
-        network, images, NORMALIZATION, count_bits=count_bits, num_trials=40, delta=DELTA
-    )
+    found = refine(network, images, INPUTS, count_bits=count_bits, num_trials=40, delta=DELTA)
     exact = count_exactly(network, images)
     # Where two logits are equal, the rounding of float32 may tell them apart.
     assert exact.num_errors - exact.num_ties <= found.num_errors <= exact.num_errors
@@ -78,12 +73,7 @@ def test_each_kept_change_lowers_the_score(images):
     for num_trials in (0, 1, 5, 20, 40):
         network = make_network("s-conv")
         found = refine(
-            network,
-            images,
-            NORMALIZATION,
-            count_bits=count_bits,
-            num_trials=num_trials,
-            delta=DELTA,
+            network, images, INPUTS, count_bits=count_bits, num_trials=num_trials, delta=DELTA
         )
         assert found.num_tried <= num_trials
         scores.append(score(found.num_errors, len(images), found.bits, DELTA))
@@ -104,7 +94,7 @@ def test_refused_changes_are_undone(images):
     found = refine(
         network,
         images,
-        NORMALIZATION,
+        INPUTS,
         count_bits=count,
         num_trials=30,
         delta=DELTA,
@@ -119,6 +109,6 @@ def test_refused_changes_are_undone(images):
 def test_no_trials_only_round(images):
     network = make_network("s-conv")
     expected = network.levels()
-    found = refine(network, images, NORMALIZATION, count_bits=count_bits, num_trials=0, delta=DELTA)
+    found = refine(network, images, INPUTS, count_bits=count_bits, num_trials=0, delta=DELTA)
     assert (found.num_tried, found.num_kept) == (0, 0)
     assert all(torch.equal(network.levels()[name], levels) for name, levels in expected.items())

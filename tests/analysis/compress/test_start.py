@@ -9,6 +9,7 @@ from analysis.compress.qat_network import QATNetwork
 from analysis.compress.rate_penalty import score
 from analysis.compress.start import choose_start, qat_network
 from analysis.quantize.formats import find_format
+from training.data.input_map import InputMap
 from training.data.loading import load_dataset
 from training.networks.models import build_network
 from training.spec.architectures import NetworkSpec
@@ -90,7 +91,7 @@ def test_choice_is_the_best_by_brute_force(images):
         state,
         FORMAT,
         images,
-        fixed_normalization(3),
+        InputMap(fixed_normalization(3)),
         num_samples=1_000,
         delta=DELTA,
         levels=levels,
@@ -106,7 +107,9 @@ def test_choice_is_the_best_by_brute_force(images):
         )
         folded = build_network(spec, folded=True).eval()
         folded.load_state_dict(candidate.folded_state())
-        errors = count_certified_errors(folded, images, fixed_normalization(3)).num_errors * 5
+        errors = (
+            count_certified_errors(folded, images, InputMap(fixed_normalization(3))).num_errors * 5
+        )
         bits = sum(estimate_bits(candidate, name) for name in candidate.levels())
         assert start.num_errors == errors
         assert start.score == pytest.approx(score(errors, 1_000, bits, DELTA), rel=1e-3)
@@ -141,7 +144,7 @@ def test_values_outside_their_range(images):
             state,
             FORMAT,
             images,
-            fixed_normalization(3),
+            InputMap(fixed_normalization(3)),
             num_samples=10,
             delta=DELTA,
             levels=(),

@@ -14,7 +14,6 @@ from analysis.describe.bound_report import report_bound
 from analysis.quantize.formats import find_format
 from training.checkpoint.checkpoint import Checkpoint, DataRecord
 from training.data.image_set import ImageSet
-from training.data.loading import pixel_permutation
 from training.errors import CheckpointError
 from training.networks.models import build_model
 from training.run.evaluate import EvaluationData
@@ -55,11 +54,11 @@ def make_case(name: str = "s-conv") -> tuple[Checkpoint, EvaluationData]:
     )
     data = EvaluationData(
         name="noise",
+        fingerprint="0" * 64,
         train=make_images(NUM_TRAIN, 1),
         validation=make_images(NUM_VALIDATION, 2),
         test=make_images(NUM_TEST, 3),
-        normalization=normalization,
-        permutation=pixel_permutation(4, 36),
+        inputs=checkpoint.inputs,
     )
     return checkpoint, data
 
@@ -100,8 +99,10 @@ def test_every_number_follows_from_the_quantised_network(bits: int) -> None:
     assert report.counts.total.num_nonzeros == nonzeros
     assert report.counts.total.num_distinct == k
     with torch.no_grad():
-        errors = count_by_hand(network, data.train, data.permutation)
-        assert report.test.num_errors == count_by_hand(network, data.test, data.permutation)
+        errors = count_by_hand(network, data.train, data.inputs.permutation(6))
+        assert report.test.num_errors == count_by_hand(
+            network, data.test, data.inputs.permutation(6)
+        )
     assert (report.train.num_errors, report.train.num_samples) == (errors, NUM_TRAIN)
     assert report.train_before.num_errors == 77
 

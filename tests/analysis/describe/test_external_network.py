@@ -10,12 +10,22 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.describe.external_message import export_state, external_message_tensors
-from analysis.describe.external_network import ExternalNetwork, describe_tensors
+from analysis.describe.external_network import (
+    AFFINE,
+    STATISTICS,
+    ExternalNetwork,
+    describe_tensors,
+    export_state,
+    external_message_tensors,
+    fold_vectors,
+    round_to_type,
+)
 from analysis.quantize.formats import find_format, quantize_tensors
 from analysis.quantize.nonzeros import count_tensors
 from analysis.quantize.stream_counts import count_sources
 from training.errors import CheckpointError
+from training.networks.models import BATCH_NORM_EPS, fold_state
+from training.spec.architectures import NetworkSpec
 from training.tensor_files.open import open_tensor_file
 
 CORPUS = Path(__file__).resolve().parents[2] / "data" / "external"
@@ -255,3 +265,21 @@ def test_refusals(tmp_path: Path, read: Callable[..., ExternalNetwork]) -> None:
     with pytest.raises(CheckpointError, match="a: values to quantise must be finite"):
         external_message_tensors(read(tmp_path / "a.pt", state), find_format(16))
     assert quantize_tensors({}, find_format(16)) == {}
+
+
+FOLDED_SPEC = NetworkSpec(name="s-fc", image_size=8, num_classes=3, in_channels=1, base_channels=4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_folding_on_vectors_is_bit_by_bit_that_on_a_state(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = {field: torch.randn(2000, generator=generator) for field in (*AFFINE, *STATISTICS)}
+    vectors["running_var"] = vectors["running_var"].abs()
+    state = {f"conv1_norm.{field}": vector.to(dtype) for field, vector in vectors.items()}
+    folded = fold_state(FOLDED_SPEC, state)
+    read = {field: state[f"conv1_norm.{field}"].double().numpy() for field in vectors}
+    parts = fold_vectors(read, BATCH_NORM_EPS)
+    for name, part in zip(("scale", "shift"), parts, strict=True):
+        expected = folded[f"conv1_norm.{name}"].float().numpy()
+        found = round_to_type(part, str(dtype).removeprefix("torch."))
+        np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))

@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.bounds.bounds import binomial_tail, theorem_2
-from analysis.describe.external_message import export_state, external_message_tensors
-from analysis.describe.external_network import describe_tensors
-from analysis.describe.external_report import ExternalReport, GivenErrors, report_external
+from analysis.bounds.bounds import ErrorCount, binomial_tail, theorem_2
+from analysis.describe.external_network import (
+    describe_tensors,
+    export_state,
+    external_message_tensors,
+)
+from analysis.describe.external_report import ExternalReport, report_external
 from analysis.quantize.formats import find_format
 from tests.analysis.describe.test_external_network import make_network
 from training.errors import CheckpointError
 from training.tensor_files.open import open_tensor_file
 
-GIVEN = GivenErrors(num_errors=30, num_samples=1000, num_test_errors=50, num_test_samples=500)
+GIVEN = {
+    "train": ErrorCount(num_errors=30, num_samples=1000),
+    "test": ErrorCount(num_errors=50, num_samples=500),
+}
 
 
 def report(path: Path, contents: Any, bits: int = 16, **options: Any) -> ExternalReport:
@@ -33,7 +39,7 @@ def rules(found: ExternalReport) -> set[str]:
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_every_number_follows_from_the_message(bits: int, tmp_path: Path) -> None:
     state = make_network().state_dict()
-    found = report(tmp_path / "a.pt", {"state_dict": state}, bits, delta=0.1, given=GIVEN)
+    found = report(tmp_path / "a.pt", {"state_dict": state}, bits, delta=0.1, **GIVEN)
     with open_tensor_file(tmp_path / "a.pt") as file:
         tensors = external_message_tensors(describe_tensors(file), find_format(bits))
     values = torch.cat([tensor.flatten() for tensor in tensors.values()])
@@ -50,7 +56,7 @@ def test_every_number_follows_from_the_message(bits: int, tmp_path: Path) -> Non
     )
     assert lengths["enumerative"].terms[3].bits == pytest.approx(choices, abs=1e-4)
     shortest = min(length.whole_bits for length in lengths.values())
-    assert found.description_bits == shortest + 2
+    assert found.shortest_bits == shortest + 2
     assert found.bound is not None
     assert found.bound.value == binomial_tail(30, 1000, shortest + 2, 0.1)
     sparse = {bound.name: bound.value for bound in found.bounds["theorem-2"]}
@@ -60,7 +66,7 @@ def test_every_number_follows_from_the_message(bits: int, tmp_path: Path) -> Non
 
 
 def test_json_says_that_the_errors_were_given(tmp_path: Path) -> None:
-    found = report(tmp_path / "a.pt", {"model": make_network().state_dict()}, given=GIVEN)
+    found = report(tmp_path / "a.pt", {"model": make_network().state_dict()}, **GIVEN)
     values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert values["errors"] == "given"
     assert values["key"] == "model"
@@ -86,11 +92,11 @@ def test_without_errors_there_are_lengths_and_no_bound(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_the_decoded_file_is_recognised(bits: int, affine: bool, tmp_path: Path) -> None:
     network = make_network(affine=affine)
-    before = report(tmp_path / "a.pt", network.state_dict(), bits, given=GIVEN)
+    before = report(tmp_path / "a.pt", network.state_dict(), bits, **GIVEN)
     assert "not-decoded" in rules(before)
     with open_tensor_file(tmp_path / "a.pt") as file:
         tensors = external_message_tensors(describe_tensors(file), find_format(bits))
-    after = report(tmp_path / "b.pt", export_state(tensors), bits, given=GIVEN)
+    after = report(tmp_path / "b.pt", export_state(tensors), bits, **GIVEN)
     # At 32 bits, statistics that stand for a scale are themselves rounded.
     assert ("decoded" in rules(after)) == (affine or bits < 32)
     if bits < 32:
@@ -104,8 +110,4 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"delta must lie in \(0, 1\), not 1"):
         report(tmp_path / "a.pt", {"a": torch.ones(1)}, delta=1)
     with pytest.raises(ValueError, match="num_errors must lie in"):
-        GivenErrors(num_errors=11, num_samples=10)
-    with pytest.raises(ValueError, match="must be given together"):
-        GivenErrors(num_errors=1, num_samples=10, num_test_errors=3)
-    with pytest.raises(ValueError, match="num_errors must lie in"):
-        GivenErrors(num_errors=1, num_samples=10, num_test_errors=3, num_test_samples=2)
+        ErrorCount(num_errors=11, num_samples=10)

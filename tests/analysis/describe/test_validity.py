@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.bounds.bounds import ErrorCount
 from analysis.describe.bound_report import report_bound
 from analysis.describe.external_network import ExternalNetwork, FoldedNorm
 from analysis.describe.validity import (
@@ -45,6 +46,10 @@ def measured(**changes: Any) -> dict[str, Finding]:
     return by_rule((*check_checkpoint(checkpoint), *check_measured(data)))
 
 
+def errors(num_errors: int, num_samples: int) -> ErrorCount:
+    return ErrorCount(num_errors=num_errors, num_samples=num_samples)
+
+
 def given(**changes: Any) -> dict[str, Finding]:
     parts: dict[str, Any] = {
         "path": Path("net.pt"),
@@ -54,7 +59,7 @@ def given(**changes: Any) -> dict[str, Finding]:
         "norms": (NORM,),
         "counters": (),
     }
-    numbers: dict[str, Any] = {"num_rounded": 5, "num_errors": 7, "num_samples": 100}
+    numbers: dict[str, Any] = {"num_rounded": 5, "train": errors(7, 100)}
     for name, value in changes.items():
         (parts if name in parts else numbers)[name] = value
     network = ExternalNetwork(**parts)
@@ -77,7 +82,7 @@ def test_normalisation_from_the_data() -> None:
     checkpoint, data = make_case()
     report = report_bound(replace(checkpoint, normalization=constants), data, find_format(16))
     assert report.findings[0].rule == "normalization-from-data"
-    assert report.codeword.message.normalization.source == "data"
+    assert report.codeword.message.inputs.normalization.source == "data"
 
 
 def test_batch_norm_that_saw_no_batch() -> None:
@@ -143,8 +148,8 @@ def test_their_batch_norms() -> None:
 def test_their_fixed_tensors_and_test_set() -> None:
     assert "by --fixed x.ids" in given(fixed=("x.ids",))["fixed"].text
     assert "two\\nlines" in given(fixed=("two\nlines",))["fixed"].text
-    assert "those of the training set" in given(test=(7, 100))["test-is-training"].text
-    assert "test-is-training" not in given(test=(7, 101))
+    assert "those of the training set" in given(test=errors(7, 100))["test-is-training"].text
+    assert "test-is-training" not in given(test=errors(7, 101))
 
 
 @pytest.mark.parametrize("severity", ["invalid", "note"])

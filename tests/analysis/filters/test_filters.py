@@ -20,10 +20,9 @@ from analysis.filters.filters import (
     unpermute_pixels,
 )
 from analysis.filters.locality import measure_locality
-from training.augment.inputs import prepare_images
 from training.checkpoint.checkpoint import Checkpoint
 from training.checkpoint.record import DataRecord
-from training.data.loading import pixel_permutation
+from training.data.input_map import InputMap, pixel_permutation
 from training.networks.embedding import embed_state
 from training.networks.models import build_network
 from training.spec.architectures import NetworkSpec
@@ -164,8 +163,8 @@ def test_undoing_the_permutation_gives_the_same_function_of_the_images() -> None
     images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     permutation = pixel_permutation(3, 64)
     normalization = Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed")
-    plain = prepare_images(images, normalization, permutation=None)
-    permuted = prepare_images(images, normalization, permutation=permutation)
+    plain = InputMap(normalization)(images)
+    permuted = InputMap(normalization, 3)(images)
     filters = torch.randn(4, 3, 8, 8)
     original = unpermute_pixels(filters, permutation)
     torch.testing.assert_close(

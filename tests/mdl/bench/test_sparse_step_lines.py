@@ -16,6 +16,7 @@ from mdl.bench.sparse_step_lines import (
     set_weights,
 )
 from mdl.bench.step_lines import NORMALIZATION, random_images
+from training.data.input_map import InputMap
 from training.distributed.run_options import RunOptions
 from training.run.state import TrainingState
 from training.spec.config import TrainConfig
@@ -41,8 +42,7 @@ def make_state(width, sparsity):
         config=config,
         spec=spec,
         train_set=random_images(2 * BATCH, CPU),
-        normalization=NORMALIZATION,
-        permutation=None,
+        inputs=InputMap(NORMALIZATION),
         options=RunOptions(sparsity=sparsity),
     )
 

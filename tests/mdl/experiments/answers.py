@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from mdl.experiments.store.run_result import Count, pack_answers
+from analysis.bounds.bounds import ErrorCount
+from mdl.experiments.store.run_result import pack_answers
 
 
-def answers_with(count: Count, *, seed: int = 0) -> str:
+def answers_with(count: ErrorCount, *, seed: int = 0) -> str:
     """The errors of `count` at random places, packed."""
     right = np.arange(count.num_samples) >= count.num_errors
     return pack_answers(np.random.default_rng(seed).permutation(right))

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.bounds.bounds import ErrorCount
 from figures.style import look as style
 from mdl.experiments.store.run_result import (
-    Count,
     Description,
     EpochPoint,
     FilterLocality,
@@ -52,7 +52,7 @@ def made_up_result(config, *, fingerprint="made-up"):
         - 300 * (config.l1_conv + config.l1_fc)
     )
     accuracy = min(accuracy, 0.98)
-    test = Count(num_errors=round(1000 * (1 - accuracy)), num_samples=1000)
+    test = ErrorCount(num_errors=round(1000 * (1 - accuracy)), num_samples=1000)
     held_out = config.data.validation
     total = sum(nonzeros.values())
     has_place = config.network.startswith("s-") or config.network.endswith("-fc")
@@ -64,8 +64,12 @@ def made_up_result(config, *, fingerprint="made-up"):
         fingerprint=f"{fingerprint} {config.data.source} {config.data.num_train}",
         num_weights=weights,
         num_nonzeros=nonzeros,
-        train=Count(num_errors=round(1000 * (1 - min(0.99, accuracy + 0.1))), num_samples=1000),
-        validation=Count(num_errors=test.num_errors + 3, num_samples=1000) if held_out else None,
+        train=ErrorCount(
+            num_errors=round(1000 * (1 - min(0.99, accuracy + 0.1))), num_samples=1000
+        ),
+        validation=ErrorCount(num_errors=test.num_errors + 3, num_samples=1000)
+        if held_out
+        else None,
         test=test,
         test_answers=answers_with(test, seed=config.seed),
         history=tuple(

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from training.augment import image_policy
 from training.augment.image_policy import SMALLEST_COMPILED
-from training.augment.inputs import augment_images, prepare_images
-from training.data.loading import pixel_permutation
+from training.augment.inputs import augment_images
+from training.data.input_map import InputMap, pixel_permutation
 from training.spec.config import Augmentation
 from training.spec.normalization import Normalization, fixed_normalization
 
@@ -84,7 +84,7 @@ def test_large_batches_agree_and_leave_the_images_alone(dtype):
     assert torch.equal(images, copy)
     nothing, prepared = both_ways(images, Augmentation(), dtype=dtype)
     assert torch.equal(nothing, prepared)
-    assert torch.equal(prepared, prepare_images(images, COLOUR, dtype=dtype))
+    assert torch.equal(prepared, InputMap(COLOUR)(images, dtype=dtype))
 
 
 def test_images_that_are_not_contiguous():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from training.augment.inputs import augment_images, prepare_images
-from training.data.loading import pixel_permutation
+from training.augment.inputs import augment_images
+from training.data.input_map import InputMap, pixel_permutation
 from training.spec.config import Augmentation
 from training.spec.normalization import Normalization, fixed_normalization
 
@@ -45,25 +45,10 @@ def candidates(
     return results
 
 
-def test_prepare_is_the_formula():
-    images = random_images(5)
-    inputs = prepare_images(images, COLOUR, dtype=torch.float64)
-    for image, result in zip(images.numpy(), inputs.numpy(), strict=True):
-        np.testing.assert_allclose(result, normalize_slowly(image, COLOUR), rtol=1e-13, atol=1e-13)
-
-
-def test_fixed_inputs_are_rounded_once():
-    images = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-    inputs = prepare_images(images, fixed_normalization(1)).flatten()
-    exact = (np.arange(256, dtype=np.longdouble) / 255 - 0.5) / 0.25
-    assert inputs.dtype == torch.float32
-    np.testing.assert_array_equal(inputs.numpy(), exact.astype(np.float32))
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_results_have_the_type_asked_for(dtype):
     images, normalization = random_images(4), fixed_normalization(3)
-    prepared = prepare_images(images, normalization, dtype=dtype)
+    prepared = InputMap(normalization)(images, dtype=dtype)
     augmented = augment_images(
         images, Augmentation(cutout=3), normalization, generator=seeded(0), dtype=dtype
     )
@@ -129,7 +114,7 @@ def test_cutout_is_a_square_around_a_uniform_pixel(side):
     mean_area = np.mean(list(allowed.values())) if len(allowed) == size**2 else None
     if mean_area is not None:
         assert abs(holes[:, 0].sum(axis=(1, 2)).mean() - mean_area) < 0.4
-    rest = prepare_images(images, fixed_normalization(3)).numpy()
+    rest = InputMap(fixed_normalization(3))(images).numpy()
     np.testing.assert_array_equal(results.numpy()[~holes], rest[~holes])
 
 
@@ -147,8 +132,8 @@ def test_permutation_only_relabels_the_result(flip, crop, cutout, seed):
         for order in (None, permutation)
     )
     assert torch.equal(plain.flatten(2)[:, :, permutation], permuted.flatten(2))
-    prepared = prepare_images(images, COLOUR).flatten(2)[:, :, permutation]
-    assert torch.equal(prepared, prepare_images(images, COLOUR, permutation=permutation).flatten(2))
+    prepared = InputMap(COLOUR)(images).flatten(2)[:, :, permutation]
+    assert torch.equal(prepared, InputMap(COLOUR, seed)(images).flatten(2))
 
 
 def test_the_policy_comes_first_and_what_it_uncovers_is_black():
@@ -184,7 +169,7 @@ def test_nothing_on_is_prepare_and_draws_nothing():
     images, generator = random_images(4), seeded(5)
     before = generator.get_state()
     result = augment_images(images, Augmentation(), COLOUR, generator=generator)
-    assert torch.equal(result, prepare_images(images, COLOUR))
+    assert torch.equal(result, InputMap(COLOUR)(images))
     assert torch.equal(generator.get_state(), before)
 
 
@@ -207,14 +192,10 @@ def test_images_that_are_not_contiguous():
 
 def test_wrong_arguments_are_named():
     images, augmentation = random_images(2), Augmentation(crop=8)
-    with pytest.raises(ValueError, match="images must be uint8"):
-        prepare_images(images.float(), COLOUR)
-    with pytest.raises(ValueError, match=r"images must be .*\(2, 3, 7, 6\)"):
-        prepare_images(images[..., :6], COLOUR)
-    with pytest.raises(ValueError, match="normalization is for 1 channels"):
-        prepare_images(images, fixed_normalization(1))
     with pytest.raises(ValueError, match="permutation must have 49 positions"):
-        prepare_images(images, COLOUR, permutation=torch.arange(48))
+        augment_images(
+            images, Augmentation(), COLOUR, permutation=torch.arange(48), generator=seeded(0)
+        )
     with pytest.raises(ValueError, match="crop must be at most the images' side, 7, not 8"):
         augment_images(images, augmentation, COLOUR, generator=seeded(0))
     with pytest.raises(ValueError, match="cutout must be at most the images' side, 7, not 9"):
@@ -225,15 +206,15 @@ def test_wrong_arguments_are_named():
 @pytest.mark.parametrize("normalization", [fixed_normalization(3), COLOUR])
 def test_cuda_prepares_the_same_inputs_without_waiting(normalization):
     images = random_images(64, size=32)
-    permutation = pixel_permutation(0, 1024)
-    expected = prepare_images(images, normalization, permutation=permutation)
-    on_device, order = images.cuda(), permutation.cuda()
+    inputs = InputMap(normalization, 0)
+    expected = inputs(images)
+    on_device, order = images.cuda(), inputs.permutation(32, "cuda:0")
     settings = {"permutation": order, "generator": torch.Generator("cuda").manual_seed(0)}
     augmentation = Augmentation(flip=True, crop=4, cutout=8, policy="trivial")
     augment_images(on_device, augmentation, normalization, **settings)  # the policy goes there
     torch.cuda.set_sync_debug_mode("error")
     try:
-        result = prepare_images(on_device, normalization, permutation=order)
+        result = inputs(on_device)
         augment_images(on_device, augmentation, normalization, **settings)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -1,11 +1,13 @@
 """Checkpoints opened in place: the same tensors, and the same files refused, as by loading."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.data.make_bad_checkpoints import changed
 from tests.training.checkpoint.test_checkpoint import make_checkpoint
 from training.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from training.checkpoint.lazy import open_checkpoint
@@ -17,8 +19,6 @@ CORPUS = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 UNSEEN = {
     "not_finite",
     "counts_disagree",
-    "missing_field",
-    "unknown_field",
     "data_of_others",
     "data_config",
     "data_classes",
@@ -69,3 +69,14 @@ def test_a_missing_file(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(2)}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint of mdl"):
         open_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [(2, "newer than 1"), (0, "must be >= 1"), ("1", "int")]
+)
+def test_versions_are_those_that_loading_takes(version: Any, words: str, tmp_path: Path) -> None:
+    good = torch.load(CORPUS / "good.pt", weights_only=True)
+    (tmp_path / "a.pt").write_bytes(changed(good, version=version))
+    for read in (open_checkpoint, load_checkpoint):
+        with pytest.raises(CheckpointError, match=words):
+            read(tmp_path / "a.pt")

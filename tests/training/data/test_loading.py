@@ -16,13 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from training.data import hub_source
-from training.data.loading import (
-    ImageSet,
-    load_dataset,
-    measure_normalization,
-    pixel_permutation,
-    split_validation,
-)
+from training.data.loading import ImageSet, load_dataset, split_validation
 from training.errors import DataError
 from training.spec.config import DataConfig
 
@@ -287,22 +281,3 @@ def test_a_validation_split_is_a_partition(number: int, seed: int, data: st.Data
 def test_a_split_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(DataError, match="leaves nothing to train on"):
         split_validation(make_set(5), 5, seed=0)
-
-
-@given(seed=st.integers(0, 999), num_pixels=st.integers(1, 200))
-def test_a_pixel_permutation_is_one(seed: int, num_pixels: int) -> None:
-    permutation = pixel_permutation(seed, num_pixels)
-    assert sorted(permutation.tolist()) == list(range(num_pixels))
-    assert torch.equal(permutation, pixel_permutation(seed, num_pixels))
-
-
-def test_normalization_is_fixed_unless_it_is_measured() -> None:
-    images = torch.randint(0, 256, (50, 3, 4, 4), dtype=torch.uint8)
-    sample = ImageSet(images=images, labels=torch.zeros(50, dtype=torch.int64))
-    fixed = measure_normalization(sample, "fixed")
-    assert (fixed.mean, fixed.std, fixed.source) == ((0.5,) * 3, (0.25,) * 3, "fixed")
-    measured = measure_normalization(sample, "data")
-    pixels = images.double() / 255
-    assert measured.source == "data"
-    assert measured.mean == pytest.approx(pixels.mean(dim=(0, 2, 3)).tolist())
-    assert measured.std == pytest.approx(pixels.std(dim=(0, 2, 3), correction=0).tolist())

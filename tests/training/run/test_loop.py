@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from training.augment.inputs import prepare_images
 from training.checkpoint.checkpoint import load_checkpoint, restore_network
-from training.data.loading import Dataset, ImageSet, pixel_permutation
+from training.data.input_map import InputMap, pixel_permutation
+from training.data.loading import Dataset, ImageSet
 from training.distributed.run_options import RunOptions
 from training.distributed.weights import build_optimizer
 from training.errors import CheckpointError, TrainingError
@@ -20,7 +20,7 @@ from training.run.progress import EpochMetrics
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState, cosine_lr, derive_seed
 from training.spec.config import Augmentation, DataConfig, TrainConfig
-from training.spec.normalization import Normalization
+from training.spec.normalization import fixed_normalization
 
 CPU = torch.device("cpu")
 
@@ -110,8 +110,7 @@ def test_a_run_leaves_a_checkpoint_that_predicts(tmp_path: Path) -> None:
     assert checkpoint.data is not None
     assert (checkpoint.data.num_samples, checkpoint.data.num_test) == (70, 20)
     dataset = make_dataset()
-    assert checkpoint.normalization is not None
-    errors = count_errors(restore_network(checkpoint), dataset.train, checkpoint.normalization)
+    errors = count_errors(restore_network(checkpoint), dataset.train, checkpoint.inputs)
     assert errors == result.metrics["train_errors"] < 0.3 * 70
     lines = RunFolder(tmp_path).read_metrics()
     assert [line["epoch"] for line in lines] == list(range(1, 9))
@@ -251,14 +250,13 @@ def test_weight_decay_spares_batch_norm_and_biases() -> None:
         assert (id(parameter) in decayed) == (name in ("conv1.weight", "fc1.weight", "fc2.weight"))
 
 
-def make_state(config: TrainConfig, permutation: torch.Tensor | None = None) -> TrainingState:
+def make_state(config: TrainConfig, permutation_seed: int | None = None) -> TrainingState:
     dataset = make_dataset()
     return TrainingState(
         config=config,
         spec=config.network_spec(image_size=8, num_classes=3, in_channels=3),
         train_set=dataset.train,
-        normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
-        permutation=permutation,
+        inputs=InputMap(fixed_normalization(3), permutation_seed),
         options=RunOptions(),
     )
 
@@ -267,7 +265,7 @@ def test_training_is_equivariant_to_a_permutation_of_the_pixels() -> None:
     """The paper's claim: permuting all pixels changes nothing for fully-connected networks."""
     config = make_config(precision="fp64", epochs=4)
     order = pixel_permutation(3, 64)
-    plain, permuted = make_state(config), make_state(config, permutation=order)
+    plain, permuted = make_state(config), make_state(config, permutation_seed=3)
     with torch.no_grad():
         weight = plain.network.get_parameter("conv1.weight")
         permuted.network.get_parameter("conv1.weight").copy_(
@@ -303,7 +301,7 @@ def test_working_copies_change_no_bit_of_a_step_under_autocast(method: str) -> N
             plain.load_state_dict(copy.deepcopy(state.optimizer.state_dict()))
         batch = state.step % state.steps_per_epoch * state.batch_size
         chosen = state._order[batch : batch + state.batch_size]
-        inputs = prepare_images(state.train_set.images[chosen], state.normalization)
+        inputs = state.inputs(state.train_set.images[chosen])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = twin(inputs)
         F.cross_entropy(logits.float(), state.train_set.labels[chosen]).backward()
@@ -366,8 +364,7 @@ def test_too_few_images_are_refused() -> None:
                 images=torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
                 labels=torch.zeros(1, dtype=torch.int64),
             ),
-            normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
-            permutation=None,
+            inputs=InputMap(fixed_normalization(3)),
             options=RunOptions(),
         )
 

@@ -9,6 +9,7 @@ import torch
 
 from tests.training.run.test_loop import CPU, Watch, make_config, make_dataset, without_times
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.data.input_map import InputMap
 from training.distributed.run_options import RunOptions
 from training.errors import CheckpointError
 from training.run.loop import TrainResult, train
@@ -19,7 +20,7 @@ from training.sparse.costs import LayerCosts
 from training.sparse.replicas import SparseReplicas
 from training.sparse.weight import SparseLinear
 from training.spec.config import Sparsity
-from training.spec.normalization import Normalization
+from training.spec.normalization import fixed_normalization
 
 ALWAYS = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
 NEVER = LayerCosts(dense=1.0, fixed=2.0, open_rows=0.0, entry=0.0)
@@ -41,8 +42,7 @@ def make_state(sparsity: Sparsity, device: torch.device = CPU, **settings: objec
         config=config,
         spec=config.network_spec(image_size=8, num_classes=3, in_channels=3),
         train_set=make_dataset().train.to(device),
-        normalization=Normalization(mean=(0.5,) * 3, std=(0.25,) * 3, source="fixed"),
-        permutation=None,
+        inputs=InputMap(fixed_normalization(3)),
         options=RunOptions(device=device, sparsity=sparsity),
     )
 

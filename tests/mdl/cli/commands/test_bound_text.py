@@ -9,11 +9,11 @@ import pytest
 import torch
 import typer
 
-from analysis.describe.description import describe_network
 from analysis.quantize.formats import find_format
 from mdl.cli.commands.bound import bound
 from mdl.cli.commands.nonzeros import nonzeros
 from mdl.terminal.bound_tables import percent_up
+from tests.analysis.describe.test_description import describe_in_memory
 from training.checkpoint.checkpoint import Checkpoint, DataRecord, restore_network, save_checkpoint
 from training.data.loading import load_dataset
 from training.errors import CheckpointError, DataError
@@ -118,7 +118,7 @@ def test_errors_given_for_a_checkpoint_of_ours_are_not_used(
 def test_lengths_only_needs_no_data(
     checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    described = describe_network(restore_network(checkpoint), find_format(16))
+    described = describe_in_memory(restore_network(checkpoint), find_format(16))
     save_checkpoint(replace(checkpoint, data=None, normalization=None), tmp_path / "c.pt")
     bound(tmp_path / "c.pt", lengths_only=True, json=True)
     lengths = json.loads(capsys.readouterr().out)
@@ -151,7 +151,7 @@ def test_data_that_is_unknown_or_another(checkpoint: Checkpoint, tmp_path: Path)
         bound(tmp_path / "unknown.pt")
     record = replace(checkpoint.data, fingerprint="0" * 64)
     save_checkpoint(replace(checkpoint, data=record), tmp_path / "other.pt")
-    with pytest.raises(DataError, match="pass --data with the original data set"):
+    with pytest.raises(DataError, match="pass the original data set"):
         bound(tmp_path / "other.pt")
 
 

@@ -83,7 +83,7 @@ def test_tampering_is_found_loudly(mdl, cert: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert len(lines) >= 2  # the number, and the seal
+    assert len(lines) >= 2  # the number, and the checksum
     assert all(line.startswith("error: ") for line in lines)
     assert any("num_errors" in line for line in lines)
 

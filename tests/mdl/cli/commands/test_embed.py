@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mdl.cli.commands.embed import Twin, _check_twin, embed
+from mdl.cli.commands.embed import _check_twin, embed
 from training.checkpoint.checkpoint import (
     Checkpoint,
     DataRecord,
@@ -90,7 +90,7 @@ def test_json_counts_weights_by_layer(conv_file, tmp_path, capsys):
     """Along a side of 5 positions 5, 7, 9, 7 and 5 of 9 kernel entries see a pixel."""
     out = tmp_path / "elsewhere" / "twin.pt"
     out.parent.mkdir()
-    embed(conv_file, Twin.s_local, out=out, json=True)
+    embed(conv_file, "s-local", out=out, json=True)
     printed = json.loads(capsys.readouterr().out)
     assert printed["network"] == "s-local"
     assert printed["source_network"] == "s-conv"
@@ -111,8 +111,8 @@ def test_json_counts_weights_by_layer(conv_file, tmp_path, capsys):
 
 def test_run_folders_and_a_chain_of_twins(conv_file, images):
     folder = conv_file.parent
-    embed(folder, Twin.s_local)
-    embed(folder / "checkpoint-s-local.pt", Twin.s_fc, out=folder / "last.pt")
+    embed(folder, "s-local")
+    embed(folder / "checkpoint-s-local.pt", "s-fc", out=folder / "last.pt")
     direct, last = load_checkpoint(conv_file), load_checkpoint(folder / "last.pt")
     torch.testing.assert_close(
         restore_network(last).double()(images),
@@ -125,7 +125,7 @@ def test_run_folders_and_a_chain_of_twins(conv_file, images):
 def test_folded_networks_embed(tmp_path, images):
     path = tmp_path / "folded.pt"
     save_checkpoint(checkpoint_of("d-conv", folded=True), path)
-    embed(path, Twin.d_fc)
+    embed(path, "d-fc")
     twin = restore_network(load_checkpoint(tmp_path / "folded-d-fc.pt"))
     assert twin.folded
     expected = restore_network(load_checkpoint(path)).double()(images)
@@ -145,7 +145,7 @@ def test_refusals_give_the_reason_and_write_nothing(tmp_path, name, twin, reason
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(checkpoint_of(name, alpha=1), path)
     with pytest.raises(ValueError, match=reason):
-        embed(path, Twin(twin))
+        embed(path, twin)
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
@@ -153,12 +153,12 @@ def test_a_twin_larger_than_the_machine_is_refused(tmp_path):
     """3·512⁴·64 weights and more: refused by the numbers, before anything is made."""
     spec = NetworkSpec(name="d-conv", image_size=512, num_classes=10, base_channels=64)
     with pytest.raises(ValueError, match=r"--as d-fc: the twin has [\d,]+ weights, .* GB"):
-        _check_twin(spec, Twin.d_fc)
+        _check_twin(spec, "d-fc")
 
 
 def test_other_mistakes(mdl, conv_file):
     with pytest.raises(ValueError, match="is the checkpoint itself"):
-        embed(conv_file, Twin.s_fc, out=conv_file)
+        embed(conv_file, "s-fc", out=conv_file)
     assert mdl("embed", conv_file, "--as", "s-conv").returncode == 2
     result = mdl("embed", conv_file.with_name("nothing.pt"), "--as", "s-fc")
     assert result.returncode == 1

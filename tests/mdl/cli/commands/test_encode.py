@@ -33,7 +33,7 @@ def test_decode_gives_back_the_network_that_was_encoded(mdl, trained, encoded, t
     message = checkpoint_message(load_checkpoint(trained), find_format(16))
     decoded = load_checkpoint(out)
     assert decoded.network == message.spec
-    assert decoded.normalization == message.normalization
+    assert decoded.normalization == message.inputs.normalization
     assert all(torch.equal(decoded.state[name], message.state[name]) for name in message.state)
 
 

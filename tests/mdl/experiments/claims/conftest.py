@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from analysis.bounds.bounds import ErrorCount
 from mdl.experiments.store.result_store import Results
-from mdl.experiments.store.run_result import Count, Description, FilterLocality, RunResult, run_key
+from mdl.experiments.store.run_result import Description, FilterLocality, RunResult, run_key
 from tests.mdl.experiments.answers import answers_with
 from training.spec.config import TrainConfig
 
@@ -99,8 +100,10 @@ class World:
         return Results(self)
 
 
-def _count(accuracy: float, num_samples: int) -> Count:
-    return Count(num_errors=round((1 - accuracy) * num_samples), num_samples=num_samples)
+def _count(accuracy: float, num_samples: int) -> ErrorCount:
+    return ErrorCount(
+        num_errors=round((1 - min(accuracy, 1.0)) * num_samples), num_samples=num_samples
+    )
 
 
 @pytest.fixture

@@ -58,14 +58,14 @@ def test_errors_are_those_of_the_stored_network(checkpoint: Checkpoint, result: 
         (data.test, result.test),
     ):
         assert count is not None
-        assert count.num_errors == count_errors(network, images, data.normalization)
+        assert count.num_errors == count_errors(network, images, data.inputs)
         assert count.num_samples == len(images)
 
 
 def test_every_test_image_has_its_answer(checkpoint: Checkpoint, result: RunResult) -> None:
     data = evaluation_data(checkpoint)
     network = network_from_state(checkpoint.network, checkpoint.state).eval()
-    constants = data.normalization
+    constants = data.inputs.normalization
     mean, std = (
         torch.tensor(each).reshape(1, -1, 1, 1) for each in (constants.mean, constants.std)
     )

@@ -3,16 +3,17 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.bounds.bounds import ErrorCount
 from mdl.experiments.engines.trial_progress import TrialProgress, describe_trial
-from mdl.experiments.store.run_result import Count, RunResult, run_key
+from mdl.experiments.store.run_result import RunResult, run_key
 from tests.mdl.experiments.answers import answers_with
 from training.spec.config import TrainConfig
 
 CONFIG = TrainConfig(network="s-fc", base_channels=8, l1_conv=1e-4, l1_fc=2e-5, epochs=20)
-TEST = Count(num_errors=388, num_samples=1000)
+TEST = ErrorCount(num_errors=388, num_samples=1000)
 
 
-def result_of(config: TrainConfig, validation: Count | None = None) -> RunResult:
+def result_of(config: TrainConfig, validation: ErrorCount | None = None) -> RunResult:
     return RunResult(
         key=run_key(config),
         config=config,
@@ -20,7 +21,7 @@ def result_of(config: TrainConfig, validation: Count | None = None) -> RunResult
         fingerprint="00",
         num_weights={},
         num_nonzeros={},
-        train=Count(num_errors=0, num_samples=1),
+        train=ErrorCount(num_errors=0, num_samples=1),
         validation=validation,
         test=TEST,
         test_answers=answers_with(TEST),
@@ -66,7 +67,7 @@ def test_where_images_are_held_out_they_are_told(
 ) -> None:
     with TrialProgress(clock=lambda: clock[0]) as progress:
         progress.begin([CONFIG])
-        progress.on_finished(result_of(CONFIG, Count(num_errors=1, num_samples=4)))
+        progress.on_finished(result_of(CONFIG, ErrorCount(num_errors=1, num_samples=4)))
     assert ": validation 75.0 %, 145 s" in capsys.readouterr().err
 
 

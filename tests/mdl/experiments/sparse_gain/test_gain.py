@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.bounds.bounds import ErrorCount
 from mdl.experiments.sparse_gain.gain import measure_gain
 from mdl.experiments.sparse_gain.record import EpochRecord, RunRecord
 from mdl.experiments.sparse_gain.report import (
@@ -16,7 +17,7 @@ from mdl.experiments.sparse_gain.report import (
     print_gain,
     save_gain_figures,
 )
-from mdl.experiments.store.run_result import Count, EpochPoint
+from mdl.experiments.store.run_result import EpochPoint
 from mdl.terminal.errors import OptionError
 from training.spec.config import TrainConfig
 
@@ -48,7 +49,7 @@ def record(epochs, *, conv1=50, errors=40):
         versions={"cpu": "none"},
         num_weights=SIZES,
         num_nonzeros={"conv1": conv1, "fc1": 90},
-        test=Count(num_errors=errors, num_samples=100),
+        test=ErrorCount(num_errors=errors, num_samples=100),
         epochs=tuple(epochs),
     )
 

@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.bounds.bounds import ErrorCount
 from analysis.codes.ledger import Entry
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import SCALES, scale_on
 from mdl.experiments.store.result_store import Results, ResultStore, StoreError
-from mdl.experiments.store.run_result import Count, RunResult, run_key
+from mdl.experiments.store.run_result import RunResult, run_key
 from tests.mdl.experiments.answers import answers_with
 from training.spec.config import TrainConfig
 
 CONFIG = TrainConfig(network="s-fc", base_channels=1)
-TEST = Count(num_errors=3, num_samples=10)
+TEST = ErrorCount(num_errors=3, num_samples=10)
 
 
 def result_of(config: TrainConfig, num_errors: int = 0) -> RunResult:
@@ -26,7 +27,7 @@ def result_of(config: TrainConfig, num_errors: int = 0) -> RunResult:
         fingerprint="00",
         num_weights={"fc": 4},
         num_nonzeros={"fc": 2},
-        train=Count(num_errors=num_errors, num_samples=100),
+        train=ErrorCount(num_errors=num_errors, num_samples=100),
         validation=None,
         test=TEST,
         test_answers=answers_with(TEST),
@@ -239,7 +240,7 @@ def test_settings_are_chosen_once_all_trials_are_there(made_up) -> None:
     assert runs.chosen(SCALE, "s-fc", "beta-lasso", beta=50.0) is None
     assert runs.configs == trials
     assert runs.missing == trials[-1:]
-    best = replace(made_up(trials[-1]), validation=Count(num_errors=1, num_samples=1000))
+    best = replace(made_up(trials[-1]), validation=ErrorCount(num_errors=1, num_samples=1000))
     store[trials[-1]] = best
     chosen = RunPlan(Results(store)).chosen(SCALE, "s-fc", "beta-lasso", beta=50.0)
     assert chosen == replace(trials[-1], data=replace(trials[-1].data, validation=0))
@@ -249,7 +250,7 @@ def test_the_test_set_has_no_part_in_the_choice(made_up) -> None:
     trials = SCALE.trials("s-fc", "sgd")
     results = {trial: made_up(trial) for trial in trials}
     before = RunPlan(Results(Store(results))).chosen(SCALE, "s-fc", "sgd")
-    perfect = Count(num_errors=0, num_samples=1000)
+    perfect = ErrorCount(num_errors=0, num_samples=1000)
     for trial in trials:
         changed = results | {trial: replace(results[trial], test=perfect)}
         assert RunPlan(Results(Store(changed))).chosen(SCALE, "s-fc", "sgd") == before

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.bounds.bounds import ErrorCount
 from mdl.experiments.store.run_result import (
     RESULT_VERSION,
-    Count,
     Description,
     EpochPoint,
     FilterLocality,
@@ -41,7 +41,7 @@ DESCRIPTION = Description(
     bound=0.8,
     delta=0.05,
 )
-TEST = Count(num_errors=30, num_samples=120)
+TEST = ErrorCount(num_errors=30, num_samples=120)
 
 
 def make_result(**changes: Any) -> RunResult:
@@ -52,8 +52,8 @@ def make_result(**changes: Any) -> RunResult:
         "fingerprint": "00",
         "num_weights": {"conv1": 80, "fc1": 20},
         "num_nonzeros": {"conv1": 8, "fc1": 20},
-        "train": Count(num_errors=3, num_samples=100),
-        "validation": Count(num_errors=5, num_samples=20),
+        "train": ErrorCount(num_errors=3, num_samples=100),
+        "validation": ErrorCount(num_errors=5, num_samples=20),
         "test": TEST,
         "test_answers": answers_with(TEST),
         "history": (
@@ -88,7 +88,7 @@ def test_answers_come_back_from_text(answers: list[bool]) -> None:
     [
         ("?", "test_answers"),
         ("AAAA", "must hold 120 answers, not 24"),
-        (answers_with(Count(num_errors=29, num_samples=120)), "has 29 errors"),
+        (answers_with(ErrorCount(num_errors=29, num_samples=120)), "has 29 errors"),
     ],
 )
 def test_answers_must_fit_the_count(text: str, message: str) -> None:
@@ -108,7 +108,7 @@ def test_a_result_comes_back_from_json(changes: dict[str, Any]) -> None:
 
 @given(st.integers(1, 10**6), st.data())
 def test_error_and_accuracy_add_up(num_samples: int, data: st.DataObject) -> None:
-    count = Count(num_errors=data.draw(st.integers(0, num_samples)), num_samples=num_samples)
+    count = ErrorCount(num_errors=data.draw(st.integers(0, num_samples)), num_samples=num_samples)
     assert count.error == count.num_errors / num_samples
     assert count.error + count.accuracy == pytest.approx(1, abs=1e-15)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.experiments.store.run_result import Count, RunResult, run_key
+from analysis.bounds.bounds import ErrorCount
+from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.experiments.store.time_estimate import (
     EFFICIENCIES,
     efficiency,
@@ -25,7 +26,7 @@ RESULTS = Path(__file__).resolve().parents[4] / "results"
 CONFIG = TrainConfig(
     network="s-fc", base_channels=12, data=DataConfig(source="cifar10"), epochs=20, batch_size=512
 )
-TEST = Count(num_errors=0, num_samples=10_000)
+TEST = ErrorCount(num_errors=0, num_samples=10_000)
 
 
 def result_of(config: TrainConfig, *, seconds: float, cpu: str | None = None) -> RunResult:
@@ -36,7 +37,7 @@ def result_of(config: TrainConfig, *, seconds: float, cpu: str | None = None) ->
         fingerprint="00",
         num_weights={},
         num_nonzeros={},
-        train=Count(num_errors=0, num_samples=50_000 - config.data.validation),
+        train=ErrorCount(num_errors=0, num_samples=50_000 - config.data.validation),
         validation=None,
         test=TEST,
         test_answers=answers_with(TEST),

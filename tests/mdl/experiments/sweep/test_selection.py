@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdl.experiments.store.run_result import Count, EpochPoint, RunResult, run_key
+from analysis.bounds.bounds import ErrorCount
+from mdl.experiments.store.run_result import EpochPoint, RunResult, run_key
 from mdl.experiments.sweep.grids import grid
 from mdl.experiments.sweep.selection import best_by_validation, rank_by_validation, retrain_config
 from tests.mdl.experiments.answers import answers_with
@@ -21,8 +22,8 @@ TRIALS = grid("s-fc", "beta-lasso", "small", BASE, seeds=(0, 1))
 def result_of(
     config: TrainConfig, validation_errors: int, *, test_errors: int = 0, num_nonzeros: int = 9
 ) -> RunResult:
-    count = Count(num_errors=validation_errors, num_samples=NUM_VALIDATION)
-    test = Count(num_errors=test_errors, num_samples=NUM_TEST)
+    count = ErrorCount(num_errors=validation_errors, num_samples=NUM_VALIDATION)
+    test = ErrorCount(num_errors=test_errors, num_samples=NUM_TEST)
     point = EpochPoint(
         epoch=1,
         seconds=1.0,
@@ -40,7 +41,7 @@ def result_of(
         fingerprint="f",
         num_weights={"fc1": 10},
         num_nonzeros={"fc1": num_nonzeros},
-        train=Count(num_errors=1, num_samples=180),
+        train=ErrorCount(num_errors=1, num_samples=180),
         validation=count,
         test=test,
         test_answers=answers_with(test),
@@ -53,7 +54,7 @@ def result_of(
 
 
 def with_test_errors(result: RunResult, test_errors: int) -> RunResult:
-    count = Count(num_errors=test_errors, num_samples=NUM_TEST)
+    count = ErrorCount(num_errors=test_errors, num_samples=NUM_TEST)
     history = tuple(replace(point, test_accuracy=count.accuracy) for point in result.history)
     return replace(result, test=count, test_answers=answers_with(count), history=history)
 

@@ -1,0 +1,128 @@
+"""From a network to its certificate: described, decoded, its errors counted, and stated."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from analysis.certify.certificate import Certificate, make_certificate
+from analysis.certify.folder import check_folder, write_certificate
+from analysis.certify.images import CertifiedData, CertifiedImages, load_images
+from analysis.codes.bit_file import is_bit_file, load_codeword
+from analysis.codes.checkpoint_message import described_codeword
+from analysis.codes.network_code import Codeword
+from analysis.quantize.formats import find_format
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from training.errors import CheckpointError
+from training.run.progress import OnCount
+from training.spec.config import DataConfig
+
+
+def certify(
+    network: Checkpoint | Codeword | Path | str,
+    *,
+    data: DataConfig | str | None = None,
+    folder: Path | str | None = None,
+    bits: int | None = None,
+    number_format: str | None = None,
+    code: str = "auto",
+    canonical: bool = True,
+    delta: float = 0.05,
+    count_validation: bool = False,
+    device: torch.device | str = "cpu",
+    progress: OnCount | None = None,
+) -> Certificate:
+    """Bound the true error of a network by its bits and its errors on the m training images.
+
+    The network is written as bits, the bits are decoded, and the errors of the decoded network are
+    counted by an evaluation that every machine repeats exactly.
+
+    Args:
+        network: A checkpoint or a codeword, or the file of one.
+        data: Where the images lie: "glyphs", a folder or a name on the hub. A checkpoint names its
+            data set itself; this says where the same images lie now. A codeword does not; it takes
+            a `DataConfig` too, for some of the images.
+        folder: A new folder to write the certificate to; None writes nothing.
+        bits: b, bits a number: 32, 16 or 8; None for 16. Of a checkpoint alone, as what follows.
+        number_format: The set of numbers by its name, such as "e4m3fn".
+        code: The code; "auto" takes the shortest.
+        canonical: Whether steps that keep the function are taken first to make it shorter.
+        delta: δ in (0, 1): the bound may fail with this probability.
+        count_validation: Whether validation images are among the m samples.
+        device: Where the errors are counted.
+        progress: Called with the images done and all of them.
+
+    Raises:
+        CheckpointError: The file cannot be used, or the checkpoint does not say what data it was
+            trained on.
+        DataError: The images cannot be loaded, or are not those that the network was trained on.
+        OSError: The folder is there and not empty, or it cannot be written.
+        ValueError: A value outside its range, or bits of a network whose code is not mdl's.
+
+    >>> from training.networks.models import build_model
+    >>> from training.data.loading import load_dataset
+    >>> from training.spec.normalization import fixed_normalization
+    >>> from training.checkpoint.record import DataRecord
+    >>> images = DataConfig(image_size=8, num_train=100, num_test=10)
+    >>> model = build_model("s-conv", image_size=8, num_classes=10, base_channels=1)
+    >>> checkpoint = Checkpoint(
+    ...     network=model.spec,
+    ...     state=model.state_dict(),
+    ...     data=DataRecord.of(images, load_dataset(images), num_samples=100),
+    ...     normalization=fixed_normalization(3),
+    ... )
+    >>> certificate = certify(checkpoint, bits=8)
+    >>> certificate.errors.num_samples, certificate.bound <= 1
+    (100, True)
+    """
+    if folder is not None:
+        check_folder(Path(folder))
+    if isinstance(network, Path | str):
+        is_bits = is_bit_file(network)
+        network = load_codeword(network) if is_bits else load_checkpoint(network)
+    if isinstance(network, Codeword):
+        codeword = network
+        record, images = _named_images(network, data, count_validation)
+    else:
+        if isinstance(data, DataConfig):
+            raise ValueError(
+                "data must be a place: a checkpoint says itself what data it was trained on"
+            )
+        form = find_format(bits, number_format)
+        codeword = described_codeword(network, form, code, canonical=canonical)
+        record, images = _recorded_images(network, data, count_validation)
+    certificate = make_certificate(
+        codeword, record, images, delta=delta, device=device, progress=progress
+    )
+    if folder is not None:
+        write_certificate(certificate, codeword, Path(folder))
+    return certificate
+
+
+def _named_images(
+    codeword: Codeword, data: DataConfig | str | None, count_validation: bool
+) -> tuple[CertifiedData, CertifiedImages]:
+    """The images that a caller names, at the size that the network takes."""
+    size = codeword.message.network.image_size
+    if data is None:
+        raise ValueError("the bits do not say what data they are about; pass data")
+    config = DataConfig(source=data) if isinstance(data, str) else data
+    return load_images(replace(config, image_size=size), count_validation=count_validation)
+
+
+def _recorded_images(
+    checkpoint: Checkpoint, source: str | None, count_validation: bool
+) -> tuple[CertifiedData, CertifiedImages]:
+    """The images that a checkpoint names, and no others."""
+    record = checkpoint.known_data
+    config = DataConfig(**record.config)
+    config = replace(config, source=source or config.source)
+    found, images = load_images(config, count_validation=count_validation)
+    record.check(found)
+    expected = record.num_samples + (record.num_validation if count_validation else 0)
+    if len(images.samples) != expected:
+        raise CheckpointError(
+            f"the checkpoint says that training saw {record.num_samples} images, but its data set "
+            f"has {len(images.samples)} for it; the errors cannot be counted"
+        )
+    return found, images

@@ -1,0 +1,145 @@
+"""What `mdl bound` takes from options, and its way with networks whose code is external."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from analysis.bounds.bounds import ErrorCount, compare_bounds
+from analysis.codes.network_code import Codeword
+from analysis.describe.external_network import BN_EPS, describe_tensors
+from analysis.describe.external_report import report_external
+from analysis.describe.validity import note_given_errors
+from analysis.quantize.formats import NumberFormat, find_format
+from mdl.terminal import console
+from mdl.terminal.bound_tables import print_external, print_external_bits
+from mdl.terminal.progress import ReadingProgress
+from training.tensor_files.open import open_tensor_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenCounts:
+    """What the options say of errors that were counted elsewhere; None where they do not.
+
+    Attributes:
+        samples: m.
+        train_errors: e on them.
+        test_errors: On a test set.
+        test_samples: Of it.
+    """
+
+    samples: int | None = None
+    train_errors: int | None = None
+    test_errors: int | None = None
+    test_samples: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was given."""
+        return self == GivenCounts()
+
+    def read(self, file: Path) -> tuple[ErrorCount, ErrorCount | None]:
+        """The errors on the training samples, and on the test set if there is one.
+
+        Args:
+            file: What they are needed for.
+
+        Raises:
+            typer.Exit: They are missing; why they are needed has been printed.
+            typer.BadParameter: They are no counts.
+        """
+        if self.samples is None or self.train_errors is None:
+            console.stderr().print(
+                f"error: {file}: without the network's code its errors cannot be counted here; "
+                "give --samples M and --train-errors E, counted on its training set with the "
+                "decoded network (mdl encode FILE -o net.mdl, mdl decode net.mdl --state-dict "
+                "decoded.pt), or --lengths-only",
+                markup=False,
+            )
+            raise typer.Exit(2)
+        try:
+            train = ErrorCount(num_errors=self.train_errors, num_samples=self.samples)
+            if self.test_errors is None and self.test_samples is None:
+                return train, None
+            if self.test_errors is None or self.test_samples is None:
+                raise ValueError("the errors on a test set and its samples must be given together")
+            return train, ErrorCount(num_errors=self.test_errors, num_samples=self.test_samples)
+        except ValueError as error:
+            hint = "--samples, --train-errors, --test-samples, --test-errors"
+            raise typer.BadParameter(str(error), param_hint=hint) from error
+
+
+def choose_format(bits: int | None, number_format: str | None) -> NumberFormat:
+    """The set R_b that --bits and --format ask for; bfloat16 if neither does."""
+    try:
+        return find_format(bits, number_format)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--bits, --format") from error
+
+
+def show_external(
+    checkpoint: Path,
+    number_format: NumberFormat,
+    delta: float,
+    given: GivenCounts | None,
+    *,
+    key: str | None,
+    fixed: Sequence[str] | None,
+    bn_eps: float | None,
+    json: bool,
+) -> None:
+    """Describe the tensors of a file, and bound their network's error if errors were given.
+
+    Raises:
+        typer.Exit: Something makes every bound invalid; it has been printed.
+    """
+    train, test = (None, None) if given is None else given.read(checkpoint)
+    with open_tensor_file(checkpoint, key) as file, ReadingProgress() as progress:
+        network = describe_tensors(
+            file, bn_eps=BN_EPS if bn_eps is None else bn_eps, fixed=fixed or ()
+        )
+        report = report_external(
+            network,
+            number_format,
+            delta=delta,
+            train=train,
+            test=test,
+            on_progress=progress.on_bytes,
+        )
+    if json:
+        console.print_json(report.to_dict())
+    else:
+        print_external(report)
+        console.print_next(
+            f"mdl encode {checkpoint} -o net.mdl", "mdl decode net.mdl --state-dict decoded.pt"
+        )
+    if any(finding.severity == "invalid" for finding in report.findings):
+        raise typer.Exit(1)
+
+
+def show_external_bits(
+    codeword: Codeword, file: Path, delta: float, given: GivenCounts, *, json: bool
+) -> None:
+    """Bound the error of a network whose tensors were read off a file of bits."""
+    train, _ = given.read(file)
+    bounds = compare_bounds(train.num_errors, train.num_samples, codeword.num_bits, delta)
+    note = note_given_errors(train)
+    if json:
+        console.print_json(
+            {
+                "checkpoint": str(file),
+                "errors": "given",
+                "code": codeword.code,
+                "description_bits": codeword.num_bits,
+                "ledger": [entry.to_dict() for entry in codeword.ledger.entries],
+                "num_errors": train.num_errors,
+                "num_samples": train.num_samples,
+                "delta": delta,
+                "bounds": {"bits": {bound.name: bound.to_dict() for bound in bounds}},
+                "bound": bounds[-1].value,
+                "findings": [note.to_dict()],
+            }
+        )
+        return
+    print_external_bits(codeword, train, bounds, note, delta=delta)

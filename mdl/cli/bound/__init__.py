@@ -1,1 +1,0 @@
-"""`mdl bound`: networks of files, of bits and of other programs."""

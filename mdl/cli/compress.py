@@ -1,0 +1,308 @@
+"""`mdl compress`: what it works on, a checkpoint or a recipe, and what it leaves and prints."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from analysis.codes.bit_file import save_codeword
+from analysis.codes.checkpoint_message import message_network
+from analysis.compress.compress import (
+    Compression,
+    CompressionSettings,
+    Progress,
+    compress_from_scratch,
+    compress_state,
+    find_recipe,
+)
+from analysis.compress.qat_training import QATSettings
+from analysis.compress.start import LEVELS
+from analysis.quantize.formats import NumberFormat
+from mdl.terminal import console
+from mdl.terminal.bound_tables import percent_up
+from training.checkpoint.checkpoint import (
+    Checkpoint,
+    DataRecord,
+    load_checkpoint,
+    restore_network,
+    save_checkpoint,
+)
+from training.data.image_set import ImageSet
+from training.data.input_map import InputMap
+from training.data.loading import load_dataset
+from training.networks.models import fold_batch_norm
+from training.run.evaluate import count_errors, evaluation_data
+from training.run.provenance import collect_versions
+from training.spec.architectures import NetworkSpec
+from training.spec.config import DataConfig
+from training.spec.normalization import fixed_normalization
+from training.system.files import write_text_atomically
+
+BITS_FILE = "network.mdl"
+CHECKPOINT_FILE = "checkpoint.pt"
+REPORT_FILE = "compression.json"
+PLOT_FILE = "compression.png"
+CHECKPOINT_EPOCHS = 10
+CHECKPOINT_LR = 0.01
+CHECKPOINT_TRIALS = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the command line asks for; None leaves the default.
+
+    Attributes:
+        epochs: Of quantization-aware training.
+        levels: L to choose from.
+        batch_size: Images per step.
+        lr: Learning rate of it.
+        trials: Single changes tried at the end.
+        width: α of a recipe's network.
+        seed: Of everything random.
+        delta: δ.
+    """
+
+    epochs: int | None
+    levels: Sequence[int] | None
+    batch_size: int | None
+    lr: float | None
+    trials: int | None
+    width: int | None
+    seed: int
+    delta: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """A compression that is ready to run.
+
+    Attributes:
+        spec: The network.
+        state: Its folded tensors; None to train from scratch.
+        images: The m training images.
+        inputs: What they are put through.
+        test: Test images.
+        record: The data set, for the compressed checkpoint.
+        number_format: R_b.
+        settings: How.
+    """
+
+    spec: NetworkSpec
+    state: dict[str, Tensor] | None
+    images: ImageSet
+    inputs: InputMap
+    test: ImageSet
+    record: DataRecord
+    number_format: NumberFormat
+    settings: CompressionSettings
+
+    def run(self, progress: Progress) -> Compression:
+        """Do it."""
+        given: dict[str, Any] = {
+            "number_format": self.number_format,
+            "settings": self.settings,
+            "progress": progress,
+        }
+        if self.state is None:
+            return compress_from_scratch(self.spec, self.images, self.inputs, **given)
+        return compress_state(self.spec, self.state, self.images, self.inputs, **given)
+
+
+def plan_checkpoint(
+    path: Path, data: str | None, number_format: NumberFormat, wishes: Wishes
+) -> Job:
+    """A job from a checkpoint.
+
+    Raises:
+        CheckpointError: It cannot be read, or does not name its data.
+        DataError: The data cannot be loaded, or are others.
+        ValueError: A setting outside its range.
+    """
+    checkpoint = load_checkpoint(path)
+    images = evaluation_data(checkpoint, source=data)
+    training = QATSettings(
+        epochs=wishes.epochs or CHECKPOINT_EPOCHS,
+        batch_size=wishes.batch_size or 256,
+        lr=wishes.lr or CHECKPOINT_LR,
+        ramp=0.0,
+        seed=wishes.seed,
+    )
+    settings = CompressionSettings(
+        training=training,
+        levels=tuple(wishes.levels or LEVELS),
+        num_trials=CHECKPOINT_TRIALS if wishes.trials is None else wishes.trials,
+        delta=wishes.delta,
+    )
+    return Job(
+        spec=checkpoint.network,
+        state=dict(fold_batch_norm(restore_network(checkpoint)).state_dict()),
+        images=images.train,
+        inputs=images.inputs,
+        test=images.test,
+        record=checkpoint.known_data,
+        number_format=number_format,
+        settings=settings,
+    )
+
+
+def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes: Wishes) -> Job:
+    """A job from a recipe: all training images of the data set are the m samples.
+
+    Raises:
+        DataError: The data cannot be loaded.
+        ValueError: An unknown recipe, or a setting outside its range.
+    """
+    recipe = find_recipe(name)
+    config = DataConfig(source=data or "glyphs")
+    dataset = load_dataset(config)
+    spec = NetworkSpec(
+        name=recipe.network,
+        image_size=dataset.image_size,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+        base_channels=wishes.width or recipe.base_channels,
+    )
+    training = QATSettings(
+        epochs=wishes.epochs or recipe.epochs,
+        batch_size=wishes.batch_size or recipe.batch_size,
+        lr=wishes.lr or recipe.lr,
+        seed=wishes.seed,
+    )
+    settings = CompressionSettings(
+        training=training,
+        levels=tuple(wishes.levels or (recipe.max_level,)),
+        num_trials=recipe.num_trials if wishes.trials is None else wishes.trials,
+        penalty_factor=recipe.penalty_factor,
+        delta=wishes.delta,
+    )
+    return Job(
+        spec=spec,
+        state=None,
+        images=dataset.train,
+        inputs=InputMap(fixed_normalization(dataset.in_channels)),
+        test=dataset.test,
+        record=DataRecord.of(config, dataset, num_samples=len(dataset.train)),
+        number_format=number_format,
+        settings=settings,
+    )
+
+
+def compressed_checkpoint(job: Job, compression: Compression) -> Checkpoint:
+    """A checkpoint of the decoded network, folded, with the data set that it belongs to."""
+    message = compression.codeword.message
+    return Checkpoint(
+        network=job.spec,
+        state=message.state,
+        data=job.record,
+        normalization=job.inputs.normalization,
+        metrics={
+            "train_errors": compression.errors.num_errors,
+            "num_samples": compression.errors.num_samples,
+            "description_bits": compression.codeword.num_bits,
+            "bound": compression.bound,
+        },
+    )
+
+
+def compression_report(job: Job, compression: Compression) -> dict[str, object]:
+    """All that is known of it, as plain values for JSON."""
+    message = compression.codeword.message
+    report: dict[str, object] = compression.to_dict()
+    report["test_errors"] = count_errors(message_network(message), job.test, message.known_inputs)
+    report["num_test"] = len(job.test)
+    report["network"] = asdict(job.spec)
+    report["data"] = job.record.name
+    report["training"] = asdict(job.settings.training)
+    report["versions"] = collect_versions()
+    return report
+
+
+def write_compression(
+    out: Path, job: Job, compression: Compression, report: dict[str, object], *, plot: bool
+) -> None:
+    """Write the folder, each file whole, the bits first.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    out.mkdir(exist_ok=True)
+    save_codeword(compression.codeword, out / BITS_FILE)
+    save_checkpoint(compressed_checkpoint(job, compression), out / CHECKPOINT_FILE)
+    text = json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_text_atomically(out / REPORT_FILE, text)
+    if plot:
+        _plot(out / PLOT_FILE, job, compression)
+
+
+def _plot(path: Path, job: Job, compression: Compression) -> None:
+    from figures.compression import CompressionFigure, plot_compression  # noqa: PLC0415
+    from figures.style.look import figure_style, save_figure  # noqa: PLC0415
+
+    num_samples = compression.errors.num_samples
+    with figure_style():
+        figure = plot_compression(
+            CompressionFigure(
+                title=f"{job.spec.name} on {job.record.name}",
+                bits=[point.description_bits for point in compression.curve],
+                errors=[point.num_errors / num_samples for point in compression.curve],
+                bounds=[point.bound for point in compression.curve],
+                num_samples=num_samples,
+                delta=compression.delta,
+            )
+        )
+        save_figure(figure, path)
+
+
+def print_compression(out: Path, job: Job, report: dict[str, object], data: str | None) -> None:
+    """Print how each stage ended, the test errors, and what to run next.
+
+    Args:
+        out: The folder.
+        job: What was compressed.
+        report: From `compression_report`.
+        data: What --data said, or None.
+    """
+    best: dict[str, dict[str, Any]] = {}
+    points: list[dict[str, Any]] = report["curve"]  # type: ignore[assignment]
+    for point in points:
+        stage = point["stage"]
+        if stage not in best or point["bound"] <= best[stage]["bound"]:
+            best[stage] = point
+    m = len(job.images)
+    console.print_table(
+        f"{job.spec.name} on {job.record.name}, m = {m:,}, δ = {report['delta']}",
+        ("stage, at its best", "epoch", "bits", "training errors", "bound"),
+        [
+            (
+                stage,
+                f"{point['epoch']:,}",
+                f"{point['description_bits']:,}",
+                f"{point['num_errors'] / m:.2%}",
+                percent_up(point["bound"]),
+            )
+            for stage, point in best.items()
+        ],
+    )
+    num_test = report["num_test"]
+    if isinstance(num_test, int) and num_test:
+        console.stdout().print(
+            f"Test errors: {report['test_errors']} of {num_test:,}", markup=False
+        )
+    console.stdout().print(f"Written: {out}", markup=False)
+    console.print_next(f"mdl certify {out / BITS_FILE} {_data_options(job, data)} -o {out}-cert")
+
+
+def _data_options(job: Job, data: str | None) -> str:
+    """The options by which `mdl certify` finds the same m images for a file of bits."""
+    config = job.record.config
+    options = {"--data": data or config["source"]}
+    for option in ("num_train", "num_test", "validation"):
+        if config[option]:
+            options[f"--{option.replace('_', '-')}"] = config[option]
+    if config["seed"]:
+        options["--data-seed"] = config["seed"]
+    return shlex.join(str(each) for pair in options.items() for each in pair)

@@ -1,1 +1,0 @@
-"""`mdl compress`: the plan and what it leaves."""
