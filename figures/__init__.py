@@ -1,1 +1,14 @@
 """Figures: plot functions that take plain data and a Matplotlib axis."""
+
+__all__ = [
+    "accuracy",
+    "bit_ledger",
+    "compression",
+    "description",
+    "filters",
+    "locality",
+    "nonzeros",
+    "scaling",
+    "sparse_training",
+    "style",
+]

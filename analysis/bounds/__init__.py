@@ -1,4 +1,3 @@
-"""The bounds of Theorems 1 and 2 and tighter ones, exact tails, lengths by formula. No torch.
+"""The bounds of Theorems 1 and 2 and tighter ones, exact tails, lengths by formula. No torch."""
 
-Others take `bounds`, `lengths` and `bit_budget`.
-"""
+__all__ = ["bit_budget", "bounds", "lengths", "tails"]

@@ -3,3 +3,5 @@
 Others take `certify` and `verify` (the public names), `certificate`, `folder` and `errors` (exact
 counts).
 """
+
+__all__ = ["certificate", "certify", "errors", "folder", "verify"]

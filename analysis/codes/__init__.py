@@ -12,3 +12,15 @@ CodeChoice = Literal["auto", Code]
 
 CODES: tuple[str, ...] = get_args(Code)
 """Their names, in the order of their numbers in the head of a codeword."""
+
+__all__ = [
+    "arithmetic_coder",
+    "bit_file",
+    "canonical_form",
+    "checkpoint_message",
+    "ledger",
+    "message",
+    "network_code",
+    "structure",
+    "values",
+]

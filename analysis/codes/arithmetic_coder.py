@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.errors import CodecError
 from analysis.codes.kernels import range_kernel, support_kernel, value_kernel
 from analysis.codes.kernels.range_kernel import (
     CODER_SIZE,
@@ -54,6 +53,10 @@ _DAMAGED = "damaged: no description begins like this"
 
 Step = Callable[[NDArray[np.int64], NDArray[np.uint8], int], int]
 """One call of a kernel: coder, data, where to resume; gives where to resume next, or OVERRUN."""
+
+
+class CodecError(ValueError):
+    """A bit string that cannot be decoded: it ends too early, or no encoder writes it."""
 
 
 class ArithmeticCoder:

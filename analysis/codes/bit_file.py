@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import CodecError
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword, decode_network, encode_network
 from training.errors import CheckpointError

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.bounds.lengths import index_bits
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.grid import layer_grid, shape_grid
 from analysis.codes.ledger import Ledger
 from analysis.codes.matrix import Ints, make_values, read_patterns, to_tensor

@@ -80,4 +80,5 @@ def message_checkpoint(message: NetworkMessage) -> Checkpoint:
         network=network.spec,
         state=network.state_dict(),
         normalization=message.known_inputs.normalization,
+        config={"data": {"permute_pixels": message.known_inputs.permutation_seed}},
     )

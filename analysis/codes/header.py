@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.codes import CODES
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
 from analysis.quantize.formats import FORMATS, NumberFormat
 from training.data.input_map import InputMap

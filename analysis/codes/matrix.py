@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import CodecError
 from analysis.quantize.formats import NumberFormat, chunks
 from training.system.memory import physical_memory
 

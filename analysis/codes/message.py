@@ -49,7 +49,7 @@ Spec = NetworkSpec | TensorListSpec
 
 _CANNOT_RUN = (
     "these bits are tensors of a network whose code is not mdl's, so its errors cannot be counted "
-    "here; use mdl bound with --samples and --train-errors"
+    "here; count them with its own code, and give them to mdl bound"
 )
 
 

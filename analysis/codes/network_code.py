@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from analysis.codes import CODES
-from analysis.codes.arithmetic_coder import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.bodies import BODIES, Body, State
-from analysis.codes.errors import CodecError
 from analysis.codes.header import Header, code_header, make_header, round_normalization
 from analysis.codes.ledger import END, HEAD, Ledger
 from analysis.codes.matrix import check_memory

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.codes.arithmetic_coder import ArithmeticCoder, counted_table
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError, counted_table
 from analysis.codes.grid import Grid
 from analysis.codes.kernels.support_kernel import (
     COLUMNS,

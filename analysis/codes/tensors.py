@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.grid import Grid, plain_grid
 from analysis.codes.matrix import (
     BYTES_A_ROW,

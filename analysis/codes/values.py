@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.codes.arithmetic_coder import ArithmeticCoder, counted_table
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError, counted_table
 from analysis.codes.grid import Grid
 from analysis.codes.kernels.value_kernel import NUM_SIGN_CONTEXTS
 from analysis.codes.matrix import Ints, make_values

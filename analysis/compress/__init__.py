@@ -1,4 +1,3 @@
-"""Training for the bound itself: quantization-aware, with a rate penalty on the bits.
+"""Training for the bound itself: quantization-aware, with a rate penalty on the bits."""
 
-Others take `compress`, with its recipes.
-"""
+__all__ = ["compress", "qat_network", "qat_training", "start"]

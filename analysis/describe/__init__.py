@@ -3,3 +3,12 @@
 Others take `describe` (`mdl.describe`), `description`, `bound_report`, `external_report` and
 `validity`.
 """
+
+__all__ = [
+    "bound_report",
+    "describe",
+    "description",
+    "external_network",
+    "external_report",
+    "validity",
+]

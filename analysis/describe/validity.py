@@ -58,7 +58,7 @@ def check_checkpoint(checkpoint: Checkpoint) -> tuple[Finding, ...]:
             _note(
                 "normalization-from-data",
                 "The normalisation constants were computed from the training images, so the "
-                "description holds them, 64 bits a channel. Train with --normalize fixed to save "
+                "description holds them, 64 bits per channel. Training with fixed constants saves "
                 "these bits.",
             )
         )
@@ -66,8 +66,8 @@ def check_checkpoint(checkpoint: Checkpoint) -> tuple[Finding, ...]:
         found.append(
             _note(
                 "unfinished-run",
-                "This checkpoint is of an unfinished run; the bound is about it as it is. Go on "
-                "with mdl train --resume for the finished network.",
+                "This checkpoint is of an unfinished run; the bound is about it as it is. Resume "
+                "it for the finished network.",
             )
         )
     return tuple(found)
@@ -121,9 +121,9 @@ def check_given(
             _note(
                 "not-decoded",
                 "They must be the errors of the decoded network, and this file does not hold it: "
-                f"rounding to {format_name} changes {num_rounded:,} of its numbers. Run "
-                f"mdl encode {network.path} -o net.mdl and mdl decode net.mdl --state-dict "
-                "decoded.pt, count the errors of decoded.pt with your own code, and give those.",
+                f"rounding to {format_name} changes {num_rounded:,} of its numbers. "
+                "Encode it, decode the bits to a state dict, count the errors of that with your "
+                "own code, and give those.",
             )
         )
     else:
@@ -138,7 +138,7 @@ def check_given(
     if network.norms:
         fixed.append("ε of BatchNorm")
     if network.fixed:
-        fixed.append(f"by --fixed {_names(network.fixed)}")
+        fixed.append(f"by your word {_names(network.fixed)}")
     found.append(_note("fixed", _taken_as_fixed(fixed)))
     found += check_external_norms(network)
     if test == train:

@@ -2,3 +2,5 @@
 
 Others take `filters` and, without torch, `locality`.
 """
+
+__all__ = ["filters", "locality"]

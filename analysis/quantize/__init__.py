@@ -2,3 +2,5 @@
 
 Others take `formats` and `nonzeros`; `stream_counts` counts tensors that stay in their file.
 """
+
+__all__ = ["formats", "nonzeros", "rounding_kernel", "stream_counts"]

@@ -1,4 +1,3 @@
-"""Tables 3 and 4, Table 1's sizes and Figure 1, printed against exact. No torch.
+"""Tables 3 and 4, Table 1's sizes and Figure 1, printed against exact. No torch."""
 
-Others take `formulas`, `scaling`, `report` and `growth`.
-"""
+__all__ = ["formulas", "growth", "report", "scaling"]

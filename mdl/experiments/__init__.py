@@ -2,3 +2,5 @@
 
 `store` is at the bottom; `engines`, `sweep`, `reproduce`, `claims` and `artefacts` build on it.
 """
+
+__all__: list[str] = []

@@ -1,1 +1,12 @@
 """What commands share at a terminal: options, tables, progress, errors."""
+
+__all__ = [
+    "bound_tables",
+    "compression_progress",
+    "console",
+    "devices",
+    "errors",
+    "options",
+    "progress",
+    "scaling_tables",
+]

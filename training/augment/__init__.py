@@ -2,3 +2,5 @@
 
 Others take `inputs`; the rest are its operations, in numba, Triton and plain torch.
 """
+
+__all__ = ["inputs"]

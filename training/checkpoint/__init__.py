@@ -3,3 +3,5 @@
 Others take `checkpoint` (whole, checked field by field), `lazy` (its tensors stay in the file) and
 `record` (which images it was trained on); `writer` saves beside the training.
 """
+
+__all__ = ["checkpoint", "lazy", "record", "sparse_storage", "writer"]

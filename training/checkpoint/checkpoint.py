@@ -125,7 +125,8 @@ class Checkpoint:
                 "the checkpoint does not say how its images were normalised, and without that the "
                 "classifier is not defined; use a checkpoint that mdl train wrote"
             )
-        seed = None if self.data is None else self.data.config["permute_pixels"]
+        data = self.config.get("data", {}) if self.data is None else self.data.config
+        seed = data.get("permute_pixels") if isinstance(data, dict) else None
         return InputMap(self.normalization, seed)
 
 

@@ -2,3 +2,5 @@
 
 Others take `loading` (a data set from a configuration), `image_set`, `input_map` and `glyphs`.
 """
+
+__all__ = ["glyphs", "image_set", "input_map", "loading"]

@@ -1,4 +1,3 @@
-"""How a run uses its machine: its ranks, how they share the weights, what happens when one dies.
+"""How a run uses its machine: its ranks, how they share the weights, what happens when one dies."""
 
-Others take `ranks`, `run_options`, `weights` and `shards`.
-"""
+__all__ = ["layers", "ranks", "run_options", "shards", "weights"]

@@ -2,3 +2,5 @@
 
 Others take `models` (networks by name), `layers` and `embedding`.
 """
+
+__all__ = ["embedding", "layers", "models", "norm_passes", "state_check"]

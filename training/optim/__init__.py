@@ -1,4 +1,3 @@
-"""β-lasso and SGD as torch optimizers, each step one pass over memory.
+"""β-lasso and SGD as torch optimizers, each step one pass over memory."""
 
-Others take `beta_lasso`, `sgd` and `working_copies`.
-"""
+__all__ = ["beta_lasso", "sgd", "working_copies"]

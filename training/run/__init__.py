@@ -1,5 +1,3 @@
-"""One training run: its state, the loop, evaluation and its folder.
+"""One training run: its state, the loop, evaluation and its folder."""
 
-Others take `loop`, `state`, `evaluate`, `run_folder`, `progress`, `precision` and
-`provenance`.
-"""
+__all__ = ["evaluate", "loop", "precision", "progress", "provenance", "run_folder", "state"]

@@ -1,4 +1,3 @@
-"""Files, memory, signals: what a run needs of the machine, without torch.
+"""Files, memory, signals: what a run needs of the machine, without torch."""
 
-Others take `files`, `checks`, `memory`, `signals` and `random_streams`.
-"""
+__all__ = ["checks", "files", "memory", "random_streams", "signals"]

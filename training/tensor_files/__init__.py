@@ -3,3 +3,5 @@
 Others take `open` (a file as a mapping from names to tensors that are read when asked for) and
 `stored_tensor`.
 """
+
+__all__ = ["open", "stored_tensor", "torch_archive"]

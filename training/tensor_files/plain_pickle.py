@@ -7,6 +7,7 @@ Steps that only such other things need are refused.
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,13 +55,15 @@ def read_plain_pickle(
     if len(data) > MAX_BYTES:
         raise ValueError(f"its list of contents has more than {MAX_BYTES >> 20} MiB")
     machine = _Machine(known, load_persistent)
-    for name, argument in _read_steps(data):
-        try:
-            if name == "STOP":
-                return machine.pop()
-            machine.step(name, argument)
-        except (IndexError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError("its list of contents is damaged") from error
+    with warnings.catch_warnings():  # of texts with escapes that Python does not know
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name, argument in _read_steps(data):
+            try:
+                if name == "STOP":
+                    return machine.pop()
+                machine.step(name, argument)
+            except (IndexError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise ValueError("its list of contents is damaged") from error
     raise ValueError("its list of contents is cut short")
 
 

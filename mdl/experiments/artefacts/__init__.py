@@ -1,1 +1,3 @@
 """The tables and figures that `mdl reproduce` knows, one idea a module."""
+
+__all__ = ["catalogue"]

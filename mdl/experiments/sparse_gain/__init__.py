@@ -1,1 +1,3 @@
 """What a run gained from its sparse layers, beside the same run without."""
+
+__all__ = ["gain", "record", "report"]

@@ -238,7 +238,7 @@ def _next_steps(
 def _exit_code(stop: StopRequest, *, stopped: bool, failed: bool, again: str) -> int:
     log = console.stderr()
     if stopped:
-        log.print(f"Stopped and saved. Go on with: {again}", markup=False)
+        log.print(f"Stopped and saved. Resume with: {again}", markup=False)
         return 128 + (stop.signal_number or signal.SIGTERM)
     if failed:
         log.print(f"error: a trial failed, see above. Try it again with: {again}", markup=False)

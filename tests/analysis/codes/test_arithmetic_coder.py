@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from analysis.codes.arithmetic_coder import (
     MAX_VALUE,
     ArithmeticCoder,
+    CodecError,
     counted_table,
     delta_bits,
     load_kernels,
     read_delta,
 )
-from analysis.codes.errors import CodecError
 from analysis.codes.kernels import range_kernel, support_kernel, value_kernel
 from tests.examples import examples
 from training.kernels import compiled as compiling

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from analysis.codes import bodies
-from analysis.codes.arithmetic_coder import ArithmeticCoder
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.bit_file import MAGIC, decode_whole, is_bit_file, load_codeword, save_codeword
-from analysis.codes.errors import CodecError
 from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize.formats import FORMATS

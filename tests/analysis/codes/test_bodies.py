@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from analysis.bounds.lengths import index_bits, plain_length, theorem_2_length
 from analysis.codes import CODES
-from analysis.codes.arithmetic_coder import ArithmeticCoder, delta_bits
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError, delta_bits
 from analysis.codes.bodies import BODIES, Body, code_theorem_2
-from analysis.codes.errors import CodecError
 from analysis.codes.ledger import Ledger
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import decode_network, encode_network

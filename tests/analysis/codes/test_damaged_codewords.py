@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from analysis.codes import CODES
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.network_code import decode_network, encode_network
 from analysis.quantize.formats import FORMATS
 from training.spec.architectures import NETWORKS

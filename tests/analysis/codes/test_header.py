@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.codes import CODES
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.header import Header, code_header, round_normalization
 from analysis.codes.message import TensorListSpec
 from analysis.quantize.formats import FORMATS

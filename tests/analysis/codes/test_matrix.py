@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from analysis.codes import matrix
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import CodecError
 from analysis.codes.matrix import check_memory, make_values, read_patterns, to_matrix, to_tensor
 from analysis.quantize.formats import FORMATS, find_format
 from tests.examples import examples

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from analysis.codes import support
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.grid import Grid, plain_grid, shape_grid
 from analysis.codes.kernels.support_kernel import (
     COLUMNS,

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.grid import plain_grid, shape_grid
 from analysis.codes.matrix import to_tensor
 from analysis.codes.tensors import TensorCoder

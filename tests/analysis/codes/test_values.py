@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.codes.arithmetic_coder import ArithmeticCoder, delta_bits
-from analysis.codes.errors import CodecError
+from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError, delta_bits
 from analysis.codes.grid import Grid, plain_grid, shape_grid
 from analysis.codes.matrix import make_values
 from analysis.codes.values import (

@@ -78,7 +78,7 @@ def test_normalisation_from_the_data() -> None:
     constants = Normalization(mean=(0.4,) * 3, std=(0.2,) * 3, source="data")
     found = measured(normalization=constants)
     assert found["normalization-from-data"].severity == "note"
-    assert "--normalize fixed" in found["normalization-from-data"].text
+    assert "fixed constants" in found["normalization-from-data"].text
     checkpoint, data = make_case()
     report = report_bound(replace(checkpoint, normalization=constants), data, find_format(16))
     assert report.findings[0].rule == "normalization-from-data"
@@ -125,7 +125,7 @@ def test_given_errors_are_called_so() -> None:
     for words in ("7 errors among 100", "not measured", "eval mode", "without augmentation"):
         assert words in text
     assert "rounding to bfloat16 changes 5 of its numbers" in found["not-decoded"].text
-    assert "mdl decode net.mdl --state-dict" in found["not-decoded"].text
+    assert "decode the bits to a state dict" in found["not-decoded"].text
     assert "ε of BatchNorm" in found["fixed"].text
 
 
@@ -146,7 +146,7 @@ def test_their_batch_norms() -> None:
 
 
 def test_their_fixed_tensors_and_test_set() -> None:
-    assert "by --fixed x.ids" in given(fixed=("x.ids",))["fixed"].text
+    assert "by your word x.ids" in given(fixed=("x.ids",))["fixed"].text
     assert "two\\nlines" in given(fixed=("two\nlines",))["fixed"].text
     assert "those of the training set" in given(test=errors(7, 100))["test-is-training"].text
     assert "test-is-training" not in given(test=errors(7, 101))

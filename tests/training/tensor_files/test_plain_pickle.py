@@ -143,3 +143,8 @@ def test_damaged_pickles_are_a_value_or_a_value_error(
         read(bytes(data))
     except ValueError as error:
         assert "\n" not in str(error)
+
+
+def test_a_text_with_an_unknown_escape_is_refused_without_a_warning() -> None:
+    with pytest.raises(ValueError, match="list of contents"):
+        read(b"S'\\q'\n.")

@@ -128,7 +128,7 @@ def test_a_signal_stops_with_all_saved(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=HANGS_S)
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in err
-    assert "Stopped and saved. Go on with: mdl sweep s-fc" in err
+    assert "Stopped and saved. Resume with: mdl sweep s-fc" in err
     assert len(list((tmp_path / "store").glob("runs/*/checkpoint.pt"))) == 1
 
 
