@@ -166,7 +166,7 @@ def test_normalisation_from_the_data_is_paid_for() -> None:
         replace(checkpoint, normalization=measured, training={}), data, find_format(16)
     )
     assert paid.description_bits - plain.description_bits == 3 * 64
-    assert any("64 bits a channel" in note for note in paid.notes)
+    assert any("64 bits per channel" in note for note in paid.notes)
     assert any("unfinished run" in note for note in paid.notes)
     assert not any("normalisation constants" in note for note in plain.notes)
 

@@ -1,0 +1,33 @@
+"""Brings into the site what pages link to outside `docs/`; the same links work on a forge."""
+
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {
+    "../ARCHITECTURE.md": "architecture.md",
+    "../CONTRIBUTING.md": "contributing.md",
+    "../CHANGELOG.md": "changelog.md",
+    "../results/README.md": "results.md",
+}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages of the root, and all of results/ that a page may show or link to."""
+    for source, page in PAGES.items():
+        text = (ROOT / "docs" / source).resolve().read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=text))
+    for path in sorted((ROOT / "results").rglob("*")):
+        name = path.relative_to(ROOT).as_posix()
+        if path.is_file() and path.suffix in {".png", ".json", ".md"} and "README" not in name:
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links that leave `docs/` lead to what `on_files` added."""
+    for source, page in PAGES.items():
+        markdown = markdown.replace(f"]({source}", f"]({page}")
+    return markdown.replace("](../results/", "](results/")
