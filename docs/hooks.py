@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import griffe
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +28,23 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links that leave `docs/` lead to what `on_files` added."""
+    """Links that leave `docs/`, or enter it, lead to what `on_files` added."""
     for source, page in PAGES.items():
         markdown = markdown.replace(f"]({source}", f"]({page}")
-    return markdown.replace("](../results/", "](results/")
+    markdown = markdown.replace("](../results/", "](results/")
+    return markdown.replace("](../docs/", "](").replace("](docs/", "](")
+
+
+class Doctests(griffe.Extension):
+    """Shows the examples of docstrings as code."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Fence every block of lines that begins with a prompt."""
+        if obj.docstring is None:
+            return
+        lines, inside = [], False
+        for line in [*obj.docstring.value.splitlines(), ""]:
+            begins, ends = line.lstrip().startswith(">>>") and not inside, inside and not line
+            lines += ["```pycon", line] if begins else ["```", line] if ends else [line]
+            inside = (inside or begins) and not ends
+        obj.docstring.value = "\n".join(lines)
