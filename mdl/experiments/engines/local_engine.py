@@ -253,7 +253,7 @@ class _Batch:
     def _tell_result(self, config: TrainConfig) -> None:
         result = self._store.find(config)
         if result is None:
-            raise OSError(f"{self._store.result_path(run_key(config))} has gone")
+            raise OSError(f"{self._store.path}: the line of {run_key(config)} has gone")
         self._progress.on_finished(result)
 
     def _take_failure(self, trial: TrialProcess) -> None:

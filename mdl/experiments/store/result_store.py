@@ -5,34 +5,47 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.codes.ledger import Entry
-from mdl.experiments.store.run_result import RunResult, run_key
+from mdl.experiments.store.run_lock import run_lock
+from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
+from mdl.terminal import console
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
-from training.system.files import write_atomically, write_text_atomically
+from training.system.files import remove_leftovers, write_atomically, write_text_atomically
 
 Filters = NDArray[np.float16]
 
 _FILTERS = "filters"
 """Name of the one array of a file of filters."""
+_OLD_RESULTS = "results/" + "[0-9a-f]" * KEY_DIGITS + ".json"
+"""A file a result, as stores had them before `results.jsonl`."""
 
 
 class StoreError(ValueError):
     """A file of the store that cannot be used: names the file, the rule and the way out."""
 
 
-class ResultStore:
-    """Results by configuration: `results/`, `filters/`, `ledgers/`, `runs/`, `failed/` of a folder.
+class _Lines(NamedTuple):
+    """The file of results as it was read: what tells it from its next version, lines by key."""
 
-    Every file is replaced whole, so several processes may read and write at once. What is written
-    twice under one key is the same run.
+    version: tuple[int, ...]
+    by_key: dict[str, tuple[bytes, RunResult]]
+
+
+class ResultStore:
+    """Results by configuration: `results.jsonl`, `filters/`, `ledgers/`, `runs/`, `failed/`.
+
+    Every file is replaced whole, and `results.jsonl` under a lock, so several processes may read
+    and write at once, on one machine or in a folder that several share. What is written twice under
+    one key is the same run.
 
     Args:
         root: The folder; made when something is put into it.
@@ -40,15 +53,30 @@ class ResultStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._known = _Lines((), {})
+
+    @property
+    def path(self) -> Path:
+        """The file of all results, a line each, sorted by key."""
+        return self.root / "results.jsonl"
 
     def find(self, config: TrainConfig) -> RunResult | None:
         """The result of a run of this configuration; None if there is none yet.
 
         Raises:
-            StoreError: The file is damaged or of another version.
+            StoreError: A line of the file is damaged or of another version.
         """
-        path = self.result_path(run_key(config))
-        return self._read(path) if path.exists() else None
+        found = self._read().by_key.get(run_key(config))
+        return None if found is None else found[1]
+
+    def all(self) -> list[RunResult]:
+        """Every result, sorted by key.
+
+        Raises:
+            StoreError: A line of the file is damaged or of another version.
+        """
+        by_key = self._read().by_key
+        return [by_key[key][1] for key in sorted(by_key)]
 
     def put(self, result: RunResult, filters: Filters | None = None) -> None:
         """Keep a result, and filters of its first layer, (n, channels, s, s), if it has any.
@@ -56,16 +84,75 @@ class ResultStore:
         The filters go first: where there is a result, there is all of it.
 
         Raises:
+            StoreError: A line of the file is damaged or of another version.
             OSError: The folder cannot be written to.
         """
         if filters is not None:
             path = self.filters_path(result.key)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, partial(_write_filters, filters.astype(np.float16)))
-        path = self.result_path(result.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(result.to_dict(), indent=1, sort_keys=True, allow_nan=False)
-        write_text_atomically(path, text + "\n")
+        self._convert()
+        with self._lock():
+            self._write([result])
+
+    def _read(self) -> _Lines:
+        """All lines; of those known already none is parsed again."""
+        self._convert()
+        return self._read_file()
+
+    def _read_file(self) -> _Lines:
+        known = self._known
+        try:
+            with self.path.open("rb") as file:  # to open it is what refreshes a network's cache
+                status = os.fstat(file.fileno())
+                version = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if version == known.version:
+                    return known
+                lines = file.read().split(b"\n")
+        except FileNotFoundError:
+            return _Lines((), {})
+        by_key: dict[str, tuple[bytes, RunResult]] = {}
+        parsed = dict(known.by_key.values())
+        for number, line in enumerate(lines, start=1):
+            if not line:
+                continue
+            place = f"{os.fspath(self.path)}: line {number}"
+            result = parsed.get(line) or _parse(line, place, "that line")
+            if result.key in by_key:
+                raise StoreError(f"{place} has key {result.key} as a line before; delete one")
+            by_key[result.key] = line, result
+        self._known = _Lines(version, by_key)
+        return self._known
+
+    def _lock(self) -> AbstractContextManager[None]:
+        return run_lock(self.path.with_name(f"{self.path.name}.lock"), waits=True)
+
+    def _write(self, results: Iterable[RunResult]) -> None:
+        """Add to the file, or replace in it; the lock is held."""
+        by_key = {key: line for key, (line, _) in self._read_file().by_key.items()}
+        for each in results:
+            text = json.dumps(each.to_dict(), sort_keys=True, allow_nan=False)
+            by_key[each.key] = text.encode()
+        remove_leftovers(self.path)
+        write_text_atomically(
+            self.path, "".join(f"{by_key[key].decode()}\n" for key in sorted(by_key))
+        )
+
+    def _convert(self) -> None:
+        """Move the results of an earlier version, a file each, into the one file."""
+        if not any(self.root.glob(_OLD_RESULTS)):
+            return
+        with self._lock():
+            old = sorted(self.root.glob(_OLD_RESULTS))
+            self._write([_parse(path.read_bytes(), os.fspath(path), "it") for path in old])
+            for path in old:
+                path.unlink()
+            with suppress(OSError):  # other files lie there
+                (self.root / "results").rmdir()
+        console.stderr().print(
+            f"note: {len(old)} results of {self.root} are now lines of {self.path.name}",
+            markup=False,
+        )
 
     def run_folder(self, config: TrainConfig) -> RunFolder:
         """Where the run itself lies, or will lie: configuration, metrics and checkpoint."""
@@ -139,21 +226,6 @@ class ResultStore:
             return None
         return str(values["message"])
 
-    def all(self) -> list[RunResult]:
-        """Every result, sorted by key.
-
-        Raises:
-            StoreError: A file is damaged or of another version.
-        """
-        folder = self.root / "results"
-        if not folder.is_dir():
-            return []
-        return [self._read(path) for path in sorted(folder.glob("[!.]*.json"))]
-
-    def result_path(self, key: str) -> Path:
-        """The file of a result."""
-        return self.root / "results" / f"{key}.json"
-
     def filters_path(self, key: str) -> Path:
         """The file of a run's filters."""
         return self.root / "filters" / f"{key}.npz"
@@ -170,18 +242,24 @@ class ResultStore:
         """The file whose lock a process holds while it works on a run."""
         return self.root / "runs" / f"{key}.lock"
 
-    def _read(self, path: Path) -> RunResult:
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(values, dict):
-                raise ValueError("not a JSON object")
-            result = RunResult.from_dict(values)
-        except (ValueError, RecursionError) as error:
-            raise _broken(path, error) from error
+
+def _parse(text: bytes, place: str, it: str) -> RunResult:
+    """A result from JSON.
+
+    Raises:
+        StoreError: It is damaged or of another version; names its place.
+    """
+    try:
+        values = json.loads(text.decode())
+        if not isinstance(values, dict):
+            raise ValueError("not a JSON object")
+        result = RunResult.from_dict(values)
         key = run_key(result.config)
-        if (result.key, path.stem) != (key, key):
-            raise _broken(path, f"its configuration has key {key}")
-        return result
+        if result.key != key:
+            raise ValueError(f"its configuration has key {key}")
+    except (ValueError, RecursionError) as error:
+        raise _broken(place, error, it) from error
+    return result
 
 
 def _write_filters(filters: Filters, file: BinaryIO) -> None:
@@ -196,11 +274,11 @@ def _num_tries(path: Path) -> int:
         return 0
 
 
-def _broken(path: Path, why: object) -> StoreError:
+def _broken(place: object, why: object, it: str = "it") -> StoreError:
     reason = " ".join(str(why).split())
     return StoreError(
-        f"{os.fspath(path)} is damaged or of another version ({reason}); delete it, and it is "
-        "made again: from its run where the store has that, else by training"
+        f"{place} is damaged or of another version ({reason}); delete {it}, and it is made again: "
+        "from its run where the store has that, else by training"
     )
 
 
@@ -232,8 +310,8 @@ class Results:
         if first.fingerprint != result.fingerprint:
             raise ValueError(
                 f"results {first.key} ({first.data_name}) and {result.key} ({result.data_name}) "
-                "are of different images under the same name, so they cannot share a table; move "
-                "one of the two out of the store's folder results"
+                "are of different images under the same name, so they cannot share a table; "
+                "take the line of one of the two out of the store's results.jsonl"
             )
         self._by_config[config] = result
         return result

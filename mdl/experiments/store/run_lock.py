@@ -1,4 +1,4 @@
-"""One process at a time works on a run: a lock that the system frees when its holder is gone."""
+"""One process at a time works on a run or a file: a lock that ends with the process holding it."""
 
 import fcntl
 import os
@@ -12,21 +12,22 @@ class RunBusyError(Exception):
 
 
 @contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a run; the file has the process id of its holder.
+def run_lock(path: Path, *, waits: bool = False) -> Iterator[None]:
+    """Hold a lock; the file has the process id of its holder.
 
     The system frees it with the process, however that ends. The file is removed on the way out; a
     killed process leaves one that nobody holds.
 
     Args:
         path: The file to lock; its folder is made.
+        waits: Wait while another process, or thread, holds it.
 
     Raises:
-        RunBusyError: Another process holds it.
+        RunBusyError: Another process holds it, and this one does not wait.
         OSError: The file cannot be written, or its file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(path)
+    descriptor = _lock(path, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -51,11 +52,11 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, operation: int) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, operation)
             if _is_at(descriptor, path):
                 return descriptor
         except BlockingIOError:

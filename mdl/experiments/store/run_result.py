@@ -15,7 +15,8 @@ from analysis.bounds.bounds import ErrorCount
 from training.spec.config import DataConfig, TrainConfig
 
 RESULT_VERSION = 3
-_KEY_DIGITS = 16
+KEY_DIGITS = 16
+"""Of a key, hexadecimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +235,7 @@ def run_key(config: TrainConfig) -> str:
     (True, False)
     """
     text = json.dumps(_canonical(config), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _canonical(config: TrainConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,12 @@ SMALL = (
     "cpu",
 )
 TINY = (*SMALL, "--epochs", "1", "--threads", "1", "--workers", "2")
+
+
+def stored(store: Path) -> dict[str, dict[str, Any]]:
+    """Results by key, as their file has them."""
+    lines = (store / "results.jsonl").read_text().splitlines()
+    return {values["key"]: values for values in map(json.loads, lines)}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,7 @@ def test_only_what_was_chosen_shows_its_test_error(mdl: Command, store: Path) ->
     report = json.loads(mdl(*TINY, "--store", str(store), "--json", "--collect").stdout)
     assert not any("test" in name for trial in report["trials"] for name in trial)
     key = report["selected"]["keys"][0]
-    result = json.loads((store / "results" / f"{key}.json").read_text())
+    result = stored(store)[key]
     test = result["test"]
     assert report["selected"]["test_error"] == test["num_errors"] / test["num_samples"]
     errors = [trial["validation_error"] for trial in report["trials"]]
@@ -79,7 +86,7 @@ def test_retraining_takes_the_chosen_settings_on_all_images(mdl: Command, store:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     (final,) = report["retrained"]
-    result = json.loads((store / "results" / f"{final['key']}.json").read_text())
+    result = stored(store)[final["key"]]
     assert result["validation"] is None
     assert result["train"]["num_samples"] == 120
     for name, value in report["selected"]["settings"].items():
@@ -93,7 +100,7 @@ def test_one_trial_by_its_number(mdl: Command, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     trial = json.loads(done.stdout)
     assert (trial["number"], trial["key"]) == (3, listed[2]["key"])
-    assert [path.stem for path in (tmp_path / "results").iterdir()] == [listed[2]["key"]]
+    assert list(stored(tmp_path)) == [listed[2]["key"]]
     collected = mdl(*TINY, "--store", str(tmp_path), "--collect")
     assert collected.returncode == 0
     assert "1 of 4 trials finished, 0 failed, 3 missing." in collected.stdout
@@ -172,11 +179,9 @@ def test_mistakes_get_one_line(
 
 
 def test_a_damaged_result_is_named(mdl: Command, tmp_path: Path) -> None:
-    listed = json.loads(mdl(*TINY, "--list", "--json").stdout)["trials"]
-    path = tmp_path / "results" / f"{listed[0]['key']}.json"
-    path.parent.mkdir()
+    path = tmp_path / "results.jsonl"
     path.write_text("{")
     done = mdl(*TINY, "--store", str(tmp_path), "--collect")
     assert done.returncode == 1
-    assert str(path) in done.stderr
+    assert f"{path}: line 1 is damaged" in done.stderr
     assert "Traceback" not in done.stderr

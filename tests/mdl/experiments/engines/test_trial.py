@@ -130,7 +130,7 @@ def test_a_finished_run_that_was_not_measured_is_measured(
     """As when the process is killed between the two."""
     store = ResultStore(tmp_path)
     assert run(CONFIG, store, Watch()) is not None
-    store.result_path(run_key(CONFIG)).unlink()
+    store.path.unlink()
     store.record_failure(CONFIG, "killed")
     watch = Watch()
     result = run(CONFIG, store, watch)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +67,7 @@ def test_a_result_is_replaced(tmp_path: Path) -> None:
     for num_errors in (1, 2):
         store.put(result_of(CONFIG, num_errors))
     assert store.find(CONFIG) == result_of(CONFIG, 2)
-    assert len(list((tmp_path / "results").iterdir())) == 1
+    assert len(store.path.read_text().splitlines()) == 1
 
 
 def test_filters_come_back_as_they_were(tmp_path: Path) -> None:
@@ -79,33 +81,142 @@ def test_filters_come_back_as_they_were(tmp_path: Path) -> None:
     assert store.filters(replace(CONFIG, seed=1)) is None
 
 
+def lines_of(store: ResultStore) -> list[str]:
+    return store.path.read_text().splitlines(keepends=True)
+
+
+def test_the_file_is_a_line_a_run_sorted_by_key_and_other_lines_stay(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    results = [result_of(replace(CONFIG, seed=seed)) for seed in range(4)]
+    for result in results:
+        store.put(result)
+    before = lines_of(store)
+    assert [json.loads(line)["key"] for line in before] == sorted(each.key for each in results)
+    for line in before:
+        values = json.loads(line)
+        assert line == json.dumps(values, sort_keys=True) + "\n"
+    store.put(result_of(results[0].config, num_errors=7))
+    changed = [old != new for old, new in zip(before, lines_of(store), strict=True)]
+    assert changed.count(True) == 1
+    assert list(tmp_path.iterdir()) == [store.path]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    (tmp_path / f".results.jsonl.{'0' * 12}.tmp").write_text("half a li")
+    (tmp_path / "results.jsonl.lock").write_text("1\n")
+    store.put(result_of(CONFIG))
+    assert list(tmp_path.iterdir()) == [store.path]
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "{}", '{"version": 99}', "[" * 100_000, "\x00"]
+    "text", ["{", "[]", "null", "{}", '{"version": 99}', "[" * 100_000, "\x00", "\udcff"]
 )
-def test_a_damaged_result_is_named_with_the_way_out(text: str, tmp_path: Path) -> None:
+def test_a_damaged_line_is_named_with_the_way_out_and_kept(text: str, tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
-    store.put(result_of(CONFIG))
-    path = store.result_path(run_key(CONFIG))
-    path.write_text(text)
-    for read in (lambda: store.find(CONFIG), store.all):
-        with pytest.raises(StoreError, match="delete it") as caught:
-            read()
-        assert str(path) in str(caught.value)
+    for seed in range(2):
+        store.put(result_of(replace(CONFIG, seed=seed)))
+    first, second = lines_of(store)
+    damaged = (first + text + "\n" + second).encode("utf-8", "surrogateescape")
+    store.path.write_bytes(damaged)
+    for use in (lambda: store.find(CONFIG), store.all, lambda: store.put(result_of(CONFIG))):
+        with pytest.raises(StoreError, match="delete that line") as caught:
+            use()
+        assert str(caught.value).startswith(f"{store.path}: line 2 is damaged")
         assert "\n" not in str(caught.value)
+    assert store.path.read_bytes() == damaged
 
 
-def test_a_result_under_another_key_is_not_believed(tmp_path: Path) -> None:
+def test_a_line_under_another_key_or_twice_is_not_believed(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     store.put(result_of(CONFIG))
+    (line,) = lines_of(store)
     other = replace(CONFIG, seed=1)
-    source, target = (store.result_path(run_key(config)) for config in (CONFIG, other))
-    target.write_bytes(source.read_bytes())
-    with pytest.raises(StoreError, match=f"its configuration has key {run_key(CONFIG)}"):
+    store.path.write_text(line.replace(run_key(CONFIG), run_key(other)))
+    with pytest.raises(StoreError, match=f"line 1 .*its configuration has key {run_key(CONFIG)}"):
         store.find(other)
-    values = json.loads(source.read_text()) | {"key": run_key(other)}
-    source.write_text(json.dumps(values))
-    with pytest.raises(StoreError, match=source.name):
-        store.find(CONFIG)
+    store.path.write_text(line + line)
+    with pytest.raises(StoreError, match=f"line 2 has key {run_key(CONFIG)} as a line before"):
+        store.all()
+
+
+def test_results_of_a_file_each_become_lines_once(tmp_path: Path, capsys) -> None:
+    """As stores had them before: version 2 with its old words, in results/KEY.json."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    results = [result_of(replace(CONFIG, seed=seed)) for seed in range(3)]
+    for result in results[:2]:
+        values = result.to_dict() | {"version": 2}
+        (folder / f"{result.key}.json").write_text(json.dumps(values, indent=1))
+    ResultStore(tmp_path).put(results[2])
+    store = ResultStore(tmp_path)
+    assert store.all() == sorted(results, key=lambda result: result.key)
+    assert all(json.loads(line)["version"] == 3 for line in lines_of(store))
+    assert capsys.readouterr().err == (
+        f"note: 2 results of {tmp_path} are now lines of results.jsonl\n"
+    )
+    assert list(tmp_path.iterdir()) == [store.path]
+
+
+def test_a_damaged_file_of_before_stops_the_conversion(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    good, bad = folder / f"{run_key(CONFIG)}.json", folder / f"{'f' * 16}.json"
+    good.write_text(json.dumps(result_of(CONFIG).to_dict()))
+    bad.write_text("{")
+    with pytest.raises(StoreError, match="delete it") as caught:
+        ResultStore(tmp_path).find(CONFIG)
+    assert str(caught.value).startswith(f"{bad} is damaged")
+    assert good.exists() and not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.process
+def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Processes add a result each time, one of them is killed, threads read and add meanwhile."""
+    program = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from mdl.experiments.store.result_store import ResultStore
+from tests.mdl.experiments.store.test_result_store import CONFIG, result_of
+store, first = ResultStore(Path(sys.argv[1])), int(sys.argv[2])
+for seed in range(first, first + 15):
+    store.put(result_of(replace(CONFIG, seed=seed)))
+    print(seed, flush=True)
+"""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), str(100 * number)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    store = ResultStore(tmp_path)
+    threads = [
+        threading.Thread(target=store.put, args=(result_of(replace(CONFIG, seed=seed)),))
+        for seed in range(1000, 1010)
+    ]
+    for thread in threads:
+        thread.start()
+    seen: set[str] = set()
+    killed = processes[0]
+    assert killed.stdout is not None
+    told = [killed.stdout.readline() for _ in range(3)]
+    while any(process.poll() is None for process in processes[1:]):
+        keys = {result.key for result in store.all()}
+        assert seen <= keys
+        seen = keys
+        killed.kill()
+    for thread in threads:
+        thread.join()
+    put = [int(seed) for seed in "".join([*told, killed.communicate()[0]]).split()]
+    for process in processes[1:]:
+        put += map(int, process.communicate()[0].split())
+    assert len(put) >= 45 + 3
+    expected = {run_key(replace(CONFIG, seed=seed)) for seed in [*put, *range(1000, 1010)]}
+    found = {result.key for result in ResultStore(tmp_path).all()}
+    assert expected <= found and len(found - expected) <= 1  # put, but killed before it said so
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", b"\x93NUMPY"])
