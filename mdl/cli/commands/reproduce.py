@@ -4,13 +4,18 @@ import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mdl.terminal import console
 from mdl.terminal.options import Device, DeviceOption, JsonOption
 from training.spec.config import Precision
+
+if TYPE_CHECKING:
+    from mdl.experiments.reproduce.artefact import Artefact
+    from mdl.experiments.reproduce.scales import Scale
+    from mdl.experiments.store.result_store import ResultStore
 
 RUN = "Run"
 _STORE = Path("experiments")
@@ -76,8 +81,13 @@ def reproduce(
     out: Annotated[
         Path | None, typer.Option(help="Folder for tables and figures. (default: STORE/SCALE-DATA)")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="A Markdown page whose tables are drawn anew, between their markers."),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the runs with sizes and times; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Say how many runs are missing and how long they take."),
     ] = False,
     only_draw: Annotated[
         bool,
@@ -97,6 +107,9 @@ def reproduce(
         ),
     ] = "bf16",
     device: DeviceOption = "auto",
+    full: Annotated[
+        bool, typer.Option("--full", help="Print every table, or every run of --dry-run.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Reproduce tables and figures of the paper, with its own numbers beside ours.
@@ -104,9 +117,10 @@ def reproduce(
     Every finished run is kept, so nothing is trained twice, and the same command resumes where it
     was stopped.
     """
-    if dry_run and only_draw:
-        raise typer.BadParameter("choose one of --dry-run and --only-draw")
-    _check_folders(store, out, only_draw=only_draw)
+    if dry_run and (only_draw or page is not None):
+        other = "--only-draw" if only_draw else "--page"
+        raise typer.BadParameter(f"choose one of --dry-run and {other}")
+    _check_paths(store, out, page, only_draw=only_draw)
 
     from mdl.experiments.reproduce.scales import scale_on
 
@@ -117,7 +131,7 @@ def reproduce(
         raise typer.BadParameter(str(error)) from error
 
     from mdl.experiments.artefacts.catalogue import ARTEFACTS
-    from mdl.experiments.reproduce.reproduction import lost_images, without_results
+    from mdl.experiments.reproduce.reproduction import without_results
     from mdl.experiments.store.result_store import ResultStore
 
     artefacts = [ARTEFACTS[name] for name in asked]
@@ -125,21 +139,15 @@ def reproduce(
     options = _options(data or [], store, precision)
     again = _command(names, scale, options)
     if dry_run:
-        from mdl.experiments.reproduce.dry_run import plan_dry_run, print_dry_run
-
-        plan = plan_dry_run(artefacts, chosen, results)
-        if json:
-            console.print_json({"scale": chosen.name} | plan.as_json())
-        else:
-            print_dry_run(plan)
-            console.print_next(again)
-        _print_notes(lost_images(chosen))
+        _tell_plan(artefacts, chosen, results, again, full=full, json=json)
         return
 
     from mdl.experiments.engines.local_engine import LocalEngine
     from mdl.experiments.reproduce.reproduction import (
         Reproduction,
         draw_all,
+        draw_page,
+        print_answers,
         print_drawn,
         train_all,
     )
@@ -156,10 +164,14 @@ def reproduce(
     sources = (Path(one.data.source).name for one in chosen.by_data_set())
     folder = store / "-".join((chosen.name, *sources)) if out is None else out
     drawn = draw_all(artefacts, chosen, results, folder)
+    if page is not None:
+        draw_page(page, artefacts, chosen, results)
     if json:
         console.print_json(drawn.as_json() | {"scale": chosen.name, "failed": ended.failed})
     else:
-        print_drawn(drawn)
+        print_drawn(drawn) if full else print_answers(drawn, folder)
+        if page is not None:
+            console.stdout().print(f"Tables of {page} are drawn anew.", markup=False)
         is_whole = not any(drawn.num_missing.values())
         console.print_next(_after(asked, scale, options) if is_whole else f"{again} --dry-run")
     if only_draw and any(drawn.num_missing.values()):
@@ -184,7 +196,9 @@ def chosen_names(names: Sequence[str]) -> list[str]:
     return [name for name in NAMES if name in names or ALL in names]
 
 
-def _check_folders(store: Path, out: Path | None, *, only_draw: bool) -> None:
+def _check_paths(store: Path, out: Path | None, page: Path | None, *, only_draw: bool) -> None:
+    if page is not None and not page.is_file():
+        raise typer.BadParameter(f"--page {page} is not a file; give a Markdown page")
     for option, folder in (("--store", store), ("--out", out)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise typer.BadParameter(f"{option} {folder} is not a folder")
@@ -193,6 +207,29 @@ def _check_folders(store: Path, out: Path | None, *, only_draw: bool) -> None:
             f"--store {store} is not there; pass the folder of an earlier reproduction, or leave "
             "out --only-draw"
         )
+
+
+def _tell_plan(
+    artefacts: "list[Artefact]",
+    scale: "Scale",
+    store: "ResultStore",
+    again: str,
+    *,
+    full: bool,
+    json: bool,
+) -> None:
+    """What --dry-run prints."""
+    from mdl.experiments.reproduce.dry_run import plan_dry_run, print_dry_run, print_short_dry_run
+    from mdl.experiments.reproduce.reproduction import lost_images
+
+    plan = plan_dry_run(artefacts, scale, store)
+    if json:
+        console.print_json({"scale": scale.name} | plan.as_json())
+    else:
+        print_dry_run(plan) if full else print_short_dry_run(plan)
+        is_done = not plan.total()["num_missing"]
+        console.print_next(f"{again} --only-draw" if is_done and not full else again)
+    _print_notes(lost_images(scale))
 
 
 def _print_notes(notes: list[str]) -> None:

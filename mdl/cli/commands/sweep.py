@@ -148,6 +148,7 @@ def sweep(
         typer.Option(min=0, help="Times that a failed trial is tried again.", rich_help_panel=RUN),
     ] = 1,
     device: DeviceOption = "auto",
+    full: Annotated[bool, typer.Option("--full", help="Print every trial.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Train a network with many settings and choose by validation accuracy.
@@ -201,10 +202,10 @@ def sweep(
     )
     results, command = ResultStore(store), own_command(sys.argv[1:])
     if only_list:
-        show_list(trials, command=command, as_json=json)
+        show_list(trials, command=command, full=full, as_json=json)
         return
     if collect:
-        show_collected(trials, results, then=then, command=command, as_json=json)
+        show_collected(trials, results, then=then, command=command, full=full, as_json=json)
         return
     if engine == "local":
         from mdl.terminal.devices import choose_device, say_if_emulated
@@ -216,7 +217,7 @@ def sweep(
     else:
         if engine == "local":
             check_images(trials)
-        code = run_all(trials, results, chosen, then=then, command=command, as_json=json)
+        code = run_all(trials, results, chosen, then=then, command=command, full=full, as_json=json)
     raise typer.Exit(code)
 
 

@@ -13,6 +13,7 @@ from mdl.experiments.artefacts.method_runs import (
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import scale_note, settings_text, tuned_note
 from mdl.experiments.reproduce.paper_numbers import (
+    DATA_SETS,
     LONG_EPOCHS,
     SHORT_EPOCHS,
     SOURCE_1,
@@ -31,11 +32,14 @@ from mdl.experiments.reproduce.tables import (
     difference,
     filled,
     fraction,
+    row_text,
     seed_mean,
 )
 from mdl.experiments.store.run_result import RunResult
 from mdl.terminal.console import epochs_text
 
+_ORDERED = ("s-conv", "s-local", "s-fc")
+"""What the paper is about: the three with one connectivity and less and less of it given."""
 _NOT_IN_PAPER = "The paper has no such data set, so there is nothing to compare with."
 
 
@@ -111,6 +115,11 @@ class Table1(DataSetArtefact[list[_Network]]):
             columns if paper else filled(columns, rows),
             rows,
             notes=notes,
+            answer=", ".join(
+                row_text("{network} {long} %", columns, row)
+                for row in rows
+                if row["network"] in _ORDERED and row["long"] is not None
+            ),
             paper_source=SOURCE_1 if paper else None,
         )
 
@@ -178,6 +187,7 @@ class Table2(DataSetArtefact[list[_Method]]):
             Column(key="settings", title="our settings"),
             Column(key="test", title=f"{scale.long_epochs} ep. (%)", kind="percent"),
             Column(key="paper", title=f"paper {LONG_EPOCHS} ep.", kind="percent"),
+            Column(key="paper_proceedings", title="proceedings", kind="percent"),
             Column(key="difference", title="difference", kind="points"),
             Column(key="nonzeros", title="nonzero weights", kind="count"),
         )
@@ -190,7 +200,7 @@ class Table2(DataSetArtefact[list[_Method]]):
             scale_note(scale, ("s-fc", "3-fc")),
             one.seed_note(scale.long_seeds),
             "Paper: Table 2; differences in points. Cited rows are other authors' as Table 2 has "
-            "them."
+            f"them. {_headlines()}"
             if paper
             else _NOT_IN_PAPER,
         )
@@ -199,6 +209,12 @@ class Table2(DataSetArtefact[list[_Method]]):
             columns if paper else filled(columns, rows),
             rows,
             notes=notes,
+            answer=row_text(
+                "{training}: {test} %"
+                + (" (paper {paper}, proceedings {paper_proceedings})" if paper else ""),
+                columns,
+                rows[-1],
+            ),
             paper_source=SOURCE_2 if paper else None,
         )
 
@@ -226,4 +242,25 @@ def _method_cells(row: _Method, paper: str | None) -> dict[str, Cell]:
     if paper is None:
         return cells
     percent = published.accuracy.get(paper)
-    return cells | {"paper": fraction(percent), "difference": difference(test, percent)}
+    return cells | {
+        "paper": fraction(percent),
+        "paper_proceedings": fraction(published.proceedings.get(paper)),
+        "difference": difference(test, percent),
+    }
+
+
+def _headlines() -> str:
+    """Both sets of the paper's headline numbers.
+
+    >>> _headlines().partition(": ")[2]
+    '85.19 / 59.56 / 94.07 on arXiv, 84.50 / 57.76 / 93.84 in the NeurIPS proceedings.'
+    """
+    best = TABLE_2[-1]
+    printed, proceedings = (
+        " / ".join(f"{numbers[name]:.2f}" for name in DATA_SETS)
+        for numbers in (best.accuracy, best.proceedings)
+    )
+    return (
+        f"{best.network} by {best.training} on {', '.join(DATA_SETS)}: {printed} on arXiv, "
+        f"{proceedings} in the NeurIPS proceedings."
+    )

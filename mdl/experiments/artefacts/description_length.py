@@ -21,7 +21,7 @@ from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
-from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
+from mdl.experiments.reproduce.tables import Cell, Column, Table, row_text, seed_mean
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import Description, RunResult
 from mdl.terminal.console import epochs_text
@@ -43,22 +43,27 @@ class MdlView(DataSetArtefact[list[ComparedNetwork]]):
 
     def table(self, one: OneDataSet[list[ComparedNetwork]]) -> Table:
         """A row a network and method, shortest description first."""
+        columns = (
+            Column(key="network", title="network"),
+            Column(key="code", title="code"),
+            Column(key="bits", title="bits", kind="bits"),
+            Column(key="test", title="test (%)", kind="percent"),
+            Column(key="bound", title="bound (%)", kind="bound"),
+        )
+        rows = [_cells(each) for each in sorted(one.shown, key=_mean_bits)]
         return one.table(
             "Description length and accuracy",
-            (
-                Column(key="network", title="network"),
-                Column(key="code", title="code"),
-                Column(key="bits", title="bits", kind="bits"),
-                Column(key="test", title="test (%)", kind="percent"),
-                Column(key="bound", title="bound (%)", kind="bound"),
-            ),
-            map(_cells, sorted(one.shown, key=_mean_bits)),
+            columns,
+            rows,
             notes=(
                 f"Data: {one.data}, after {epochs_text(one.scale.long_epochs)}. Bits: the shortest "
                 "of our codes at 16 bits a number, as the decoder consumed them. Bound: on the "
                 "true error, at 95 %.",
                 scale_note(one.scale, FULLY_CONNECTED),
                 one.seed_note(one.scale.long_seeds),
+            ),
+            answer=row_text(
+                "shortest: {network} with {bits} bits, test {test} %", columns, rows[0]
             ),
         )
 

@@ -23,7 +23,7 @@ from mdl.experiments.reproduce.footnotes import figure_note, scale_note
 from mdl.experiments.reproduce.paper_numbers import DATA_SETS, paper_data_set
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import Scale
-from mdl.experiments.reproduce.tables import Column, Table, seed_mean
+from mdl.experiments.reproduce.tables import Cell, Column, Table, row_text, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import FilterLocality, RunResult
 from mdl.terminal.console import epochs_text
@@ -148,25 +148,28 @@ class Locality(DataSetArtefact[list[ComparedNetwork]]):
     def table(self, one: OneDataSet[list[ComparedNetwork]]) -> Table:
         """A row a network and method."""
         measured = [(each.label, _measured(each)) for each in one.shown]
+        columns = (
+            Column(key="network", title="network"),
+            Column(key="radius", title="radius (px)", kind="number"),
+            Column(key="chance", title="by chance (px)", kind="number"),
+            Column(key="ratio", title="ratio", kind="number"),
+            Column(key="local", title="local (%)", kind="percent"),
+        )
+        rows: list[dict[str, Cell]] = [
+            {
+                "network": label,
+                "radius": seed_mean(each.radius for each in found),
+                "chance": seed_mean(each.chance_radius for each in found),
+                "ratio": seed_mean(each.ratio for each in found),
+                "local": seed_mean(each.local_share for each in found),
+            }
+            for label, found in measured
+        ]
+        main = next(row for row in rows if BETA_LASSO.label in str(row["network"]))
         return one.table(
             "Locality of first-layer filters",
-            (
-                Column(key="network", title="network"),
-                Column(key="radius", title="radius (px)", kind="number"),
-                Column(key="chance", title="by chance (px)", kind="number"),
-                Column(key="ratio", title="ratio", kind="number"),
-                Column(key="local", title="local (%)", kind="percent"),
-            ),
-            [
-                {
-                    "network": label,
-                    "radius": seed_mean(each.radius for each in found),
-                    "chance": seed_mean(each.chance_radius for each in found),
-                    "ratio": seed_mean(each.ratio for each in found),
-                    "local": seed_mean(each.local_share for each in found),
-                }
-                for label, found in measured
-            ],
+            columns,
+            rows,
             notes=(
                 f"Data: {one.data}, after {epochs_text(one.scale.long_epochs)}. Half-mass radius "
                 "in pixels, median over filters; by chance: the same filters with their pixels "
@@ -174,6 +177,7 @@ class Locality(DataSetArtefact[list[ComparedNetwork]]):
                 scale_note(one.scale, FULLY_CONNECTED),
                 one.seed_note(one.scale.long_seeds),
             ),
+            answer=row_text("{network}: {radius} px, by chance {chance} px", columns, main),
         )
 
     def figure(self, one: OneDataSet[list[ComparedNetwork]], store: ResultStore) -> Figure | None:

@@ -1,6 +1,7 @@
 """The thirteen claims: the runs that they need, their verdicts, and those as tables."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -160,6 +161,7 @@ def verdict_tables(verdicts: Sequence[Verdict], *, notes: Sequence[str] = ()) ->
         verdicts: In the order shown.
         notes: Further sentences below both, as what the scale reduces.
     """
+    counts = Counter(one.judgement for one in verdicts)
     where = ", ".join(dict.fromkeys(f"{one.data_name}, scale {one.scale}" for one in verdicts))
     return (
         Table(
@@ -177,6 +179,9 @@ def verdict_tables(verdicts: Sequence[Verdict], *, notes: Sequence[str] = ()) ->
             rows=tuple(_claim_row(one) for one in verdicts),
             notes=(*_KEY, *_claim_notes(verdicts), *notes),
             details={"verdicts": [one.to_dict() for one in verdicts]},
+            answer=", ".join(
+                f"{counts[judgement]} {judgement}" for judgement in Judgement if counts[judgement]
+            ),
         ),
         Table(
             name="claims-numbers",

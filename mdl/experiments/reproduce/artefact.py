@@ -118,6 +118,7 @@ class OneDataSet(Generic[Shown]):
         rows: Iterable[dict[str, Cell]],
         *,
         notes: Iterable[str],
+        answer: str = "",
         **details: Any,
     ) -> Table:
         """A table that names the data set, the scale and what is missing.
@@ -127,6 +128,7 @@ class OneDataSet(Generic[Shown]):
             columns: From left to right.
             rows: Cells by column key.
             notes: Sentences below it.
+            answer: What one reads first.
             **details: More for the JSON file, primitives only.
         """
         return Table(
@@ -135,6 +137,7 @@ class OneDataSet(Generic[Shown]):
             columns=tuple(columns),
             rows=tuple(rows),
             notes=(*notes, missing_note(self.runs)),
+            answer=answer,
             details={
                 "scale": self.scale.name,
                 "data": self.data,

@@ -15,6 +15,9 @@ from mdl.terminal import console
 from mdl.terminal.console import duration
 from training.spec.config import TrainConfig
 
+_SHOWN = 12
+"""Artefacts that a short answer names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
@@ -102,6 +105,35 @@ def plan_dry_run(artefacts: Sequence[Artefact], scale: Scale, store: ResultStore
             )
             for config in configs
         ),
+    )
+
+
+def print_short_dry_run(plan: DryRun) -> None:
+    """Print how much is missing and how long that takes, in all and of what takes longest."""
+    output, total = console.stdout(), plan.total()
+    if not total["num_missing"]:
+        output.print(f"All {total['num_runs']} runs are done; --full lists them.", markup=False)
+        return
+    output.print(
+        f"{total['num_missing']} of {total['num_runs']} runs are missing: about "
+        f"{duration(total['seconds'])} here, with all cores.",
+        markup=False,
+    )
+    lacking = {name: one for name in plan.names if (one := plan.total(name))["num_missing"]}
+    names = sorted(lacking, key=plan.seconds_left, reverse=True)
+    for name in names[:_SHOWN]:
+        one = lacking[name]
+        output.print(
+            f"  {name:<11}{one['num_missing']:>4} of {one['num_runs']:>4} missing"
+            f"{duration(one['seconds']):>12}",
+            markup=False,
+        )
+    if len(names) > _SHOWN:
+        output.print(f"  and {len(names) - _SHOWN} more tables and figures", markup=False)
+    output.print(
+        "One run may serve several of these; --full lists all. Times are estimates, without\n"
+        "evaluation and measuring.",
+        markup=False,
     )
 
 

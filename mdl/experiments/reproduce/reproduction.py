@@ -9,7 +9,7 @@ from mdl.experiments.engines.engine import Engine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.reproduce.artefact import Artefact, Drawing
 from mdl.experiments.reproduce.scales import Scale
-from mdl.experiments.reproduce.tables import print_table
+from mdl.experiments.reproduce.tables import fill_page, print_table
 from mdl.experiments.store.result_store import Results, ResultStore, images_of
 from mdl.experiments.store.run_result import run_key
 from mdl.experiments.store.time_estimate import training_flop
@@ -19,6 +19,7 @@ from training.data.image_set import check_same_images
 from training.data.loading import find_source, load_dataset
 from training.errors import DataError
 from training.spec.config import TrainConfig
+from training.system.files import write_text_atomically
 from training.system.signals import StopRequest
 
 
@@ -209,6 +210,52 @@ def draw_all(artefacts: Sequence[Artefact], scale: Scale, store: ResultStore, ou
             each.name: len(found.missing(each.preview(scale, found))) for each in artefacts
         },
     )
+
+
+def draw_page(page: Path, artefacts: Sequence[Artefact], scale: Scale, store: ResultStore) -> None:
+    """Draw the tables of a Markdown page anew; see `tables.fill_page`.
+
+    The place of a table is scale/data/name: laptop/cifar10/table2.
+
+    Raises:
+        ValueError: Results that cannot share a table, or a page whose blocks are not right.
+        OSError: The page cannot be read or written.
+    """
+    found = Results(store)
+    tables = {
+        f"{one.name}/{PurePath(one.data.source).name}/{table.name}": table
+        for one in scale.by_data_set()
+        for each in artefacts
+        for table in each.tables(one, found)
+    }
+    try:
+        text = fill_page(page.read_text(encoding="utf-8"), tables)
+    except ValueError as error:
+        raise ValueError(f"{page}: {error}") from error
+    write_text_atomically(page, text)
+
+
+def print_answers(drawn: Drawn, folder: Path) -> None:
+    """Print where the files are, then a line for every artefact with its number of missing runs.
+
+    Of one alone, its files too.
+    """
+    output = console.stdout()
+    num_files = sum(len(drawing.files) for drawing in drawn.drawings.values())
+    output.print(f"{num_files} files in {folder}. --full prints the tables.", markup=False)
+    answers = {
+        name: next((table.answer for table in drawing.tables if table.answer), "")
+        for name, drawing in drawn.drawings.items()
+    }
+    for name in sorted(answers, key=lambda name: not answers[name]):
+        files, missing = drawn.drawings[name].files, drawn.num_missing[name]
+        picture = next((path.name for path in files if path.suffix == ".png"), "drawn")
+        text = answers[name] or (picture if files else "nothing to draw yet")
+        lacking = f"; {missing} missing" if missing else ""
+        output.print(f"{name:<10}{text}{lacking}", markup=False)
+        if len(drawn.drawings) == 1:
+            for path in files:
+                output.print(f"  {path}", markup=False)
 
 
 def print_drawn(drawn: Drawn) -> None:

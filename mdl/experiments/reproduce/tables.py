@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,11 @@ Kind = Literal[
     "text", "as printed", "count", "millions", "percent", "bound", "points", "number", "bits"
 ]
 MISSING = "–"
+_BLOCK_START = "<!-- table: "
+_BLOCK = re.compile(
+    r"^<!-- table: (?P<head>.+?) -->$(?:(?!<!-- table: ).)*?^<!-- end -->$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +95,7 @@ class Table:
         rows: Cells by column key; a key that is left out is missing.
         notes: Sentences below it; empty ones are left out.
         details: More for the JSON file, primitives only.
+        answer: What one reads first, in no file; "" where the table has no such line.
     """
 
     name: str
@@ -97,6 +104,7 @@ class Table:
     rows: tuple[dict[str, Cell], ...]
     notes: Sequence[str] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    answer: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "notes", tuple(note for note in self.notes if note))
@@ -162,6 +170,27 @@ def _number_text(value: float, kind: Kind) -> str:
     return f"{value:.2f}"
 
 
+def row_text(template: str, columns: Iterable[Column], row: dict[str, Cell]) -> str:
+    """A sentence with cells of a row, by column key; "" where one that it names is missing.
+
+    Means are without their intervals.
+
+    >>> column = Column(key="test", title="test (%)", kind="percent")
+    >>> row_text("test {test} %", [column], {"test": 0.85}), row_text("{test}", [column], {})
+    ('test 85.00 %', '')
+    """
+    cells = {column: row.get(column.key) for column in columns}
+    texts = {
+        column.key: cell_text(cell.mean if isinstance(cell, SeedMean) else cell, column.kind)
+        for column, cell in cells.items()
+        if cell is not None
+    }
+    try:
+        return template.format(**texts)
+    except KeyError:
+        return ""
+
+
 def difference(ours: SeedMean | None, paper_percent: float | None) -> Cell:
     """Our mean minus the paper's number, a fraction, with our interval; None without either.
 
@@ -225,6 +254,47 @@ def markdown(table: Table) -> str:
     lines += [_markdown_row(texts) for texts in table.texts()]
     lines += ["", *(f"- {note}" for note in table.notes)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def fill_page(text: str, tables: Mapping[str, Table]) -> str:
+    """The text of a Markdown page with its tables drawn anew.
+
+    A table stands between the lines `<!-- table: PLACE KEY ... -->` and `<!-- end -->`, without
+    its notes; keys of columns, if there are any, say which to show.
+
+    Args:
+        text: The page.
+        tables: By place. What the page has of other places is left as it is.
+
+    Raises:
+        ValueError: There is no such block, or one without an end, or with a column that its table
+            does not have.
+    """
+
+    def draw(block: re.Match[str]) -> str:
+        place, *keys = block["head"].split()
+        if place not in tables:
+            return block[0]
+        table = tables[place]
+        by_key = {column.key: column for column in table.columns}
+        unknown = [key for key in keys if key not in by_key]
+        if unknown:
+            raise ValueError(
+                f"table {place} has no column {unknown[0]!r}; its columns are {', '.join(by_key)}"
+            )
+        columns = tuple(by_key[key] for key in keys) or table.columns
+        drawn = markdown(replace(table, columns=columns, notes=()))
+        return f"<!-- table: {block['head']} -->\n{drawn}<!-- end -->"
+
+    blocks = _BLOCK.findall(text)
+    if text.count(_BLOCK_START) != len(blocks):
+        raise ValueError("a line <!-- table: ... --> has no line <!-- end --> after it")
+    if not any(head.split()[0] in tables for head in blocks):
+        raise ValueError(
+            "no table of these stands there; give it two lines, as <!-- table: "
+            f"{next(iter(tables), 'laptop/cifar10/table2')} --> and <!-- end -->"
+        )
+    return _BLOCK.sub(draw, text)
 
 
 def comma_separated(table: Table) -> str:

@@ -17,6 +17,7 @@ from training.spec.config import TrainConfig
 
 Then = Literal["report", "retrain"]
 _SETTINGS = {"beta-lasso": ("beta", "l1_conv", "l1_fc"), "sgd": ("momentum", "weight_decay")}
+_FAILURES_SHOWN = 3
 _COMMON = ("lr", "dropout")
 _LABELS = {
     "beta": "β",
@@ -152,7 +153,7 @@ def print_trials(trials: Sequence[TrainConfig]) -> None:
     """The numbered list of trials."""
     names = (*_SETTINGS[trials[0].method], *_COMMON, "seed")
     console.print_table(
-        _title(trials),
+        title(trials),
         ("trial", *(_LABELS[name] for name in names), "key"),
         [
             (str(number), *(f"{getattr(trial, name):g}" for name in names), run_key(trial))
@@ -169,23 +170,38 @@ def print_sweep(report: SweepReport) -> None:
     numbered = [(number, run_key(t), t) for number, t in enumerate(report.trials, start=1)]
     numbered.sort(key=lambda row: (place.get(row[1], len(place)), row[0]))
     console.print_table(
-        f"{_title(report.trials)}, best first",
+        f"{title(report.trials)}, best first",
         ("trial", *(_LABELS[name] for name in names), "validation", "nonzeros", "seconds"),
         [
             (str(number), *(f"{getattr(trial, name):g}" for name in names), *_cells(report, key))
             for number, key, trial in numbered
         ],
     )
-    output = console.stdout()
-    for key, message in report.failures.items():
-        output.print(f"Failed: {key}: {message}", markup=False)
-    output.print(
-        f"{len(report.results)} of {len(report.trials)} trials finished, {len(report.failures)} "
-        f"failed, {report.num_missing} missing.",
-        markup=False,
-    )
+    _print_failures(report, len(report.failures))
+    _print_counts(report)
     if report.ranked:
         _print_choice(report)
+
+
+def print_answer(report: SweepReport) -> None:
+    """The choice and what it gives, then how many trials there are, and the first failures."""
+    if report.ranked:
+        _print_choice(report)
+    _print_counts(report, "; --full shows them")
+    _print_failures(report, _FAILURES_SHOWN)
+
+
+def _print_counts(report: SweepReport, hint: str = "") -> None:
+    console.stdout().print(
+        f"{len(report.results)} of {len(report.trials)} trials finished, {len(report.failures)} "
+        f"failed, {report.num_missing} missing{hint}.",
+        markup=False,
+    )
+
+
+def _print_failures(report: SweepReport, number: int) -> None:
+    for key, message in list(report.failures.items())[:number]:
+        console.stdout().print(f"Failed: {key}: {message}", markup=False)
 
 
 def _print_choice(report: SweepReport) -> None:
@@ -229,7 +245,8 @@ def _cells(report: SweepReport, key: str) -> tuple[str, str, str]:
     return accuracy, f"{result.total_nonzeros:,}", f"{result.seconds:,.0f}"
 
 
-def _title(trials: Sequence[TrainConfig]) -> str:
+def title(trials: Sequence[TrainConfig]) -> str:
+    """Network, method and epochs of a sweep."""
     first = trials[0]
     width = f"h={first.hidden_units}" if first.network == "3-fc" else f"α={first.base_channels}"
     return f"{first.network} {width} by {first.method}, {first.epochs} epochs"

@@ -12,9 +12,11 @@ from mdl.experiments.sweep.grids import find_grid, grid
 from mdl.experiments.sweep.sweep_report import (
     SweepReport,
     Then,
+    print_answer,
     print_sweep,
     print_trials,
     read_sweep,
+    title,
     trial_row,
 )
 from mdl.terminal import console
@@ -25,7 +27,7 @@ from training.spec.config import DataConfig, TrainConfig
 from training.spec.recipes import recipe_config
 from training.system.signals import StopRequest
 
-_MODES = {"--list": 0, "--collect": 0, "--json": 0, "--index": 1}
+_MODES = {"--list": 0, "--collect": 0, "--json": 0, "--full": 0, "--index": 1}
 """Options that say what to do with a sweep, not which one it is, and their numbers of values."""
 
 
@@ -114,27 +116,37 @@ def check_images(trials: Sequence[TrainConfig]) -> None:
     split_validation(load_dataset(data).train, data.validation, seed=data.seed)
 
 
-def show_list(trials: Sequence[TrainConfig], *, command: str, as_json: bool) -> None:
-    """Print the numbered trials, and how to run them as a job array."""
+def show_list(trials: Sequence[TrainConfig], *, command: str, full: bool, as_json: bool) -> None:
+    """Print how many trials there are, or all with their numbers, and how to submit them."""
     if as_json:
         console.print_json({"trials": [trial_row(*each) for each in enumerate(trials, start=1)]})
         return
-    print_trials(trials)
     output = console.stdout()
+    if full:
+        print_trials(trials)
+    else:
+        output.print(f"{len(trials)} trials: {title(trials)}; --full lists them.", markup=False)
     output.print("As a Slurm job array:", style="bold")
     output.print(job_script(command, len(trials)), markup=False)
     console.print_next(command, f"{command} --collect")
 
 
 def show_collected(
-    trials: Sequence[TrainConfig], store: ResultStore, *, then: Then, command: str, as_json: bool
+    trials: Sequence[TrainConfig],
+    store: ResultStore,
+    *,
+    then: Then,
+    command: str,
+    full: bool,
+    as_json: bool,
 ) -> None:
     """Print what the store has of a sweep.
 
     Raises:
         StoreError: A result is damaged.
     """
-    _print(read_sweep(trials, store, then=then), store, then=then, command=command, as_json=as_json)
+    report = read_sweep(trials, store, then=then)
+    _print(report, store, then=then, command=command, full=full, as_json=as_json)
 
 
 def run_one(
@@ -173,6 +185,7 @@ def run_all(
     *,
     then: Then,
     command: str,
+    full: bool,
     as_json: bool,
 ) -> int:
     """Run all trials that are not finished, choose, and retrain if asked to.
@@ -190,7 +203,7 @@ def run_all(
             outcome = engine.run(report.finals, store, progress=progress, stop=stop)
             failed, stopped = failed | outcome.failed, outcome.stopped
             report = read_sweep(trials, store, then=then)
-    _print(report, store, then=then, command=command, as_json=as_json)
+    _print(report, store, then=then, command=command, full=full, as_json=as_json)
     return _exit_code(stop, stopped=stopped, failed=bool(failed), again=command)
 
 
@@ -213,12 +226,12 @@ def own_command(arguments: Sequence[str]) -> str:
 
 
 def _print(
-    report: SweepReport, store: ResultStore, *, then: Then, command: str, as_json: bool
+    report: SweepReport, store: ResultStore, *, then: Then, command: str, full: bool, as_json: bool
 ) -> None:
     if as_json:
         console.print_json(report.to_dict())
         return
-    print_sweep(report)
+    (print_sweep if full else print_answer)(report)
     if steps := _next_steps(report, store, then=then, command=command):
         console.print_next(*steps)
 
