@@ -144,6 +144,8 @@ class ResultStore:
             return
         with self._lock():
             old = sorted(self.root.glob(_OLD_RESULTS))
+            if not old:  # another process has just moved them
+                return
             self._write([_parse(path.read_bytes(), os.fspath(path), "it") for path in old])
             for path in old:
                 path.unlink()

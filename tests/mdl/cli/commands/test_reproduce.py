@@ -1,14 +1,17 @@
 """`mdl reproduce`: from nothing to a table and a figure, and what it refuses."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from mdl.experiments.reproduce.scales import SCALES
 from tests.mdl.calls import Command
+from tests.mdl.experiments.answers import fits_a_screen
 
 pytestmark = pytest.mark.usefixtures("trials_here", "tiny_scale")
 
@@ -93,6 +96,7 @@ def test_only_drawing_leaves_dashes(mdl, tmp_path) -> None:
         str(tmp_path),
         "--out",
         str(out),
+        "--full",
     )
     assert done.returncode == 0, done.stderr
     assert "Missing: 42 of 42 runs" in done.stdout
@@ -102,11 +106,54 @@ def test_only_drawing_leaves_dashes(mdl, tmp_path) -> None:
 
 
 def test_a_dry_run_trains_nothing(mdl, tmp_path) -> None:
-    done = mdl("reproduce", "all", "--dry-run", "--scale", "smoke", "--store", str(tmp_path))
+    arguments = ("reproduce", "all", "--dry-run", "--scale", "smoke", "--store", "none")
+    done = mdl(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"(\d+) of \1 runs are missing: about \d+ (s|min|h) here", done.stdout)
+    assert fits_a_screen(done.stdout)
+    done = mdl(*arguments[:-1], str(tmp_path), "--full")
     assert done.returncode == 0, done.stderr
     for text in ("s-fc α=2", "TFLOP", "together", "mdl-view", "held out"):
         assert text in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+STORE = Path(__file__).parents[4] / "results" / "laptop"
+LAPTOP = ("--store", str(STORE), "--data", "cifar10", "--only-draw")
+
+
+def test_answers_come_first(mdl, tmp_path) -> None:
+    done = mdl("reproduce", "table2", "claims", *LAPTOP, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"9 files in {tmp_path}. --full prints the tables."
+    assert lines[1] == (
+        "table2    β-lasso (β = 50): 65.15 % (paper 85.19, proceedings 84.50); 1 missing"
+    )
+    assert lines[2].startswith("claims    3 reproduced, 1 not reproduced, 9 not at this scale")
+    one = mdl("reproduce", "table2", *LAPTOP, "--out", str(tmp_path)).stdout.splitlines()
+    assert [line.strip() for line in one[2:5]] == [
+        str(tmp_path / f"table2.{suffix}") for suffix in ("md", "csv", "json")
+    ]
+    for text in ("84.50", "57.76", "93.84", "85.19", "59.56", "94.07"):
+        assert text in (tmp_path / "table2.md").read_text()
+    assert "0.845" in (tmp_path / "table2.csv").read_text()
+
+
+def test_the_tables_of_a_page_are_drawn_anew(mdl, tmp_path) -> None:
+    page, start = tmp_path / "page.md", "# Ours\n\n<!-- table: laptop/cifar10/table3 layer -->\n"
+    page.write_text(f"{start}old\n<!-- end -->\nprose\n")
+    command = ("reproduce", "table3", *LAPTOP, "--out", str(tmp_path / "out"), "--page", str(page))
+    done = mdl(*command)
+    assert done.returncode == 0, done.stderr
+    assert f"Tables of {page} are drawn anew." in done.stdout
+    text = page.read_text()
+    assert text.startswith(f"{start}**Table 3") and text.endswith("|\n<!-- end -->\nprose\n")
+    page.write_text("prose\n")
+    refused = mdl(*command)
+    assert refused.returncode == 1
+    assert f"error: {page}: no table of these stands there" in refused.stderr
+    assert page.read_text() == "prose\n"
 
 
 @pytest.mark.slow
@@ -125,6 +172,8 @@ def test_a_dry_run_as_json(mdl, tmp_path) -> None:
     [
         (("table7",), 2, "NAME must be one of table1"),
         (("table1", "--dry-run", "--only-draw"), 2, "choose one of --dry-run and --only-draw"),
+        (("table1", "--dry-run", "--page", "p.md"), 2, "choose one of --dry-run and --page"),
+        (("table1", "--page", "p.md"), 2, "--page p.md is not a file; give a Markdown page"),
         (("table1", "--data", "a", "--data", "a"), 2, "--data names a data set twice"),
         (("table1", "--scale", "large"), 2, "'--scale': 'large' is not one of"),
         (("figure3", "--data", "./no-such-folder", "--scale", "smoke"), 1, "no-such-folder"),

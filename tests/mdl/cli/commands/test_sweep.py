@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mdl.calls import HANGS_S, Command, start_process
+from tests.mdl.experiments.answers import fits_a_screen
 
 pytestmark = pytest.mark.usefixtures("trials_here")
 
@@ -49,8 +50,9 @@ def store(mdl: Command, trials_here: None, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("swept") / "store"
     done = mdl(*TINY, "--store", str(folder))
     assert done.returncode == 0, done.stderr
-    assert "4 of 4 trials finished, 0 failed, 0 missing." in done.stdout
-    assert "Chosen by validation accuracy" in done.stdout
+    assert done.stdout.startswith("Chosen by validation accuracy")
+    assert "4 of 4 trials finished, 0 failed, 0 missing; --full shows them." in done.stdout
+    assert fits_a_screen(done.stdout)
     assert "trained without the 12 held-out images" in done.stdout
     assert "--then retrain" in done.stdout
     return folder
@@ -103,8 +105,8 @@ def test_one_trial_by_its_number(mdl: Command, tmp_path: Path) -> None:
     assert list(stored(tmp_path)) == [listed[2]["key"]]
     collected = mdl(*TINY, "--store", str(tmp_path), "--collect")
     assert collected.returncode == 0
-    assert "1 of 4 trials finished, 0 failed, 3 missing." in collected.stdout
-    assert "Best so far" in collected.stdout
+    assert "1 of 4 trials finished, 0 failed, 3 missing" in collected.stdout
+    assert collected.stdout.startswith("Best so far")
     assert "Test accuracy" not in collected.stdout
 
 
@@ -119,6 +121,15 @@ def test_failed_trials_are_tried_again_told_and_kept(mdl: Command, tmp_path: Pat
     assert (report["num_failed"], report["num_missing"]) == (1, 3)
     assert "not finite" in report["trials"][0]["message"]
     assert report["selected"] is None
+
+
+def test_all_trials_are_shown_when_asked_for(mdl: Command, store: Path) -> None:
+    done = mdl(*TINY, "--store", str(store), "--collect", "--full")
+    assert done.returncode == 0, done.stderr
+    assert "best first" in done.stdout and "nonzeros" in done.stdout
+    assert "4 of 4 trials finished, 0 failed, 0 missing." in done.stdout
+    next_steps = done.stdout.partition("Next:")[2]
+    assert "mdl sweep s-fc" in next_steps and "--full" not in next_steps
 
 
 @pytest.mark.slow
@@ -143,10 +154,14 @@ def test_a_signal_stops_with_all_saved(tmp_path: Path) -> None:
 def test_the_list_of_the_paper_is_numbered(method: str, number: int, mdl: Command) -> None:
     done = mdl("sweep", "s-fc", "--method", method, "--list")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{number} trials: s-fc α=150 by {method}, 400 epochs;")
     assert f"#SBATCH --array=1-{number}" in done.stdout
-    assert "α=150" in done.stdout
+    assert fits_a_screen(done.stdout)
     listed = json.loads(mdl("sweep", "s-fc", "--method", method, "--list", "--json").stdout)
-    assert len({trial["key"] for trial in listed["trials"]}) == number
+    keys = {trial["key"] for trial in listed["trials"]}
+    assert len(keys) == number
+    full = mdl("sweep", "s-fc", "--method", method, "--list", "--full").stdout
+    assert all(key in full for key in keys)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from mdl.experiments.reproduce.tables import (
     cell_text,
     comma_separated,
     difference,
+    fill_page,
     markdown,
     seed_mean,
     write_table,
@@ -112,3 +113,44 @@ def test_the_shape_of_unknown_images_is_read_off_the_weights(network, made_up) -
     assert network_of(replace(result, config=odd)).image_size == 20
     with pytest.raises(ValueError, match="fit no"):
         network_of(replace(result, num_weights=result.num_weights | {"fc1": 1}))
+
+
+PAGE = """Before.
+<!-- table: a/small -->
+old
+<!-- end -->
+Between.
+
+<!-- table: a/small model test -->
+<!-- end -->
+<!-- table: b/small -->
+another's
+<!-- end -->
+After."""
+
+
+def test_the_tables_of_a_page_are_drawn_and_all_else_stays() -> None:
+    filled = fill_page(PAGE, {"a/small": TABLE})
+    whole = markdown(replace(TABLE, notes=()))
+    two = markdown(replace(TABLE, notes=(), columns=TABLE.columns[:2]))
+    assert filled == (
+        f"Before.\n<!-- table: a/small -->\n{whole}<!-- end -->\nBetween.\n\n"
+        f"<!-- table: a/small model test -->\n{two}<!-- end -->\n"
+        "<!-- table: b/small -->\nanother's\n<!-- end -->\nAfter."
+    )
+    assert fill_page(filled, {"a/small": TABLE}) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("none", "no table of these stands there"),
+        (PAGE.replace("a/", "b/"), "no table of these stands there"),
+        (PAGE.replace("<!-- end -->\nBetween", "Between"), "has no line <!-- end -->"),
+        (PAGE.replace("model test", "model tset"), "no column 'tset'; its columns are model, test"),
+    ],
+)
+def test_a_page_whose_blocks_are_not_right_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as refused:
+        fill_page(text, {"a/small": TABLE})
+    assert "\n" not in str(refused.value)
