@@ -8,14 +8,19 @@ import typer
 
 from analysis.bounds.bounds import ErrorCount, compare_bounds
 from analysis.codes.network_code import Codeword
+from analysis.describe.bound_report import BoundReport
 from analysis.describe.external_network import BN_EPS, describe_tensors
 from analysis.describe.external_report import report_external
 from analysis.describe.validity import note_given_errors
 from analysis.quantize.formats import NumberFormat, find_format
 from mdl.terminal import console
+from mdl.terminal.answers import answer_external, answer_external_bits
 from mdl.terminal.bound_tables import print_external, print_external_bits
+from mdl.terminal.options import DEFAULT_DELTA
 from mdl.terminal.progress import ReadingProgress
 from training.tensor_files.open import open_tensor_file
+
+DEFAULT_FORMAT = find_format().name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,7 @@ def show_external(
     key: str | None,
     fixed: Sequence[str] | None,
     bn_eps: float | None,
+    full: bool,
     json: bool,
 ) -> None:
     """Describe the tensors of a file, and bound their network's error if errors were given.
@@ -107,19 +113,23 @@ def show_external(
             test=test,
             on_progress=progress.on_bytes,
         )
+    same = {"bn_eps": bn_eps}
+    form = None if number_format.name == DEFAULT_FORMAT else number_format.name
+    encode = console.command("encode", checkpoint, out="net.mdl", format=form, fixed=fixed, **same)
+    next_ = (encode, console.command("decode", "net.mdl", state_dict="decoded.pt", **same))
     if json:
         console.print_json(report.to_dict())
-    else:
+    elif full:
         print_external(report)
-        console.print_next(
-            f"mdl encode {checkpoint} -o net.mdl", "mdl decode net.mdl --state-dict decoded.pt"
-        )
+        console.print_next(*next_)
+    else:
+        answer_external(report, next_=next_)
     if any(finding.severity == "invalid" for finding in report.findings):
         raise typer.Exit(1)
 
 
 def show_external_bits(
-    codeword: Codeword, file: Path, delta: float, given: GivenCounts, *, json: bool
+    codeword: Codeword, file: Path, delta: float, given: GivenCounts, *, full: bool, json: bool
 ) -> None:
     """Bound the error of a network whose tensors were read off a file of bits."""
     train, _ = given.read(file)
@@ -142,4 +152,34 @@ def show_external_bits(
             }
         )
         return
-    print_external_bits(codeword, train, bounds, note, delta=delta)
+    if full:
+        print_external_bits(codeword, train, bounds, note, delta=delta)
+    else:
+        answer_external_bits(codeword, file.name, train, bounds, note, delta=delta)
+
+
+def next_commands(
+    report: BoundReport, file: Path, data: str | None, *, is_bits: bool, full: bool
+) -> list[str]:
+    """What to run after `mdl bound`, about the same network in the same numbers.
+
+    Args:
+        report: What it found.
+        file: The checkpoint or the file of bits.
+        data: What --data said, or None.
+        is_bits: Whether it is a file of bits.
+        full: Whether all tables have been printed.
+    """
+    delta = None if report.delta == DEFAULT_DELTA else report.delta
+    form = report.number_format.name
+    same: dict[str, object] = {
+        "data": data,
+        "format": None if is_bits or form == DEFAULT_FORMAT else form,
+        "delta": delta,
+    }
+    certify = console.command("certify", file, out=console.new_name("cert"), **same)
+    others = [] if full else [console.command("bound", file, full=True, **same)]
+    if report.bound.beats_guessing(report.spec.num_classes) or is_bits:
+        return [certify, *others]
+    short = console.new_name(f"{file.stem}-short" if file.is_dir() else "short")
+    return [console.command("compress", file, out=short, data=data, delta=delta), *others]

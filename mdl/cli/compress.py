@@ -1,7 +1,6 @@
 """`mdl compress`: what it works on, a checkpoint or a recipe, and what it leaves and prints."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,9 @@ from analysis.compress.qat_training import QATSettings
 from analysis.compress.start import LEVELS
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
+from mdl.terminal.answers import bound_answer
 from mdl.terminal.bound_tables import percent_up
+from mdl.terminal.options import DEFAULT_DELTA
 from training.checkpoint.checkpoint import (
     Checkpoint,
     DataRecord,
@@ -257,12 +258,15 @@ def _plot(path: Path, job: Job, compression: Compression) -> None:
         save_figure(figure, path)
 
 
-def print_compression(out: Path, job: Job, report: dict[str, object], data: str | None) -> None:
-    """Print how each stage ended, the test errors, and what to run next.
+def print_compression(
+    out: Path, job: Job, compression: Compression, report: dict[str, object], data: str | None
+) -> None:
+    """Print the bound, how each stage ended, the test errors, and what to run next.
 
     Args:
         out: The folder.
         job: What was compressed.
+        compression: What came out.
         report: From `compression_report`.
         data: What --data said, or None.
     """
@@ -273,36 +277,48 @@ def print_compression(out: Path, job: Job, report: dict[str, object], data: str 
         if stage not in best or point["bound"] <= best[stage]["bound"]:
             best[stage] = point
     m = len(job.images)
-    console.print_table(
-        f"{job.spec.name} on {job.record.name}, m = {m:,}, δ = {report['delta']}",
-        ("stage, at its best", "epoch", "bits", "training errors", "bound"),
-        [
-            (
-                stage,
-                f"{point['epoch']:,}",
-                f"{point['description_bits']:,}",
-                f"{point['num_errors'] / m:.2%}",
-                percent_up(point["bound"]),
-            )
-            for stage, point in best.items()
-        ],
+    delta: Any = report["delta"]
+    answer, why = bound_answer(
+        f"{job.spec.name} on {job.record.name}",
+        compression.bound,
+        compression.errors,
+        bits=compression.codeword.num_bits,
+        code=f"{compression.codeword.code} code",
+        delta=delta,
+        num_classes=job.spec.num_classes,
     )
     num_test = report["num_test"]
-    if isinstance(num_test, int) and num_test:
-        console.stdout().print(
-            f"Test errors: {report['test_errors']} of {num_test:,}", markup=False
-        )
-    console.stdout().print(f"Written: {out}", markup=False)
-    console.print_next(f"mdl certify {out / BITS_FILE} {_data_options(job, data)} -o {out}-cert")
+    tested = f" Test errors: {report['test_errors']} of {num_test:,}." if num_test else ""
+    certify = console.command(
+        "certify",
+        out / BITS_FILE,
+        **_data_options(job, data),
+        delta=None if delta == DEFAULT_DELTA else delta,
+        out=console.new_name(f"{out}-cert"),
+    )
+    console.print_answer(
+        answer,
+        f"Written: {out}.{tested}",
+        why=why,
+        table=console.Rows(
+            columns=("stage, at its best", "epoch", "bits", "training errors", "bound"),
+            rows=[
+                (
+                    stage,
+                    f"{point['epoch']:,}",
+                    f"{point['description_bits']:,}",
+                    f"{point['num_errors'] / m:.2%}",
+                    percent_up(point["bound"]),
+                )
+                for stage, point in best.items()
+            ],
+        ),
+        next_=[certify],
+    )
 
 
-def _data_options(job: Job, data: str | None) -> str:
+def _data_options(job: Job, data: str | None) -> dict[str, object]:
     """The options by which `mdl certify` finds the same m images for a file of bits."""
     config = job.record.config
-    options = {"--data": data or config["source"]}
-    for option in ("num_train", "num_test", "validation"):
-        if config[option]:
-            options[f"--{option.replace('_', '-')}"] = config[option]
-    if config["seed"]:
-        options["--data-seed"] = config["seed"]
-    return shlex.join(str(each) for pair in options.items() for each in pair)
+    chosen = {name: config[name] or None for name in ("num_train", "num_test", "validation")}
+    return {"data": data or config["source"], **chosen, "data_seed": config["seed"] or None}

@@ -1,5 +1,6 @@
 """What `mdl filters` measures of each checkpoint, and how it is told in tables and JSON."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,46 @@ def filters_to_dict(one: MeasuredFilters) -> dict[str, Any]:
         "summary": asdict(one.summary),
         "filters": _rows(one),
     }
+
+
+def answer_filters(
+    measured: Sequence[MeasuredFilters],
+    pictures: Sequence[Path],
+    notes: Sequence[str],
+    *,
+    next_: Sequence[str],
+) -> None:
+    """Print where the pictures are, and a row a checkpoint of how local its filters are.
+
+    Args:
+        measured: A checkpoint each.
+        pictures: The files drawn.
+        notes: Sentences to add.
+        next_: Commands to suggest.
+    """
+    first, summaries = measured[0], [one.summary for one in measured]
+    console.print_answer(
+        f"Picture: {', '.join(map(str, pictures))}",
+        "Medians over filters with "
+        f"{first.sample.min_nonzeros} nonzeros or more: half-mass radius in pixels, the same with "
+        "the pixels shuffled (by chance), their ratio; below 1 is local.",
+        *notes,
+        table=console.Rows(
+            columns=("checkpoint", "radius", "by chance", "ratio", "95 % interval", "local"),
+            rows=[
+                (
+                    str(one.path),
+                    f"{summary.radius:.2f}",
+                    f"{summary.chance_radius:.2f}",
+                    f"{summary.ratio:.2f}",
+                    "{:.2f} to {:.2f}".format(*summary.ratio_interval),
+                    f"{100 * summary.local_share:.0f} %",
+                )
+                for one, summary in zip(measured, summaries, strict=True)
+            ],
+        ),
+        next_=next_,
+    )
 
 
 def print_filters(one: MeasuredFilters) -> None:

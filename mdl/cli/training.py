@@ -195,32 +195,32 @@ def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
 
 
 def print_result(metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFolder) -> None:
-    """Print nonzeros by layer, errors by split, and what to run next."""
+    """Print errors by split, nonzeros by layer, and what to run next."""
     sizes = {layer.name: layer.num_weights for layer in checkpoint.network.layers}
-    console.print_table(
-        f"{checkpoint.network.name}, weights by layer",
-        ("layer", "weights", "nonzeros", "density"),
-        [
-            (name, f"{sizes[name]:,}", f"{count:,}", f"{count / sizes[name]:.2%}")
-            for name, count in metrics["num_nonzeros"].items()
-        ],
-    )
-    rows = []
+    nonzeros = metrics["num_nonzeros"]
+    errors = []
     for split, count in (
         ("train", "num_samples"),
         ("validation", "num_validation"),
         ("test", "num_test"),
     ):
         if metrics[count]:
-            errors = metrics[f"{split}_errors"]
-            rows.append(
-                (split, f"{metrics[count]:,}", f"{errors:,}", f"{1 - errors / metrics[count]:.2%}")
-            )
-    console.print_table("Accuracy", ("split", "images", "errors", "accuracy"), rows)
-    output = console.stdout()
-    output.print(f"Trained in {metrics['seconds']:.0f} s. Checkpoint: {folder.checkpoint}")
-    console.print_next(
-        f"mdl bound {folder.checkpoint} --bits 16", f"mdl filters {folder.checkpoint}"
+            wrong, of = metrics[f"{split}_errors"], metrics[count]
+            errors.append(f"{split} {1 - wrong / of:.2%} ({wrong:,} errors of {of:,})")
+    kept, total = sum(nonzeros.values()), sum(sizes.values())
+    console.print_answer(
+        f"{checkpoint.network.name}: {errors[-1].partition(' (')[0].replace(' ', ' accuracy ')}, "
+        f"{kept:,} of {total:,} weights not zero ({kept / total:.2%}), in {folder.path}.",
+        f"Accuracy: {', '.join(errors)}. Trained in {metrics['seconds']:.0f} s.",
+        table=console.Rows(
+            columns=("layer", "weights", "nonzeros", "density"),
+            rows=[
+                (name, f"{sizes[name]:,}", f"{count:,}", f"{count / sizes[name]:.2%}")
+                for name, count in nonzeros.items()
+            ],
+            sizes=list(sizes.values()),
+        ),
+        next_=[console.command(name, folder.path) for name in ("bound", "filters")],
     )
 
 

@@ -1,6 +1,7 @@
 """What commands share at a terminal: options, tables, progress, errors."""
 
 __all__ = [
+    "answers",
     "bound_tables",
     "compression_progress",
     "console",

@@ -1,13 +1,43 @@
 """What commands print: tables and hints on stdout, logs on stderr, or one JSON object."""
 
 import json
+import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+MAX_LINES = 23
+"""Of an answer: a screen of 24 lines, less the prompt."""
+_MAX_NAME = 32  # characters of the first cell of a row; a longer name loses its middle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A table without rules, a line a row, for `print_answer`.
+
+    Attributes:
+        columns: Heads; where the screen is narrow, the last columns go first.
+        rows: Cells.
+        sizes: Of each row, its weight: where the screen is short, the largest stay. Without them
+            the first ones stay.
+        last: A row of sums, which always stays.
+        num_text_columns: Columns to the left; the others are numbers.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    sizes: Sequence[float] | None = None
+    last: Sequence[str] | None = None
+    num_text_columns: int = 1
 
 
 def stdout() -> Console:
@@ -45,12 +75,110 @@ def print_table(
     console.print(table)
 
 
+def print_answer(
+    answer: str, *lines: str, why: str = "", table: Rows | None = None, next_: Sequence[str] = ()
+) -> None:
+    """Print the answer, a table, what else is to be said, and what to run next.
+
+    Lines are wrapped to the width of the terminal, 80 columns where there is none. The table has
+    as many rows as leave the whole at `MAX_LINES`, and at least three.
+
+    Args:
+        answer: The first sentence.
+        lines: Further sentences, below the table.
+        why: A sentence above the table.
+        table: Numbers behind it.
+        next_: Commands for `print_next`.
+    """
+    console = stdout()
+    above, below = _wrap(why), [part for line in lines for part in _wrap(line)]
+    first = _wrap(answer)
+    for line in first:
+        console.print(line, style="bold", markup=False, soft_wrap=True)
+    if table is not None and table.rows:
+        num_lines = len(first) + len(above) + len(below) + (1 + len(next_) if next_ else 0)
+        above += _lines(table, MAX_LINES - num_lines)
+    for line in (*above, *below):
+        console.print(line, markup=False, soft_wrap=True)
+    if next_:
+        print_next(*next_)
+
+
 def print_next(*commands: str) -> None:
-    """Suggest what to run next, one command a line."""
+    """Suggest what to run next, one command a line, whole for the clipboard."""
     console = stdout()
     console.print("Next:", style="bold")
     for command in commands:
-        console.print(f"  {command}", markup=False)
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def command(*words: object, **options: object) -> str:
+    """A command as a shell takes it; options that are None or False are left out, lists repeated.
+
+    >>> command("certify", "my run", out="cert", bits=None, count_validation=True)
+    "mdl certify 'my run' --out cert --count-validation"
+    """
+    parts = ["mdl", *map(str, words)]
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            parts.append(option)
+        elif value is not None and value is not False:
+            for each in value if isinstance(value, list) else [value]:
+                parts += [option, str(each)]
+    return shlex.join(parts)
+
+
+def new_name(name: str) -> str:
+    """The name of a file or folder that is not there yet: `name`, or with a number behind it."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    names = chain([name], (f"{stem}-{number}{suffix}" for number in count(2)))
+    return next(each for each in names if not Path(each).exists())
+
+
+def width() -> int:
+    """Columns of the terminal, or 80; COLUMNS overrules both."""
+    return max(20, shutil.get_terminal_size((80, 24)).columns)
+
+
+def _wrap(line: str) -> list[str]:
+    return textwrap.wrap(line, width(), break_long_words=False, break_on_hyphens=False)
+
+
+def _lines(table: Rows, num_lines: int) -> list[str]:
+    """The head and the rows that fit."""
+    places = list(range(len(table.rows)))
+    room = max(3, num_lines - 1 - (table.last is not None))
+    if len(places) > room:
+        sizes = table.sizes or [-place for place in places]
+        largest = sorted(places, key=lambda place: -sizes[place])
+        places = sorted(largest[: room - 1])
+    cells = [[_shorten(row[0]), *row[1:]] for row in (table.rows[place] for place in places)]
+    if hidden := len(table.rows) - len(cells):
+        cells.append([f"{hidden:,} more: --full", *[""] * (len(table.columns) - 1)])
+    if table.last is not None:
+        cells.append(list(table.last))
+    cells = [list(table.columns), *cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    while len(widths) > 2 and sum(widths) + 2 * (len(widths) - 1) > width():
+        widths.pop()
+    return [
+        "  ".join(
+            cell.ljust(size) if index < table.num_text_columns else cell.rjust(size)
+            for index, (cell, size) in enumerate(zip(row, widths, strict=False))
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _shorten(name: str) -> str:
+    """A long name without its middle.
+
+    >>> _shorten("model.layers.11.self_attention.query.weight")
+    'model.layers.11…ion.query.weight'
+    """
+    half = _MAX_NAME // 2
+    return name if len(name) <= _MAX_NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def epochs_text(number: int) -> str:

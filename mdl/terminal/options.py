@@ -10,6 +10,7 @@ from training.spec.built_in_policies import BUILT_IN_POLICIES
 from training.spec.policy import read_policy_table
 from training.spec.recipes import NO_POLICY
 
+DEFAULT_DELTA = 0.05
 OTHERS = "Another program's network"
 """The panel of options about networks that mdl has not trained."""
 
@@ -41,6 +42,9 @@ DeviceOption = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
+]
+FullOption = Annotated[
+    bool, typer.Option("--full", help="Print every table and formula, as wide as they are.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 BitsOption = Annotated[

@@ -107,13 +107,17 @@ class TrainingProgress(ProgressBar):
             TimeRemainingColumn(),
         )
         self._num_epochs = num_epochs
+        self._is_first = True
 
     def on_step(self, step: int, num_steps: int) -> None:
         """Move the bar."""
         self.move(step, num_steps)
 
     def on_epoch(self, metrics: "EpochMetrics") -> None:
-        """Print the line of one epoch."""
+        """Print the line of one epoch; before the first one, what its numbers mean."""
+        if self._is_first:
+            self.print(_legend(metrics))
+            self._is_first = False
         parts = [
             f"epoch {metrics.epoch}/{self._num_epochs}",
             f"loss {metrics.train_loss:.4f}",
@@ -134,6 +138,19 @@ class TrainingProgress(ProgressBar):
     def on_note(self, line: str) -> None:
         """Print a line above the bar."""
         self.print(line)
+
+
+def _legend(metrics: "EpochMetrics") -> str:
+    """What stands in the lines to come."""
+    parts = ["loss and accuracy on the training images while the network learns"]
+    if metrics.validation_accuracy is not None:
+        parts.append("accuracy on held-out images")
+    if metrics.test_accuracy is not None:
+        parts.append("accuracy on test images")
+    parts.append("weights that are not zero, by layer")
+    if metrics.screened:
+        parts.append("screened: share of a layer's rows in which no zero weight can come back")
+    return f"Each line: {'; '.join(parts)}; images per second; time so far."
 
 
 def _screened(metrics: "EpochMetrics") -> list[str]:

@@ -13,6 +13,33 @@ TABLE_NUMBERS = {"d": 3, "s": 4}
 _COLUMNS = ("layer", "as printed", "exact", "= printed", "= exact", "differs")
 
 
+def answer_report(report: ScalingReport, *, next_: Sequence[str]) -> None:
+    """Print one table of all totals, and why printed and exact ones differ."""
+    slips = [slip for network in report.networks.values() for slip in network.total.slips]
+    wrong = sum(bool(network.total.slips) for network in report.networks.values())
+    channels = f"{report.in_channels} channel{'s' if report.in_channels != 1 else ''}"
+    console.print_answer(
+        f"Weights of {len(report.networks)} networks at s = {report.image_size}, "
+        f"c = {report.num_classes}, {channels}; {wrong} printed totals are not exact.",
+        *(f"{slip.value}: {SLIP_REASONS[slip]}." for slip in Slip if slip in slips),
+        table=console.Rows(
+            columns=("network", "width", "as printed", "exact", "differs"),
+            rows=[
+                (
+                    name,
+                    width_text(report, name),
+                    format_number(network.total.num_printed),
+                    format_number(network.total.num_exact),
+                    slips_text(network.total.slips),
+                )
+                for name, network in report.networks.items()
+            ],
+            num_text_columns=2,
+        ),
+        next_=next_,
+    )
+
+
 def print_report(report: ScalingReport) -> None:
     """Print Tables 3 and 4, their totals, Table 1's sizes, and widths for budgets and memory."""
     image = (

@@ -16,6 +16,7 @@ from mdl.terminal.options import (
     DeviceOption,
     FixedOption,
     FormatOption,
+    FullOption,
     JsonOption,
 )
 
@@ -64,6 +65,7 @@ def bound(
     ] = None,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,
+    full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
     """Bound the true error of a network by the length of its description.
@@ -95,12 +97,20 @@ def bound(
             raise typer.BadParameter(
                 f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
             )
-        _bound_bits(checkpoint, delta, data, device, given, plot, json=json)
+        _bound_bits(checkpoint, delta, data, device, given, plot, full=full, json=json)
         return
     if external:
         known = None if lengths_only else given
         show_external(
-            checkpoint, chosen, delta, known, key=key, fixed=fixed, bn_eps=bn_eps, json=json
+            checkpoint,
+            chosen,
+            delta,
+            known,
+            key=key,
+            fixed=fixed,
+            bn_eps=bn_eps,
+            full=full,
+            json=json,
         )
         return
     if any(each is not None for each in (key, fixed, bn_eps)):
@@ -108,7 +118,7 @@ def bound(
             f"{checkpoint} is not another program's network", param_hint="--key, --fixed, --bn-eps"
         )
     if lengths_only:
-        _describe(checkpoint, chosen, json=json)
+        _describe(checkpoint, chosen, full=full, json=json)
         return
     if not given.is_empty:
         console.stderr().print(
@@ -116,7 +126,7 @@ def bound(
             "errors are measured here, on its own images.",
             markup=False,
         )
-    _bound_checkpoint(checkpoint, chosen, delta, data, device, plot, json=json)
+    _bound_checkpoint(checkpoint, chosen, delta, data, device, plot, full=full, json=json)
 
 
 def _check_plot(plot: Path | None, *, is_possible: bool) -> None:
@@ -140,6 +150,7 @@ def _bound_checkpoint(
     device: Device,
     plot: Path | None,
     *,
+    full: bool,
     json: bool,
 ) -> None:
     from analysis.describe.bound_report import report_bound
@@ -151,7 +162,7 @@ def _bound_checkpoint(
     loaded = load_checkpoint(file)
     images = evaluation_data(loaded, source=data)
     report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
-    _show(report, file, images, plot, json=json)
+    _show(report, file, images, data, plot, full=full, json=json)
 
 
 def _bound_bits(
@@ -162,6 +173,7 @@ def _bound_bits(
     given: "GivenCounts",
     plot: Path | None,
     *,
+    full: bool,
     json: bool,
 ) -> None:
     from analysis.codes.bit_file import load_codeword
@@ -176,7 +188,7 @@ def _bound_bits(
     codeword = load_codeword(file)
     message = codeword.message
     if not message.can_run:
-        show_external_bits(codeword, file, delta, given, json=json)
+        show_external_bits(codeword, file, delta, given, full=full, json=json)
         return
     if data is None:
         raise ValueError(f"{file} does not say what data it is about; pass --data")
@@ -185,15 +197,17 @@ def _bound_bits(
     check_network(dataset, message.network)
     images = split_dataset(dataset, config, message.known_inputs)
     report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
-    _show(report, file, images, plot, json=json)
+    _show(report, file, images, data, plot, full=full, json=json)
 
 
 def _show(
     report: "BoundReport",
     checkpoint: Path,
     images: "EvaluationData",
+    data: str | None,
     plot: Path | None,
     *,
+    full: bool,
     json: bool,
 ) -> None:
     if plot is not None:
@@ -210,14 +224,22 @@ def _show(
             | report.to_dict()
         )
         return
+    from analysis.codes.bit_file import is_bit_file
+    from mdl.cli.bound import next_commands
+    from mdl.terminal.answers import answer_measured
     from mdl.terminal.bound_tables import print_measured
 
-    print_measured(report, images.name)
+    is_bits = is_bit_file(checkpoint)
+    next_ = next_commands(report, checkpoint, data, is_bits=is_bits, full=full)
+    if full:
+        print_measured(report, images.name)
+        console.print_next(*next_)
+    else:
+        of_it = "the checkpoint of these bits" if is_bits else "it"
+        way_out = f" mdl compress shortens {of_it}."
+        answer_measured(report, images.name, way_out=way_out, next_=next_)
     if plot is not None:
-        console.stdout().print(f"Figure: {plot}", markup=False)
-    console.print_next(
-        f"mdl certify {checkpoint} -o cert", f"mdl bound {checkpoint} --plot bits.png"
-    )
+        console.stdout().print(f"Figure: {plot}", markup=False, soft_wrap=True)
 
 
 def _draw(report: "BoundReport", path: Path) -> None:
@@ -233,8 +255,9 @@ def _draw(report: "BoundReport", path: Path) -> None:
         save_figure(figure, path)
 
 
-def _describe(checkpoint: Path, number_format: "NumberFormat", *, json: bool) -> None:
+def _describe(checkpoint: Path, number_format: "NumberFormat", *, full: bool, json: bool) -> None:
     from analysis.describe.description import describe_file
+    from mdl.terminal.answers import answer_description
     from mdl.terminal.bound_tables import print_description
     from mdl.terminal.progress import ReadingProgress
 
@@ -243,5 +266,11 @@ def _describe(checkpoint: Path, number_format: "NumberFormat", *, json: bool) ->
     if json:
         console.print_json({"checkpoint": str(checkpoint)} | description.to_dict())
         return
-    print_description(description)
-    console.print_next(f"mdl bound {checkpoint}")
+    next_ = console.command(
+        "bound", checkpoint, format=None if number_format.name == "bfloat16" else number_format.name
+    )
+    if full:
+        print_description(description)
+        console.print_next(next_)
+    else:
+        answer_description(description, next_=[next_])

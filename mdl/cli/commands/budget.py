@@ -57,25 +57,37 @@ def budget(
         )
         return
     if not rows:
-        console.stdout().print(
+        console.print_answer(
             f"No bits at all: every training error given is at or above the target of {target:.2%}."
         )
         return
-    console.print_table(
-        f"Bits for a bound of {target:.2%} (m = {num_samples:,}, δ = {delta:g})",
-        ("training errors", "error", "bits at most", "bits that 1 % more errors cost"),
-        [
-            (
-                f"{row.num_errors:,}",
-                f"{row.error:.2%}",
-                "none" if row.description_bits is None else f"{row.description_bits:,}",
-                "" if row.bits_per_point is None else f"{row.bits_per_point:,}",
+    first = rows[0]
+    most = "no" if first.description_bits is None else f"at most {first.description_bits:,}"
+    console.print_answer(
+        f"A bound of {target:.2%} leaves {most} bits at {first.error:.2%} training errors "
+        f"(m = {num_samples:,}, δ = {delta:g}).",
+        table=console.Rows(
+            columns=("training errors", "error", "bits at most", "bits that 1 % more errors cost"),
+            rows=[
+                (
+                    f"{row.num_errors:,}",
+                    f"{row.error:.2%}",
+                    "none" if row.description_bits is None else f"{row.description_bits:,}",
+                    "" if row.bits_per_point is None else f"{row.bits_per_point:,}",
+                )
+                for row in rows
+            ],
+            num_text_columns=0,
+        ),
+        next_=[
+            console.command(
+                "compress",
+                recipe="mnist-tight",
+                data=data or "glyphs",
+                out=console.new_name("tight"),
             )
-            for row in rows
         ],
-        num_text_columns=0,
     )
-    console.print_next("mdl compress CHECKPOINT -o FOLDER")
 
 
 def _count_samples(data: str) -> int:

@@ -8,7 +8,14 @@ import typer
 
 from analysis.codes import CodeChoice
 from mdl.terminal import console
-from mdl.terminal.options import BitsOption, DeltaOption, DeviceOption, FormatOption, JsonOption
+from mdl.terminal.options import (
+    BitsOption,
+    DeltaOption,
+    DeviceOption,
+    FormatOption,
+    FullOption,
+    JsonOption,
+)
 from mdl.terminal.progress import CountProgress
 
 _OF_BITS = "for a file of bits"
@@ -56,6 +63,7 @@ def certify(
         int | None, typer.Option(min=0, help=f"Seed of glyphs and of validation, {_OF_BITS}.")
     ] = None,
     device: DeviceOption = "auto",
+    full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write a certificate: a folder with the network's bits and what they prove.
@@ -67,6 +75,7 @@ def certify(
     from analysis.certify.folder import check_folder
     from analysis.codes.bit_file import is_bit_file
     from mdl.cli.bound import choose_format
+    from mdl.terminal.answers import answer_certificate
     from mdl.terminal.bound_tables import print_certificate
     from mdl.terminal.devices import choose_device
     from training.spec.config import DataConfig
@@ -111,9 +120,14 @@ def certify(
     if json:
         console.print_json({"certificate": str(out)} | certificate.to_dict())
         return
-    print_certificate(certificate)
-    is_glyphs = certificate.data.name == "glyphs"
-    console.print_next(f"mdl verify {out}" + ("" if is_glyphs else f" --data {data or 'DATA'}"))
+    next_ = console.command("verify", out, data=data)
+    if full:
+        print_certificate(certificate)
+        console.print_next(next_)
+    else:
+        answer_certificate(
+            certificate, str(out), way_out=" mdl compress shortens it.", next_=[next_]
+        )
 
 
 def _refuse_options(options: Mapping[str, object], reason: str) -> None:

@@ -86,7 +86,7 @@ def compress(
 
     Threshold, number of levels and rounding are chosen by the bound itself; then
     quantization-aware training follows, with the rate penalty that the bound sets.
-    A recipe trains its own: mdl compress --recipe mnist-tight --data DATA -o FOLDER
+    A recipe trains its own network from nothing.
 
     The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
     compression.json (the curve of bits, training errors and bound; where bits go).
@@ -146,7 +146,7 @@ def compress(
     if json:
         console.print_json(report | {"folder": str(out)})
         return
-    print_compression(out, job, report, data)
+    print_compression(out, job, compression, report, data)
 
 
 def _check_levels_fit(number_format: "NumberFormat") -> None:

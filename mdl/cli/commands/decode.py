@@ -52,18 +52,15 @@ def decode(
     if json:
         console.print_json(result)
         return
-    output = console.stdout()
     name = result["network"] or "tensors of a network whose code is not mdl's"
-    output.print(
-        f"{name}: {result['num_weights']:,} numbers of {result['format']}, "
-        f"{result['num_nonzeros']:,} nonzeros, from {codeword.num_bits:,} bits in the "
-        f"{codeword.code} code",
-        markup=False,
+    kept = written.get("checkpoint")
+    console.print_answer(
+        f"Wrote {' and '.join(str(path) for path in written.values())}: {name}, "
+        f"{result['num_weights']:,} numbers of {result['format']}, "
+        f"{result['num_nonzeros']:,} nonzeros, from {codeword.num_bits:,} bits "
+        f"({codeword.code} code).",
+        next_=[] if kept is None else [console.command("nonzeros", kept)],
     )
-    for path in written.values():
-        output.print(f"Wrote {path}", markup=False)
-    if "checkpoint" in written:
-        console.print_next(f"mdl nonzeros {written['checkpoint']}", f"mdl certify {file} -o cert")
 
 
 def _write(

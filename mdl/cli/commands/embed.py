@@ -132,17 +132,17 @@ def _twin_checkpoint(loaded: "Checkpoint", embedded: "Network") -> "Checkpoint":
 
 def _print_report(result: dict[str, Any]) -> None:
     rows = [*result["layers"], {"layer": "total", **result["total"]}]
+    cells = [(row["layer"], *(f"{row[key]:,}" for key in _COUNTS)) for row in rows]
     before, after = result["source_network"], result["network"]
-    console.print_table(
-        f"{before} as {after}",
-        ("layer", f"{before} weights", "nonzeros", f"{after} weights", "nonzeros"),
-        [(row["layer"], *(f"{row[key]:,}" for key in _COUNTS)) for row in rows],
-    )
     path = result["checkpoint"]
-    output = console.stdout()
-    output.print(
+    console.print_answer(
+        f"Wrote {path}: {before} as {after}, the same function ({result['num_bytes']:,} bytes).",
         f"Logits on {NUM_PROBES} random images differ by at most "
-        f"{result['max_logit_difference']:.1e}."
+        f"{result['max_logit_difference']:.1e}.",
+        table=console.Rows(
+            columns=("layer", f"{before} weights", "nonzeros", f"{after} weights", "nonzeros"),
+            rows=cells[:-1],
+            last=cells[-1],
+        ),
+        next_=[console.command(name, path) for name in ("nonzeros", "filters", "bound")],
     )
-    output.print(f"Checkpoint: {path} ({result['num_bytes']:,} bytes)", markup=False)
-    console.print_next(f"mdl nonzeros {path}", f"mdl filters {path}", f"mdl bound {path} --bits 16")

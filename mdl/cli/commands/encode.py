@@ -13,6 +13,7 @@ from mdl.terminal.options import (
     CheckpointArgument,
     FixedOption,
     FormatOption,
+    FullOption,
     JsonOption,
     Twin,
 )
@@ -44,6 +45,7 @@ def encode(
     ] = True,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,
+    full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write a network as bits: a description that decodes to the very same network.
@@ -55,6 +57,7 @@ def encode(
     from analysis.describe.describe import compare_codes, read_message
     from analysis.describe.external_network import BN_EPS
     from mdl.cli.bound import choose_format
+    from mdl.terminal.answers import answer_encoded
 
     message = read_message(
         checkpoint,
@@ -75,14 +78,21 @@ def encode(
             | report.to_dict()
         )
         return
-    _print_report(report, message)
-    console.stdout().print(
-        f"{out}: {report.codeword.num_bits:,} bits in {out.stat().st_size:,} bytes", markup=False
-    )
     if message.can_run:
-        console.print_next(f"mdl decode {out}", f"mdl certify {checkpoint} -o cert")
+        next_ = [
+            console.command("decode", out),
+            console.command("bound", checkpoint, bits=bits, format=number_format),
+        ]
     else:
-        console.print_next(f"mdl decode {out} --state-dict decoded.pt")
+        next_ = [console.command("decode", out, state_dict="decoded.pt", bn_eps=bn_eps)]
+    num_bytes = out.stat().st_size
+    if not full:
+        answer_encoded(report, str(out), num_bytes, next_=next_)
+        return
+    _print_report(report, message)
+    line = f"{out}: {report.codeword.num_bits:,} bits in {num_bytes:,} bytes"
+    console.stdout().print(line, markup=False)
+    console.print_next(*next_)
 
 
 def _as_twin(message: "NetworkMessage", twin: str, path: Path) -> "NetworkMessage":

@@ -46,21 +46,25 @@ def evaluate(
     if json:
         console.print_json({"checkpoint": str(checkpoint), "data": images.name, "splits": results})
         return
-    console.print_table(
-        f"{loaded.network.name} on {images.name}",
-        ("images", "number", "errors", "error", "95 % interval"),
-        [
-            (
-                split,
-                f"{row['num_samples']:,}",
-                f"{row['num_errors']:,}",
-                f"{row['error']:.2%}",
-                f"{row['low']:.2%} to {row['high']:.2%}",
-            )
-            for split, row in results.items()
-        ],
+    split, row = list(results.items())[-1]  # the one closest to the true error
+    console.print_answer(
+        f"{loaded.network.name} on {images.name}: {row['error']:.2%} errors on {split} images "
+        f"(95 % interval: {row['low']:.2%} to {row['high']:.2%}).",
+        table=console.Rows(
+            columns=("images", "number", "errors", "error", "95 % interval"),
+            rows=[
+                (
+                    split,
+                    f"{row['num_samples']:,}",
+                    f"{row['num_errors']:,}",
+                    f"{row['error']:.2%}",
+                    f"{row['low']:.2%} to {row['high']:.2%}",
+                )
+                for split, row in results.items()
+            ],
+        ),
+        next_=[console.command("bound", checkpoint, data=data)],
     )
-    console.print_next(f"mdl bound {checkpoint} --bits 16")
 
 
 def _with_interval(errors: int, total: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import JsonOption, SeedOption
+from mdl.terminal.options import FullOption, JsonOption, SeedOption
 
 if TYPE_CHECKING:
     from figures.filters import FilterPanel
@@ -40,6 +40,7 @@ def filters(
         ),
     ] = None,
     seed: SeedOption = 0,
+    full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
     """Draw first-layer filters chosen at random, and measure how local they are.
@@ -48,9 +49,7 @@ def filters(
     of mass within which half of its |weight| lies. By chance means with the
     filter's pixels shuffled over the image. A ratio of the two below 1 is local.
 
-    Several checkpoints make a picture each; --compare makes one for all:
-
-        mdl filters --compare runs/A runs/B runs/C
+    Several checkpoints make a picture each; --compare makes one for all.
     """
     from figures.filters import draw_filters
     from figures.style.look import check_figure_path, figure_style, save_figure
@@ -86,19 +85,20 @@ def filters(
         }
         console.print_json(report)
         return
+    notes = [filter_report.describe_shortage(one) for one in measured if one.num_drawn < num]
+    if len(checkpoints) > 1 and not compare:
+        next_ = [console.command("filters", *checkpoints, compare=True)]
+    else:
+        next_ = [console.command(name, checkpoints[0]) for name in ("nonzeros", "bound")]
+    if not full:
+        filter_report.answer_filters(measured, files, notes, next_=next_)
+        return
     for one in measured:
         filter_report.print_filters(one)
     filter_report.print_summaries(measured)
-    for one in measured:
-        if one.num_drawn < num:
-            console.stdout().print(filter_report.describe_shortage(one), markup=False)
-    for file in files:
-        console.stdout().print(f"Picture: {file}", markup=False)
-    names = [str(path) for path in checkpoints]
-    if len(names) > 1 and not compare:
-        console.print_next(f"mdl filters --compare {' '.join(names)}")
-    else:
-        console.print_next(f"mdl nonzeros {names[0]}", f"mdl bound {names[0]} --bits 16")
+    for line in (*notes, *(f"Picture: {file}" for file in files)):
+        console.stdout().print(line, markup=False)
+    console.print_next(*next_)
 
 
 def _checkpoint_file(path: Path) -> Path:

@@ -81,8 +81,10 @@ def report(
             }
         )
         return
-    console.stdout().print(f"Page: {out} ({len(page.encode()) / 1e6:.2f} MB)", markup=False)
-    console.print_next(f"open {out} in a browser", f"mdl nonzeros {runs[0]}")
+    console.print_answer(
+        f"Page: {out} ({len(page.encode()) / 1e6:.2f} MB); open it in a browser.",
+        next_=[console.command("nonzeros", runs[0])],
+    )
 
 
 def _check_out(out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import JsonOption
+from mdl.terminal.options import FullOption, JsonOption
 
 if TYPE_CHECKING:
     from analysis.scaling.report import ScalingReport
@@ -47,6 +47,7 @@ def scaling(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw Figure 1 into FILE (.png or .pdf).")
     ] = None,
+    full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show how many weights each network has: Tables 3 and 4 as printed, exact, and in numbers.
@@ -88,11 +89,20 @@ def scaling(
 
         sys.stdout.write(render_latex(report) + "\n")
     else:
-        from mdl.terminal.scaling_tables import print_report
+        from mdl.terminal.scaling_tables import answer_report, print_report
 
-        print_report(report)
         figure = "mdl scaling --plot scaling.png" if plot is None else "mdl scaling --latex"
-        console.print_next(figure, "mdl train s-fc")
+        same = {
+            "image_size": image_size if image_size != 32 else None,
+            "base_channels": base_channels,
+            "num_classes": num_classes if num_classes != 10 else None,
+            "in_channels": in_channels if in_channels != 3 else None,
+        }
+        if full:
+            print_report(report)
+            console.print_next(figure, "mdl train s-fc")
+        else:
+            answer_report(report, next_=(console.command("scaling", **same, full=True), figure))
 
 
 def _draw_figure(report: "ScalingReport", base_channels: int | None, path: Path) -> None:

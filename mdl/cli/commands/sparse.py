@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import JsonOption
+from mdl.terminal.options import FullOption, JsonOption
 
 
 def sparse(
@@ -32,22 +32,20 @@ def sparse(
             "NAME-screened; each is written as both.",
         ),
     ] = None,
+    full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare a run with sparse layers with the same run without.
 
-    Both must be finished, of the same settings, on the same machine:
-
-        mdl train s-fc --sparse never --out runs/dense
-        mdl train s-fc --sparse auto --out runs/sparse
-        mdl sparse runs/dense runs/sparse -o gain.png
+    Both must be finished, of the same settings, on the same machine: one of
+    mdl train --sparse never, one of --sparse auto or always.
     """
     if out is not None:
         _check_out(out)
 
     from mdl.experiments.sparse_gain.gain import measure_gain
     from mdl.experiments.sparse_gain.record import read_pair
-    from mdl.experiments.sparse_gain.report import gain_to_dict, print_gain
+    from mdl.experiments.sparse_gain.report import answer_gain, gain_to_dict, print_gain
 
     gain = measure_gain(*read_pair(dense_run, sparse_run))
     projection = gain.project(epochs)
@@ -60,11 +58,15 @@ def sparse(
         figures = {"figures": [str(file) for file in files]}
         console.print_json(gain_to_dict(gain, projection) | figures)
         return
-    print_gain(gain, projection)
+    again = {"out": None if files else "sparse.png"}
+    next_ = console.command("report" if files else "sparse", dense_run, sparse_run, **again)
+    if full:
+        print_gain(gain, projection)
+        console.print_next(next_)
+    else:
+        answer_gain(gain, projection, next_=[next_])
     for file in files:
-        console.stdout().print(f"Picture: {file}", markup=False)
-    again = f"mdl sparse {dense_run} {sparse_run} -o sparse.png"
-    console.print_next(f"mdl report {dense_run} {sparse_run}" if files else again)
+        console.stdout().print(f"Picture: {file}", markup=False, soft_wrap=True)
 
 
 def _check_out(out: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import DeviceOption, JsonOption
+from mdl.terminal.options import DeviceOption, FullOption, JsonOption
 from mdl.terminal.progress import CountProgress
 
 
@@ -19,6 +19,7 @@ def verify(
         str | None, typer.Option(help="Where the data set lies here; glyphs are drawn anew.")
     ] = None,
     device: DeviceOption = "auto",
+    full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
     """Decode the bits, count the errors again, recompute every number, and compare.
@@ -27,6 +28,7 @@ def verify(
     decoder consumed; nothing but the bits, the images and δ is believed.
     """
     from analysis.certify.verify import verify as verify_certificate
+    from mdl.terminal.answers import answer_certificate
     from mdl.terminal.bound_tables import print_certificate
     from mdl.terminal.devices import choose_device
 
@@ -36,6 +38,8 @@ def verify(
         )
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())
+    elif found.ok and found.certificate is not None and not full:
+        answer_certificate(found.certificate, "verified")
     elif found.ok and found.certificate is not None:
         print_certificate(found.certificate)
         console.stdout().print(f"{certificate}: verified", style="bold", markup=False)

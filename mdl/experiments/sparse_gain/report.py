@@ -1,5 +1,6 @@
 """What `mdl sparse` shows: tables of time, memory and layers, plain values, and pictures."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ ASSUMPTION = (
     "one of their last tenth. The learning rate of a longer run falls more slowly, so its layers "
     "would become sparse at another epoch, and its rows be screened at another rate."
 )
+
+_TIMES = ("", "epochs", "dense", "sparse", "dense / sparse")
 
 
 def gain_to_dict(gain: SparseGain, projection: Projection) -> dict[str, Any]:
@@ -56,9 +59,26 @@ def gain_to_dict(gain: SparseGain, projection: Projection) -> dict[str, Any]:
     }
 
 
+def answer_gain(gain: SparseGain, projection: Projection, *, next_: Sequence[str]) -> None:
+    """Print what was gained in time and memory, times by phase, and the projection."""
+    whole, dense, sparse = gain.whole, gain.dense_memory, gain.sparse_memory
+    weights = _times(dense.weights_last / sparse.weights_last)
+    console.print_answer(
+        f"Time, dense / sparse: {_times(whole.ratio)} ({whole.dense_seconds:,.1f} s / "
+        f"{whole.sparse_seconds:,.1f} s). Memory of the weights at the end: {weights} "
+        f"({dense.weights_last / 1e6:,.1f} MB / {sparse.weights_last / 1e6:,.1f} MB).",
+        f"Test accuracy: dense {gain.dense.test.accuracy:.2%}, "
+        f"sparse {gain.sparse.test.accuracy:.2%}.",
+        *_dense_lines(gain)[:-1],
+        *_projection_lines(projection),
+        table=console.Rows(columns=_TIMES, rows=_time_rows(gain)),
+        next_=next_,
+    )
+
+
 def print_gain(gain: SparseGain, projection: Projection) -> None:
     """Print every table, with a sentence on what the dense start costs."""
-    _print_times(gain)
+    console.print_table("Training time, seconds", _TIMES, _time_rows(gain))
     _print_memory(gain)
     _print_layers(gain)
     output = console.stdout()
@@ -66,7 +86,7 @@ def print_gain(gain: SparseGain, projection: Projection) -> None:
         output.print(line, markup=False)
 
 
-def _print_times(gain: SparseGain) -> None:
+def _time_rows(gain: SparseGain) -> list[tuple[str, ...]]:
     phases = [("all epochs", gain.whole)]
     if gain.handovers:
         first = min(gain.handovers.values())
@@ -75,19 +95,15 @@ def _print_times(gain: SparseGain) -> None:
             ("from then on", gain.after),
         ]
     phases.append((f"the last tenth ({epochs_text(gain.last.num_epochs)})", gain.last))
-    console.print_table(
-        "Training time, seconds",
-        ("", "epochs", "dense", "sparse", "dense / sparse"),
-        [
-            (
-                name,
-                str(phase.num_epochs),
-                *(f"{each:,.1f}" for each in (phase.dense_seconds, phase.sparse_seconds)),
-                _times(phase.ratio),
-            )
-            for name, phase in phases
-        ],
-    )
+    return [
+        (
+            name,
+            str(phase.num_epochs),
+            *(f"{each:,.1f}" for each in (phase.dense_seconds, phase.sparse_seconds)),
+            _times(phase.ratio),
+        )
+        for name, phase in phases
+    ]
 
 
 def _print_memory(gain: SparseGain) -> None:
