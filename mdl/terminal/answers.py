@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def answer_measured(
-    report: "BoundReport", data_name: str, *, way_out: str, next_: Sequence[str]
+    report: "BoundReport",
+    data_name: str,
+    *,
+    way_out: str,
+    notes: Sequence[str],
+    next_: Sequence[str],
 ) -> None:
     """Say what the bits of a network of ours prove about its error.
 
@@ -32,6 +37,7 @@ def answer_measured(
         report: From `analysis.describe.bound_report`.
         data_name: Name of its data set.
         way_out: What makes the network shorter, as the end of a sentence.
+        notes: Sentences to add.
         next_: Commands to suggest.
     """
     spec, train, bits = report.spec, report.train, report.description_bits
@@ -58,7 +64,12 @@ def answer_measured(
     # What every bound takes as fixed is among the tables; the other findings concern this one.
     lines += [finding.text for finding in report.findings if finding.rule != "fixed"]
     console.print_answer(
-        answer, *lines, why=why, table=codeword_rows(report.codeword, report.counts), next_=next_
+        answer,
+        *lines,
+        *notes,
+        why=why,
+        table=codeword_rows(report.codeword, report.counts),
+        next_=next_,
     )
 
 
@@ -225,9 +236,8 @@ def bound_answer(
     ...     "net", 1.0, ErrorCount(num_errors=20, num_samples=1000), bits=9000, code="plain code",
     ...     delta=0.05, num_classes=10,
     ... )
-    >>> answer.partition(" B =")[0], why.partition(";")[2]
-    ('net: the bound is vacuous, 100.00%.',
-     ' at these errors a bound below chance (90.00%) takes at most 2,993 bits.')
+    >>> answer.partition(" B =")[0], why.partition("a bound ")[2]
+    ('net: the bound is vacuous, 100.00%.', 'below chance (90.00%) takes at most 3,116 bits.')
     """
     m = errors.num_samples
     chance = 1.0 if num_classes is None else 1 - 1 / num_classes
@@ -246,7 +256,8 @@ def bound_answer(
     most = bits_for_target(min(chance, 1 - 1e-9), errors.num_errors, m, delta)
     why = f"Why: {bits / m:,.1f} bits per image; at these errors "
     if most is None:
-        why += f"no length gives a bound below {goal}."
+        why += f"no length gives a bound below {goal}: it takes fewer errors."
+        way_out = ""
     else:
         why += f"a bound below {goal} takes at most {most:,} bits."
     if bound < 1 - 1e-9:

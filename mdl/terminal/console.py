@@ -142,7 +142,12 @@ def width() -> int:
 
 
 def _wrap(line: str) -> list[str]:
-    return textwrap.wrap(line, width(), break_long_words=False, break_on_hyphens=False)
+    """Lines in pieces of the terminal's width; a label and a file's name stay together."""
+    wrapper = textwrap.TextWrapper(width(), break_long_words=False, break_on_hyphens=False)
+    wrapped: list[str] = []
+    for part in line.splitlines():
+        wrapped += [part] if len(part.split()) == 2 else wrapper.wrap(part)
+    return wrapped
 
 
 def _lines(table: Rows, num_lines: int) -> list[str]:
@@ -153,14 +158,16 @@ def _lines(table: Rows, num_lines: int) -> list[str]:
         sizes = table.sizes or [-place for place in places]
         largest = sorted(places, key=lambda place: -sizes[place])
         places = sorted(largest[: room - 1])
-    cells = [[_shorten(row[0]), *row[1:]] for row in (table.rows[place] for place in places)]
+    cells = [list(table.rows[place]) for place in places]
     if hidden := len(table.rows) - len(cells):
         cells.append([f"{hidden:,} more: --full", *[""] * (len(table.columns) - 1)])
     if table.last is not None:
         cells.append(list(table.last))
     cells = [list(table.columns), *cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    while len(widths) > 2 and sum(widths) + 2 * (len(widths) - 1) > width():
+    if not _fits(_widths(cells)):
+        cells = [[_shorten(row[0]), *row[1:]] for row in cells]
+    widths = _widths(cells)
+    while len(widths) > 2 and not _fits(widths):
         widths.pop()
     return [
         "  ".join(
@@ -169,6 +176,14 @@ def _lines(table: Rows, num_lines: int) -> list[str]:
         ).rstrip()
         for row in cells
     ]
+
+
+def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*cells, strict=True)]
+
+
+def _fits(widths: Sequence[int]) -> bool:
+    return sum(widths) + 2 * (len(widths) - 1) <= width()
 
 
 def _shorten(name: str) -> str:

@@ -229,17 +229,17 @@ def _show(
     from mdl.terminal.answers import answer_measured
     from mdl.terminal.bound_tables import print_measured
 
-    is_bits = is_bit_file(checkpoint)
+    is_bits, figure = is_bit_file(checkpoint), [] if plot is None else [f"Figure: {plot}"]
     next_ = next_commands(report, checkpoint, data, is_bits=is_bits, full=full)
     if full:
         print_measured(report, images.name)
+        for line in figure:
+            console.stdout().print(line, markup=False)
         console.print_next(*next_)
     else:
         of_it = "the checkpoint of these bits" if is_bits else "it"
         way_out = f" mdl compress shortens {of_it}."
-        answer_measured(report, images.name, way_out=way_out, next_=next_)
-    if plot is not None:
-        console.stdout().print(f"Figure: {plot}", markup=False, soft_wrap=True)
+        answer_measured(report, images.name, way_out=way_out, notes=figure, next_=next_)
 
 
 def _draw(report: "BoundReport", path: Path) -> None:

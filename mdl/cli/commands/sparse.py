@@ -58,15 +58,16 @@ def sparse(
         figures = {"figures": [str(file) for file in files]}
         console.print_json(gain_to_dict(gain, projection) | figures)
         return
+    pictures = [f"Picture: {file}" for file in files]
     again = {"out": None if files else "sparse.png"}
     next_ = console.command("report" if files else "sparse", dense_run, sparse_run, **again)
     if full:
         print_gain(gain, projection)
+        for line in pictures:
+            console.stdout().print(line, markup=False)
         console.print_next(next_)
     else:
-        answer_gain(gain, projection, next_=[next_])
-    for file in files:
-        console.stdout().print(f"Picture: {file}", markup=False, soft_wrap=True)
+        answer_gain(gain, projection, notes=pictures, next_=[next_])
 
 
 def _check_out(out: Path) -> None:

@@ -59,7 +59,9 @@ def gain_to_dict(gain: SparseGain, projection: Projection) -> dict[str, Any]:
     }
 
 
-def answer_gain(gain: SparseGain, projection: Projection, *, next_: Sequence[str]) -> None:
+def answer_gain(
+    gain: SparseGain, projection: Projection, *, notes: Sequence[str], next_: Sequence[str]
+) -> None:
     """Print what was gained in time and memory, times by phase, and the projection."""
     whole, dense, sparse = gain.whole, gain.dense_memory, gain.sparse_memory
     weights = _times(dense.weights_last / sparse.weights_last)
@@ -71,6 +73,7 @@ def answer_gain(gain: SparseGain, projection: Projection, *, next_: Sequence[str
         f"sparse {gain.sparse.test.accuracy:.2%}.",
         *_dense_lines(gain)[:-1],
         *_projection_lines(projection),
+        *notes,
         table=console.Rows(columns=_TIMES, rows=_time_rows(gain)),
         next_=next_,
     )

@@ -44,7 +44,7 @@ def test_the_lengths_and_bounds_follow_from_the_counts(
 
 
 def test_the_table_says_what_is_vacuous_and_what_comes_next(mdl, trained: Path) -> None:
-    done = mdl("bound", str(trained / "checkpoint.pt"), "--bits", "16", "--delta", "0.01")
+    done = mdl("bound", str(trained / "checkpoint.pt"), "--delta", "0.01", "--full")
     assert done.returncode == 0, done.stderr
     for words in ("vacuous", "m = 280", "δ = 0.01", "‖w‖₀ log", "Theorem 2, as printed", "Next:"):
         assert words in done.stdout

@@ -63,7 +63,8 @@ def test_files_agree(compressed):
 
 def test_what_it_prints(compressed):
     _, done = compressed
-    assert "s-fc on glyphs, m = 280" in done.stdout
+    assert done.stdout.startswith("s-fc on glyphs: ")
+    assert "of m = 280 training errors" in " ".join(done.stdout.split())
     assert "certified" in done.stdout
     assert "Test errors: " in done.stdout
     for word in ("start, epoch 0: B = ", "training left", "bound"):

@@ -82,7 +82,7 @@ def test_writes_the_twin_beside_the_checkpoint(mdl, conv_file, images):
     assert twin.metrics["train_errors"] == 7
     assert twin.metrics["embedded_from"] == "s-conv"
     assert twin.training is None
-    for line in ("s-conv as s-fc", "Next:", f"mdl bound {twin_file} --bits 16"):
+    for line in ("s-conv as s-fc", "Next:", f"mdl bound {twin_file}"):
         assert line in result.stdout
 
 

@@ -92,7 +92,7 @@ def test_convolution_as_fully_connected_network_is_as_short_as_itself(mdl, tmp_p
 
 
 def test_tables_for_people(mdl, trained, tmp_path):
-    done = mdl("encode", str(trained), "-o", str(tmp_path / "net.mdl"), "--bits", "8")
+    done = mdl("encode", str(trained), "-o", str(tmp_path / "net.mdl"), "--bits", "8", "--full")
     assert done.returncode == 0, done.stderr
     assert "Where the bits go" in done.stdout
     assert "conv1.weight" in done.stdout

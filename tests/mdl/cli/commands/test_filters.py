@@ -60,14 +60,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_one_checkpoint_makes_a_picture_and_tables(mdl: Command, runs: dict[str, Path]) -> None:
-    done = mdl("filters", runs["sparse"] / "checkpoint.pt", "--num", "4")
+    done = mdl("filters", runs["sparse"] / "checkpoint.pt", "--num", "4", "--full")
     assert (done.returncode, done.stderr) == (0, "")
     picture = runs["sparse"] / "filters.png"
     assert f"Picture: {picture}\n" in done.stdout
     assert imread(picture).shape[0] > 300
     assert "s-fc, β-lasso, glyphs" in done.stdout
     assert ">= 20 nonzeros" in done.stdout
-    assert f"mdl bound {runs['sparse'] / 'checkpoint.pt'} --bits 16" in done.stdout
+    assert f"mdl bound {runs['sparse'] / 'checkpoint.pt'}" in done.stdout
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_several_without_compare_make_a_picture_each(
     for name in ("local", "conv"):
         assert f"Picture: {runs[name] / 'filters.png'}\n" in printed
         assert (runs[name] / "filters.png").stat().st_size > 0
-    assert f"mdl filters --compare {runs['local']} {runs['conv']}" in printed
+    assert f"mdl filters {runs['local']} {runs['conv']} --compare" in printed
     with pytest.raises(ValueError, match="--out names one picture, but there are 2 checkpoints"):
         filters([runs["local"], runs["conv"]], out=runs["conv"] / "two.png")
 
@@ -123,9 +123,11 @@ def test_fewer_filters_than_asked_for_are_all_drawn(
     runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     filters([runs["conv"]], num=36)
-    assert f"{runs['conv']} has only 2 filters; all are drawn." in capsys.readouterr().out
+    assert f"{runs['conv']} has only 2 filters; all are drawn." in " ".join(
+        capsys.readouterr().out.split()
+    )
     filters([runs["sparse"]], num=65)
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert "Only 64 of the 128 filters" in printed
     assert "have 20 nonzeros or more; all of them are drawn." in printed
 

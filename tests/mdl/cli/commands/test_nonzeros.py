@@ -20,7 +20,7 @@ def test_counts_are_those_of_the_tensors(mdl, trained: Path) -> None:
 
 
 def test_the_table_has_the_twins_beside_it(mdl, trained: Path) -> None:
-    done = mdl("nonzeros", str(trained))
+    done = mdl("nonzeros", str(trained), "--full")
     assert done.returncode == 0
     assert "s-conv weights" in done.stdout
     assert "s-local weights" in done.stdout

@@ -18,7 +18,7 @@ def run(*arguments):
 
 
 def test_tables_show_the_formulas_the_numbers_and_the_slips():
-    done = run("--image-size", 32)
+    done = run("--image-size", 32, "--full")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     conv3 = next(line for line in lines if "9s²α²/4" in line)

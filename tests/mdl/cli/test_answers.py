@@ -1,0 +1,141 @@
+"""The default output of every command: the answer first, within a screen of 24 lines of 80 columns.
+
+Every command that it suggests is one that the parser takes.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from typer.main import get_command
+
+from mdl.cli.app import COMMANDS, GROUPS, build_app
+from mdl.terminal.console import Rows, print_answer
+from tests.analysis.describe.test_external_network import make_network
+from tests.mdl.calls import call_here
+from tests.mdl.test_processes import QUICK, TINY
+
+LINES, COLUMNS = 24, 80
+GIVEN = ("--samples", "60000", "--train-errors", "1200")
+BOUND = r"s-fc on glyphs: (the bound is vacuous|true error <= [\d.]+%)"
+CALLS = {
+    "train": (("train", "s-conv", *TINY, "--out", "new"), r"s-conv: test accuracy [\d.]+%, [\d,]+"),
+    "evaluate": (("evaluate", "run"), r"s-fc on glyphs: [\d.]+% errors on test images"),
+    "nonzeros": (("nonzeros", "run"), r"s-fc: [\d,]+ of [\d,]+ weights are not zero"),
+    "nonzeros-deep": (("nonzeros", "deep"), r"resnet18: [\d,]+ of [\d,]+ weights are not zero"),
+    "bound": (("bound", "run", "--bits", "8"), BOUND),
+    "bound-bits": (("bound", "net.mdl", "--data", "glyphs"), BOUND),
+    "bound-lengths": (("bound", "deep", "--lengths-only"), r"resnet18: B = [\d,]+ bits \("),
+    "bound-external": (("bound", "net.pt", *GIVEN), r"net.pt: true error <= "),
+    "bound-external-bits": (("bound", "other.mdl", *GIVEN), r"other.mdl: true error <= "),
+    "filters": (("filters", "run", "--min-nonzeros", "1"), r"Picture: run/filters.png$"),
+    "scaling": (("scaling",), r"Weights of 9 networks at s = 32"),
+    "embed": (("embed", "conv", "--as", "s-fc"), r"Wrote conv/checkpoint-s-fc.pt: s-conv as s-fc"),
+    "encode": (("encode", "run", "-o", "a.mdl"), r"a.mdl: [\d,]+ bits \(context code\) in [\d,]+"),
+    "encode-external": (("encode", "net.pt", "-o", "b.mdl"), r"b.mdl: [\d,]+ bits \("),
+    "decode": (("decode", "net.mdl"), r"Wrote net-decoded.pt: s-fc, [\d,]+ numbers"),
+    "certify": (("certify", "run", "-o", "new-cert"), r"new-cert: (the bound is|true error <=)"),
+    "verify": (("verify", "cert"), r"verified: (the bound is vacuous|true error <= )"),
+    "compress": (("compress", "run", "-o", "short", *QUICK), BOUND),
+    "budget": (
+        ("budget", "--target", "0.9", "--samples", "9000"),
+        r"A bound of 90.00% leaves at m",
+    ),
+    "report": (("report", "run", "--no-bound"), r"Page: report.html \([\d.]+ MB\)"),
+    "sparse": (("sparse", "dense", "sparse"), r"Time, dense / sparse: [\d.]+x \([\d.]+ s / "),
+}
+OTHERS = ("bench", "reproduce", "sweep", "demo")
+"""They print tables as these are ready, or have tests of their own."""
+
+
+@pytest.fixture(scope="module")
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the commands look at, under short names."""
+    place = tmp_path_factory.mktemp("w")
+    (place / "run").symlink_to(trained)
+    pair = ("s-fc", *TINY[2:], "--image-size", "32", "--base-channels", "2", "--l1-conv", "3e-4")
+    torch.save(make_network().state_dict(), place / "net.pt")
+    for arguments in (
+        ("train", "s-conv", *TINY, "--out", "conv"),
+        ("train", "resnet18", *TINY, "--out", "deep"),
+        ("train", *pair, "--sparse", "never", "--out", "dense"),
+        ("train", *pair, "--sparse", "always", "--out", "sparse"),
+        ("encode", "run", "-o", "net.mdl"),
+        ("encode", "net.pt", "-o", "other.mdl"),
+        ("certify", "run", "-o", "cert", "--bits", "8"),
+    ):
+        done = call_here(*arguments, folder=place)
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_answer_stands_first_and_all_of_it_on_one_screen(name: str, folder: Path) -> None:
+    arguments, answer = CALLS[name]
+    done = call_here(*arguments, folder=folder)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.match(answer, lines[0]), lines[0]
+    assert len(lines) < LINES, done.stdout  # one is the prompt's
+    suggested = lines[lines.index("Next:") + 1 :] if "Next:" in lines else []
+    assert max(map(len, lines[: len(lines) - len(suggested)])) <= COLUMNS, done.stdout
+    assert all(line.startswith("  mdl ") for line in suggested)
+    for line in suggested:
+        parse(line.strip())
+
+
+def test_every_command_is_here() -> None:
+    assert {name.partition("-")[0] for name in CALLS} | set(OTHERS) >= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_right(name: str) -> None:
+    examples = next(group[name] for group in GROUPS.values() if name in group)
+    assert examples
+    for example in examples:
+        assert example.split()[0] == name
+        parse(f"mdl {example}")
+
+
+def parse(line: str) -> None:
+    """Take a command line through the real parser; it is not run."""
+    program, name, *arguments = shlex.split(line)
+    assert program == "mdl"
+    app = get_command(build_app())
+    command = app.get_command(typer.Context(app), name)  # type: ignore[attr-defined]
+    assert command is not None, line
+    with command.make_context(name, arguments):
+        pass
+
+
+def test_a_narrow_screen_loses_the_middle_of_names_then_the_last_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(columns=("tensor", "numbers", "bits", "share"), rows=[("n" * 50, "1", "22", "3%")])
+    for columns, line in (
+        (80, f"{'n' * 50}        1    22     3%"),
+        (60, f"{'n' * 15}…{'n' * 16}        1    22     3%"),
+        (45, f"{'n' * 15}…{'n' * 16}        1"),
+    ):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        print_answer("answer", table=rows)
+        assert capsys.readouterr().out.splitlines()[2] == line
+
+
+def test_a_long_table_keeps_its_largest_rows_in_their_order(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [(f"row {place}", str(place)) for place in range(40)]
+    sizes = [place % 20 for place in range(40)]
+    print_answer(
+        "answer", table=Rows(columns=("a", "b"), rows=names, sizes=sizes, last=("all", ""))
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == LINES - 1
+    assert lines[2].split() == ["row", "10", "10"]
+    assert lines[-3:-1] == [f"{'row 39':<15}  39", "21 more: --full"]
+    assert lines[-1] == "all"
