@@ -259,7 +259,7 @@ def bound_answer(
         why += f"no length gives a bound below {goal}: it takes fewer errors."
         way_out = ""
     else:
-        why += f"a bound below {goal} takes at most {most:,} bits."
+        why += f"a bound below {goal} takes at most {most:,} bit{'' if most == 1 else 's'}."
     if bound < 1 - 1e-9:
         why = f"That is no better than guessing, {chance:.2%}. {why}"
     return answer, why + way_out
@@ -304,62 +304,6 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
             f"{total:,}",
             "100.0%",
         ),
-    )
-
-
-def answer_counts(
-    counts: "NetworkCounts",
-    network: str,
-    twins: Mapping[str, Mapping[str, int]],
-    *,
-    next_: Sequence[str],
-) -> None:
-    """Say how many weights are not zero, by layer, beside the weights of the twins."""
-    layers = {
-        name: row
-        for row in counts.tensors
-        for name, _, field in [row.name.rpartition(".")]
-        if field == "weight" and not name.endswith("_norm")
-    }
-    num_weights = sum(row.num_weights for row in layers.values())
-    num_nonzeros = sum(row.num_nonzeros for row in layers.values())
-    family, total = network.split("-", maxsplit=1)[0], counts.total
-    density = num_nonzeros / max(num_weights, 1)
-    console.print_answer(
-        f"{network}: {num_nonzeros:,} of {num_weights:,} weights are not zero ({density:.2%}).",
-        f"With biases and BatchNorm: {total.num_nonzeros:,} of {total.num_weights:,} numbers, "
-        f"{total.num_distinct:,} distinct values.",
-        table=console.Rows(
-            columns=(
-                "layer",
-                "weights",
-                "nonzeros",
-                "density",
-                "distinct",
-                *(f"{family}-{kind}" for kind in twins),
-            ),
-            rows=[
-                (
-                    name,
-                    f"{row.num_weights:,}",
-                    f"{row.num_nonzeros:,}",
-                    f"{row.num_nonzeros / max(row.num_weights, 1):.2%}",
-                    f"{row.num_distinct:,}",
-                    *(f"{weights[name]:,}" for weights in twins.values()),
-                )
-                for name, row in layers.items()
-            ],
-            sizes=[row.num_weights for row in layers.values()],
-            last=(
-                "all layers",
-                f"{num_weights:,}",
-                f"{num_nonzeros:,}",
-                f"{density:.2%}",
-                "",
-                *(f"{sum(weights.values()):,}" for weights in twins.values()),
-            ),
-        ),
-        next_=next_,
     )
 
 

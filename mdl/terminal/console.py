@@ -59,19 +59,25 @@ def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, num_text_columns: int = 1
 ) -> None:
     """Print a table: the first `num_text_columns` columns to the left, numbers to the right."""
+    console, on_terminal = stdout(), sys.stdout.isatty()
+    console.width = width() if on_terminal else 1000
+    words = [[cell.split() for cell in cells] for cells in zip(columns, *rows, strict=True)]
+    longest = [max((len(word) for cell in cells for word in cell), default=1) for cells in words]
     table = Table(title=escape(title), title_justify="left", title_style="bold")
+    has_rules = sum(longest) + 3 * len(longest) < console.width
+    if not has_rules:
+        table.box, table.padding, table.pad_edge = None, (0, 1, 0, 0), False
+    room = console.width - (3 * len(longest) + 1 if has_rules else len(longest))
+    sizes = _fold(_widths([columns, *rows]), longest, room)
     for index, column in enumerate(columns):
         table.add_column(
             escape(column),
             justify="left" if index < num_text_columns else "right",
-            no_wrap=not sys.stdout.isatty(),
             overflow="fold",  # a narrow terminal breaks a long cell, never cuts it
+            width=sizes[index],
         )
     for row in rows:
         table.add_row(*map(escape, row))
-    console = stdout()
-    if not sys.stdout.isatty():
-        console.width = 1000
     console.print(table)
 
 
@@ -176,6 +182,16 @@ def _lines(table: Rows, num_lines: int) -> list[str]:
         ).rstrip()
         for row in cells
     ]
+
+
+def _fold(widths: list[int], longest: list[int], room: int) -> list[int]:
+    """Narrower columns that fit, between words as far as possible."""
+    widths = list(widths)
+    while sum(widths) > max(room, len(widths)):
+        loose = [index for index, size in enumerate(widths) if size > longest[index]]
+        widest = max(loose or range(len(widths)), key=lambda index: widths[index])
+        widths[widest] -= 1
+    return widths
 
 
 def _widths(cells: Sequence[Sequence[str]]) -> list[int]:

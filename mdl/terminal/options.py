@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mdl.terminal.errors import OptionError
+from training.spec.architectures import NETWORKS
 from training.spec.built_in_policies import BUILT_IN_POLICIES
 from training.spec.policy import read_policy_table
 from training.spec.recipes import NO_POLICY
@@ -103,6 +104,15 @@ NumTestOption = Annotated[
 BatchSizeOption = Annotated[
     int | None, typer.Option(help="Images per step. (default: 512)", rich_help_panel=TRAINING)
 ]
+
+
+def complete_network(incomplete: str) -> list[str]:
+    """What a shell may offer for NETWORK.
+
+    >>> complete_network("s-")
+    ['s-conv', 's-local', 's-fc']
+    """
+    return [name for name in NETWORKS if name.startswith(incomplete)]
 
 
 def read_policy(policy: str | None) -> dict[str, Any]:

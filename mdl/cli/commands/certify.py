@@ -120,14 +120,25 @@ def certify(
     if json:
         console.print_json({"certificate": str(out)} | certificate.to_dict())
         return
-    next_ = console.command("verify", out, data=data)
+    source = data if data or certificate.data.name == "glyphs" else _recorded_source(network)
+    next_ = [console.command("verify", out, data=source)]
+    way_out = ""
+    if certificate.bound > 1 - 1 / certificate.spec.num_classes and not is_bit_file(network):
+        way_out = " mdl compress shortens it."
+        short = console.new_name("short")
+        next_.append(console.command("compress", network, out=short, data=data))
     if full:
         print_certificate(certificate)
-        console.print_next(next_)
+        console.print_next(*next_)
     else:
-        answer_certificate(
-            certificate, str(out), way_out=" mdl compress shortens it.", next_=[next_]
-        )
+        answer_certificate(certificate, str(out), way_out=way_out, next_=next_)
+
+
+def _recorded_source(checkpoint: Path) -> str:
+    """Where the images lay in training; the certificate itself does not say."""
+    from training.checkpoint.checkpoint import load_checkpoint
+
+    return str(load_checkpoint(checkpoint).known_data.config["source"])
 
 
 def _refuse_options(options: Mapping[str, object], reason: str) -> None:

@@ -1,7 +1,13 @@
 """`mdl nonzeros`: weights, nonzeros and distinct values of a checkpoint, layer by layer."""
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from mdl.terminal import console
 from mdl.terminal.options import CheckpointArgument, FullOption, JsonOption
+
+if TYPE_CHECKING:
+    from analysis.quantize.nonzeros import NetworkCounts
 
 
 def nonzeros(
@@ -14,7 +20,6 @@ def nonzeros(
     from dataclasses import asdict
 
     from analysis.quantize.nonzeros import count_tensors, twin_weight_counts
-    from mdl.terminal.answers import answer_counts
     from mdl.terminal.bound_tables import print_counts
     from training.checkpoint.checkpoint import load_checkpoint
 
@@ -37,4 +42,58 @@ def nonzeros(
         print_counts(f"{name}, as trained", name, counts, twins)
         console.print_next(*next_)
     else:
-        answer_counts(counts, name, twins, next_=next_)
+        _print_answer(counts, name, twins, next_)
+
+
+def _print_answer(
+    counts: "NetworkCounts",
+    network: str,
+    twins: Mapping[str, Mapping[str, int]],
+    next_: Sequence[str],
+) -> None:
+    layers = {
+        name: row
+        for row in counts.tensors
+        for name, _, field in [row.name.rpartition(".")]
+        if field == "weight" and not name.endswith("_norm")
+    }
+    num_weights = sum(row.num_weights for row in layers.values())
+    num_nonzeros = sum(row.num_nonzeros for row in layers.values())
+    family, total = network.split("-", maxsplit=1)[0], counts.total
+    density = num_nonzeros / max(num_weights, 1)
+    console.print_answer(
+        f"{network}: {num_nonzeros:,} of {num_weights:,} weights are not zero ({density:.2%}).",
+        f"With biases and BatchNorm: {total.num_nonzeros:,} of {total.num_weights:,} numbers, "
+        f"{total.num_distinct:,} distinct values.",
+        table=console.Rows(
+            columns=(
+                "layer",
+                "weights",
+                "nonzeros",
+                "density",
+                "distinct",
+                *(f"{family}-{kind}" for kind in twins),
+            ),
+            rows=[
+                (
+                    name,
+                    f"{row.num_weights:,}",
+                    f"{row.num_nonzeros:,}",
+                    f"{row.num_nonzeros / max(row.num_weights, 1):.2%}",
+                    f"{row.num_distinct:,}",
+                    *(f"{weights[name]:,}" for weights in twins.values()),
+                )
+                for name, row in layers.items()
+            ],
+            sizes=[row.num_weights for row in layers.values()],
+            last=(
+                "all layers",
+                f"{num_weights:,}",
+                f"{num_nonzeros:,}",
+                f"{density:.2%}",
+                "",
+                *(f"{sum(weights.values()):,}" for weights in twins.values()),
+            ),
+        ),
+        next_=next_,
+    )

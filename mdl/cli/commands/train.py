@@ -21,6 +21,7 @@ from mdl.terminal.options import (
     JsonOption,
     NumTestOption,
     NumTrainOption,
+    complete_network,
 )
 from training.spec.config import Method, Normalize, Precision, SaveInterval, Sharding, Sparsity
 from training.spec.recipes import RecipeName
@@ -42,7 +43,8 @@ def train(
     network: Annotated[
         str | None,
         typer.Argument(
-            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18 or tiny-conv."
+            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18 or tiny-conv.",
+            autocompletion=complete_network,
         ),
     ] = None,
     recipe: Annotated[

@@ -27,7 +27,11 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.process
 def test_a_shell_completes_commands_and_choices_without_anything_heavy() -> None:
-    for words, expected in (("mdl b", "bound"), ("mdl train s-fc --sparse t", "typical")):
+    for words, expected in (
+        ("mdl b", "bound"),
+        ("mdl train s-f", "s-fc"),
+        ("mdl train s-fc --sparse t", "typical"),
+    ):
         code = (
             "import sys; from mdl.cli.app import build_app\n"
             "try: build_app()(prog_name='mdl')\n"
