@@ -166,7 +166,7 @@ def _lines(table: Rows, num_lines: int) -> list[str]:
         places = sorted(largest[: room - 1])
     cells = [list(table.rows[place]) for place in places]
     if hidden := len(table.rows) - len(cells):
-        cells.append([f"{hidden:,} more: --full", *[""] * (len(table.columns) - 1)])
+        cells.append([f"{hidden:,} more rows", *[""] * (len(table.columns) - 1)])
     if table.last is not None:
         cells.append(list(table.last))
     cells = [list(table.columns), *cells]

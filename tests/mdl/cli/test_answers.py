@@ -137,5 +137,5 @@ def test_a_long_table_keeps_its_largest_rows_in_their_order(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == LINES - 1
     assert lines[2].split() == ["row", "10", "10"]
-    assert lines[-3:-1] == [f"{'row 39':<15}  39", "21 more: --full"]
+    assert lines[-3:-1] == [f"{'row 39':<12}  39", "21 more rows"]
     assert lines[-1] == "all"
