@@ -288,7 +288,7 @@ def print_compression(
         num_classes=job.spec.num_classes,
     )
     num_test = report["num_test"]
-    tested = f" Test errors: {report['test_errors']} of {num_test:,}." if num_test else ""
+    tested = [f"Test errors: {report['test_errors']} of {num_test:,}."] if num_test else []
     certify = console.command(
         "certify",
         out / BITS_FILE,
@@ -298,7 +298,8 @@ def print_compression(
     )
     console.print_answer(
         answer,
-        f"Written: {out}.{tested}",
+        *tested,
+        f"Written: {out}",
         why=why,
         table=console.Rows(
             columns=("stage, at its best", "epoch", "bits", "training errors", "bound"),

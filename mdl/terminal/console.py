@@ -185,7 +185,11 @@ def _lines(table: Rows, num_lines: int) -> list[str]:
 
 
 def _fold(widths: list[int], longest: list[int], room: int) -> list[int]:
-    """Narrower columns that fit, between words as far as possible."""
+    """Narrower columns that fit, between words as far as possible.
+
+    >>> _fold([10, 20, 8], longest=[4, 9, 8], room=30), _fold([6, 6], longest=[6, 6], room=10)
+    ([10, 12, 8], [5, 5])
+    """
     widths = list(widths)
     while sum(widths) > max(room, len(widths)):
         loose = [index for index, size in enumerate(widths) if size > longest[index]]

@@ -82,7 +82,8 @@ def report(
         )
         return
     console.print_answer(
-        f"Page: {out} ({len(page.encode()) / 1e6:.2f} MB); open it in a browser.",
+        f"Page: {out}",
+        f"Open it in a browser ({len(page.encode()) / 1e6:.2f} MB).",
         next_=[console.command("nonzeros", runs[0])],
     )
 

@@ -44,7 +44,7 @@ CALLS = {
         ("budget", "--target", "0.9", "--samples", "9000"),
         r"A bound of 90.00% leaves at m",
     ),
-    "report": (("report", "run", "--no-bound"), r"Page: report.html \([\d.]+ MB\)"),
+    "report": (("report", "run", "--no-bound"), r"Page: report.html$"),
     "sparse": (("sparse", "dense", "sparse"), r"Time, dense / sparse: [\d.]+x \([\d.]+ s / "),
 }
 OTHERS = ("bench", "reproduce", "sweep", "demo")
