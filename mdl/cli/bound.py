@@ -159,7 +159,7 @@ def show_external_bits(
 
 
 def next_commands(
-    report: BoundReport, file: Path, data: str | None, *, is_bits: bool, full: bool
+    report: BoundReport, file: Path, data: str | None, place: str, *, is_bits: bool, full: bool
 ) -> list[str]:
     """What to run after `mdl bound`, about the same network in the same numbers.
 
@@ -167,6 +167,7 @@ def next_commands(
         report: What it found.
         file: The checkpoint or the file of bits.
         data: What --data said, or None.
+        place: Where the images are.
         is_bits: Whether it is a file of bits.
         full: Whether all tables have been printed.
     """
@@ -179,7 +180,12 @@ def next_commands(
     }
     certify = console.command("certify", file, out=console.new_name("cert"), **same)
     others = [] if full else [console.command("bound", file, full=True, **same)]
-    if report.bound.beats_guessing(report.spec.num_classes) or is_bits:
+    if report.bound.beats_guessing(report.spec.num_classes):
         return [certify, *others]
+    tight = console.new_name("tight")
+    recipe = console.command("compress", recipe="mnist-tight", data=place, out=tight, delta=delta)
+    if is_bits:
+        return [recipe, *others]
     short = console.new_name(f"{file.stem}-short" if file.is_dir() else "short")
-    return [console.command("compress", file, out=short, data=data, delta=delta), *others]
+    compress = console.command("compress", file, out=short, data=data, delta=delta)
+    return [compress, recipe, *others]

@@ -162,7 +162,8 @@ def _bound_checkpoint(
     loaded = load_checkpoint(file)
     images = evaluation_data(loaded, source=data)
     report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
-    _show(report, file, images, data, plot, full=full, json=json)
+    place = data or loaded.known_data.config["source"]
+    _show(report, file, images, data, place, plot, full=full, json=json)
 
 
 def _bound_bits(
@@ -197,7 +198,7 @@ def _bound_bits(
     check_network(dataset, message.network)
     images = split_dataset(dataset, config, message.known_inputs)
     report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
-    _show(report, file, images, data, plot, full=full, json=json)
+    _show(report, file, images, data, data, plot, full=full, json=json)
 
 
 def _show(
@@ -205,6 +206,7 @@ def _show(
     checkpoint: Path,
     images: "EvaluationData",
     data: str | None,
+    place: str,
     plot: Path | None,
     *,
     full: bool,
@@ -230,7 +232,7 @@ def _show(
     from mdl.terminal.bound_tables import print_measured
 
     is_bits, figure = is_bit_file(checkpoint), [] if plot is None else [f"Figure: {plot}"]
-    next_ = next_commands(report, checkpoint, data, is_bits=is_bits, full=full)
+    next_ = next_commands(report, checkpoint, data, place, is_bits=is_bits, full=full)
     if full:
         print_measured(report, images.name)
         for line in figure:
@@ -238,7 +240,7 @@ def _show(
         console.print_next(*next_)
     else:
         of_it = "the checkpoint of these bits" if is_bits else "it"
-        way_out = f" mdl compress shortens {of_it}."
+        way_out = f" mdl compress shortens {of_it}; its recipe trains a short network instead."
         answer_measured(report, images.name, way_out=way_out, notes=figure, next_=next_)
 
 
