@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.bounds.bounds import percent_up
 from analysis.describe.bound_report import BoundReport
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
-from mdl.terminal.bound_tables import percent_up
 from training.tensor_files.stored_tensor import printable
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
