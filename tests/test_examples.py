@@ -40,7 +40,7 @@ def test_stored_outputs_are_whole_and_small_and_name_no_machine(path: Path) -> N
         "execute_result",
     }
     shown = json.dumps([[out.get("text"), out.get("data")] for out in outputs(notebook)])
-    shown = re.sub(r'"image/png": "[^"]*"', "", shown)
+    shown = re.sub(r'"image/[a-z]+": "[^"]*"', "", shown)
     assert not re.search(r"/(root|home|tmp|usr|Users)/|0x[0-9a-f]{6,}|seconds|\bCPU\b", shown)
 
 

@@ -185,6 +185,7 @@ def _last(measured: MeasuredRun, field: str) -> float | None:
 
 def draw_settings(runs: Sequence[ReportedRun]) -> Markup:
     """One run: all settings. Several: a table of those that differ, and all on request."""
+    runs = [run for run in runs if run.config]  # a compressed network has none
     rows = setting_rows([run.config for run in runs])
     versions = setting_rows([run.versions for run in runs])
     if not rows:
