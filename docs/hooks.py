@@ -16,13 +16,17 @@ PAGES = {
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages of the root, and all of results/ that a page may show or link to."""
+    """Add the pages of the root, examples, and what pages may show or link to of results/."""
     for source, page in PAGES.items():
         text = (ROOT / "docs" / source).resolve().read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text))
     for path in sorted((ROOT / "results").rglob("*")):
         name = path.relative_to(ROOT).as_posix()
         if path.is_file() and path.suffix in {".png", ".json", ".md"} and "README" not in name:
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted((ROOT / "examples").iterdir()):
+        if path.suffix in {".ipynb", ".py"}:
+            name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
 
@@ -31,7 +35,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Links that leave `docs/`, or enter it, lead to what `on_files` added."""
     for source, page in PAGES.items():
         markdown = markdown.replace(f"]({source}", f"]({page}")
-    markdown = markdown.replace("](../results/", "](results/")
+    for folder in ("results", "examples"):
+        markdown = markdown.replace(f"](../{folder}/", f"]({folder}/")
     return markdown.replace("](../docs/", "](").replace("](docs/", "](")
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from analysis.bounds.lengths import DescriptionLength, index_bits
 from analysis.bounds.tails import binomial_tail_inverse, check_counts, kl_inverse, round_up
+from training.system.notebook import html_table
 
 _LN_2 = math.log(2)
 MIN_SAMPLES_MAURER = 8
@@ -227,6 +228,33 @@ class Bound:
         """Plain values, for JSON."""
         return {**asdict(self), "vacuous": self.is_vacuous}
 
+    def _repr_html_(self) -> str:
+        return Bounds((self,))._repr_html_()
+
+
+class Bounds(tuple[Bound, ...]):
+    """Bounds side by side; in a notebook they are a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (bound.title, bound.formula, "vacuous" if bound.is_vacuous else percent_up(bound.value))
+            for bound in self
+        ]
+        columns = ("bound", "formula", "true error at most")
+        headline = "Each holds with probability 1 - δ."
+        return html_table(headline, columns, rows, num_text_columns=2)
+
+
+def percent_up(fraction: float) -> str:
+    """Percent with two decimals, rounded upward as a bound must be.
+
+    >>> percent_up(0.123401), percent_up(0.1234)
+    ('12.35%', '12.34%')
+    """
+    return f"{math.ceil(fraction * 1e4 - 1e-9) / 100:,.2f}%"
+
 
 _FORMULAS: dict[str, tuple[Callable[[int, int, float, float], float], str, str]] = {
     "theorem_1": (theorem_1, "Theorem 1, as printed", "e/m + sqrt((B + ln(2/δ)) / 2m)"),
@@ -249,13 +277,13 @@ def bound_titles() -> dict[str, str]:
 
 def compare_bounds(
     num_errors: int, num_samples: int, description_bits: float, delta: float
-) -> tuple[Bound, ...]:
+) -> Bounds:
     """All bounds that need only a length, side by side; each alone holds with probability 1 - δ.
 
     Maurer's is left out below 8 samples. The best of them may be quoted at no cost in δ: the
     binomial tail is never above Chernoff-kl, nor that above Maurer or Occam-Hoeffding.
     """
-    return tuple(
+    return Bounds(
         Bound(
             name=name,
             title=title,

@@ -6,7 +6,15 @@ from typing import Any
 
 import torch
 
-from analysis.bounds.bounds import binomial_tail, check_delta, compare_bounds, hold_out, theorem_2
+from analysis.bounds.bounds import (
+    binomial_tail,
+    bound_titles,
+    check_delta,
+    compare_bounds,
+    hold_out,
+    percent_up,
+    theorem_2,
+)
 from analysis.bounds.lengths import theorem_2_length
 from analysis.certify.errors import EVALUATION, CertifiedErrors, count_sets
 from analysis.certify.images import CertifiedData, CertifiedImages
@@ -16,6 +24,7 @@ from training.data.image_set import check_network
 from training.errors import DataError
 from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
+from training.system.notebook import html_table
 
 FORMAT = "mdl-certificate"
 FORMAT_VERSION = 1
@@ -128,6 +137,26 @@ class Certificate:
             "hold_out_bound": self.hold_out_bound,
             "test": None if self.test is None else _count_dict(self.test),
         }
+
+    def _repr_html_(self) -> str:
+        counts = {"training": self.errors, "held-out": self.held_out, "test": self.test}
+        rows = [
+            ("network", f"{self.spec.name} on {self.data.name}"),
+            ("description", f"{self.description_bits:,} bits ({self.code} code)"),
+            *(
+                (f"{name} errors", f"{each.num_errors:,} of {each.num_samples:,}")
+                for name, each in counts.items()
+                if each is not None
+            ),
+            *((bound_titles()[name], percent_up(value)) for name, value in self.bounds.items()),
+        ]
+        if self.bound > 1 - 1e-9:
+            headline = "Vacuous: this length proves nothing about the true error."
+        else:
+            headline = (
+                f"True error <= {percent_up(self.bound)} with probability {1 - self.delta:.4g}."
+            )
+        return html_table(headline, ("certificate", ""), rows, num_text_columns=1)
 
 
 def make_certificate(

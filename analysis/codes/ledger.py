@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
+from training.system.notebook import html_table
+
 HEAD = "head"
 END = "end"
 
@@ -60,3 +62,20 @@ class Ledger:
     def add(self, tensor: str, part: str, bits: float) -> None:
         """Add a part."""
         self.entries.append(Entry(tensor, part, bits))
+
+    @property
+    def bits(self) -> float:
+        """Sum of all entries."""
+        return math.fsum(entry.bits for entry in self.entries)
+
+    def __repr__(self) -> str:
+        return f"Ledger({len(self.entries)} entries, {self.bits:,.0f} bits)"
+
+    def _repr_html_(self) -> str:
+        total = self.bits
+        rows = (
+            (entry.tensor, entry.part, f"{entry.bits:,.1f}", f"{entry.bits / (total or 1):.1%}")
+            for entry in self.entries
+        )
+        headline = f"{total:,.0f} bits, in the order in which they stand"
+        return html_table(headline, ("tensor", "part", "bits", "share"), rows, num_text_columns=2)

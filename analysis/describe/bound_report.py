@@ -175,7 +175,7 @@ def report_codeword(
         counts=count_tensors(message.state, message.number_format),
     )
     e, m, n = train.num_errors, train.num_samples, described.counts.total.num_weights
-    bounds = {BITS: compare_bounds(e, m, codeword.num_bits, delta)}
+    bounds: dict[str, tuple[Bound, ...]] = {BITS: compare_bounds(e, m, codeword.num_bits, delta)}
     bounds |= {
         name: bounds_of_length(length, train, n, delta)
         for name, length in described.lengths.items()

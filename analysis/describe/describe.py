@@ -27,6 +27,7 @@ from analysis.quantize.nonzeros import count_tensors
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.networks.models import Network
 from training.spec.normalization import fixed_normalization
+from training.system.notebook import html_table
 from training.tensor_files.open import is_external, open_tensor_file
 
 ABOUT = {
@@ -62,9 +63,9 @@ class LayerRow:
     bits: dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class NetworkDescription:
-    """A network's codewords side by side; `str` makes a table of it, a row a layer.
+    """A network's codewords side by side; it shows itself as a table, a row a layer.
 
     Attributes:
         message: The network, folded, rounded, and in its canonical form if that was asked for.
@@ -133,7 +134,22 @@ class NetworkDescription:
             "ledger": [entry.to_dict() for entry in codeword.ledger.entries],
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"{self._headline()}; by layer and code:\n{_align(self._rows())}"
+
+    def _repr_html_(self) -> str:
+        columns, *rows = self._rows()
+        return html_table(self._headline(), columns, rows, num_text_columns=1)
+
+    def _headline(self) -> str:
+        form = self.message.number_format
+        return (
+            f"{self.message.spec.name} in {form.name} (b = {form.bits_per_weight}): "
+            f"{self.codeword.num_bits:,} bits in the {self.codeword.code} code"
+        )
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The columns' names, a row a layer, and the sum."""
         codes = list(self.codewords)
         rows = [("layer", "numbers", "nonzeros", "distinct", *codes)]
         for row in self.layers:
@@ -142,12 +158,7 @@ class NetworkDescription:
             rows.append((row.name, *shown, *(f"{row.bits[code]:,.0f}" for code in codes)))
         lengths = [f"{length:,}" for length in self.lengths.values()]
         rows.append(("sum", f"{self.num_weights:,}", f"{self.num_nonzeros:,}", "", *lengths))
-        form = self.message.number_format
-        return (
-            f"{self.message.spec.name} in {form.name} (b = {form.bits_per_weight}): "
-            f"{self.codeword.num_bits:,} bits in the {self.codeword.code} code; by "
-            f"layer and code:\n{_align(rows)}"
-        )
+        return rows
 
 
 def describe(

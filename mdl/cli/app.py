@@ -16,11 +16,12 @@ from training.errors import USER_ERRORS, ConfigError
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "Train": {
+        "demo": ("demo", "demo --out shown --seed 1 --open"),
         "train": (
             "train s-fc --out runs/s-fc",
             "train d-conv --data cifar10 --epochs 100 --validation 5000",
             "train --resume runs/s-fc",
-        )
+        ),
     },
     "Describe and bound": {
         "bound": (

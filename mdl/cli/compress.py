@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from analysis.bounds.bounds import percent_up
 from analysis.codes.bit_file import save_codeword
 from analysis.codes.checkpoint_message import message_network
 from analysis.compress.compress import (
@@ -23,7 +24,6 @@ from analysis.compress.start import LEVELS
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from mdl.terminal.answers import bound_answer
-from mdl.terminal.bound_tables import percent_up
 from mdl.terminal.options import DEFAULT_DELTA
 from training.checkpoint.checkpoint import (
     Checkpoint,

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from analysis.bounds.bounds import ErrorCount
+from analysis.bounds.bounds import ErrorCount, percent_up
 from analysis.describe.bound_report import BITS, BoundReport
 from analysis.describe.validity import is_certificate
 from figures.bit_ledger import PART_COLORS, group_entries
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredBits, MeasuredRun
 from mdl.report.overview import bound_text
-from mdl.terminal.bound_tables import DESCRIPTIONS, guessing_remark, percent_up
+from mdl.terminal.bound_tables import DESCRIPTIONS, guessing_remark
 
 _PARTS = tuple(PART_COLORS)
 _SCALE = 1000  # width of a bar's drawing; it is stretched to the page's

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.bounds.bounds import percent_up
 from analysis.describe.bound_report import BoundReport
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
-from mdl.terminal.bound_tables import percent_up
 from training.tensor_files.stored_tensor import printable
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
@@ -185,6 +185,7 @@ def _last(measured: MeasuredRun, field: str) -> float | None:
 
 def draw_settings(runs: Sequence[ReportedRun]) -> Markup:
     """One run: all settings. Several: a table of those that differ, and all on request."""
+    runs = [run for run in runs if run.config]  # a compressed network has none
     rows = setting_rows([run.config for run in runs])
     versions = setting_rows([run.versions for run in runs])
     if not rows:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.bounds.bit_budget import bits_for_target
+from analysis.bounds.bounds import percent_up
 from mdl.terminal import console
-from mdl.terminal.bound_tables import percent_up
 from training.tensor_files.stored_tensor import printable
 
 if TYPE_CHECKING:

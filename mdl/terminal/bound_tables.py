@@ -1,10 +1,9 @@
 """The tables of bounds and certificates: counts, errors, lengths, bounds, and the one verdict."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from analysis.bounds.bounds import bound_titles
+from analysis.bounds.bounds import bound_titles, percent_up
 from mdl.terminal import console
 from training.tensor_files.stored_tensor import printable
 
@@ -223,15 +222,6 @@ def print_ledger(codeword: "Codeword") -> None:
         rows,
         num_text_columns=2,
     )
-
-
-def percent_up(fraction: float) -> str:
-    """Percent with two decimals, rounded upward as a bound must be.
-
-    >>> percent_up(0.123401), percent_up(0.1234)
-    ('12.35%', '12.34%')
-    """
-    return f"{math.ceil(fraction * 1e4 - 1e-9) / 100:,.2f}%"
 
 
 def guessing_remark(bound: float, num_classes: int) -> str:

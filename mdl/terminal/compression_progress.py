@@ -2,9 +2,9 @@
 
 import time
 
+from analysis.bounds.bounds import percent_up
 from analysis.compress.compress import CurvePoint, Progress
 from analysis.compress.qat_training import QATEpoch
-from mdl.terminal.bound_tables import percent_up
 from mdl.terminal.console import duration, stderr
 
 _SECONDS_BETWEEN = 10.0

@@ -32,6 +32,7 @@ TINY = (
 )
 QUICK = ("--epochs", "1", "--batch-size", "20", "--trials", "1", "--threads", "1")
 CALLS: dict[str, tuple[str, ...]] = {
+    "demo": ("--out", "OUT/demo"),
     "train": ("s-conv", *TINY, "--out", "OUT/run"),
     "evaluate": ("RUN",),
     "nonzeros": ("RUN",),

@@ -158,6 +158,14 @@ def test_side_by_side() -> None:
     assert [bound.name for bound in compare_bounds(1, 7, 0, 0.05)].count("maurer") == 0
 
 
+def test_bounds_show_themselves_in_a_notebook() -> None:
+    bounds = compare_bounds(1200, 60_000, 2000, 0.05)
+    page = bounds._repr_html_()
+    assert page.count("<tr>") == 1 + len(bounds)
+    assert "6.58%" in page and "&gt;= δ" in page  # 0.06577..., rounded upward
+    assert "vacuous" in compare_bounds(9, 10, 2000, 0.05)[-1]._repr_html_()
+
+
 @pytest.mark.parametrize("bits", [1e6, 8.2e9])
 def test_too_long_a_description_is_vacuous(bits: float) -> None:
     for bound in compare_bounds(100, 20_000, bits, 0.05):

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,15 @@ def parent(contents: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 
 # --- what it says ---
+
+
+def test_a_certificate_shows_itself_in_a_notebook(folder: Path) -> None:
+    made = verify(folder).certificate
+    assert made is not None
+    page = made._repr_html_()
+    assert "Vacuous" in page and "binomial tail" in page and f"{made.description_bits:,}" in page
+    one = replace(made, errors=replace(made.errors, num_errors=0), description_bits=3)
+    assert "True error &lt;= " in one._repr_html_()
 
 
 def test_an_untouched_certificate_is_verified(folder: Path) -> None:

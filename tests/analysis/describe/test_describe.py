@@ -28,6 +28,9 @@ def check_sums(found: NetworkDescription) -> None:
     lines = str(found).splitlines()
     assert len(lines) == 3 + len(found.layers)
     assert lines[-1].split()[1] == f"{found.num_weights:,}"
+    page = found._repr_html_()
+    assert page.count("<tr>") == len(lines) - 1
+    assert f"{found.codeword.num_bits:,} bits" in page and lines[-1].split()[1] in page
 
 
 def test_a_network_of_ours_in_every_form(tmp_path: Path) -> None:

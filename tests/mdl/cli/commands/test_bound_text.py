@@ -9,10 +9,10 @@ import pytest
 import torch
 import typer
 
+from analysis.bounds.bounds import percent_up
 from analysis.quantize.formats import find_format
 from mdl.cli.commands.bound import bound
 from mdl.cli.commands.nonzeros import nonzeros
-from mdl.terminal.bound_tables import percent_up
 from tests.analysis.describe.test_description import describe_in_memory
 from training.checkpoint.checkpoint import Checkpoint, DataRecord, restore_network, save_checkpoint
 from training.data.loading import load_dataset
