@@ -2,9 +2,8 @@
 
 import shlex
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -44,12 +43,7 @@ NAMES = (
 """In the order in which `all` draws them."""
 
 
-class ScaleName(StrEnum):
-    """How large."""
-
-    smoke = "smoke"
-    laptop = "laptop"
-    paper = "paper"
+ScaleName = Literal["smoke", "laptop", "paper"]
 
 
 def reproduce(
@@ -67,7 +61,7 @@ def reproduce(
             help="smoke: minutes. laptop: hours on two cores. paper: its own sizes, for a cluster. "
             "What is reduced stands under every table."
         ),
-    ] = ScaleName.laptop,
+    ] = "laptop",
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -126,7 +120,7 @@ def reproduce(
 
     try:
         asked = chosen_names(names)
-        chosen = scale_on(scale.value, tuple(data or ()), precision=precision)
+        chosen = scale_on(scale, tuple(data or ()), precision=precision)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -251,12 +245,12 @@ def _options(data: list[str], store: Path, precision: Precision) -> list[str]:
 
 
 def _command(names: list[str], scale: ScaleName, options: list[str]) -> str:
-    return shlex.join(["mdl", "reproduce", *names, "--scale", scale.value, *options])
+    return shlex.join(["mdl", "reproduce", *names, "--scale", scale, *options])
 
 
 def _after(drawn: list[str], scale: ScaleName, options: list[str]) -> str:
     """What to run once all of these are drawn: the claims, then everything, then a larger scale."""
     if "claims" not in drawn:
         return _command(["claims"], scale, options)
-    larger = ScaleName.laptop if scale is ScaleName.smoke else ScaleName.paper
+    larger: ScaleName = "laptop" if scale == "smoke" else "paper"
     return f"{_command(['all'], larger, options)} --dry-run"
