@@ -138,6 +138,19 @@ class Certificate:
             "test": None if self.test is None else _count_dict(self.test),
         }
 
+    def __str__(self) -> str:
+        """What it proves, in one line."""
+        return (
+            f"{self.spec.name} on {self.data.name}: {self._headline()} "
+            f"B = {self.description_bits:,} bits, {self.errors.num_errors:,} errors on "
+            f"{self.errors.num_samples:,} images."
+        )
+
+    def _headline(self) -> str:
+        if self.bound > 1 - 1e-9:
+            return "Vacuous: this length proves nothing about the true error."
+        return f"True error <= {percent_up(self.bound)} with probability {1 - self.delta:.4g}."
+
     def _repr_html_(self) -> str:
         counts = {"training": self.errors, "held-out": self.held_out, "test": self.test}
         rows = [
@@ -150,13 +163,7 @@ class Certificate:
             ),
             *((bound_titles()[name], percent_up(value)) for name, value in self.bounds.items()),
         ]
-        if self.bound > 1 - 1e-9:
-            headline = "Vacuous: this length proves nothing about the true error."
-        else:
-            headline = (
-                f"True error <= {percent_up(self.bound)} with probability {1 - self.delta:.4g}."
-            )
-        return html_table(headline, ("certificate", ""), rows, num_text_columns=1)
+        return html_table(self._headline(), ("certificate", ""), rows, num_text_columns=1)
 
 
 def make_certificate(

@@ -150,7 +150,7 @@ def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedDat
         DataError: They cannot be loaded, or nothing says where they lie.
     """
     if source is None and record.name != GLYPHS:
-        raise DataError(f"the certificate is about {record.name}; pass that data set")
+        raise DataError.naming("the certificate is about {}; pass it as {data}", record.name)
     size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
     memory = physical_memory()
     if memory is not None and size > memory:

@@ -122,7 +122,12 @@ def sweep(
         ),
     ] = None,
     only_list: Annotated[
-        bool, typer.Option("--list", help="Print the numbered trials.", rich_help_panel=RUN)
+        bool,
+        typer.Option(
+            "--list",
+            help="Say how many trials, and the script of a job array; --full lists them.",
+            rich_help_panel=RUN,
+        ),
     ] = False,
     collect: Annotated[
         bool,

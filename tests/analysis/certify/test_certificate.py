@@ -352,7 +352,7 @@ def test_a_record_finds_its_images_again() -> None:
     found, again = find_images(record, None)
     assert found == record
     assert torch.equal(images.samples.images, again.samples.images)
-    with pytest.raises(DataError, match="pass that data set"):
+    with pytest.raises(DataError, match="pass it as data"):
         find_images(CertifiedData.from_dict(record.to_dict() | {"name": "MNIST"}), None)
 
 
