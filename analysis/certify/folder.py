@@ -93,6 +93,10 @@ def read_certificate(folder: Path) -> dict[str, Any]:
     path = folder / JSON_FILE
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; give one that mdl certify wrote")
+    if not path.exists():
+        raise CheckpointError(
+            f"{folder} holds no {JSON_FILE}; give a folder that mdl certify wrote"
+        )
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_JSON + 1)

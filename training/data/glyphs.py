@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from training.data.glyph_masks import NUM_DIGITS, digit_masks
 from training.data.glyph_scene import SCENE_WORDS, Scene, paint
+from training.errors import ConfigError
 from training.system.random_streams import Purpose, random_words, to_unit_interval
 
 Stream = Literal["train", "test", "fresh"]
@@ -85,7 +86,9 @@ def _check_arguments(num_images: int, image_size: int, start: int, stream: str) 
     if num_images < 0:
         raise ValueError(f"num_images must be >= 0, not {num_images}")
     if image_size < MIN_IMAGE_SIZE:
-        raise ValueError(f"image_size must be >= {MIN_IMAGE_SIZE} for glyphs, not {image_size}")
+        raise ConfigError.naming(
+            f"{{image_size}} must be >= {MIN_IMAGE_SIZE} for glyphs, not {{}}", image_size
+        )
     if start < 0:
         raise ValueError(f"start must be >= 0, not {start}")
     if stream not in _PURPOSES:
