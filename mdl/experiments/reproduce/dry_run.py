@@ -116,7 +116,7 @@ def print_short_dry_run(plan: DryRun) -> None:
         return
     output.print(
         f"{total['num_missing']} of {total['num_runs']} runs are missing: about "
-        f"{duration(total['seconds'])} here, with all cores.",
+        f"{duration(total['seconds'])} of training here, with all cores.",
         markup=False,
     )
     lacking = {name: one for name in plan.names if (one := plan.total(name))["num_missing"]}
@@ -131,8 +131,8 @@ def print_short_dry_run(plan: DryRun) -> None:
     if len(names) > _SHOWN:
         output.print(f"  and {len(names) - _SHOWN} more tables and figures", markup=False)
     output.print(
-        "One run may serve several of these; --full lists all. Times are estimates, without\n"
-        "evaluation and measuring.",
+        "One run may serve several of these; --full lists all. Times are estimates;\n"
+        "evaluating and measuring each run comes on top.",
         markup=False,
     )
 

@@ -109,7 +109,9 @@ def test_a_dry_run_trains_nothing(mdl, tmp_path) -> None:
     arguments = ("reproduce", "all", "--dry-run", "--scale", "smoke", "--store", "none")
     done = mdl(*arguments)
     assert done.returncode == 0, done.stderr
-    assert re.match(r"(\d+) of \1 runs are missing: about \d+ (s|min|h) here", done.stdout)
+    assert re.match(
+        r"(\d+) of \1 runs are missing: about \d+ (s|min|h) of training here", done.stdout
+    )
     assert fits_a_screen(done.stdout)
     done = mdl(*arguments[:-1], str(tmp_path), "--full")
     assert done.returncode == 0, done.stderr
