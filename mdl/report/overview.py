@@ -134,6 +134,8 @@ def bound_text(report: BoundReport) -> str:
         return "no certificate"
     if report.bound.is_vacuous:
         return "vacuous"
+    if not report.bound.beats_guessing(report.spec.num_classes):
+        return f"no better than guessing, at {percent_up(report.bound.value)}"
     return f"≤ {percent_up(report.bound.value)} (probability {1 - report.delta:.4g})"
 
 
