@@ -11,9 +11,10 @@ METHODS = {"read_bytes", "read_text"}  # of a path; those of the opener are plai
 LOADERS = {
     *("FileIO", "ZipFile", "ParquetFile", "ParquetDataset", "TarFile", "open_code", "safe_open"),
     *("fromfile", "memmap", "loadtxt", "genfromtxt", "mmap", "memory_map", "OSFile", "read_table"),
-    *("read_csv", "read_parquet", "read_schema", "read_metadata", "load", "imread"),
+    *("read_csv", "read_parquet", "read_schema", "read_metadata", "imread"),
 }
 """Names of functions that open what they are given, if that is not an open file already."""
+LOADS = {f"{owner}.load" for owner in ("np", "torch", "json", "pickle", "tomllib")}
 NOT_FILES = {"webbrowser.open"}
 
 WHY_NOT = {
@@ -71,7 +72,7 @@ def openings(tree: ast.AST) -> Iterator[str]:
         if last == "open" and dot and is_open_already(call) and call.args:
             opens = False  # Image.open of bytes
         reads = bool(dot) and last in METHODS
-        if opens or reads or (last in LOADERS and not is_open_already(call)):
+        if opens or reads or ((last in LOADERS or name in LOADS) and not is_open_already(call)):
             yield f"line {call.lineno}: {name}"
 
 
