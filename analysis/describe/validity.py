@@ -140,7 +140,7 @@ def check_given(
     if network.fixed:
         fixed.append(f"by your word {_names(network.fixed)}")
     found.append(_note("fixed", _taken_as_fixed(fixed)))
-    found += check_external_norms(network)
+    found += check_external(network)
     if test == train:
         found.append(
             _note(
@@ -164,9 +164,30 @@ def note_given_errors(train: ErrorCount) -> Finding:
     )
 
 
-def check_external_norms(network: ExternalNetwork) -> list[Finding]:
-    """Look for BatchNorms that were left in training mode."""
+def check_external(network: ExternalNetwork) -> list[Finding]:
+    """Look at which tensors were taken, and for BatchNorms that were left in training mode."""
     found = []
+    if network.beside:
+        found.append(
+            _note(
+                "one-of-several",
+                f"These are the tensors under {printable(network.key)!r}; the file has others "
+                f"under {_names(network.beside)}. Give the key that you evaluated.",
+            )
+        )
+    if network.integers:
+        kinds = dict.fromkeys(
+            f"{form.name} in {form.bits_per_weight} bits" if form.num_fields == 1 else form.name
+            for form in network.integer_formats.values()
+        )
+        found.append(
+            _note(
+                "integers",
+                f"{len(network.integers):,} tensors hold integers and are described by them, in "
+                f"the fewest bits that hold all of a type: {', '.join(kinds)}. Declare as fixed "
+                "those that your code sets without looking at data.",
+            )
+        )
     if network.counters:
         found.append(
             _invalid(

@@ -69,7 +69,7 @@ def print_external(report: "ExternalReport") -> None:
     if network.norms:
         console.stdout().print(f"{len(network.norms):,} BatchNorms found by their names.")
     _print_rounding(report.number_format)
-    _print_tensors(report.counts)
+    print_tensors(report.counts)
     if report.train is not None:
         _print_errors({"training, given": report.train, "test, given": report.test})
     print_lengths(report)
@@ -242,7 +242,8 @@ def _print_rounding(number_format: "NumberFormat") -> None:
     )
 
 
-def _print_tensors(counts: "NetworkCounts") -> None:
+def print_tensors(counts: "NetworkCounts", title: str = "Numbers of the described network") -> None:
+    """Print the counts of all tensors with their shapes."""
     rows = [
         (
             printable(row.name),
@@ -256,9 +257,7 @@ def _print_tensors(counts: "NetworkCounts") -> None:
     sizes = _sizes(total.num_weights, total.num_nonzeros)
     rows.append(("all tensors", "", *sizes, f"{total.num_distinct:,}"))
     console.print_table(
-        "Numbers of the described network",
-        ("tensor", "shape", "numbers", "nonzeros", "density", "distinct values"),
-        rows,
+        title, ("tensor", "shape", "numbers", "nonzeros", "density", "distinct values"), rows
     )
 
 

@@ -15,6 +15,7 @@ from mdl.terminal.options import (
     FormatOption,
     FullOption,
     JsonOption,
+    KeyOption,
     Twin,
 )
 
@@ -43,6 +44,7 @@ def encode(
             "scales, order of units.",
         ),
     ] = True,
+    key: KeyOption = None,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,
     full: FullOption = False,
@@ -55,17 +57,20 @@ def encode(
     """
     from analysis.codes.bit_file import save_codeword
     from analysis.describe.describe import compare_codes, read_message
-    from analysis.describe.external_network import BN_EPS
-    from mdl.cli.bound import choose_format
+    from analysis.describe.folded_norms import BN_EPS
+    from mdl.cli.bound import choose_format, refuse_options
     from mdl.terminal.answers import answer_encoded
 
     message = read_message(
         checkpoint,
         choose_format(bits, number_format),
+        key=key,
         canonical=shorten,
         bn_eps=BN_EPS if bn_eps is None else bn_eps,
         fixed=fixed or (),
     )
+    if message.can_run:
+        refuse_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
     if twin is not None:
         message = _as_twin(message, twin, checkpoint)
     report = compare_codes(message, code)
