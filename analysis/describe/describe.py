@@ -16,7 +16,12 @@ from analysis.codes.ledger import END, HEAD
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.codes.structure import structured_codes
-from analysis.describe.external_network import TIE, describe_tensors, external_message_tensors
+from analysis.describe.external_network import (
+    TIE,
+    ExternalNetwork,
+    describe_tensors,
+    external_message_tensors,
+)
 from analysis.describe.folded_norms import BN_EPS
 from analysis.quantize.formats import NumberFormat, find_format
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -245,7 +250,16 @@ def read_message(
         return checkpoint_message(load_checkpoint(path), number_format, canonical=canonical)
     with open_tensor_file(path, key) as file:
         network = describe_tensors(file, bn_eps=bn_eps, fixed=fixed)
-        tensors = external_message_tensors(network, number_format)
+        return external_message(network, number_format)
+
+
+def external_message(network: ExternalNetwork, number_format: NumberFormat) -> NetworkMessage:
+    """The message of another program's network, whose file is open.
+
+    Raises:
+        CheckpointError: A tensor holds a number that is not finite, or the file cannot be read.
+    """
+    tensors = external_message_tensors(network, number_format)
     shapes = tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
     spec = TensorListSpec(shapes, tuple(network.integer_formats.items()))
     return NetworkMessage(spec=spec, number_format=number_format, state=tensors)

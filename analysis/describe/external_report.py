@@ -10,8 +10,8 @@ from analysis.bounds.bounds import Bound, ErrorCount, bounds_of_length, check_de
 from analysis.codes.message import join_counts
 from analysis.describe.description import Description
 from analysis.describe.external_network import TIE, ExternalNetwork
-from analysis.describe.folded_norms import SUFFIXES
-from analysis.describe.integer_source import IntegerTensor
+from analysis.describe.folded_norms import COUNTER, SUFFIXES, prefix_of
+from analysis.describe.integer_source import IntegerTensor, find_packed
 from analysis.describe.reparametrized import CODED
 from analysis.describe.validity import Finding, check_external, check_given, is_certificate
 from analysis.quantize.formats import NumberFormat, find_format
@@ -183,7 +183,9 @@ def count_external(
 
 
 def count_stored(file: TensorFile, *, on_progress: OnCount | None = None) -> NetworkCounts:
-    """Count every dense tensor of a file as it is; one with several names once, under all of them.
+    """Count every dense tensor of a file as it is, but for BatchNorm's counters.
+
+    One with several names counts once, under all of them; packed integers are taken apart.
 
     Args:
         file: The tensors.
@@ -193,7 +195,9 @@ def count_stored(file: TensorFile, *, on_progress: OnCount | None = None) -> Net
         CheckpointError: A tensor holds a number that is not finite, or the file cannot be read.
     """
     places: dict[tuple[object, ...], list[str]] = {}
-    stored = dict(file) | {name: each.integers for name, each in file.quantized.items()}
+    stored = {name: each for name, each in file.items() if prefix_of(name, COUNTER) is None}
+    stored |= {name: each.integers for name, each in file.quantized.items()}
+    packed = find_packed(stored)
     for name, tensor in stored.items():
         if tensor.num_numbers and tensor.number_type.kind != "other":
             places.setdefault(tensor.place, []).append(name)
@@ -211,7 +215,11 @@ def count_stored(file: TensorFile, *, on_progress: OnCount | None = None) -> Net
     except ValueError as error:
         raise CheckpointError(f"{file.path}: {error}; use an earlier one") from error
     integers = {
-        name: IntegerTensor(stored=each, type_name=each.number_type.name)
+        name: IntegerTensor(
+            stored=each,
+            type_name=each.number_type.name,
+            num_fields=packed.get(name.partition(TIE)[0], 1),
+        )
         for name, each in tensors.items()
         if name not in numbers
     }

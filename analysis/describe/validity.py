@@ -183,9 +183,9 @@ def check_external(network: ExternalNetwork) -> list[Finding]:
         found.append(
             _note(
                 "integers",
-                f"{len(network.integers):,} tensors hold integers and are described by them, in "
-                f"the fewest bits that hold all of a type: {', '.join(kinds)}. Declare as fixed "
-                "those that your code sets without looking at data.",
+                f"Tensors of integers ({len(network.integers):,}) are described by these, in the "
+                f"fewest bits that hold all of a type: {', '.join(kinds)}. Declare as fixed those "
+                "that your code sets without looking at data.",
             )
         )
     if network.counters:

@@ -47,6 +47,7 @@ class MeasuredFilters:
         locality: Of every filter of the sample.
         summary: Of all of them.
         num_drawn: So many of the first are drawn.
+        is_external: Whether another program wrote it; the title then says what was taken.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class MeasuredFilters:
     locality: Locality
     summary: LocalitySummary
     num_drawn: int
+    is_external: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,7 @@ def measure_filters(
         locality=locality,
         summary=summarize_locality(locality),
         num_drawn=min(num, len(sample.indices)),
+        is_external=not is_ours,
     )
 
 
@@ -250,7 +253,7 @@ def answer_filters(
         next_: Commands to suggest.
     """
     first, summaries = measured[0], [one.summary for one in measured]
-    taken = [one.title for one in measured if one.title == one.network]  # told by its shape
+    taken = [one.title for one in measured if one.is_external]
     console.print_answer(
         "\n".join(f"Picture: {picture}" for picture in pictures),
         *taken,

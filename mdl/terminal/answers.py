@@ -193,16 +193,32 @@ def answer_certificate(
 
 
 def answer_encoded(
-    report: "NetworkDescription", file: str, num_bytes: int, *, next_: Sequence[str]
+    report: "NetworkDescription",
+    file: str,
+    num_bytes: int,
+    *,
+    notes: Sequence[str] = (),
+    next_: Sequence[str],
 ) -> None:
-    """Say how long a network's bits are, by layer and by code."""
+    """Say how long a network's bits are, by layer and by code.
+
+    Args:
+        report: Its codewords.
+        file: What the bits were written to.
+        num_bytes: Size of that file.
+        notes: Sentences to add.
+        next_: Commands to suggest.
+    """
     codeword, form = report.codeword, report.message.number_format
+    integers = dict.fromkeys(each.name for each in report.message.integers.values())
+    kinds = ", ".join([f"{form.name} (b = {form.bits_per_weight})", *integers])
     console.print_answer(
         f"{file}: {codeword.num_bits:,} bits ({codeword.code} code) in {num_bytes:,} bytes.",
-        f"n = {report.num_weights:,} numbers of {form.name} (b = {form.bits_per_weight}), ‖w‖₀ = "
+        f"n = {report.num_weights:,} numbers of {kinds}, ‖w‖₀ = "
         f"{report.num_nonzeros:,}, {codeword.num_bits / max(report.num_nonzeros, 1):,.2f} bits "
         "per nonzero.",
         _lengths_line(report.lengths),
+        *notes,
         table=codeword_rows(codeword),
         next_=next_,
     )

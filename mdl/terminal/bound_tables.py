@@ -134,7 +134,8 @@ def print_certificate(certificate: "Certificate") -> None:
 
 def print_lengths(report: "Description") -> None:
     """Print every length term by term."""
-    total, bits = report.counts.total, report.number_format.bits_per_weight
+    total = report.counts.total
+    sizes = [bits for bits, _ in report.parts] or [report.number_format.bits_per_weight]
     rows: list[tuple[str, ...]] = []
     for name, length in report.lengths.items():
         own = [
@@ -153,7 +154,8 @@ def print_lengths(report: "Description") -> None:
     console.print_table(
         f"Description lengths in bits: n = {total.num_weights:,}, "
         f"‖w‖₀ = {total.num_nonzeros:,}, k = {total.num_distinct:,} (with zero if it occurs), "
-        f"k' = {total.num_distinct_nonzero:,} (without), b = {bits}; log is log2",
+        f"k' = {total.num_distinct_nonzero:,} (without), b = {', '.join(map(str, sizes))}; log is "
+        "log2",
         ("description", "term", "formula", "as printed", "whole bits"),
         rows,
         num_text_columns=3,

@@ -33,7 +33,8 @@ def read_legacy_torch(source: FileBytes) -> Any:
         return _read(source)
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{source.path}: {reason}; copy it again, or save it anew") from error
+        way_out = "" if ";" in reason else "; copy it again, or save it anew"
+        raise CheckpointError(f"{source.path}: {reason}{way_out}") from error
 
 
 def _read(source: FileBytes) -> Any:

@@ -44,6 +44,7 @@ _STEMS = (
 _FOLDER_FILES = tuple(f"{stem}{ending}" for stem in _STEMS for ending in (INDEX_SUFFIX, ""))
 _OWN_FORMAT = "mdl-checkpoint"
 _OWN_FILE = "checkpoint.pt"
+_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".json", ".mdl", ".tar")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TYPE_NAME = re.compile(r"torch\.q?u?int\d+(x\d)?|torch\.(b?float|complex)\w+|torch\.bool")
 
@@ -154,7 +155,8 @@ def _find_file(path: Path) -> Path:
 
 def _explain_absence(path: Path) -> str:
     """A name on a hub is told from a mistyped path: one slash, and before it no folder."""
-    if _HUB_NAME.fullmatch(str(path)) and not path.parent.exists():
+    is_name = _HUB_NAME.fullmatch(str(path)) and path.suffix not in _SUFFIXES
+    if is_name and not path.parent.exists():
         return (
             "no such file or folder; if it is the name of a model on a hub, download that first "
             f"(hf download {path} --local-dir FOLDER) and give the folder"

@@ -82,6 +82,8 @@ _FOLDERS = {
     "checkpoint": f"a checkpoint of TensorFlow; {_ARRAYS}",
 }
 _SLICES = re.compile(r"(mp|zero_pp|bf16_zero_pp)_rank_\d+.*\.pt")
+PART = re.compile(r"(?P<stem>.+)-(?P<part>\d+)-of-(?P<parts>\d+)(?P<suffix>\.\w+)")
+"""The name of a shard: which part it is, of how many."""
 _TENSOR_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
 
@@ -136,6 +138,8 @@ def name_folder(folder: Path) -> str:
     if any(map(_SLICES.fullmatch, names)):
         return "slices of a DeepSpeed checkpoint; make one file by the zero_to_fp32.py above it"
     files = [name for name in names if name.endswith(_TENSOR_SUFFIXES)]
+    if any(map(PART.fullmatch, files)):
+        return f"parts of a network ({count_names('file', files)}) without their index; add it"
     if files:
         return f"a folder with {count_names('file', files)} that may hold tensors; give one of them"
     return "a folder without model.safetensors or another file of tensors; give a file"

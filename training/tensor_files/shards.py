@@ -6,12 +6,11 @@ from pathlib import Path
 from training.errors import CheckpointError
 from training.system.checks import load_json
 from training.system.files import FileBytes
-from training.tensor_files.other_formats import count_names
+from training.tensor_files.other_formats import PART, count_names
 from training.tensor_files.stored_tensor import shorten
 
 INDEX_SUFFIX = ".index.json"
 MAX_INDEX_BYTES = 1 << 25
-_PART = re.compile(r"(?P<stem>.+)-(?P<part>\d+)-of-(?P<parts>\d+)(?P<suffix>\.\w+)")
 _SLICE = re.compile(r"(?P<stem>consolidated\.|mp_rank_)(?P<part>\d\d)(?P<rest>.*\.pth?)")
 
 
@@ -68,7 +67,7 @@ def refuse_part(path: Path) -> None:
             raise CheckpointError(
                 f"{path}: {place} of a network; give the whole by its index, {index}"
             )
-    if (match := _PART.fullmatch(path.name)) and int(match["parts"]) > 1:
+    if (match := PART.fullmatch(path.name)) and int(match["parts"]) > 1:
         number, total = int(match["part"]), int(match["parts"])
         digits = len(match["part"])
         names = (

@@ -71,7 +71,7 @@ def find_state(contents: Any, key: str | None = None) -> FoundState:
         if name is None:
             break
         beside += [_join(where, other) for other in others]
-        where.append(name)
+        where.append(str(name))
         contents = contents[name]
     _check_state(contents, where)
     return FoundState(key=".".join(where), state=dict(contents), beside=tuple(beside))
@@ -142,43 +142,52 @@ def _follow(contents: Any, key: str) -> tuple[list[str], Any]:
     return where, contents
 
 
-def _step(contents: Mapping[Any, Any], where: list[str]) -> tuple[str | None, list[str]]:
+def _step(contents: Mapping[Any, Any], where: list[str]) -> tuple[Any, list[str]]:
     """The key to go down, or None if this is the state dict; and other keys that hold tensors."""
+    if _is_optimizer(contents):
+        return None, []
     inner = {
         name: size
         for name, value in contents.items()
-        if isinstance(name, str)
-        and isinstance(value, dict)
-        and (size := _num_numbers(value, _MAX_DEPTH - 1, set()))
+        if not is_tensor(value) and (size := _num_numbers(value, _MAX_DEPTH - 1, set()))
     }
     for name in WRAPPERS:
         if name in inner:
             least = inner[name] / 100  # what is far smaller is no network beside this one
-            return name, [each for each, size in inner.items() if each != name and size > least]
+            return name, [str(each) for each in inner if each != name and inner[each] > least]
     has_tensors = any(is_tensor(value) for value in contents.values())
     if len(inner) == 1 and not has_tensors:
         return next(iter(inner)), []
     if inner:
         have = _list_keys(contents, where)
-        raise ConfigError.naming("several parts of it hold tensors: {}; say which with {key}", have)
+        if has_tensors:
+            raise ConfigError.naming(
+                "tensors lie at its top and below: {}; save the state dict alone, or say which "
+                "with {key}",
+                have,
+            )
+        raise ConfigError.naming("tensors lie under several keys: {}; say which with {key}", have)
     if not has_tensors:  # a whole model is passed over where its state dict lies beside it
-        return next((name for name in WRAPPERS if isinstance(contents.get(name), Opaque)), None), []
+        whole = (name for name in WRAPPERS if isinstance(contents.get(name), Opaque))
+        return next(whole, None), []
     return None, []
 
 
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, dict) and "param_groups" in value and "state" in value
+
+
 def _num_numbers(value: Any, depth: int, seen: set[int]) -> int:
-    """How many numbers a dict's tensors have; those of an optimizer do not count."""
-    if not isinstance(value, dict) or id(value) in seen or "param_groups" in value:
+    """How many numbers tensors with names have in it; those of an optimizer do not count."""
+    if not isinstance(value, dict | list | tuple) or id(value) in seen or _is_optimizer(value):
         return 0
     seen.add(id(value))
-    own: int = sum(
-        each.num_numbers
-        for name, each in value.items()
-        if isinstance(name, str) and is_tensor(each) and each.shape
-    )
-    return own + (
-        sum(_num_numbers(each, depth - 1, seen) for each in value.values()) if depth else 0
-    )
+    own, inner = 0, list(value)
+    if isinstance(value, dict):
+        inner = list(value.values())
+        named = (each for name, each in value.items() if isinstance(name, str))
+        own = sum(int(each.num_numbers) for each in named if is_tensor(each) and each.shape)
+    return own + (sum(_num_numbers(each, depth - 1, seen) for each in inner) if depth else 0)
 
 
 def _check_state(contents: Any, where: list[str]) -> None:
@@ -197,11 +206,18 @@ def _check_state(contents: Any, where: list[str]) -> None:
         raise ValueError(
             f"{at}holds a list of {count:,} tensors without names; save model.state_dict()"
         )
+    if isinstance(contents, list | tuple) and any(isinstance(each, dict) for each in contents):
+        raise ConfigError.naming(
+            "{}holds a list of {}; say which with {key}, such as {}",
+            at,
+            len(contents),
+            shorten(_join(where, 0)),
+        )
     if not isinstance(contents, dict):
         raise ValueError(
             f"{at}holds {describe_value(contents)}, no state dict; save model.state_dict()"
         )
-    if "param_groups" in contents and "state" in contents:
+    if _is_optimizer(contents):
         raise ValueError(
             f"{at}holds the state of an optimizer, not a network; save model.state_dict()"
         )
@@ -212,7 +228,7 @@ def _check_state(contents: Any, where: list[str]) -> None:
         return
     if any(describe_value(value) == "a NumPy array" for value in contents.values()):
         raise ValueError(f"{at}holds NumPy arrays; save {{name: torch.from_numpy(array), ...}}")
-    if any(isinstance(value, dict) and "param_groups" in value for value in contents.values()):
+    if any(map(_is_optimizer, contents.values())):
         raise ValueError(
             f"{at}holds the state of an optimizer, not a network; save model.state_dict()"
         )

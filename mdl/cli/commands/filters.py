@@ -119,7 +119,10 @@ def filters(
     if len(checkpoints) > 1 and not compare:
         next_ = [console.command("filters", *checkpoints, compare=True)]
     else:
-        next_ = [console.command(name, checkpoints[0], key=key) for name in ("nonzeros", "bound")]
+        next_ = [
+            console.command("nonzeros", checkpoints[0], key=key),
+            console.command("bound", checkpoints[0], key=key, lengths_only=measured[0].is_external),
+        ]
     if not full:
         filter_report.answer_filters(measured, files, notes, next_=next_)
         return
