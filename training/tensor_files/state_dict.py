@@ -65,7 +65,7 @@ def find_state(contents: Any, key: str | None = None) -> FoundState:
     where: list[str] = []
     beside: list[str] = []
     if key is not None:
-        where, contents = _follow(contents, key)
+        where, contents = _follow(contents, key, [])
     while isinstance(contents, dict) and len(where) < _MAX_DEPTH:
         name, others = _step(contents, where)
         if name is None:
@@ -122,24 +122,33 @@ def describe_value(value: Any) -> str:
     )
 
 
-def _follow(contents: Any, key: str) -> tuple[list[str], Any]:
-    """The value that a key with dots leads to; names may hold dots, so the longest is taken."""
-    where: list[str] = []
-    rest = key
-    while rest:
-        names: list[Any] = []
-        if isinstance(contents, dict):
-            names = [each for each in contents if rest == str(each) or rest.startswith(f"{each}.")]
-        elif isinstance(contents, list | tuple):
-            names = [each for each in range(len(contents)) if rest.partition(".")[0] == str(each)]
-        if not names:
-            have = _list_keys(contents, where)
-            raise ConfigError.naming("has no key {}; {}; give another {key}", shorten(key), have)
-        name = max(names, key=lambda each: len(str(each)))
-        contents = contents[name]
-        where.append(str(name))
-        rest = rest[len(str(name)) + 1 :]
-    return where, contents
+def _follow(contents: Any, key: str, before: list[str]) -> tuple[list[str], Any]:
+    """The value that a key with dots leads to; names may hold dots, so the longest is tried first.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    names: list[Any] = []
+    if isinstance(contents, dict):
+        names = [each for each in contents if key == str(each) or key.startswith(f"{each}.")]
+    elif isinstance(contents, list | tuple):
+        names = [each for each in range(len(contents)) if key.partition(".")[0] == str(each)]
+    failed = ConfigError.naming(
+        "has no key {}; {}; give another {key}",
+        shorten(_join(before, key)),
+        _list_keys(contents, before),
+    )
+    for name in sorted(names, key=lambda each: -len(str(each))):
+        if key == str(name):
+            return [key], contents[name]
+        try:
+            inner = [*before, str(name)]
+            where, found = _follow(contents[name], key[len(str(name)) + 1 :], inner)
+        except ConfigError as error:
+            failed = error
+        else:
+            return [str(name), *where], found
+    raise failed
 
 
 def _step(contents: Mapping[Any, Any], where: list[str]) -> tuple[Any, list[str]]:
