@@ -12,5 +12,6 @@ __all__ = [
     "external_network",
     "external_report",
     "folded_norms",
+    "reparametrized",
     "validity",
 ]

@@ -41,7 +41,9 @@ def choose_first_layer(
         if not names:
             weights = [name for name, shape in shapes.items() if len(shape) in (2, 4)]
             listed = ", ".join(map(shorten, weights[:5])) + (", ..." if len(weights) > 5 else "")
-            raise ConfigError.naming("{layer} {} is no weight of it; it has {}", layer, listed)
+            raise ConfigError.naming(
+                "{layer} {} is no weight of it; it has {}", shorten(layer), listed
+            )
         found = next(
             (
                 found
@@ -73,13 +75,13 @@ def choose_first_layer(
                 and (found := _layer(name, shape, image_size, channels))
             ):
                 return found
-    for name, size in dense.items():
+    for name, size in list(dense.items())[:1]:  # those behind it see what it makes of the image
         if found := _layer(name, size, image_size, channels):
             return found
     raise ConfigError.naming(
-        "no weight has a shape that sees an image: a kernel of at most {} channels, or as many "
-        "inputs as an image of 1 or 3 channels has pixels; give {image_size} and {channels}, or "
-        "{layer}",
+        "no weight has a shape that sees an image: a kernel of at most {} channels, or, in the "
+        "first matrix, as many inputs as an image of 1 or 3 channels has pixels; give {image_size} "
+        "and {channels}, or {layer}",
         _MOST_CHANNELS,
     )
 

@@ -120,9 +120,9 @@ class IntegerFormat:
     def unpack(self, stored: NDArray[np.generic]) -> Tensor:
         """Numbers as they are coded, of stored integers; packed ones get a last dimension."""
         if self.stored == "bool":
-            return torch.from_numpy((stored != 0).astype(np.uint8))
+            return torch.from_numpy(np.asarray(stored != 0, np.uint8))
         if self.num_fields == 1:
-            return torch.from_numpy(stored.astype(np.int64)).to(self.dtype)
+            return torch.from_numpy(np.asarray(stored, np.int64)).to(self.dtype)
         words = np.ascontiguousarray(stored).view(f"<u{stored.dtype.itemsize}")[..., None]
         shifts = np.arange(self.num_fields, dtype=words.dtype) * words.dtype.type(
             self.bits_per_weight

@@ -107,7 +107,7 @@ def name_file(path: Path, start: bytes) -> str:
         each.isprintable() or each.isspace() for each in text
     )
     what = "a text file, not tensors" if is_text else "neither a torch nor a safetensors file"
-    return f"{what}; give a state dict that torch.save wrote, or a .safetensors file"
+    return f"{what}; give a checkpoint of mdl train, a state dict, or a .safetensors file"
 
 
 def name_zip(source: FileBytes) -> str | None:

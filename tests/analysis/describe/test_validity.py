@@ -54,6 +54,7 @@ def given(**changes: Any) -> dict[str, Finding]:
     parts: dict[str, Any] = {
         "path": Path("net.pt"),
         "key": "",
+        "title": "net.pt",
         "sources": {},
         "fixed": (),
         "norms": (NORM,),
