@@ -36,11 +36,11 @@ def bench(
     ] = None,
     device: DeviceOption = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads on the CPU. [default: torch's choice]")
+        int | None, typer.Option(min=1, help="Threads on the CPU (default: torch's choice).")
     ] = None,
     precision: Annotated[
         Literal["bf16", "fp32"] | None,
-        typer.Option(help="Of the matrix products. [default: what training would choose here]"),
+        typer.Option(help="Of the matrix products (default: what training would choose here)."),
     ] = None,
     network: Annotated[
         list[str] | None,

@@ -14,7 +14,10 @@ def budget(
     ],
     data: Annotated[
         str | None,
-        typer.Option(help="The data set, such as glyphs or a folder; m is its training images."),
+        typer.Option(
+            metavar="DATA",
+            help="The data set, such as glyphs or a folder; m is its training images.",
+        ),
     ] = None,
     samples: Annotated[
         int | None,

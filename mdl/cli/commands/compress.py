@@ -18,16 +18,18 @@ def compress(
     out: Annotated[Path, typer.Option("--out", "-o", help="The new folder of the result.")],
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint file, or its run folder."),
+        typer.Argument(metavar="CHECKPOINT", help="A checkpoint file, or its run folder."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Train a short network from nothing instead: mnist-tight.")
+        str | None,
+        typer.Option(metavar="mnist-tight", help="Train a short network from nothing instead."),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
+            metavar="DATA",
             help="The data set: glyphs or a folder. A recipe needs it; a checkpoint only where the "
-            "data have moved."
+            "data have moved.",
         ),
     ] = None,
     epochs: Annotated[
@@ -65,12 +67,14 @@ def compress(
     ] = None,
     delta: DeltaOption = 0.05,
     bits: Annotated[
-        int | None, typer.Option("--bits", help="b, bits a number: 32, 16 or 8 (default: 8).")
+        int | None, typer.Option("--bits", metavar="32|16|8", help="b, bits a number (default: 8).")
     ] = None,
     number_format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="The set of numbers: float32, bfloat16, float16 or e4m3fn (default)."
+            "--format",
+            metavar="float32|bfloat16|float16|e4m3fn",
+            help="The set of numbers (default: e4m3fn).",
         ),
     ] = None,
     seed: SeedOption = 0,

@@ -18,7 +18,9 @@ FRESH_BLOCK = 10_000
 
 def evaluate(
     checkpoint: CheckpointArgument,
-    data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Where the same data set lies now.")
+    ] = None,
     fresh: Annotated[
         int, typer.Option(min=0, help="Draw N new glyphs: they estimate the true error.")
     ] = 0,

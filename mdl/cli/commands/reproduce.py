@@ -50,7 +50,7 @@ def reproduce(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="table1 to table4, figure1 to figure9, mdl-view, ledger, locality, training, "
             "screening, claims, or all.",
         ),
@@ -65,15 +65,16 @@ def reproduce(
     data: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="DATA",
             help="A hub name, a folder, or glyphs; give it several times for a column or panel "
-            "each. (default: cifar10)"
+            "each (default: cifar10).",
         ),
     ] = None,
     store: Annotated[
         Path, typer.Option(help="Folder of results; what is there is not trained again.")
     ] = _STORE,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for tables and figures. (default: STORE/SCALE-DATA)")
+        Path | None, typer.Option(help="Folder for tables and figures (default: STORE/SCALE-DATA).")
     ] = None,
     page: Annotated[
         Path | None,
@@ -91,7 +92,7 @@ def reproduce(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads of a run. (default: the libraries')", rich_help_panel=RUN
+            min=1, help="Threads of a run (default: the libraries').", rich_help_panel=RUN
         ),
     ] = None,
     precision: Annotated[
