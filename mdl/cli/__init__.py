@@ -3,13 +3,4 @@
 A folder here holds the parts of a command that has several. Nothing else imports this room.
 """
 
-__all__ = [
-    "app",
-    "bound",
-    "compress",
-    "demo",
-    "filter_report",
-    "scaling_latex",
-    "training",
-    "usage",
-]
+__all__ = ["app", "bound", "compress", "demo", "filter_report", "scaling_latex", "training"]
