@@ -174,7 +174,7 @@ def train(
         str,
         typer.Option(
             help="Between checkpoints: epochs (5), steps (500steps) or time (90s, 10m, 2h). Saving "
-            "keeps to 2 % of the time, so short intervals are stretched.",
+            "keeps to 2% of the time, so short intervals are stretched.",
             rich_help_panel=RUN,
         ),
     ] = "1",

@@ -11,8 +11,8 @@ def test_table_for_people(mdl):
     done = mdl("budget", "--target", "0.116", "--samples", "60000")
     assert done.returncode == 0, done.stderr
     assert "bound of 11.60%" in done.stdout
-    assert "5,704" in done.stdout  # at 2 %
-    assert "1 % more errors" in done.stdout
+    assert "5,704" in done.stdout  # at 2%
+    assert "1% more errors" in done.stdout
     assert "mdl compress" in done.stdout
 
 

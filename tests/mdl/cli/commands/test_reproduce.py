@@ -125,7 +125,7 @@ def test_answers_come_first(mdl, tmp_path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == f"9 files in {tmp_path}. --full prints the tables."
     assert lines[1] == (
-        "table2    β-lasso (β = 50): 65.15 % (paper 85.19, proceedings 84.50); 1 missing"
+        "table2    β-lasso (β = 50): 65.15% (paper 85.19, proceedings 84.50); 1 missing"
     )
     assert lines[2].startswith("claims    3 reproduced, 1 not reproduced, 9 not at this scale")
     one = mdl("reproduce", "table2", *LAPTOP, "--out", str(tmp_path)).stdout.splitlines()
