@@ -84,9 +84,10 @@ def _instructions(start: BenchStart) -> str:
 
 def _rows(line: Line) -> Iterator[tuple[str, ...]]:
     """The line, then a row for each plain form."""
+    rate, is_bytes = _scale(line.rate), line.unit == "bytes"
     yield (
         line.piece,
-        f"{_scale(line.rate)}{'B' if line.unit == 'bytes' else ' ' + line.unit}/s",
+        f"{rate}B/s" if is_bytes else f"{rate.rstrip()} {line.unit}/s",
         _milliseconds(line.timing.median),
         f"{line.ratio:.2f}",
         "",
