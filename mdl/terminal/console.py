@@ -155,9 +155,9 @@ def command(*words: object, **options: object) -> str:
 
 def new_name(name: str) -> str:
     """The name of a file or folder that is not there yet: `name`, or with a number behind it."""
-    stem, suffix = Path(name).stem, Path(name).suffix
-    names = chain([name], (f"{stem}-{number}{suffix}" for number in count(2)))
-    return next(each for each in names if not Path(each).exists())
+    path = Path(name)
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return str(next(each for each in chain([path], others) if not each.exists()))
 
 
 def width() -> int:

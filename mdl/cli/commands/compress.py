@@ -144,13 +144,13 @@ def compress(
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
     else:
         job = plan_recipe(recipe or "", data, chosen, wishes)
-    compression = job.run(CompressionProgress(len(job.images)))
+    compression = job.run(CompressionProgress(len(job.images), job.spec.num_classes))
     report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
     write_compression(out, job, compression, report, plot=plot)
     if json:
         console.print_json(report | {"folder": str(out)})
         return
-    print_compression(out, job, compression, report, data)
+    print_compression(out, job, compression, report, checkpoint=checkpoint, data=data)
 
 
 def _check_levels_fit(number_format: "NumberFormat") -> None:
