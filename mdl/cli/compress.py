@@ -12,7 +12,6 @@ from analysis.bounds.bounds import percent_up
 from analysis.codes.bit_file import save_codeword
 from analysis.codes.checkpoint_message import message_network
 from analysis.compress.compress import (
-    RECIPES,
     Compression,
     CompressionSettings,
     Progress,
@@ -20,7 +19,7 @@ from analysis.compress.compress import (
     compress_state,
 )
 from analysis.compress.qat_training import QATSettings
-from analysis.compress.recipes import find_recipe
+from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from mdl.terminal.answers import bound_answer
