@@ -134,7 +134,8 @@ def reproduce(
     options = _options(data or [], store, precision)
     again = _command(names, scale, options)
     if dry_run:
-        _tell_plan(artefacts, chosen, results, again, full=full, json=json)
+        elsewhere = _command(names, scale, _options(["FOLDER"], store, precision))
+        _tell_plan(artefacts, chosen, results, again, elsewhere, full=full, json=json)
         return
 
     from mdl.experiments.engines.local_engine import LocalEngine
@@ -209,22 +210,26 @@ def _tell_plan(
     scale: "Scale",
     store: "ResultStore",
     again: str,
+    elsewhere: str,
     *,
     full: bool,
     json: bool,
 ) -> None:
-    """What --dry-run prints."""
+    """What --dry-run prints; `elsewhere` is the command to run where images cannot be had."""
     from mdl.experiments.reproduce.dry_run import plan_dry_run, print_dry_run, print_short_dry_run
     from mdl.experiments.reproduce.reproduction import lost_images
 
+    lost = lost_images(scale)
     plan = plan_dry_run(artefacts, scale, store)
     if json:
         console.print_json({"scale": scale.name} | plan.as_json())
     else:
         print_dry_run(plan) if full else print_short_dry_run(plan)
         is_done = not plan.total()["num_missing"]
-        console.print_next(f"{again} --only-draw" if is_done and not full else again)
-    _print_notes(lost_images(scale))
+        console.print_next(
+            f"{again} --only-draw" if is_done and not full else elsewhere if lost else again
+        )
+    _print_notes(lost)
 
 
 def _print_notes(notes: list[str]) -> None:

@@ -100,12 +100,13 @@ def test_only_drawing_leaves_dashes(mdl, tmp_path) -> None:
     assert "--dry-run" in done.stdout.splitlines()[-1]
 
 
-def test_a_dry_run_trains_nothing(mdl, tmp_path) -> None:
+def test_a_dry_run_trains_nothing(mdl, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("training.data.hub_source._hub_answers", lambda: True)
     arguments = ("reproduce", "all", "--dry-run", "--scale", "smoke", "--store", "none")
     done = mdl(*arguments)
     assert done.returncode == 0, done.stderr
     assert re.match(
-        r"(\d+) of \1 runs are missing: about \d+ (s|min|h) of training here", done.stdout
+        r"(\d+) of \1 runs are missing: about \d+ (s|min|h) here, with all cores, ", done.stdout
     )
     assert fits_a_screen(done.stdout)
     done = mdl(*arguments[:-1], str(tmp_path), "--full")
@@ -113,6 +114,33 @@ def test_a_dry_run_trains_nothing(mdl, tmp_path) -> None:
     for text in ("s-fc α=2", "TFLOP", "together", "mdl-view", "held out"):
         assert text in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_next_command_of_a_dry_run_works_here(mdl, tmp_path, monkeypatch, is_there) -> None:
+    monkeypatch.setattr("training.data.hub_source._hub_answers", lambda: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path))
+    if is_there:
+        (tmp_path / "datasets" / "uoft-cs___cifar10").mkdir(parents=True)
+    done = mdl("reproduce", "table1", "--scale", "smoke", "--dry-run", "--store", "none")
+    assert done.returncode == 0, done.stderr
+    command = done.stdout.splitlines()[-1].strip()
+    data = "" if is_there else " --data FOLDER"
+    assert command == f"mdl reproduce table1 --scale smoke{data} --store none"
+    why = "note: cifar10: the hub cannot be reached and this machine has no copy of the data set"
+    assert done.stderr.startswith(why) is not is_there
+
+
+def test_a_dry_run_counts_what_measuring_costs(mdl, tmp_path, monkeypatch) -> None:
+    done = mdl("reproduce", "table2", *GLYPHS[:4], "--dry-run", "--json", "--store", str(tmp_path))
+    plan = json.loads(done.stdout)
+    for run in plan["runs"]:
+        held_out = run["config"]["data"]["validation"] > 0
+        assert run["measuring_seconds"] == pytest.approx(
+            5 + (0 if held_out else 4e-6 * run["num_weights"])
+        )
+    parts = sum(run["seconds"] + run["measuring_seconds"] for run in plan["runs"])
+    assert plan["total"]["seconds"] == pytest.approx(parts)
 
 
 STORE = Path(__file__).parents[4] / "results" / "laptop"
