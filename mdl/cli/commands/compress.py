@@ -90,7 +90,7 @@ def compress(
 
     Threshold, number of levels and rounding are chosen by the bound itself; then
     quantization-aware training follows, with the rate penalty that the bound sets.
-    A recipe trains its own network from nothing.
+    A recipe is a network and its settings by name: --recipe trains that network from nothing.
 
     The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
     compression.json (the curve of bits, training errors and bound; where bits go).

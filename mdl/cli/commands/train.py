@@ -49,7 +49,7 @@ def train(
     ] = None,
     recipe: Annotated[
         RecipeName | None,
-        typer.Option(help="Named defaults; every flag overrides them (default: quick)."),
+        typer.Option(help="A named set of settings; every flag overrides them (default: quick)."),
     ] = None,
     base_channels: BaseChannelsOption = None,
     hidden_units: HiddenUnitsOption = None,
