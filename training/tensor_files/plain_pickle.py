@@ -56,7 +56,11 @@ _COUNTED: dict[int, tuple[int, Callable[[bytes], Any]]] = {
     _CODES[f"{prefix}{kind}{suffix}"]: (size, make)
     for kind, make in (("BINUNICODE", _decode), ("BINBYTES", bytes))
     for prefix, suffix, size in (("SHORT_", "", 1), ("", "", 4), ("", "8", 8))
-} | {_CODES["LONG1"]: (1, lambda found: int.from_bytes(found, "little", signed=True))}
+} | {
+    _CODES["SHORT_BINSTRING"]: (1, lambda found: found.decode("latin-1")),  # of Python 2
+    _CODES["BINSTRING"]: (4, lambda found: found.decode("latin-1")),
+    _CODES["LONG1"]: (1, lambda found: int.from_bytes(found, "little", signed=True)),
+}
 """Steps with an argument behind its length: the bytes of that length, and what makes it."""
 
 
@@ -72,7 +76,11 @@ class Opaque:
 
 
 def read_plain_pickle(
-    data: bytes, known: Mapping[str, Any], load_persistent: Callable[[Any], Any]
+    data: bytes,
+    known: Mapping[str, Any],
+    load_persistent: Callable[[Any], Any],
+    *,
+    max_bytes: int = MAX_BYTES,
 ) -> Any:
     """The value that a pickle describes.
 
@@ -81,6 +89,7 @@ def read_plain_pickle(
         known: What "module name" pairs stand for. Functions among them are called with plain
             values, opaque ones and each other's results; they must check what they get.
         load_persistent: Called with the persistent ids in it.
+        max_bytes: Longest pickle that is read; more than `MAX_BYTES` where it may hold long texts.
 
     Raises:
         ValueError: It is too long, damaged, has steps that plain values do not need, or holds
@@ -90,8 +99,8 @@ def read_plain_pickle(
     >>> read_plain_pickle(pickle.dumps({"a": [1, (2.5, None)]}), {}, lambda found: None)
     {'a': [1, (2.5, None)]}
     """
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"its list of contents has more than {MAX_BYTES >> 20} MiB")
+    if len(data) > max_bytes:
+        raise ValueError(f"its list of contents has more than {max_bytes >> 20} MiB")
     machine = _Machine(known, load_persistent)
     try:
         value = machine.run(data)
@@ -135,7 +144,7 @@ class _Machine:
             "REDUCE": lambda _: self._call(*self._pop_many(2)),
             "NEWOBJ": lambda _: self._call(*self._pop_many(2)),
             "NEWOBJ_EX": lambda _: self._call(*self._pop_many(3)),
-            "BUILD": lambda _: self._drop([self._pop()]),  # plain values have no attributes
+            "BUILD": lambda _: self._build(self._pop()),
             "EMPTY_SET": lambda _: push(Opaque("set")),
             "FROZENSET": lambda _: (self._pop_to_mark(), push(Opaque("set")))[1],
             "ADDITEMS": lambda _: self._drop(self._pop_to_mark()),
@@ -187,6 +196,12 @@ class _Machine:
 
     def _drop(self, _taken: Any) -> None:
         self._top()
+
+    def _build(self, state: Any) -> None:
+        """Plain values have no attributes; what a known function made may take some."""
+        set_state = getattr(self._top(), "set_state", None)
+        if set_state is not None:
+            set_state(state)
 
     def _append(self, items: list[Any]) -> None:
         target = self._top()

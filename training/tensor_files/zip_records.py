@@ -100,7 +100,7 @@ class Records:
         for at in range(0, len(data), _CHUNK):  # what has just been read lies in the cache
             part = data[at : at + _CHUNK]
             self.source.read_into(start + at, part)
-            checksum = zlib.crc32(part, checksum)
+            checksum = zlib.crc32(part.data, checksum)
         if len(data):
             with self._lock:
                 self._seen[start] = len(data), checksum
