@@ -16,7 +16,8 @@ from training.data.hub_source import SHORT_NAMES, is_within_reach, parse_hub_nam
 from training.data.image_set import Dataset, ImageSet, compute_fingerprint
 from training.data.parquet_source import find_parquet, read_parquet, split_files
 from training.errors import DataError
-from training.spec.config import DataConfig
+from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
+from training.system.memory import check_memory
 from training.system.random_streams import Purpose, random_permutation
 
 __all__ = [
@@ -28,9 +29,6 @@ __all__ = [
     "split_validation",
 ]
 
-GLYPHS_IMAGE_SIZE = 32
-GLYPHS_NUM_TRAIN = 20_000
-GLYPHS_NUM_TEST = 5_000
 TITLES = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -118,6 +116,8 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
 
 def _load_glyphs(config: DataConfig) -> Dataset:
     size = config.image_size or GLYPHS_IMAGE_SIZE
+    num_images = (config.num_train or GLYPHS_NUM_TRAIN) + (config.num_test or GLYPHS_NUM_TEST)
+    check_memory(num_images * (3 * size**2 + 8), f"drawing {num_images:,} glyphs of {size}x{size}")
     train = ImageSet(
         *draw_glyphs(
             config.num_train or GLYPHS_NUM_TRAIN, image_size=size, seed=config.seed, stream="train"
