@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -59,24 +58,18 @@ class ExternalNetwork:
     """The tensors of an external network as a description has them.
 
     Attributes:
-        path: The file.
-        key: Where in it the state dict lies; "" at its top.
-        title: The file's name, and the key where there is one.
+        file: Where they are.
         sources: What is coded, by name and in order.
         fixed: Names of tensors that the owner's code sets.
         norms: BatchNorms that were folded.
         counters: BatchNorms that have counted batches but have no statistics in the file.
-        beside: Keys that were not given and under which the file has other tensors.
     """
 
-    path: Path
-    key: str
-    title: str
+    file: TensorFile
     sources: dict[str, Source]
     fixed: tuple[str, ...]
     norms: tuple[FoldedNorm, ...]
     counters: tuple[str, ...]
-    beside: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> dict[str, StoredTensor | Float32s]:
@@ -132,9 +125,7 @@ def describe_tensors(
             f"{file.path}: it holds no number to describe; save model.state_dict()"
         )
     return ExternalNetwork(
-        path=file.path,
-        key=file.key,
-        title=file.title,
+        file=file,
         sources={
             name: counted[name] if isinstance(each, IntegerTensor) else each
             for name, each in sources.items()
@@ -146,7 +137,6 @@ def describe_tensors(
             for name in free
             if (prefix := prefix_of(name, COUNTER)) is not None and prefix not in owners
         ),
-        beside=file.beside,
     )
 
 
@@ -270,5 +260,6 @@ def external_message_tensors(
         try:
             rounded |= quantize_tensors({name: torch.from_numpy(values)}, number_format)
         except ValueError as error:
-            raise CheckpointError(f"{network.path}: {error}; use an earlier one") from error
+            raise CheckpointError(f"{network.file.path}: {error}; use an earlier one") from error
+    network.file.check_bytes()
     return rounded

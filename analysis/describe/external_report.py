@@ -64,10 +64,10 @@ class ExternalReport(Description):
         described = super().to_dict()
         del described["twins"]
         return described | {
-            "checkpoint": str(network.path),
-            "key": network.key or None,
+            "checkpoint": str(network.file.path),
+            "key": network.file.key or None,
             "num_rounded": self.num_rounded,
-            "beside": list(network.beside),
+            "beside": list(network.file.beside),
             "integers": {name: form.name for name, form in network.integer_formats.items()},
             "fixed": list(network.fixed),
             "folded": [norm.name for norm in network.norms],
@@ -165,7 +165,7 @@ def count_external(
         try:
             found = count_sources(network.numbers, number_format, on_progress=on_progress)
         except ValueError as error:
-            raise CheckpointError(f"{network.path}: {error}; use an earlier one") from error
+            raise CheckpointError(f"{network.file.path}: {error}; use an earlier one") from error
         parts.append((number_format.bits_per_weight, found.counts))
         rounded = found.rounded
     integers = network.integers
@@ -174,6 +174,7 @@ def count_external(
         rows = tuple(tensor_counts(name, each.shape, each.counts) for name, each in own.items())
         total = total_counts(rows, [each.counts for each in own.values()])
         parts.append((form.bits_per_weight, NetworkCounts(tensors=rows, total=total)))
+    network.file.check_bytes()
     by_name: dict[str, TensorCounts] = {row.name: row for _, each in parts for row in each.tensors}
     counts = NetworkCounts(
         tensors=tuple(by_name[name] for name in network.sources),
@@ -230,6 +231,7 @@ def count_stored(file: TensorFile, *, on_progress: OnCount | None = None) -> Net
         )
         total = total_counts(rows, list(found.values()))
         parts.append(NetworkCounts(tensors=rows, total=total))
+    file.check_bytes()
     if not parts:
         raise CheckpointError(f"{file.path}: it holds no number to count; save model.state_dict()")
     by_name = {row.name: row for part in parts for row in part.tensors}

@@ -167,12 +167,12 @@ def note_given_errors(train: ErrorCount) -> Finding:
 def check_external(network: ExternalNetwork) -> list[Finding]:
     """Look at which tensors were taken, and for BatchNorms that were left in training mode."""
     found = []
-    if network.beside:
+    if network.file.beside:
         found.append(
             _note(
                 "one-of-several",
-                f"These are the tensors under {printable(network.key)!r}; the file has others "
-                f"under {_names(network.beside)}. Give the key that you evaluated.",
+                f"These are the tensors under {printable(network.file.key)!r}; the file has others "
+                f"under {_names(network.file.beside)}. Give the key that you evaluated.",
             )
         )
     if network.integers:

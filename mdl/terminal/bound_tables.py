@@ -38,7 +38,8 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
     )
     _print_rounding(report.number_format)
     console.stdout().print(
-        "What acts on nothing taken out, units in the order of their shifts: the same function"
+        "Units and weights that change no output are left out, and units stand in the order of "
+        "their shifts: the same function"
     )
     print_counts("Numbers of the described network", spec.name, report.counts, report.twins)
     _print_errors(
@@ -64,8 +65,8 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
 def print_external(report: "ExternalReport") -> None:
     """Print the lengths of an external network, and its bound if errors were given."""
     network = report.network
-    where = f", under {network.key!r}" if network.key else ""
-    console.stdout().print(f"{network.path}{where}: δ = {report.delta:g}", markup=False)
+    where = f", under {network.file.key!r}" if network.file.key else ""
+    console.stdout().print(f"{network.file.path}{where}: δ = {report.delta:g}", markup=False)
     if network.norms:
         console.stdout().print(f"{len(network.norms):,} BatchNorms found by their names.")
     _print_rounding(report.number_format)

@@ -34,6 +34,7 @@ from training.tensor_files.state_dict import (
 )
 from training.tensor_files.stored_tensor import NumberType, StoredTensor, shorten
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
+from training.tensor_files.zip_records import Records
 
 _STEMS = (
     "model.safetensors",
@@ -88,10 +89,28 @@ class TensorFile(Mapping[str, StoredTensor]):
         """Bytes of all dense tensors, shared ones once."""
         return sum({each.place: each.num_bytes for each in self.tensors.values()}.values())
 
+    @property
+    def sources(self) -> set[FileBytes | Records]:
+        """The open files."""
+        stored = [*self.tensors.values(), *(each.integers for each in self.quantized.values())]
+        return {tensor.source for tensor in stored}
+
+    def check_bytes(self) -> None:
+        """Compare all bytes, read so far or not, with the checksums that files of torch have.
+
+        Raises:
+            CheckpointError: A bit of one is not what was written.
+        """
+        for source in self.sources:
+            if isinstance(source, Records):
+                try:
+                    source.check()
+                except ValueError as error:
+                    raise CheckpointError(f"{source.path}: {error}; copy it again") from error
+
     def close(self) -> None:
         """Close the files."""
-        stored = [*self.tensors.values(), *(each.integers for each in self.quantized.values())]
-        for source in {tensor.source for tensor in stored}:
+        for source in self.sources:
             source.close()
 
     def __enter__(self) -> Self:

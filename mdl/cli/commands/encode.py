@@ -21,8 +21,8 @@ from mdl.terminal.options import (
 
 if TYPE_CHECKING:
     from analysis.codes.message import NetworkMessage
-    from analysis.quantize.formats import NumberFormat
     from analysis.describe.describe import NetworkDescription
+    from analysis.quantize.formats import NumberFormat
 
 
 def encode(
@@ -35,7 +35,11 @@ def encode(
     code: Annotated[CodeChoice, typer.Option(help="The code; auto takes the shortest.")] = "auto",
     twin: Annotated[
         Twin | None,
-        typer.Option("--as", help="Describe it as this larger twin, whose function it also is."),
+        typer.Option(
+            "--as",
+            help="Describe it as its twin: the larger local or fully-connected network of the same "
+            "function.",
+        ),
     ] = None,
     shorten: Annotated[
         bool,
@@ -118,8 +122,8 @@ def _read_external(
         network = describe_tensors(file, bn_eps=eps, fixed=fixed or ())
         message = external_message(network, number_format)
     notes = [finding.text for finding in check_external(network)]
-    if network.key and not network.beside:
-        notes.append(f"Described is {network.title}.")
+    if network.file.key and not network.file.beside:
+        notes.append(f"Described is {network.file.title}.")
     return message, notes
 
 

@@ -20,8 +20,8 @@ def nonzeros(
 ) -> None:
     """Count weights, nonzeros and distinct values by layer.
 
-    Beside each layer stand the weights of the same layer in the conv and local twins.
-    Of another program's network, tensors are counted as they are.
+    Beside each layer stand the weights of the same layer in its twins: the conv and local networks
+    of the same family and width. Of another program's network, tensors are counted as they are.
     """
     from dataclasses import asdict
 

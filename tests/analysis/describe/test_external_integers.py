@@ -314,3 +314,25 @@ def test_counts_of_a_file_as_it_is(tmp_path: Path) -> None:
         save({"h": torch.tensor([0.5, 0.5, -0.0]).half()}, tmp_path / "b.pt")
     ) as file:
         assert count_stored(file).total.num_distinct == 2
+
+
+@pytest.mark.parametrize("which", ["bound", "encode", "nonzeros"])
+def test_a_bit_that_flipped_is_noticed(which: str, tmp_path: Path) -> None:
+    state = {"a": torch.randn(30), "i": torch.arange(9)}
+    data = bytearray(
+        save({"net": state, "ema": {"x": [torch.ones(3)]}}, tmp_path / "a.pt").read_bytes()
+    )
+    data[data.index(state["a"].numpy().tobytes()) + 41] ^= 2
+    (tmp_path / "a.pt").write_bytes(data)
+
+    def count() -> None:
+        with open_tensor_file(tmp_path / "a.pt") as file:
+            count_stored(file)
+
+    calls: dict[str, Any] = {
+        "bound": lambda: report(tmp_path / "a.pt"),
+        "encode": lambda: read_message(tmp_path / "a.pt", BF16),
+        "nonzeros": count,
+    }
+    with pytest.raises(CheckpointError, match=r"a.pt: damaged: 'a/data/0' in it is not what was"):
+        calls[which]()
