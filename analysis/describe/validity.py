@@ -8,6 +8,7 @@ What cannot even be counted is refused earlier, by an error: data of unknown m, 
 neither coded nor fixed, numbers that are not finite.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -18,6 +19,9 @@ from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
 from training.run.evaluate import EvaluationData
 from training.tensor_files.stored_tensor import printable
+
+_ADAPTER = re.compile(r"(^|[._])(lora|ia3|adapter|prompt_embeddings)([._]|$)", re.IGNORECASE)
+"""Names of what PEFT trains beside a base model."""
 
 Severity = Literal["invalid", "note"]
 
@@ -173,6 +177,14 @@ def check_external(network: ExternalNetwork) -> list[Finding]:
                 "one-of-several",
                 f"These are the tensors under {printable(network.file.key)!r}; the file has others "
                 f"under {_names(network.file.beside)}. Give the key that you evaluated.",
+            )
+        )
+    if network.sources and all(_ADAPTER.search(name) for name in network.sources):
+        found.append(
+            _note(
+                "adapter",
+                "These tensors change a base model, which is taken as fixed before the data: the "
+                "bound holds if none of the samples had a part in it.",
             )
         )
     if network.integers:

@@ -9,6 +9,7 @@ first.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ INTEGER_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64",
 
 MAX_BITS = 32
 MAX_FIELDS = 64
+_FEW = 1 << 16  # values that are counted by a histogram
 _HOLDERS = (
     (torch.uint8, 0, 1 << 8),
     (torch.int8, -(1 << 7), 1 << 7),
@@ -94,6 +96,10 @@ class IntegerFormat:
         return next(held for held, low, high in _HOLDERS if low <= self.smallest and end <= high)
 
     @property
+    def _held(self) -> np.dtype[Any]:
+        return np.dtype(str(self.dtype).removeprefix("torch."))
+
+    @property
     def stored_dtype(self) -> torch.dtype:
         """Its type in torch."""
         found: torch.dtype = getattr(torch, self.stored)
@@ -122,13 +128,13 @@ class IntegerFormat:
         if self.stored == "bool":
             return torch.from_numpy(np.asarray(stored != 0, np.uint8))
         if self.num_fields == 1:
-            return torch.from_numpy(np.asarray(stored, np.int64)).to(self.dtype)
+            return torch.from_numpy(np.asarray(stored, self._held))
         words = np.ascontiguousarray(stored).view(f"<u{stored.dtype.itemsize}")[..., None]
         shifts = np.arange(self.num_fields, dtype=words.dtype) * words.dtype.type(
             self.bits_per_weight
         )
         fields = words >> shifts & words.dtype.type((1 << self.bits_per_weight) - 1)
-        return torch.from_numpy(fields.astype(np.int64)).to(self.dtype)
+        return torch.from_numpy(fields.astype(self._held))
 
     def pack(self, values: Tensor) -> Tensor:
         """The stored tensor of numbers as they are coded: the inverse of `unpack`."""
@@ -189,13 +195,16 @@ def count_integers(pieces: Iterator[Tensor]) -> IntegerCounts:
     for piece in pieces:
         if not piece.numel():
             continue
-        values, counts = torch.unique(piece.reshape(-1), return_counts=True)
-        low, high = int(values[0]), int(values[-1])
+        numbers = piece.reshape(-1).numpy()
+        low, high = int(numbers.min()), int(numbers.max())
         smallest, largest = (min(smallest, low), max(largest, high)) if has_any else (low, high)
         has_any = True
-        kept = values != 0
-        num_nonzeros += int(counts[kept].sum())
-        distinct = np.union1d(distinct, values[kept].numpy().astype(np.int64))
+        num_nonzeros += int(np.count_nonzero(numbers))
+        if high - low < _FEW:
+            values = np.flatnonzero(np.bincount(numbers.astype(np.int64) - low)) + low
+        else:
+            values = np.unique(numbers).astype(np.int64)
+        distinct = np.union1d(distinct, values[values != 0])
     return IntegerCounts(
         smallest=smallest, largest=largest, num_nonzeros=num_nonzeros, distinct=distinct
     )

@@ -4,4 +4,12 @@ Others take `open` (a file as a mapping from names to tensors that are read when
 `stored_tensor` and `quantized`.
 """
 
-__all__ = ["open", "plain_pickle", "quantized", "stored_tensor", "torch_archive", "zip_records"]
+__all__ = [
+    "open",
+    "other_formats",
+    "plain_pickle",
+    "quantized",
+    "stored_tensor",
+    "torch_archive",
+    "zip_records",
+]

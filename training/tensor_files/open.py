@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from training.errors import CheckpointError
 from training.system.files import FileBytes
@@ -43,6 +43,10 @@ _STEMS = (
     "diffusion_pytorch_model.bin",
 )
 _FOLDER_FILES = tuple(f"{stem}{ending}" for stem in _STEMS for ending in (INDEX_SUFFIX, ""))
+DESCRIBES_OTHERS = (
+    "give a checkpoint that mdl train wrote; mdl bound, encode, nonzeros and filters take others"
+)
+"""The way out where only a checkpoint of ours can be taken."""
 _OWN_FORMAT = "mdl-checkpoint"
 _OWN_FILE = "checkpoint.pt"
 _SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".json", ".mdl", ".tar")
@@ -155,6 +159,16 @@ def is_external(path: Path | str) -> bool:
     with FileBytes(file) as source:
         contents = _read(source)
     return not (isinstance(contents, dict) and contents.get("format") == _OWN_FORMAT)
+
+
+def refuse_external(path: Path | str) -> NoReturn:
+    """Say what a file is that is no checkpoint of ours, where only such a one can be taken.
+
+    Raises:
+        CheckpointError: Always.
+    """
+    is_external(path)
+    raise CheckpointError(f"{path}: another program's network; {DESCRIBES_OTHERS}")
 
 
 def _find_file(path: Path) -> Path:

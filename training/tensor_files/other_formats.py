@@ -39,7 +39,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
         "with torch.save, or in a .safetensors file",
     ),
     (rb"\0{32}", "it begins with zeros, as a download that was cut off does; copy it again"),
-    (rb"\s*<(!doctype|html|\?xml)", "a web page, not the file; download the file itself"),
+    (rb"(?i:\s*<(!doctype|html|\?xml))", "a web page, not the file; download the file itself"),
     (
         rb"\s*[{\[]\s*[\"\]}\[{]",
         "a JSON file, such as a configuration; give the file of the tensors",
@@ -98,7 +98,7 @@ def name_file(path: Path, start: bytes) -> str:
     ('the file is empty; copy it again', 'a GGUF or GGML file of llama.cpp')
     """
     for known, words in _STARTS:
-        if re.match(known, start, re.DOTALL | re.IGNORECASE):
+        if re.match(known, start, re.DOTALL):
             return words
     if path.suffix in _SUFFIXES:
         return _SUFFIXES[path.suffix]

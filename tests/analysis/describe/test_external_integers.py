@@ -336,3 +336,11 @@ def test_a_bit_that_flipped_is_noticed(which: str, tmp_path: Path) -> None:
     }
     with pytest.raises(CheckpointError, match=r"a.pt: damaged: 'a/data/0' in it is not what was"):
         calls[which]()
+
+
+def test_an_adapter_is_said_to_rest_on_its_base(tmp_path: Path) -> None:
+    names = ("base.q_proj.lora_A.weight", "base.q_proj.lora_B.weight")
+    found = report(save({name: torch.ones(2, 3) for name in names}, tmp_path / "a.pt"))
+    assert "adapter" in {finding.rule for finding in found.findings}
+    found = report(save({names[0]: torch.ones(2), "head.weight": torch.ones(2)}, tmp_path / "b.pt"))
+    assert "adapter" not in {finding.rule for finding in found.findings}
