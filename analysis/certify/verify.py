@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from analysis.certify.certificate import Certificate, make_certificate
+from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import (
     BITS_FILE,
     CHECKSUM,
@@ -73,13 +74,16 @@ def verify(
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
+    Raises:
+        OutOfMemoryError: The network or the images are too large for the memory available.
+
     >>> verify("no such folder").differences
     ('no such folder is not a folder; give one that mdl certify wrote',)
     """
     folder = Path(folder)
     try:
         contents = read_certificate(folder)
-        codeword = load_codeword(folder / BITS_FILE)
+        codeword = load_codeword(folder / BITS_FILE, beside=counting_bytes)
     except CheckpointError as error:
         return Verification(differences=(str(error),), certificate=None)
     try:
@@ -99,9 +103,8 @@ def verify(
         certificate = make_certificate(
             codeword, known, images, delta=delta, device=device, progress=progress
         )
-    except (CheckpointError, DataError, ValueError, MemoryError) as error:
-        reason = str(error) or "too large for this machine's memory"
-        lines = [*_check_frame(contents), reason]
+    except (CheckpointError, DataError, ValueError) as error:
+        lines = [*_check_frame(contents), str(error)]
         return Verification(differences=tuple(lines), certificate=None)
     lines = [*_check_frame(contents)]
     stated = {name: contents[name] for name in contents if name not in (CHECKSUM, VERSIONS)}
