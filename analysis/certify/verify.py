@@ -24,7 +24,7 @@ from analysis.certify.folder import (
 from analysis.certify.images import CertifiedData, find_images
 from analysis.codes.bit_file import load_codeword
 from training.data.image_set import check_network, check_same_images
-from training.errors import CheckpointError, DataError
+from training.errors import CheckpointError, OutOfMemoryError, UserError
 from training.run.progress import OnCount
 
 _SAME = 1e-12
@@ -74,9 +74,6 @@ def verify(
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
-    Raises:
-        OutOfMemoryError: The network or the images are too large for the memory available.
-
     >>> verify("no such folder").differences
     ('no such folder is not a folder; give one that mdl certify wrote',)
     """
@@ -84,7 +81,7 @@ def verify(
     try:
         contents = read_certificate(folder)
         codeword = load_codeword(folder / BITS_FILE, beside=counting_bytes)
-    except CheckpointError as error:
+    except (CheckpointError, OutOfMemoryError) as error:
         return Verification(differences=(str(error),), certificate=None)
     try:
         record = CertifiedData.from_dict(contents.get("data"))
@@ -103,7 +100,7 @@ def verify(
         certificate = make_certificate(
             codeword, known, images, delta=delta, device=device, progress=progress
         )
-    except (CheckpointError, DataError, ValueError) as error:
+    except (UserError, ValueError) as error:
         lines = [*_check_frame(contents), str(error)]
         return Verification(differences=tuple(lines), certificate=None)
     lines = [*_check_frame(contents)]

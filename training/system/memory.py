@@ -18,9 +18,11 @@ _VERSION_2 = "memory.max", "memory.current", "inactive_file"
 _REFUSED = re.compile(
     "not enough memory|can't allocate memory|cannot allocate memory|out of memory|bad_alloc", re.I
 )
-_ASKED = re.compile(r"(?:allocate|of size|mmap) ([\d.]+) ?(bytes|[KMGT]iB)?(?!\w)", re.I)
-_FREE = re.compile(r"of which ([\d.]+) (bytes|[KMGT]iB) is free", re.I)
-_UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_ASKED = re.compile(r"(?:allocate|of size|mmap) (\d[\d.]*)(?: (bytes|[KMGTPE]iB))?\b", re.I)
+_FREE = re.compile(r"of which ([\d.]+) (bytes|[KMGTPE]iB) is free", re.I)
+_UNITS: dict[str, int] = {"bytes": 1} | {
+    f"{unit}ib": 1024**power for power, unit in enumerate("kmgtpe", 1)
+}
 WAY_OUT = "free some, raise the limit of this process, or use a larger machine"
 
 
