@@ -43,7 +43,8 @@ class DataConfig:
 
     Attributes:
         source: "glyphs", a hub name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of
-            parquet files or a folder of class folders of images.
+            parquet files, of class folders of images, of idx files or of CIFAR's pickles, or a
+            .npz file.
         image_size: Side in pixels; None keeps the images' own (glyphs: 32).
         num_train: Use only the first N training images; None for all (glyphs: 20,000).
         num_test: Likewise for test images (glyphs: 5,000).
@@ -52,6 +53,8 @@ class DataConfig:
         normalize: "fixed" subtracts 0.5 and divides by 0.25, constants chosen before the data;
             "data" uses the training set's own mean and deviation per channel.
         seed: Seed of the glyphs generator and of the validation split.
+        label_column: Column of a table that holds the labels, such as "coarse_label"; None for the
+            one that its name says.
 
     >>> DataConfig(source="mnist", num_train=1000).image_size is None
     True
@@ -65,6 +68,7 @@ class DataConfig:
     permute_pixels: int | None = None
     normalize: Normalize = "fixed"
     seed: int = 0
+    label_column: str | None = None
 
     @property
     def is_generated(self) -> bool:
@@ -81,6 +85,7 @@ class DataConfig:
         if self.permute_pixels is not None:
             _check_lowest("permute_pixels", self.permute_pixels, 0)
         _check_choice("normalize", self.normalize, get_args(Normalize))
+        _check(self.label_column != "", "{label_column} must name a column")
 
 
 @dataclass(frozen=True, kw_only=True)

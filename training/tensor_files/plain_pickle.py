@@ -18,7 +18,7 @@ MAX_BYTES = 1 << 24
 _MARK = object()
 _SINGLE = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
-_TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
+_TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING")
 _BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
@@ -35,7 +35,11 @@ class Opaque:
 
 
 def read_plain_pickle(
-    data: bytes, known: Mapping[str, Any], load_persistent: Callable[[Any], Any]
+    data: bytes,
+    known: Mapping[str, Any],
+    load_persistent: Callable[[Any], Any],
+    *,
+    max_bytes: int = MAX_BYTES,
 ) -> Any:
     """The value that a pickle describes.
 
@@ -44,6 +48,8 @@ def read_plain_pickle(
         known: What "module name" pairs stand for. Functions among them are called with plain
             values, opaque ones and each other's results; they must check what they get.
         load_persistent: Called with the persistent ids in it.
+        max_bytes: Longest pickle that is read. Where that is more than `MAX_BYTES`, it must be for
+            the sake of long texts or bytes in it: no pickle may have more than `MAX_BYTES` steps.
 
     Raises:
         ValueError: It is too long, damaged, or has steps that plain values do not need.
@@ -52,12 +58,14 @@ def read_plain_pickle(
     >>> read_plain_pickle(pickle.dumps({"a": [1, (2.5, None)]}), {}, lambda found: None)
     {'a': [1, (2.5, None)]}
     """
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"its list of contents has more than {MAX_BYTES >> 20} MiB")
+    if len(data) > max_bytes:
+        raise ValueError(f"its list of contents has more than {max_bytes >> 20} MiB")
     machine = _Machine(known, load_persistent)
     with warnings.catch_warnings():  # of texts with escapes that Python does not know
         warnings.simplefilter("ignore", DeprecationWarning)
-        for name, argument in _read_steps(data):
+        for number, (name, argument) in enumerate(_read_steps(data)):
+            if number > MAX_BYTES:
+                raise ValueError(f"its list of contents has more than {MAX_BYTES:,} steps")
             try:
                 if name == "STOP":
                     return machine.pop()
@@ -138,8 +146,10 @@ class _Machine:
         elif name in ("EMPTY_SET", "ADDITEMS", "FROZENSET"):
             self._step_into_set(name)
         elif name == "BUILD":
-            self.pop()  # attributes of an object: plain values have none
-            self._top()
+            state = self.pop()  # attributes of an object: plain values have none
+            set_state = getattr(self._top(), "set_state", None)  # of what a known function made
+            if set_state is not None:
+                set_state(state)
         elif name == "BINPERSID":
             self._stack.append(self._load_persistent(self.pop()))
         elif name not in ("PROTO", "FRAME"):
