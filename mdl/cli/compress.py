@@ -34,6 +34,7 @@ from training.checkpoint.checkpoint import (
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.data.loading import load_dataset
+from training.data.telling import count_repeated, repeats_line
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import count_errors, evaluation_data
 from training.run.provenance import collect_versions
@@ -134,7 +135,14 @@ def plan_checkpoint(
     )
 
 
-def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes: Wishes) -> Job:
+def plan_recipe(
+    name: str,
+    data: str | None,
+    number_format: NumberFormat,
+    wishes: Wishes,
+    *,
+    label_column: str | None = None,
+) -> Job:
     """A job from a recipe: all training images of the data set are the m samples.
 
     Raises:
@@ -142,7 +150,7 @@ def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes
         ValueError: An unknown recipe, or a setting outside its range.
     """
     recipe = find_recipe(name)
-    config = DataConfig(source=data or "glyphs")
+    config = DataConfig(source=data or "glyphs", label_column=label_column)
     dataset = load_dataset(config)
     spec = NetworkSpec(
         name=recipe.network,
@@ -199,6 +207,7 @@ def compression_report(job: Job, compression: Compression) -> dict[str, object]:
     report: dict[str, object] = compression.to_dict()
     report["test_errors"] = count_errors(message_network(message), job.test, message.known_inputs)
     report["num_test"] = len(job.test)
+    report["num_repeated"] = count_repeated(job.images)
     report["network"] = asdict(job.spec)
     report["data"] = job.record.name
     report["training"] = asdict(job.settings.training)
@@ -273,6 +282,8 @@ def print_compression(
     )
     num_test = report["num_test"]
     tested = [f"Test errors: {report['test_errors']} of {num_test:,}."] if num_test else []
+    num_repeated: Any = report["num_repeated"]
+    tested += filter(None, [repeats_line(num_repeated, m)])
     certify = console.command(
         "certify",
         out / BITS_FILE,
@@ -306,4 +317,5 @@ def _data_options(job: Job, data: str | None) -> dict[str, object]:
     """The options by which `mdl certify` finds the same m images for a file of bits."""
     config = job.record.config
     chosen = {name: config[name] or None for name in ("num_train", "num_test", "validation")}
+    chosen["label_column"] = config["label_column"]
     return {"data": data or config["source"], **chosen, "data_seed": config["seed"] or None}
