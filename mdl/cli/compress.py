@@ -34,7 +34,7 @@ from training.checkpoint.checkpoint import (
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.data.loading import load_dataset
-from training.data.telling import count_repeated, repeats_line
+from training.data.telling import count_repeated, repeats_line, tell_dataset
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import count_errors, evaluation_data
 from training.run.provenance import collect_versions
@@ -152,6 +152,8 @@ def plan_recipe(
     recipe = find_recipe(name)
     config = DataConfig(source=data or "glyphs", label_column=label_column)
     dataset = load_dataset(config)
+    for line in tell_dataset(dataset):
+        console.stderr().print(line, markup=False)
     spec = NetworkSpec(
         name=recipe.network,
         image_size=dataset.image_size,

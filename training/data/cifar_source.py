@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from training.data.encoded import EncodedDataset
 from training.data.image_set import Reading
 from training.data.label_column import plain_name
+from training.data.not_read import refuse_pointer
 from training.data.npz_source import pixel_split
 from training.errors import DataError
 from training.system.files import read_bytes
@@ -157,6 +158,7 @@ def _read_batch(path: Path) -> dict[str, Any]:
     try:
         found = read_plain_pickle(data, _KNOWN, _refuse_persistent, max_bytes=_CAP)
     except (ValueError, MemoryError) as error:
+        refuse_pointer(path)
         raise DataError(
             f"{path} is not one of CIFAR's pickles ({error}); unpack CIFAR's archive anew"
         ) from error

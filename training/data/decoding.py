@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -154,6 +155,13 @@ def decode_split(split: EncodedSplit, *, image_size: int | None, source: str) ->
             that unpack to more than images do.
         OutOfMemoryError: There is no memory for all of them.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's about metadata, many times over
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are bounded here
+        return _decode_whole(split, image_size, source)
+
+
+def _decode_whole(split: EncodedSplit, image_size: int | None, source: str) -> DecodedSplit:
     starts = range(0, len(split.files), _CHUNK)
     budget = _Budget(source)
 

@@ -4,18 +4,16 @@ Every source gives an `EncodedDataset`, whose labels must meet the rules of `che
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.image_set import Reading
 from training.errors import DataError
-
-_Split = TypeVar("_Split")
+from training.tensor_files.stored_tensor import printable
 
 Pixels = NDArray[np.uint8]
 """One image that is stored without a format of images: (h, w) or (h, w, 3)."""
@@ -32,10 +30,8 @@ _NAMES = {
     for kind, spellings in _SPELLINGS.items()
 }
 _SHOWN = 5
-MAKE_SPLIT = (
-    "testing on training images would say nothing: make a test split of images that are not for "
-    "training"
-)
+_ENOUGH = 10  # images, of which some would be of one class
+MAKE_SPLIT = "testing on training images would say nothing, so make a test split of others"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +89,14 @@ def split_of(name: str) -> str | None:
     return next((kind for kind, pattern in _NAMES.items() if pattern.fullmatch(plain)), None)
 
 
-def choose_splits(
-    names: Mapping[str, object] | Sequence[str], source: str, expected: str
-) -> ChosenSplits:
+def choose_splits(names: Sequence[str], source: str, expected: str, how: str = "") -> ChosenSplits:
     """The training split and what to test on: the test split, or else the validation split.
 
     Args:
         names: Of the splits that there are.
         source: Name of the data set, for messages.
-        expected: The way out where one is missing.
+        expected: The form of both.
+        how: How to make a test split; "" where `expected` says enough.
 
     Raises:
         DataError: One of the two is missing, or there are two spellings of one.
@@ -122,7 +117,8 @@ def choose_splits(
     if not train:
         raise DataError(f"{source} has no train split: expected {expected}, found {has}")
     if not test:
-        raise DataError(f"{source} has no test split, only {has}; {MAKE_SPLIT}: {expected}")
+        way_out = how or expected
+        raise DataError(f"{source} has no test split, only {has}; {MAKE_SPLIT}: {way_out}")
     used = (train[0], test[0])
     unused = tuple(name for name in names if name not in used)
     return ChosenSplits(train=train[0], test=test[0], unused=unused)
@@ -135,7 +131,7 @@ def first_names(names: Sequence[str]) -> str:
     ('a, b', '0, 1, 2, 3, 4 and 5 more')
     """
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(printable, names[:_SHOWN])) + more
 
 
 def ordered_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -164,6 +160,12 @@ def check_labels(dataset: EncodedDataset, source: str) -> tuple[str, ...]:
     class_names = dataset.class_names or _number_classes(dataset.train, source)
     for split_name, split in (("training", dataset.train), ("test", dataset.test)):
         _check_range(split, split_name, source, num_classes=len(class_names))
+    number = len(dataset.train.labels)
+    if number >= _ENOUGH and len(np.unique(dataset.train.labels)) == number:
+        raise DataError(
+            f"{source}: each of the {number:,} training images is a class of its own, so "
+            f"{dataset.reading.labels} can be no classes"
+        )
     if len(class_names) < 2:
         raise DataError(f"{source}: there must be at least 2 classes, not {len(class_names)}")
     return class_names

@@ -11,6 +11,7 @@ import numpy as np
 
 from training.data.encoded import (
     MAKE_SPLIT,
+    TRAIN,
     EncodedDataset,
     EncodedSplit,
     choose_splits,
@@ -33,6 +34,12 @@ SORT_BY_CLASS = "sort them into a folder a class"
 _JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "__pycache__", "$recycle.bin"})
 _LIST_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".lst"})
 _SYNSET = re.compile(r"n\d{8}")
+_NO_CLASS = re.compile(
+    r"(images?|imgs?|jpegimages|jpe?gs?|pngs?|labels?|masks?|annotations?|bboxes|"
+    r"segmentations?|splits?|lists?|meta|metadata|docs?|scripts?|src|code)|"
+    r"(fold|part|batch|shard|chunk|split|subset|session)[-_ ]?\d+",
+    re.IGNORECASE,
+)
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|test|val)", re.IGNORECASE)
 
 
@@ -121,18 +128,20 @@ def find_images(folder: Path) -> ImageFolder:
             contradict this reading.
         OSError: A folder cannot be read.
     """
-    names = _folders_in(folder)
+    names = folders_in(folder)
     splits = [name for name in names if split_of(name) is not None]
     left_out = _LeftOut()
     if splits:
         _refuse_half_split(folder, names, splits)
-        chosen = choose_splits(names, str(folder), LAYOUT)
+        half = next((name for name in splits if split_of(name) == TRAIN), "train")
+        how = f"move some to test/<class>, or give {folder / half} to have 1 in {HELD_OUT} held out"
+        chosen = choose_splits(names, str(folder), LAYOUT, how)
         roots = _inside(folder / chosen.train), _inside(folder / chosen.test)
         classes, tested = (_class_folders(root) for root in roots)
+        _check_classes(folder, roots[0], classes)
         extra = sorted(set(tested) - set(classes))
         if extra:
             raise DataError(f"{roots[1]} has classes that {roots[0]} lacks: {first_names(extra)}")
-        _check_classes(folder, roots[0], classes)
         train, test = (_list_images(root, classes, left_out) for root in roots)
         places, remarks = (f"{chosen.train}/", f"{chosen.test}/"), chosen.remarks
     else:
@@ -166,24 +175,31 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _JUNK
 
 
-def _folders_in(folder: Path) -> tuple[str, ...]:
-    """Names of the visible folders, in the order of classes."""
-    return ordered_names(
-        [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
-    )
+def folders_in(folder: Path) -> tuple[str, ...]:
+    """Names of the visible folders, in the order of classes.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    with os.scandir(folder) as entries:  # it knows folders without asking for each entry
+        return ordered_names([each.name for each in entries if _is_visible_folder(each)])
+
+
+def _is_visible_folder(entry: "os.DirEntry[str]") -> bool:
+    return not is_hidden(entry.name) and entry.is_dir()
 
 
 def _inside(root: Path) -> Path:
     """Through folders that repeat the split's name, as training_set/training_set/<class>."""
-    names = _folders_in(root)
+    names = folders_in(root)
     while len(names) == 1 and split_of(names[0]) == split_of(root.name) is not None:
         root = root / names[0]
-        names = _folders_in(root)
+        names = folders_in(root)
     return root
 
 
 def _class_folders(folder: Path) -> tuple[str, ...]:
-    names = _folders_in(folder)
+    names = folders_in(folder)
     if names:
         return names
     if any(map(_is_image, folder.iterdir())):
@@ -200,7 +216,7 @@ def _refuse_half_split(folder: Path, names: Sequence[str], splits: Sequence[str]
         return
     inside = [
         folder / splits[0],
-        *(folder / splits[0] / name for name in _folders_in(folder / splits[0])),
+        *(folder / splits[0] / name for name in folders_in(folder / splits[0])),
     ]
     if not any(map(_has_images, inside)):
         raise NoImageFolderError(f"{folder}: {splits[0]} has no images; {LAYOUT}")
@@ -238,6 +254,12 @@ def _refuse_other_splits(folder: Path, names: Sequence[str]) -> None:
 
 def _check_classes(root: Path, folder: Path, names: tuple[str, ...]) -> None:
     """A short look, so that a folder of anything else is not walked through."""
+    strange = [name for name in names if _NO_CLASS.fullmatch(name)]
+    if strange:
+        raise NoImageFolderError(
+            f"{folder}: {first_names(strange)} of {len(names):,} folders look like no classes; "
+            f"rename them if they are; {LAYOUT}"
+        )
     is_empty = {name: _is_empty(folder / name) for name in names}
     for name in names:
         if not _has_images(folder / name) and (not is_empty[name] or all(is_empty.values())):
@@ -245,7 +267,7 @@ def _check_classes(root: Path, folder: Path, names: tuple[str, ...]) -> None:
                 f"{root} is no data set: it has no parquet files, and no images lie in "
                 f"{folder / name} or one folder deeper; {LAYOUT}"
             )
-        inner = [each for each in _folders_in(folder / name) if split_of(each) is not None]
+        inner = [each for each in folders_in(folder / name) if split_of(each) is not None]
         if inner:
             raise DataError(
                 f"{folder / name} has a folder {inner[0]}: splits inside of classes are not read; "

@@ -91,11 +91,16 @@ def read_hub(name: HubName, label_column: str | None = None) -> EncodedDataset:
 
 
 def _encode_splits(splits: Any, source: str, label_column: str | None) -> EncodedDataset:
-    chosen = choose_splits(list(splits), source, "one called train and one called test")
+    how = (
+        "python -c \"from datasets import load_dataset as load; d = load(NAME, split='train')"
+        ".train_test_split(0.2, seed=0); "
+        "[d[s].to_parquet(f'{s}-00000-of-00001.parquet') for s in d]\", and give that folder"
+    )
+    chosen = choose_splits(list(splits), source, "one called train and one called test", how)
     names = (chosen.train, chosen.test)
     features = splits[chosen.train].features.to_dict()
     tables = [splits[name].with_format("arrow")[:] for name in names]
-    image = choose_image(tables[0].schema, features, source)
+    image, others = choose_image(tables[0].schema, features, source)
     label = choose_label(tables[0].schema, features, source, image_column=image, asked=label_column)
 
     def read(table: Any, split: str) -> TableSplit:
@@ -107,7 +112,7 @@ def _encode_splits(splits: Any, source: str, label_column: str | None) -> Encode
 
     read_splits = [read(table, name) for table, name in zip(tables, names, strict=True)]
     words = (f"split {chosen.train}", f"split {chosen.test}")
-    return join_splits(read_splits, label, source, words, chosen)
+    return join_splits(read_splits, label, source, words, (*chosen.remarks, *others))
 
 
 def _cache_folders() -> tuple[Path, ...]:

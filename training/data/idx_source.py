@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from training.data.encoded import EncodedDataset, choose_splits
 from training.data.image_set import Reading
+from training.data.not_read import refuse_pointer
 from training.data.npz_source import as_pixels, pixel_split
 from training.errors import DataError
 from training.system.files import FileBytes
@@ -123,6 +124,7 @@ def _read_array(path: Path, num_dims: int) -> NDArray[np.uint8]:
 def _read_stream(stream: IO[bytes], path: Path, num_dims: int) -> NDArray[np.uint8]:
     head = b"".join(_pieces(stream, 4 + 4 * num_dims))
     if len(head) < 4 + 4 * num_dims or head[:4] != bytes((0, 0, _MAGIC_UBYTE, num_dims)):
+        refuse_pointer(path)
         raise DataError(f"{path} is not an idx file of bytes in {num_dims} dimensions")
     shape = [int.from_bytes(head[at : at + 4], "big") for at in range(4, len(head), 4)]
     num_bytes = math.prod(shape)

@@ -228,7 +228,7 @@ def read_labels(
             train=values[0], test=values[1], class_names=label.class_names, words=words
         )
     texts = [[str(value) for value in part] for part in values]
-    if not label.is_asked_for and _all_distinct(texts[0]):
+    if label.is_guess and _all_distinct(texts[0]):
         _refuse_own_labels(label.name, source)
     names = ordered_names(list(set(texts[0])))
     numbers = {name: number for number, name in enumerate(names)}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.data.encoded import EncodedDataset, EncodedSplit, choose_splits
 from training.data.image_set import Reading
+from training.data.not_read import refuse_pointer
 from training.errors import DataError
 from training.system.files import FileBytes
 from training.system.memory import check_memory
@@ -49,6 +50,7 @@ def read_npz(path: Path) -> EncodedDataset:
         ) as error:
             if isinstance(error, DataError):
                 raise
+            refuse_pointer(path)
             reason = " ".join(str(error).split())
             raise DataError(f"{path} is not a readable .npz file ({reason})") from error
 

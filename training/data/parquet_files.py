@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.data.encoded import ChosenSplits, choose_splits, split_of
-from training.data.folder_source import is_hidden
+from training.data.folder_source import folders_in, is_hidden
 from training.errors import DataError
 
 EXPECTED = "train-*.parquet and test-*.parquet"
+_HOW = (
+    "python -c \"from datasets import load_dataset as load; d = load('parquet', data_files=FILE, "
+    "split='train').train_test_split(0.2, seed=0); "
+    "[d[s].to_parquet(f'{s}-00000-of-00001.parquet') for s in d]\""
+)
 _SHARD = re.compile(r"(?P<split>.*?)[-_.]?(?P<number>\d+)-of-(?P<count>\d+)")
 
 
@@ -65,7 +70,7 @@ def find_parquet(folder: Path) -> ParquetFiles | None:
             f"{folder}: {', '.join(path.name for path in sorted(files)[:3])} says by no name which "
             f"split it is; call the files {EXPECTED}"
         )
-    chosen = choose_splits(list(by_split), str(folder), EXPECTED)
+    chosen = choose_splits(list(by_split), str(folder), EXPECTED, _HOW)
     for name in (chosen.train, chosen.test):
         _check_numbers(by_split[name])
     return ParquetFiles(
@@ -78,25 +83,19 @@ def find_parquet(folder: Path) -> ParquetFiles | None:
 
 def _sets_of_files(folder: Path) -> dict[str, list[Path]]:
     """Parquet files by the folder of their configuration, "." for the folder itself."""
-    places = [folder, *_folders_in(folder)]
+    inside = [folder / name for name in folders_in(folder)]
+    places = [folder, *inside]
     places += [
-        inner
-        for place in places[1:]
-        for inner in _folders_in(place)
-        if split_of(inner.name) is not None
+        place / name for place in inside for name in folders_in(place) if split_of(name) is not None
     ]
     sets: dict[str, list[Path]] = defaultdict(list)
     for place in places:
         is_split = place != folder and split_of(place.name) is not None
         config = (place.parent if is_split else place).relative_to(folder).as_posix()
         for path in place.iterdir():
-            if path.suffix.lower() == ".parquet" and not is_hidden(path.name):
+            if path.name.lower().endswith(".parquet") and not is_hidden(path.name):
                 sets[config].append(path)
     return sets
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not is_hidden(path.name) and path.is_dir())
 
 
 def _split_name(path: Path) -> str:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from training.data.encoded import ChosenSplits, EncodedDataset, EncodedSplit
+from training.data.encoded import EncodedDataset, EncodedSplit, first_names
 from training.data.image_set import Reading
 from training.data.label_column import LabelColumn, choose_label, class_names_of, read_labels
 from training.data.not_read import refuse_pointer
@@ -34,7 +34,7 @@ def read_parquet(files: ParquetFiles, label_column: str | None = None) -> Encode
     source = str(files.folder)
     schema = _read_schema(files.train[0])
     features = metadata_features(schema)
-    image = choose_image(schema, features, source)
+    image, others = choose_image(schema, features, source)
     label = choose_label(schema, features, source, image_column=image, asked=label_column)
     splits = []
     for paths in (files.train, files.test):
@@ -45,7 +45,7 @@ def read_parquet(files: ParquetFiles, label_column: str | None = None) -> Encode
         _place_words(files.chosen.train, files.train),
         _place_words(files.chosen.test, files.test),
     )
-    return join_splits(splits, label, source, words, files.chosen)
+    return join_splits(splits, label, source, words, (*files.chosen.remarks, *others))
 
 
 def join_splits(
@@ -53,7 +53,7 @@ def join_splits(
     label: LabelColumn,
     source: str,
     words: tuple[str, str],
-    chosen: ChosenSplits,
+    remarks: tuple[str, ...],
 ) -> EncodedDataset:
     """The data set of a training and a test table.
 
@@ -62,7 +62,7 @@ def join_splits(
         label: The column of labels.
         source: Name of the data set, for messages.
         words: What is said of where each split comes from.
-        chosen: The splits.
+        remarks: What else is to be said.
 
     Raises:
         DataError: Labels that cannot be used.
@@ -73,7 +73,7 @@ def join_splits(
         EncodedSplit(files=part.files, labels=numbers, place=part.place)
         for part, numbers in zip(splits, (labels.train, labels.test), strict=True)
     ]
-    remarks = (*chosen.remarks, *label.remarks)
+    remarks = (*remarks, *label.remarks)
     return EncodedDataset(
         train=encoded[0],
         test=encoded[1],
@@ -88,8 +88,10 @@ def _place_words(name: str, paths: Sequence[Path]) -> str:
     return where if len(paths) == 1 else f"{where} and {len(paths) - 1:,} more"
 
 
-def choose_image(schema: "pa.Schema", features: dict[str, Any], source: str) -> str:
-    """Name of the image column.
+def choose_image(
+    schema: "pa.Schema", features: dict[str, Any], source: str
+) -> tuple[str, tuple[str, ...]]:
+    """Name of the image column, and what to say of others.
 
     It is found by the feature type that Hugging Face `datasets` writes beside a table, and where
     that is missing by the columns' own types: a struct of bytes and path, or bytes.
@@ -118,10 +120,11 @@ def choose_image(schema: "pa.Schema", features: dict[str, Any], source: str) -> 
                 "encoded images, bytes or a struct of bytes and path"
             )
     if len(found) == 1:
-        return found[0]
+        return found[0], ()
     for name in _IMAGE_NAMES:
         if name in found:
-            return name
+            others = first_names([each for each in found if each != name])
+            return name, (f"Images are column {name!r}; not used: {others}.",)
     if found:
         raise DataError(
             f"{source} has several image columns ({', '.join(found)}); keep one, or name it "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.encoded import first_names
 from training.data.image_set import Dataset, ImageSet
+from training.tensor_files.stored_tensor import printable
 
 NEARLY_CONSTANT = 2.0
 """Standard deviation, in grey levels of 255, below which an image is called nearly constant.
@@ -121,7 +122,8 @@ def _extremes(counts: NDArray[np.int64], names: Sequence[str]) -> str:
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[least] == counts[most]:
         return f"{counts[least]:,} of each"
-    return f"{counts[least]:,} ({names[least]}) to {counts[most]:,} ({names[most]})"
+    low, high = printable(names[least]), printable(names[most])
+    return f"{counts[least]:,} ({low}) to {counts[most]:,} ({high})"
 
 
 def _missing(

@@ -297,6 +297,16 @@ def test_other_pickles_are_refused_and_nothing_runs(
     assert not (tmp_path / "bomb-went-off").exists()
 
 
+@pytest.mark.parametrize("name", ["set.npz", "train-images-idx3-ubyte", "data_batch_1"])
+def test_a_pointer_of_git_lfs_is_named(name: str, tmp_path: Path) -> None:
+    write_idx(tmp_path, mnist_files()) if "idx" in name else write_cifar10(tmp_path)
+    if name == "set.npz":
+        (tmp_path / "data_batch_1").unlink()
+    (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match=f"{name} is a pointer of Git LFS"):
+        load(tmp_path, tmp_path / "cache")
+
+
 def test_a_missing_batch_is_named(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     (tmp_path / "data_batch_3").unlink()

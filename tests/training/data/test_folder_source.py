@@ -8,6 +8,7 @@ import pytest
 
 from tests.training.data.made_sets import load, picture, remarks, write_classes
 from training.data.encoded import split_of
+from training.data.telling import tell_dataset
 from training.errors import DataError
 
 PETS = ("cat", "dog")
@@ -62,11 +63,17 @@ def test_without_splits_some_are_held_out_and_it_is_said(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("folders", "words"),
     [
-        (["train/cat", "train/dog"], "has no test split, only train; testing on training images"),
+        (
+            ["train/cat", "train/dog"],
+            "no test split, only train; .*, or give .*/train to have 1 in",
+        ),
         (["test/cat", "val/cat"], "has no train split"),
         (["train", "bus", "car"], "has a folder train beside bus, car: a split, or a class"),
         (["train_1", "test_1"], "the folders test_1, train_1 look like splits, not classes"),
         (["trainval", "test_x"], "look like splits, not classes"),
+        (["images", "masks"], "images, masks of 2 folders look like no classes"),
+        (["fold_1", "fold_2"], "fold_1, fold_2 of 2 folders look like no classes"),
+        (["train/JPEGImages", "train/labels", "test/a"], "JPEGImages, labels of 2 folders look"),
         (["cat/train", "cat/test", "dog/train"], "cat has a folder t.*: splits inside of classes"),
         (["pets/cat", "pets/dog"], r"has one folder only, pets: pass .*/set/pets if"),
         (["train/cat", "train/dog", "test/cat", "test/cow"], "classes that .*/train lacks: cow"),
@@ -81,6 +88,11 @@ def test_names_that_contradict_a_reading(folders: list[str], words: str, tmp_pat
     with pytest.raises(DataError, match=words) as caught:
         load(tmp_path / "set", tmp_path / "cache")
     assert "\n" not in str(caught.value)
+
+
+def test_half_a_split_may_be_given_by_itself(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", PETS, count=5)
+    assert len(load(tmp_path / "train", tmp_path / "cache").test) == 2
 
 
 @pytest.mark.parametrize("name", ["train.csv", "test.txt", "Training.lst"])
@@ -151,6 +163,20 @@ def test_an_empty_class_never_occurs_and_a_new_one_is_noticed(tmp_path: Path) ->
     (tmp_path / "train" / "ant" / ".keep").write_text("")
     after = load(tmp_path, tmp_path / "cache")
     assert (before.class_names, after.class_names) == (PETS, ("ant", *PETS))
+
+
+def test_a_folder_an_image_is_no_class(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_classes(tmp_path / split, [f"item {number}" for number in range(12)], count=1)
+    with pytest.raises(DataError, match="each of the 12 training images is a class of its own"):
+        load(tmp_path, tmp_path / "cache")
+
+
+def test_names_of_a_stranger_are_printed_as_text(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_classes(tmp_path / split, ["a\x1b[2Jb\nc", "d" * 200])
+    lines = tell_dataset(load(tmp_path, tmp_path / "cache"))
+    assert all(line.isprintable() and len(line) < 400 for line in lines)
 
 
 def test_folders_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:

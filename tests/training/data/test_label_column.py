@@ -159,6 +159,13 @@ def test_a_guess_is_refused_where_every_image_has_its_own(values: Any, tmp_path:
         load(tmp_path, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("values", [list(range(12)), [f"caption {each}" for each in range(12)]])
+def test_a_label_of_which_no_two_images_have_one_is_none(values: Any, tmp_path: Path) -> None:
+    write_pair(tmp_path, values, values[:2])
+    with pytest.raises(DataError, match="each of the 12 training images is a class of its own, so"):
+        load(tmp_path, tmp_path / "cache")
+
+
 def test_class_numbers_must_mean_the_same_in_every_file(tmp_path: Path) -> None:
     write_pair(tmp_path, [0, 1], [0, 1], features={"label": class_label("cat", "dog")})
     other = {"label": class_label("dog", "cat")}

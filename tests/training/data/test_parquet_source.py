@@ -70,7 +70,7 @@ def test_a_missing_shard_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["train.parquet"], "has no test split, only train; testing on training images would say"),
+        (["train.parquet"], r"has no test split, only train; .*train_test_split\(0.2, seed=0\)"),
         (["test.parquet"], "has no train split"),
         (["part-0.parquet", "part-1.parquet"], "says by no name which split it is"),
         (["a/train.parquet", "b/train.parquet"], r"several sets of parquet files \(a, b\)"),
@@ -105,6 +105,13 @@ def test_an_image_column_that_holds_no_files_is_named(kind: pa.DataType, tmp_pat
         write(tmp_path / f"{split}.parquet", image=values, thumbnail=[b"x"] * 4)
     with pytest.raises(DataError, match=r"column 'image' holds .*; expected encoded images"):
         load(tmp_path, tmp_path / "cache")
+
+
+def test_other_columns_of_images_are_said(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.parquet", mask=cells(4, 70))
+    found = remarks(load(tmp_path, tmp_path / "cache"))
+    assert "Images are column 'image'; not used: mask." in found
 
 
 def named(path: str) -> list[dict[str, Any]]:
