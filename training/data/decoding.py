@@ -31,7 +31,7 @@ _THREADS_PAY_BYTES = (
 )
 _MAX_FILE_BYTES = 1 << 28
 _MAX_PIXELS = 1 << 26  # of one image
-_FREE_BYTES = 1 << 32  # that all images of a set may unpack to, however small their files are
+_FREE_BYTES = 1 << 30  # that all images of a set may unpack to, however small their files are
 _MAX_RATIO = 200  # beyond that, of unpacked bytes to those of the files: photographs have 5 to 50
 
 _KINDS = {

@@ -13,9 +13,9 @@ from training.data.image_set import Reading
 from training.data.label_column import LabelColumn, choose_label, class_names_of, read_labels
 from training.data.not_read import refuse_pointer
 from training.data.parquet_files import ParquetFiles
-from training.errors import DataError
+from training.errors import DataError, OutOfMemoryError
 from training.system.files import FileBytes
-from training.system.memory import check_memory
+from training.system.memory import WAY_OUT, check_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -239,10 +239,19 @@ def _read_table(path: Path, columns: list[str]) -> "pa.Table":
     with _open(path) as source:
         try:
             parquet = pq.ParquetFile(source.file)
-            schema = parquet.schema_arrow
+            schema, num_rows = parquet.schema_arrow, parquet.metadata.num_rows
+            if num_rows > source.num_bytes:
+                raise DataError(
+                    f"{path} stands for {num_rows:,} rows in {source.num_bytes:,} bytes, so they "
+                    "hold no images"
+                )
             for batch in parquet.iter_batches(batch_size=_ROWS, columns=columns):
                 check_memory(2 * batch.nbytes, f"{path}: holding its images")
                 batches.append(batch)
+        except pa.ArrowMemoryError as error:
+            raise OutOfMemoryError(
+                f"{path}: {_ROWS} of its images unpack to more than memory holds; {WAY_OUT}"
+            ) from error
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, error) from error
     kept = pa.schema([schema.field(name) for name in columns])

@@ -168,15 +168,24 @@ def test_what_is_no_parquet_file_is_named(content: bytes, words: str, tmp_path: 
 def test_a_table_that_unpacks_to_more_than_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One image of 100 kB, 4000 times: some kilobytes of file."""
-    images = pa.DictionaryArray.from_arrays(pa.array([0] * 4000), [b"x" * 100_000])
+    """One image of 100 kB, 4000 times, in a file of hardly more than one."""
+    images = pa.DictionaryArray.from_arrays(pa.array([0] * 4000), [os.urandom(100_000)])
     table = pa.table({"image": images, "label": [0, 1] * 2000})
     for split in ("train", "test"):
         path = tmp_path / f"{split}.parquet"
         pq.write_table(table, path, compression="zstd", store_schema=False)
-    assert path.stat().st_size < 10_000
+    assert path.stat().st_size < 200_000
     monkeypatch.setattr(memory, "available_memory", lambda: 10**7)
     with pytest.raises(OutOfMemoryError, match=r"train.parquet: holding its images needs about"):
+        load(tmp_path, tmp_path / "cache")
+
+
+def test_rows_without_anything_in_them_are_not_gone_through(tmp_path: Path) -> None:
+    many = 3_000_000
+    table = pa.table({"image": pa.nulls(many, pa.binary()), "label": pa.nulls(many, pa.int8())})
+    for split in ("train", "test"):
+        pq.write_table(table, tmp_path / f"{split}.parquet", compression="zstd")
+    with pytest.raises(DataError, match=r"train.parquet stands for 3,000,000 rows in .* bytes"):
         load(tmp_path, tmp_path / "cache")
 
 
