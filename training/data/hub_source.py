@@ -90,6 +90,16 @@ def read_hub(name: HubName, label_column: str | None = None) -> EncodedDataset:
     return _encode_splits(splits, str(name), label_column)
 
 
+def is_within_reach(name: HubName) -> bool:
+    """Whether the hub answers or `datasets` has a copy on this machine; nothing is read."""
+    try:
+        from huggingface_hub import constants  # noqa: PLC0415  (it comes with datasets)
+    except ImportError:
+        return False
+    copy = Path(constants.HF_HOME) / "datasets" / name.repository.replace("/", "___")
+    return copy.is_dir() or _hub_answers()
+
+
 def _encode_splits(splits: Any, source: str, label_column: str | None) -> EncodedDataset:
     how = (
         "python -c \"from datasets import load_dataset as load; d = load(NAME, split='train')"
