@@ -93,7 +93,10 @@ def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> Train
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
     checkpoint.data.check_size()
-    config = TrainConfig.from_dict(checkpoint.config)
+    try:
+        config = TrainConfig.from_dict(checkpoint.config)
+    except ValueError as error:
+        raise CheckpointError(f"{run}: {error}; it cannot be resumed, train anew") from error
     options.check(config)
     located = (
         config if source is None else replace(config, data=replace(config.data, source=source))

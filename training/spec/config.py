@@ -21,8 +21,8 @@ SaveUnit = Literal["epochs", "steps", "seconds"]
 GLYPHS_IMAGE_SIZE = 32
 GLYPHS_NUM_TRAIN = 20_000
 GLYPHS_NUM_TEST = 5_000
-MAX_COEFFICIENT = 1e12
-"""Largest value of a coefficient such as λ or β."""
+MAX_COEFFICIENT = 3.4e38
+"""Largest value of a coefficient such as λ or β: what float32 holds."""
 _INTERVAL = re.compile(r"(\d{1,9})(|steps|s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 

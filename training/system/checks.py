@@ -80,17 +80,23 @@ def check_nonnegative(name: str, value: object) -> None:
 def check_text(name: str, value: object) -> None:
     """Refuse what is not text that can be written, or is longer than any name.
 
+    Args:
+        name: A setting, or in words what the value is.
+        value: Any.
+
     Raises:
         ConfigError: Names the setting and the value.
     """
+    named = f"{{{name}}}" if name.isidentifier() else name.replace("{", "{{").replace("}", "}}")
     if not isinstance(value, str):
-        raise ConfigError.naming(f"{{{name}}} must be text, not {{}}", shown(value))
+        raise ConfigError.naming(f"{named} must be text, not {{}}", shown(value))
     if len(value) > MAX_TEXT:
-        rule = f"{{{name}}} must be text of at most {{}} characters, not {{}}"
+        rule = f"{named} must be text of at most {{}} characters, not {{}}"
         raise ConfigError.naming(rule, MAX_TEXT, len(value))
     if any("\ud800" <= character <= "\udfff" for character in value):
-        rule = f"{{{name}}} must be text that UTF-8 can hold, not {{}}"
-        raise ConfigError.naming(rule, shown(value))
+        raise ConfigError.naming(
+            f"{named} must be text that UTF-8 can hold, not {{}}", shown(value)
+        )
 
 
 def load_json(text: str | bytes) -> Any:
