@@ -31,7 +31,7 @@ from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
 from training.distributed.run_options import RunOptions
 from training.errors import USER_ERRORS, CheckpointError
-from training.run.loop import train
+from training.run.loop import run_training
 from training.run.progress import Progress, Stop
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
@@ -123,7 +123,7 @@ def _train_run(
         folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
     elif begun.training is None:
         return begun
-    checkpoint = train(
+    checkpoint = run_training(
         config=config if begun is None else TrainConfig.from_dict(begun.config),
         dataset=dataset,
         folder=folder,
