@@ -25,8 +25,8 @@ from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_che
 from training.data.loading import load_dataset
 from training.distributed.run_options import RunOptions
 from training.networks.models import fold_batch_norm, network_from_state
-from training.run.loop import train
-from training.run.progress import EpochMetrics
+from training.run.loop import run_training
+from training.run.progress import Unwatched
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
 
@@ -80,20 +80,11 @@ def _texts(run: Path) -> Files:
     return {name: (run / name).read_bytes() for name in ("config.json", "metrics.jsonl")}
 
 
-class _Watch:
-    """A run's progress that nobody sees, and a stop after its first step if wanted."""
-
-    def __init__(self, *, stops: bool) -> None:
-        self.requested, self._stops = False, stops
+class _OneStep(Unwatched):
+    """Stops a run after its first step."""
 
     def on_step(self, step: int, num_steps: int) -> None:
-        self.requested = self._stops and step > 1
-
-    def on_epoch(self, metrics: EpochMetrics) -> None:
-        pass
-
-    def on_note(self, line: str) -> None:
-        pass
+        self.requested = True
 
 
 def _train(folder: Path, network: str, *, stop: bool) -> Checkpoint:
@@ -101,12 +92,19 @@ def _train(folder: Path, network: str, *, stop: bool) -> Checkpoint:
     config = TrainConfig(
         network=network, data=DATA, epochs=2, batch_size=5, method="sgd", precision="fp32", **width
     )
-    watch = _Watch(stops=stop)
+    watch = _OneStep() if stop else Unwatched()
     folder.mkdir()
     run = RunFolder(folder)
     run.write_config({"config": config.to_dict(), "versions": {"mdl": "0.2.0"}})
     dataset = load_dataset(DATA)
-    train(config=config, dataset=dataset, folder=run, options=RunOptions(), progress=watch, stop=watch)
+    run_training(
+        config=config,
+        dataset=dataset,
+        folder=run,
+        options=RunOptions(),
+        progress=watch,
+        stop=watch,
+    )
     return load_checkpoint(folder)
 
 
