@@ -48,7 +48,7 @@ class Case:
 
     def keep(self, folder: Path, verdict: str, said: str) -> Path:
         """Keep the files of a fault, so that `load_case` finds them again; gives their folder."""
-        place = folder / f"{self.kind}-{self.digest}"
+        place = folder / f"{self.kind.replace(' ', '_')}-{self.digest}"
         self.write(place)
         record = asdict(replace(self, files={})) | {"verdict": verdict, "said": said}
         del record["files"]
