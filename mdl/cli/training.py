@@ -91,6 +91,7 @@ def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> Train
     checkpoint = load_checkpoint(run)
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
+    checkpoint.data.check_size()
     config = TrainConfig.from_dict(checkpoint.config)
     options.check(config)
     located = (

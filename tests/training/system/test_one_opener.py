@@ -29,7 +29,6 @@ WHY_NOT = {
     "mdl/timing/floors.py": "files that it has just written",
     "mdl/experiments/engines/local_engine.py": "the log that it has opened to write",
     "mdl/experiments/store/run_lock.py": "locks, of which nothing but a number is read",
-    "training/checkpoint/torch_files.py": "not yet",
     "training/data/cache.py": "not yet",
     "training/data/decoding.py": "not yet",
     "training/data/parquet_source.py": "not yet",
