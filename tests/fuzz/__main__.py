@@ -104,9 +104,11 @@ def find_kept(folder: Path) -> list[Path]:
 
 
 def _report(outcome: Outcome, case: Case, keep: Path | None) -> None:
-    place = "" if keep is None else f", kept in {case.keep(keep, outcome.verdict, outcome.said)}"
-    print(f"{outcome.verdict.upper()}: {case.kind} {case.number} of seed {case.seed}{place}")
-    print(textwrap.indent(outcome.said.strip(), "    "), flush=True)
+    print(f"{outcome.verdict.upper()}: {case.kind} {case.number} of seed {case.seed}", end="")
+    if keep is not None:
+        case.keep(keep / case.name, outcome.verdict, outcome.said)
+        print(f", kept in {keep / case.name}", end="")
+    print("\n" + textwrap.indent(outcome.said.strip(), "    "), flush=True)
 
 
 def print_table(outcomes: Sequence[Outcome], seconds: float) -> None:

@@ -8,10 +8,12 @@ import math
 import pickle
 import pickletools
 import random
+import re
 import struct
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,8 +91,50 @@ def write_archive(
     return bytes(body + directory + _END + ends + comment)
 
 
+def pack(records: list[Record]) -> bytes:
+    """An archive with these contents, written by torch itself: every byte as it should be."""
+    file = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(file)  # type: ignore[attr-defined]
+    for record in records:
+        name = record.name.decode().partition("/")[2]
+        if name not in ("version", ".data/serialization_id"):  # it writes these itself
+            writer.write_record(name, record.data, len(record.data))
+    writer.write_end_of_file()
+    return file.getvalue()
+
+
+_FIELDS = {
+    b"PK\x03\x04": (4, 6, 8, 10, 12, 14, 18, 22, 26, 28, 30),
+    b"PK\x01\x02": (4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 30, 32, 34, 36, 38, 42, 46),
+    b"PK\x05\x06": (4, 6, 8, 10, 12, 16, 20),
+    b"PK\x06\x06": (4, 12, 14, 16, 20, 24, 32, 40, 48),
+    b"PK\x06\x07": (4, 8, 16),
+    b"PK\x07\x08": (4, 8, 12),
+}
+"""Where the fields of a part of an archive begin, by its first bytes."""
+
+
+def _change_part(data: bytes, draw: random.Random) -> bytes:
+    """One field of one part of an archive is another, or that of another part."""
+    mark = draw.choice(sorted(_FIELDS))
+    places = [each.start() for each in re.finditer(re.escape(mark), data)]
+    if not places:
+        return damage(data, draw)
+    starts = _FIELDS[mark]
+    index = draw.randrange(len(starts) - 1)
+    start, size = starts[index], starts[index + 1] - starts[index]
+    place, other = draw.choice(places), draw.choice(places)
+    old = data[place + start : place + start + size]
+    near = (int.from_bytes(old, "little") + draw.choice((-1, 1, 64))) % (1 << 8 * size)
+    value = draw.choice((near, near, draw.choice(NUMBERS) % (1 << 8 * size)))
+    new = draw.choice((value.to_bytes(size, "little"), data[other + start : other + start + size]))
+    return data[: place + start] + new + data[place + start + size :]
+
+
 def change_archive(data: bytes, draw: random.Random) -> bytes:
     """A file of torch whose archive is another, or states what is not so."""
+    if draw.random() < 0.4:
+        return _change_part(data, draw)
     records = read_records(data)
     index = draw.randrange(len(records))
     record, other = records[index], draw.choice(records)
@@ -142,7 +186,7 @@ def _deflate(data: bytes) -> bytes:
 
 def with_pickle(data: bytes, pickled: bytes) -> bytes:
     """A file of torch with another pickle and its true checksum."""
-    return write_archive(
+    return pack(
         [
             replace(each, data=pickled) if each.name.endswith(b"/data.pkl") else each
             for each in read_records(data)
@@ -154,7 +198,7 @@ def change_pickle(data: bytes, draw: random.Random) -> bytes:
     """A file of torch whose pickle has other steps."""
     pickled = next(each.data for each in read_records(data) if each.name.endswith(b"/data.pkl"))
     if draw.random() < 0.1:
-        return with_pickle(data, draw.choice(_bombs(draw)))
+        return with_pickle(data, draw.choice(pickle_bombs(draw.choice((20, 60, 2000)), draw.randrange(2, 12))))
     if draw.random() < 0.15:
         return with_pickle(data, damage(pickled, draw))
     found = list(pickletools.genops(pickled))
@@ -242,20 +286,19 @@ def _odd_step(draw: random.Random) -> bytes:
     )
 
 
-def _bombs(draw: random.Random) -> tuple[bytes, ...]:
-    """Small pickles that ask for much."""
-    depth, width = draw.choice((20, 60, 2000)), draw.randrange(2, 12)
-    shared = b"\x80\x02]q\x00" + b"".join(
-        b"]" + struct.pack("<BI", ord("r"), level + 1) + b"(" + (b"h\x00" if level == 0 else b"j" + struct.pack("<I", level)) * width + b"e"
-        for level in range(depth)
-    )
-    keyed = b"\x80\x02}q\x00" + b"".join(
-        b"}" + struct.pack("<BI", ord("r"), level + 1) + b"(" + b"".join(
-            _text_step(str(index)) + (b"h\x00" if level == 0 else b"j" + struct.pack("<I", level))
-            for index in range(width)
-        ) + b"u"
-        for level in range(depth)
-    )
+def pickle_bombs(depth: int, width: int) -> tuple[bytes, ...]:
+    """Small pickles that ask for much: width^depth shared values, gigabytes, deep nests."""
+
+    def nest(empty: bytes, item: Callable[[int, bytes], bytes], fill: bytes) -> bytes:
+        steps = [b"\x80\x02" + empty + b"q\x00"]
+        for level in range(depth):
+            below = b"j" + struct.pack("<I", level)
+            items = b"".join(item(index, below) for index in range(width))
+            steps.append(empty + b"r" + struct.pack("<I", level + 1) + b"(" + items + fill)
+        return b"".join(steps)
+
+    shared = nest(b"]", lambda index, below: below, b"e")
+    keyed = nest(b"}", lambda index, below: _text_step(str(index)) + below, b"u")
     return (
         shared + b".",
         keyed + b".",
@@ -286,7 +329,7 @@ def change_tensor(data: bytes, draw: random.Random) -> bytes:
         places = [i for i, each in enumerate(records) if b"/data/" in each.name and each.data]
         index = draw.choice(places)
         records[index] = replace(records[index], data=_other_numbers(records[index].data, draw))
-        return write_archive(records)
+        return pack(records)
     contents = torch.load(io.BytesIO(data), weights_only=False)  # a good file of ours
     state = contents.get("state") or contents.get("state_dict") or contents
     name = draw.choice([key for key, value in state.items() if isinstance(value, Tensor)])

@@ -39,21 +39,25 @@ class Case:
             path.write_bytes(content)
 
     @property
-    def digest(self) -> str:
-        """Names the files in a few letters."""
+    def name(self) -> str:
+        """Tells the files from others: the kind and a few letters."""
         whole = hashlib.sha256()
         for name, content in sorted(self.files.items()):
             whole.update(f"{name} {len(content)} ".encode() + content)
-        return whole.hexdigest()[:10]
+        return f"{self.kind.replace(' ', '_')}-{whole.hexdigest()[:10]}"
 
-    def keep(self, folder: Path, verdict: str, said: str) -> Path:
-        """Keep the files of a fault, so that `load_case` finds them again; gives their folder."""
-        place = folder / f"{self.kind.replace(' ', '_')}-{self.digest}"
-        self.write(place)
+    def keep(self, folder: Path, verdict: str, said: str) -> None:
+        """Keep the files of a fault, so that `load_case` finds them again.
+
+        Args:
+            folder: Their folder; anything there goes.
+            verdict: What became of them.
+            said: The line, or the end of the traceback.
+        """
+        self.write(folder)
         record = asdict(replace(self, files={})) | {"verdict": verdict, "said": said}
         del record["files"]
-        (place / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        return place
+        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def load_case(folder: Path) -> Case:

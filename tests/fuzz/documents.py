@@ -6,13 +6,21 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from analysis.certify.folder import BITS_FILE, CHECKSUM, JSON_FILE, json_checksum
 from analysis.codes import CODES
 from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.bit_file import MAGIC, CHECKSUM_BYTES, compute_checksum
+from analysis.codes.bit_file import CHECKSUM_BYTES, MAGIC, compute_checksum
+from analysis.codes.bodies import BODIES, Body
+from analysis.codes.header import Header, code_header
+from analysis.codes.ledger import Ledger
+from analysis.codes.message import Spec, TensorListSpec, expected_shapes
 from analysis.quantize.formats import FORMATS
 from tests.fuzz.damage import TEXTS, change_tree, damage, splice
-from training.spec.architectures import NETWORKS
+from training.data.input_map import InputMap
+from training.spec.architectures import NETWORKS, NetworkSpec
+from training.spec.normalization import fixed_normalization
 
 Files = dict[str, bytes]
 
@@ -81,6 +89,8 @@ def change_codeword(data: bytes, draw: random.Random) -> bytes:
     codeword = data[len(MAGIC) + CHECKSUM_BYTES :]
     tail = draw.choice((b"", bytes(20), b"\xff" * 20, draw.randbytes(60), codeword[8:]))
     head = draw.choice((random_head, random_head, lambda draw: draw.randbytes(20)))(draw)
+    if draw.random() < 0.3:
+        return frame(giant_codeword(draw))
     return frame(draw.choice((damage(codeword, draw), head + tail, damage(head, draw) + tail)))
 
 
@@ -117,6 +127,38 @@ def random_head(draw: random.Random) -> bytes:
             coder.integer(size())
     for _ in range(draw.randrange(4)):
         coder.uniform(draw.randrange(3), 3)
+    return coder.finish()[0]
+
+
+def giant_codeword(draw: random.Random) -> bytes:
+    """A few bytes that stand for a network of zeros, often one that no machine can hold.
+
+    The head is that of the large network, the body that of a small one: both have the same tensors,
+    and where all are zero their sizes hardly matter to the body.
+    """
+    code = draw.choice(("theorem-2", "enumerative", "context"))
+    size = 2 ** draw.choice((1, 3, 9, 12, 13, 16, 20, 24))
+    if draw.random() < 0.5:
+        name = draw.choice(("s-fc", "s-conv", "s-local", "d-fc", "3-fc"))
+        width = "hidden_units" if name == "3-fc" else "base_channels"
+        shape = {"name": name, "num_classes": 10, "in_channels": 3}
+        small: Spec = NetworkSpec(image_size=8, **shape, **{width: 1})
+        large: Spec = NetworkSpec(image_size=draw.choice((8, 32)), **shape, **{width: size})
+        inputs = InputMap(fixed_normalization(3), None)
+    else:
+        names = [f"layer{index}.weight" for index in range(draw.choice((1, 3, 40)))]
+        small = TensorListSpec(tuple((name, (2, 2)) for name in names))
+        large = TensorListSpec(tuple((name, (size, size)) for name in names))
+        inputs = None
+    number_format = draw.choice(list(FORMATS.values()))
+    coder = ArithmeticCoder(compiled=False)
+    header = Header(spec=large, number_format=number_format, code=code, inputs=inputs)
+    code_header(coder, header)
+    state = {name: torch.zeros(shape) for name, shape in expected_shapes(small).items()}
+    body = Body(
+        coder=coder, spec=small, number_format=number_format, state=state, ledger=Ledger()
+    )
+    BODIES[code](body)
     return coder.finish()[0]
 
 

@@ -88,7 +88,10 @@ def _texts(run: Path) -> Files:
 
 def _without_times(values: dict[str, Any]) -> dict[str, Any]:
     """The same with what no two runs share set to 1: so equal seeds make equal files."""
-    return {name: 1.0 if name in _TIMES else value for name, value in values.items()}
+    return {
+        name: type(value)(1) if name in _TIMES and value is not None else value
+        for name, value in values.items()
+    }
 
 
 class _OneStep(Unwatched):

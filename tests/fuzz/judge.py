@@ -3,6 +3,7 @@
 import io
 import random
 import traceback
+import warnings
 from collections.abc import Mapping
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -28,10 +29,8 @@ VERDICTS = (*GOOD, *FAULTS)
     unnoticed   blind damage changed what a file says whose format has checksums
     crash       the process died
     hang        it took longer than `tests.fuzz.pool.CPU_S` or `WALL_S` seconds
-    memory      it took more than `tests.fuzz.pool.MEMORY_BYTES`, or asked for it
+    memory      it took more than `Kind.most_bytes`, or asked for `tests.fuzz.pool.MEMORY_BYTES`
 """
-MOST_BYTES = 1 << 30
-"""Memory that a file of a few kilobytes may take."""
 _USED = {"accepted": 1.0, "unchanged": 0.3, "rejected": 0.05}
 """How many files are tried by a command as well."""
 _MOST_EPOCHS = 4
@@ -67,16 +66,19 @@ def judge(case: Case, folder: Path, meanings: Mapping[str, str]) -> Outcome:
     place = folder / "given"
     case.write(place)
     before, start = _start_peak(), perf_counter()
-    verdict, said = _read(case, place, meanings.get(case.origin))
-    draw = random.Random(case.number)
-    if verdict in GOOD and draw.random() < _USED[verdict]:
-        command = _choose_command(KINDS[case.kind], place, draw)
-        if command:
-            used, line = _use(case, place, command)
-            if used in FAULTS:
-                verdict, said = used, f"mdl {command}: {line}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        verdict, said = _read(case, place, meanings.get(case.origin))
+        draw = random.Random(case.number)
+        if verdict in GOOD and draw.random() < _USED[verdict]:
+            command = _choose_command(KINDS[case.kind], place, draw)
+            if command:
+                used, line = _use(case, place, command)
+                if used in FAULTS:
+                    verdict, said = used, f"mdl {command}: {line}"
     peak = _peak() - before
-    if peak > MOST_BYTES and verdict in GOOD:
+    most = KINDS[case.kind].most_bytes
+    if most is not None and peak > most and verdict in GOOD:
         verdict, said = "memory", f"{peak / 1e9:.1f} GB, then {verdict}: {said}"
     return Outcome(
         case=Case(kind=case.kind, files={}, origin=case.origin, seed=case.seed, number=case.number),

@@ -39,6 +39,8 @@ class Kind:
         commands: Arguments of `mdl` in the folder of the files, each followed by how often it is
             taken against the others.
         is_sealed: Whether blind damage must be noticed or change nothing.
+        most_bytes: Memory that one may take. A codeword of a few bytes may stand for a network as
+            large as the memory that is available, and has that limit alone.
     """
 
     goods: tuple[str, ...]
@@ -46,6 +48,7 @@ class Kind:
     read: Callable[[Path], str]
     commands: tuple[str, ...] = ()
     is_sealed: bool = False
+    most_bytes: int | None = 1 << 28
 
 
 _OWN = (
@@ -131,6 +134,7 @@ KINDS: dict[str, Kind] = {
             "decode net.mdl --state-dict state.pt",
         ),
         is_sealed=True,
+        most_bytes=None,
     ),
     "certificate": Kind(
         goods=("certificate",),

@@ -42,7 +42,6 @@ def good_images() -> dict[str, bytes]:
         "colour.ppm": (colour, "PPM", {}),
         "grey.pgm": (grey, "PPM", {}),
         "colour.tif": (colour, "TIFF", {"compression": "tiff_lzw"}),
-        "real.tif": (grey.convert("F"), "TIFF", {}),
         "colour.jp2": (colour, "JPEG2000", {}),
     }
     images = {}

@@ -18,10 +18,10 @@ from typing import IO
 import torch
 
 from tests.fuzz.cases import Case
-from tests.fuzz.judge import MOST_BYTES, Outcome, judge
+from tests.fuzz.judge import Outcome, judge
 from training.system.memory import page_size
 
-MEMORY_BYTES = 2 * MOST_BYTES
+MEMORY_BYTES = 1 << 31
 """Address space that a process may take beyond what it begins with."""
 CPU_S, WALL_S = 5.0, 60.0
 """Seconds that a file may take: of the processor, and of the clock (for what waits for ever)."""
