@@ -36,7 +36,7 @@ from mdl.terminal.progress import ProgressBar
 from training.data.loading import Dataset, load_dataset
 from training.distributed.run_options import RunOptions
 from training.errors import TrainingError
-from training.run.loop import train
+from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
 from training.run.run_folder import create_run_folder
@@ -195,7 +195,9 @@ def _train(folder: Path, config: TrainConfig, dataset: Dataset, words: str, bar:
     bar.begin(f"Training {config.network} by {METHODS[config.method]}: {words}")
     run = create_run_folder(config.network, out=folder / f"{config.network}-{config.method}")
     run.write_config({"config": config.to_dict(), "versions": collect_versions()})
-    train(config=config, dataset=dataset, folder=run, options=RunOptions(), progress=bar, stop=bar)
+    run_training(
+        config=config, dataset=dataset, folder=run, options=RunOptions(), progress=bar, stop=bar
+    )
     return run.path
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import ConfigError
-from training.system.files import write_text_atomically
+from training.system.files import read_text, write_text_atomically
 
 METRICS_VERSION = 2
+MAX_METRICS_BYTES = 1 << 30
+"""1 GiB: most of a file of metrics."""
 
 _NUMBERED = re.compile(r"(\d+)-")
 
@@ -51,10 +53,10 @@ class RunFolder:
         Raises:
             ValueError: A line is of a version that this mdl does not read.
         """
-        if not self.metrics.exists():
-            return []
+        what = "the metrics of a run"
+        text = read_text(self.metrics, what=what, cap=MAX_METRICS_BYTES, missing="")
         lines = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in text.splitlines():
             try:
                 lines.append(_in_this_version(json.loads(line)))
             except json.JSONDecodeError:
