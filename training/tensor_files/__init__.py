@@ -1,7 +1,7 @@
 """Files of tensors from strangers, read as data: nothing in them is executed. No torch.
 
 Others take `open` (a file as a mapping from names to tensors that are read when asked for),
-`stored_tensor` and `quantized`.
+`other_formats`, `quantized`, `stored_tensor`, `torch_archive`, `zip_records` and `plain_pickle`.
 """
 
 __all__ = [
