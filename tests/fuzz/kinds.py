@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz import readers
-from tests.fuzz.archives import change_archive, change_pickle, change_tensor, change_values
+from tests.fuzz.archives import change_archive, change_pickle
 from tests.fuzz.cases import Case, draw_of
 from tests.fuzz.damage import damage
 from tests.fuzz.documents import (
@@ -21,6 +21,7 @@ from tests.fuzz.documents import (
     splice_one,
 )
 from tests.fuzz.pictures import change_arrays, change_image, change_table
+from tests.fuzz.tensors import change_tensor, change_values
 
 Change = Callable[[Files, random.Random], Files]
 Goods = dict[str, dict[str, Files]]

@@ -30,6 +30,12 @@ _OWN_FRAMES = '  File "' + __file__
 _FORKS = multiprocessing.get_context("fork")
 
 
+def memory_limit() -> int:
+    """Bytes of address space that this process has and may take."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    return pages * page_size() + MEMORY_BYTES
+
+
 def judge_all(
     numbers: Iterable[int],
     make: Callable[[int], Case],
@@ -145,8 +151,7 @@ def _work(
     for number in (signal.SIGPROF, signal.SIGALRM):
         faulthandler.register(number, trace, chain=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    most = pages * page_size() + MEMORY_BYTES
+    most = memory_limit()
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while (number := connection.recv()) is not None:
