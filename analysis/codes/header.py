@@ -15,9 +15,11 @@ from analysis.quantize.formats import FORMATS, NumberFormat
 from training.data.input_map import InputMap
 from training.spec.architectures import NETWORKS, NetworkSpec
 from training.spec.normalization import FIXED_MEAN, FIXED_STD, Normalization, fixed_normalization
+from training.system.checks import MAX_SEED
 
 FORMAT_VERSION = 1
 _MAX_NAME = 4096
+_MAX_CHANNELS = 4096
 _MAX_TENSORS = 1 << 20
 _MAX_DIMENSIONS = 16
 
@@ -83,7 +85,7 @@ def code_header(coder: ArithmeticCoder, header: Header | None) -> Header:
         known = header.inputs if header else None
         inputs = InputMap(
             _code_normalization(coder, known.normalization if known else None, spec.in_channels),
-            _code_optional(coder, known.permutation_seed if known else None),
+            _code_seed(coder, known.permutation_seed if known else None),
         )
     return Header(spec=spec, number_format=FORMATS[number_format], code=code, inputs=inputs)
 
@@ -137,12 +139,11 @@ def _limited(coder: ArithmeticCoder, value: int, highest: int, what: str) -> int
 def _code_normalization(
     coder: ArithmeticCoder, normalization: Normalization | None, num_channels: int
 ) -> Normalization:
-    fixed = fixed_normalization(num_channels) if num_channels <= _MAX_NAME else None
+    if num_channels > _MAX_CHANNELS:
+        raise CodecError(f"damaged: {num_channels} input channels")
     is_own = normalization is not None and not _is_fixed(normalization)
     if not coder.uniform(int(is_own), 2):
-        if fixed is None:
-            raise CodecError(f"damaged: {num_channels} input channels")
-        return fixed
+        return fixed_normalization(num_channels)
     values = []
     for index in range(2 * num_channels):
         own = (*normalization.mean, *normalization.std)[index] if normalization else 0.0
@@ -158,11 +159,14 @@ def _code_normalization(
         raise _as_codec_error(error) from error
 
 
-def _code_optional(coder: ArithmeticCoder, value: int | None) -> int | None:
-    """A number >= 0 or nothing: one bit, and the number where there is one."""
+def _code_seed(coder: ArithmeticCoder, value: int | None) -> int | None:
+    """A seed or nothing: one bit, and the number where there is one."""
     if not coder.uniform(int(value is not None), 2):
         return None
-    return coder.integer(1 if value is None else value + 1) - 1
+    seed = coder.integer(1 if value is None else value + 1) - 1
+    if seed > MAX_SEED:
+        raise CodecError(f"damaged: a seed of the permutation above {MAX_SEED}")
+    return seed
 
 
 def _is_fixed(normalization: Normalization) -> bool:
