@@ -193,12 +193,15 @@ def with_pickle(data: bytes, pickled: bytes) -> bytes:
 def change_pickle(data: bytes, draw: random.Random) -> bytes:
     """A file of torch whose pickle has other steps."""
     pickled = next(each.data for each in read_records(data) if each.name.endswith(b"/data.pkl"))
+    return with_pickle(data, change_steps(pickled, draw))
+
+
+def change_steps(pickled: bytes, draw: random.Random) -> bytes:
+    """A pickle with other steps."""
     if draw.random() < 0.1:
-        return with_pickle(
-            data, draw.choice(pickle_bombs(draw.choice((20, 60, 2000)), draw.randrange(2, 12)))
-        )
+        return draw.choice(pickle_bombs(draw.choice((20, 60, 2000)), draw.randrange(2, 12)))
     if draw.random() < 0.15:
-        return with_pickle(data, damage(pickled, draw))
+        return damage(pickled, draw)
     found = list(pickletools.genops(pickled))
     ends = [place for _, _, place in found[1:]] + [len(pickled)]
     steps = [pickled[start:end] for (_, _, start), end in zip(found, ends, strict=True)]
@@ -206,7 +209,7 @@ def change_pickle(data: bytes, draw: random.Random) -> bytes:
         place = draw.randrange(1, len(steps))
         new = draw.choice((draw.choice(steps), _odd_step(draw), _near_step(steps[place], draw)))
         steps[place : place + draw.choice((0, 1, 1, 1))] = draw.choice(([new], [new], []))
-    return with_pickle(data, b"".join(steps))
+    return b"".join(steps)
 
 
 def _near_step(step: bytes, draw: random.Random) -> bytes:
