@@ -7,6 +7,7 @@ signal, also in the middle of compiled code, and leaves a traceback.
 
 import faulthandler
 import multiprocessing
+import os
 import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -154,7 +155,14 @@ def _work(
     most = memory_limit()
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    while (number := connection.recv()) is not None:
+    parent = os.getppid()
+    while True:
+        while not connection.poll(1.0):
+            if os.getppid() != parent:  # it died, and nobody asks any more
+                return
+        number = connection.recv()
+        if number is None:
+            return
         case = make(number)
         signal.setitimer(signal.ITIMER_PROF, CPU_S)
         signal.setitimer(signal.ITIMER_REAL, WALL_S)
