@@ -124,7 +124,8 @@ def load_json(text: str | bytes) -> Any:
             parse_constant=_refuse_constant,
             parse_float=_finite_float,
         )
-        if (b"\\u" if isinstance(text, bytes) else "\\u") in text:  # half of a surrogate pair?
+        # Half of a surrogate pair can only be written by its number.
+        if "\\u" in (text if isinstance(text, str) else text.decode(errors="replace")):
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error

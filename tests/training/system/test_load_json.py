@@ -1,5 +1,7 @@
 """What `load_json` refuses that Python's own reader takes."""
 
+import json
+
 import pytest
 
 from training.system.checks import load_json
@@ -29,6 +31,4 @@ def test_what_is_refused(text: str, reason: str, *, as_bytes: bool) -> None:
     "text", [r'["\ud83d\ude00", 1.5e300, "\u00e9"]', '["\\\\ud800"]', "null", "-0.0"]
 )
 def test_what_is_read(text: str) -> None:
-    import json
-
     assert repr(load_json(text)) == repr(json.loads(text))
