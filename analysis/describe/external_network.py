@@ -25,8 +25,9 @@ from torch import Tensor
 from analysis.quantize.formats import NumberFormat, quantize_tensors
 from analysis.quantize.rounding_kernel import LAYOUTS, round_to_patterns
 from training.errors import CheckpointError, ConfigError
+from training.system.text import shorten
 from training.tensor_files.open import TensorFile
-from training.tensor_files.stored_tensor import Float32s, StoredTensor, shorten
+from training.tensor_files.stored_tensor import Float32s, StoredTensor
 
 Float64s = NDArray[np.float64]
 

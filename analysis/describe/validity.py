@@ -17,7 +17,7 @@ from analysis.describe.external_network import ExternalNetwork
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
 from training.run.evaluate import EvaluationData
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
 
 Severity = Literal["invalid", "note"]
 
@@ -240,7 +240,9 @@ def _taken_as_fixed(parts: list[str]) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    listed = [printable(name.removesuffix(".")) or "(the network itself)" for name in names]
+    listed = [
+        printable(name.removesuffix("."), MAX_NAME) or "(the network itself)" for name in names
+    ]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 

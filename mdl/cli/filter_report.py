@@ -160,7 +160,7 @@ def answer_filters(
     """
     first, summaries = measured[0], [one.summary for one in measured]
     console.print_answer(
-        "\n".join(f"Picture: {picture}" for picture in pictures),
+        [f"Picture: {picture}" for picture in pictures],
         "Medians over filters with "
         f"{first.sample.min_nonzeros} nonzeros or more: half-mass radius in pixels, the same with "
         "the pixels shuffled (by chance), their ratio; below 1 is local.",

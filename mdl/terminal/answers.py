@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from analysis.bounds.bit_budget import bits_for_target
 from analysis.bounds.bounds import percent_up
 from mdl.terminal import console
-from training.tensor_files.stored_tensor import printable
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -289,7 +288,7 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
         columns=("layer", "numbers", "nonzeros", "bits", "share"),
         rows=[
             (
-                printable(name),
+                name,
                 *(f"{count:,.0f}" if numbers else "" for count in (numbers, nonzeros)),
                 f"{bits:,.0f}",
                 f"{bits / total:.1%}",
@@ -308,7 +307,7 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
 
 
 def _tensor_rows(counts: "NetworkCounts") -> console.Rows:
-    rows = [*((printable(row.name), row) for row in counts.tensors), ("all", counts.total)]
+    rows = [*((row.name, row) for row in counts.tensors), ("all", counts.total)]
     cells = [
         (
             name,

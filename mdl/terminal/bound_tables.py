@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from analysis.bounds.bounds import bound_titles, percent_up
 from mdl.terminal import console
-from training.tensor_files.stored_tensor import printable
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -245,7 +244,7 @@ def _print_rounding(number_format: "NumberFormat") -> None:
 def _print_tensors(counts: "NetworkCounts") -> None:
     rows = [
         (
-            printable(row.name),
+            row.name,
             "x".join(map(str, row.shape)) or "1",
             *_sizes(row.num_weights, row.num_nonzeros),
             f"{row.num_distinct:,}",

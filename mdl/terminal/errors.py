@@ -1,6 +1,10 @@
 """What the user reads when something is wrong."""
 
+import errno
+import os
+
 from training.errors import UserError
+from training.system.text import printable
 
 _OPTIONS = {
     "network": "NETWORK",
@@ -8,6 +12,21 @@ _OPTIONS = {
     "sharding": "--shard",
     "sparsity": "--sparse",
     "resume_from": "--resume",
+}
+
+
+_WAYS_OUT = {
+    errno.ENOSPC: "make room, or choose another place",
+    errno.EDQUOT: "make room in your quota, or choose another place",
+    errno.EFBIG: "files may not get that large here (ulimit -f); choose another place",
+    errno.EROFS: "choose a place that can be written",
+    errno.EACCES: "see what you may do there, or choose another place",
+    errno.EPERM: "see what you may do there, or choose another place",
+    errno.ENOENT: "see whether the path is right",
+    errno.ENOTDIR: "see whether the path is right",
+    errno.EISDIR: "give a file",
+    errno.EMFILE: "let more files be open (ulimit -n)",
+    errno.ESTALE: "try again when the network drive is back",
 }
 
 
@@ -25,8 +44,23 @@ def option_of(setting: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says, with options in place of the settings that it names."""
-    return error.told(option_of) if isinstance(error, UserError) else str(error)
+    """What an error says, with options in place of the settings that it names.
+
+    >>> message_of(OSError(errno.ENOSPC, "No space left on device", "runs/a"))
+    'runs/a: No space left on device; make room, or choose another place'
+    """
+    if isinstance(error, UserError):
+        return error.told(option_of)
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    files = [
+        os.fsdecode(each)
+        for each in (error.filename, error.filename2)
+        if isinstance(each, str | bytes)
+    ]
+    told = ": ".join([*files, error.strerror])
+    way_out = _WAYS_OUT.get(error.errno or 0)
+    return told if way_out is None else f"{told}; {way_out}"
 
 
 def error_line(error: BaseException) -> str:
@@ -35,4 +69,4 @@ def error_line(error: BaseException) -> str:
     >>> error_line(ValueError("b must be  32"))
     'error: b must be 32'
     """
-    return f"error: {' '.join(message_of(error).split()) or type(error).__name__}"
+    return f"error: {printable(' '.join(message_of(error).split())) or type(error).__name__}"

@@ -13,9 +13,10 @@ from typing import Any, Self
 from training.errors import CheckpointError, ConfigError
 from training.system.checks import load_json
 from training.system.files import FileBytes
+from training.system.text import MAX_NAME, printable, shorten
 from training.tensor_files.plain_pickle import Opaque
 from training.tensor_files.safetensors_file import looks_like_safetensors, read_safetensors
-from training.tensor_files.stored_tensor import StoredRows, StoredTensor, printable, shorten
+from training.tensor_files.stored_tensor import StoredRows, StoredTensor
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 
 INDEX_SUFFIX = ".index.json"
@@ -175,7 +176,7 @@ def _gather(path: Path, where: str, found: Mapping[str, Any]) -> TensorFile:
 
 def _describe(value: Any) -> str:
     if isinstance(value, Opaque):
-        name = printable(value.name)
+        name = printable(value.name, MAX_NAME)
         return name if name.startswith("a ") else f"an object of class {name}"
     kind = type(value).__name__
     return "a sparse tensor" if isinstance(value, StoredRows) else f"a value of type {kind}"
@@ -258,8 +259,8 @@ def find_state(contents: Any, key: str | None = None) -> tuple[str, dict[str, An
         contents = contents[found[0]]
     if isinstance(contents, Opaque):
         raise ValueError(
-            f"holds an object of class {printable(contents.name)}, which is not made here; save "
-            "its state_dict()"
+            f"holds an object of class {printable(contents.name, MAX_NAME)}, which is not made "
+            "here; save its state_dict()"
         )
     if not isinstance(contents, dict) or not _has_tensor(contents):
         raise ValueError("no state dict was found in it; save model.state_dict()")

@@ -26,6 +26,7 @@ from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
 from mdl.terminal.options import Device
+from mdl.terminal.process import run_as_process
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
@@ -227,4 +228,4 @@ def _fail(message: str, *, code: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

@@ -130,11 +130,8 @@ def print_short_dry_run(plan: DryRun) -> None:
         )
     if len(names) > _SHOWN:
         output.print(f"  and {len(names) - _SHOWN} more tables and figures", markup=False)
-    output.print(
-        "One run may serve several of these; --full lists all. Times are estimates;\n"
-        "evaluating and measuring each run comes on top.",
-        markup=False,
-    )
+    output.print("One run may serve several of these; --full lists all. Times are estimates;")
+    output.print("evaluating and measuring each run comes on top.")
 
 
 def print_dry_run(plan: DryRun) -> None:
