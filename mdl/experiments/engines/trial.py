@@ -21,7 +21,6 @@ import torch
 
 from mdl.experiments.engines.measure import measure_run
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_lock import RunBusyError, run_lock
 from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
@@ -37,6 +36,7 @@ from training.run.progress import Progress, Stop
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
 from training.spec.config import SaveInterval, TrainConfig
+from training.system.locks import RunBusyError
 from training.system.signals import StopRequest
 
 EXIT_BUSY = 75
@@ -72,19 +72,14 @@ def run_trial(
         DataError: The images cannot be loaded, or are not those it was begun with.
         TrainingError: The loss is not finite.
     """
-    with run_lock(store.lock_path(run_key(config))):
+    with store.run_folder(config).hold() as folder:
         found = store.find(config)
         if found is not None:
             return found
         with watch as (stop, progress):
             dataset = load_dataset(config.data)
             checkpoint = _train_run(
-                config,
-                dataset,
-                store.run_folder(config),
-                device=device,
-                stop=stop,
-                progress=progress,
+                config, dataset, folder, device=device, stop=stop, progress=progress
             )
         if checkpoint.training is not None or stop.requested:
             return None
@@ -92,7 +87,7 @@ def run_trial(
             checkpoint,
             dataset,
             config=config,
-            epochs=store.run_folder(config).read_metrics(),
+            epochs=folder.read_metrics(),
             versions=checkpoint.versions
             | {"device": device.type, "num_threads": torch.get_num_threads()},
             device=device,

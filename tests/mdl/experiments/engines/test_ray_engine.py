@@ -169,7 +169,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_is_tried_again(
     while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    os.kill(int(lock.read_text()), signal.SIGKILL)
+    os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     told = json.loads(out)

@@ -9,7 +9,6 @@ import torch
 from mdl.experiments.engines import trial
 from mdl.experiments.engines.trial import EXIT_BUSY, run_trial
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_lock import RunBusyError, run_lock
 from mdl.experiments.store.run_result import RunResult, run_key
 from tests.mdl.calls import Done, run_here
 from training.checkpoint.checkpoint import load_checkpoint
@@ -20,6 +19,7 @@ from training.run.provenance import collect_versions
 from training.sparse import costs, replicas
 from training.sparse.costs import LayerCosts
 from training.spec.config import DataConfig, TrainConfig
+from training.system.locks import RunBusyError, run_lock
 
 CPU = torch.device("cpu")
 EAGER = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
