@@ -174,8 +174,8 @@ def answer_certificate(
         bounds.append(f"hold-out, if these images chose nothing, {held_out}")
     console.print_answer(
         answer,
-        f"The network: {made.spec.name} on {data.name}, n = {made.counts.num_weights:,} numbers of "
-        f"{made.number_format} (b = {made.bits_per_weight}), ‖w‖₀ = "
+        f"The network: {made.spec.name} on {data.title}, n = {made.counts.num_weights:,} numbers "
+        f"of {made.number_format} (b = {made.bits_per_weight}), ‖w‖₀ = "
         f"{made.counts.num_nonzeros:,}, k = {made.counts.num_distinct:,}.",
         f"Bounds: {'; '.join(bounds)}.",
         why=why,

@@ -110,7 +110,7 @@ def print_certificate(certificate: "Certificate") -> None:
     made, data = certificate, certificate.data
     output = console.stdout()
     output.print(
-        f"{made.spec.name} on {data.name}: B = {made.description_bits:,} bits in the {made.code} "
+        f"{made.spec.name} on {data.title}: B = {made.description_bits:,} bits in the {made.code} "
         f"code, n = {made.counts.num_weights:,} numbers of {made.number_format} "
         f"(b = {made.bits_per_weight}), ‖w‖₀ = {made.counts.num_nonzeros:,}, "
         f"k = {made.counts.num_distinct:,}",

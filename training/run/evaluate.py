@@ -43,7 +43,6 @@ def count_errors(
     *,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
     on_batch: Callable[[], None] = lambda: None,
 ) -> int:
@@ -57,7 +56,6 @@ def count_errors(
         inputs,
         batch_size=batch_size,
         device=device,
-        dtype=dtype,
         ranks=ranks,
         on_batch=on_batch,
     )
@@ -72,7 +70,6 @@ def right_answers(
     *,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
     on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -82,18 +79,18 @@ def right_answers(
     count and back into its mode after it.
 
     Args:
-        network: Takes floats (N, C, s, s), gives logits (N, c).
+        network: Takes floats (N, C, s, s) of its parameters' type, gives logits (N, c).
         images: uint8 images and labels.
         inputs: Applied to the images.
         batch_size: Images a forward pass of one rank; it changes nothing but rounding.
         device: Where to compute; the network must be there.
-        dtype: Floating-point type of the inputs; the network's parameters must have it.
         ranks: Each answers for its rows of every batch.
         on_batch: Called before every forward pass.
 
     Returns:
         bool (N,) on the device, in the order of the images; of one rank, those of its rows.
     """
+    dtype = next(network.parameters()).dtype
     was_training = network.training
     network.eval()
     answers = [torch.zeros(0, dtype=torch.bool, device=device)]

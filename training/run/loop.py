@@ -218,7 +218,6 @@ class _Measures:
             images,
             self.state.inputs,
             device=self.state.device,
-            dtype=self.state.dtype,
             ranks=self.state.ranks,
             on_batch=self._stop_between_batches,
         )
