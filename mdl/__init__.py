@@ -18,41 +18,55 @@ if TYPE_CHECKING:
     from analysis.certify.certify import certify
     from analysis.certify.verify import verify
     from analysis.codes.network_code import decode_network, encode_network
+    from analysis.compress.compress import compress
     from analysis.describe.describe import describe
-    from training.checkpoint.checkpoint import load_checkpoint
+    from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+    from training.data.loading import load_dataset
     from training.networks.models import build_model
     from training.optim.beta_lasso import BetaLasso, beta_lasso_groups
+    from training.run.train import train
     from training.spec.architectures import NetworkSpec
+    from training.spec.config import DataConfig
 
     __version__: str
 
 __all__ = [
     "BetaLasso",
+    "Checkpoint",
+    "DataConfig",
     "NetworkSpec",
     "__version__",
     "beta_lasso_groups",
     "bounds",
     "build_model",
     "certify",
+    "compress",
     "decode_network",
     "describe",
     "encode_network",
     "load_checkpoint",
+    "load_dataset",
+    "train",
     "verify",
 ]
 
 _SIBLINGS = ("training", "analysis", "figures")
 _PLACES = {
     "BetaLasso": "training.optim.beta_lasso",
+    "Checkpoint": "training.checkpoint.checkpoint",
+    "DataConfig": "training.spec.config",
     "NetworkSpec": "training.spec.architectures",
     "beta_lasso_groups": "training.optim.beta_lasso",
     "bounds": "analysis.bounds",
     "build_model": "training.networks.models",
     "certify": "analysis.certify.certify",
+    "compress": "analysis.compress.compress",
     "decode_network": "analysis.codes.network_code",
     "describe": "analysis.describe.describe",
     "encode_network": "analysis.codes.network_code",
     "load_checkpoint": "training.checkpoint.checkpoint",
+    "load_dataset": "training.data.loading",
+    "train": "training.run.train",
     "verify": "analysis.certify.verify",
 }
 

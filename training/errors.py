@@ -48,6 +48,10 @@ class TrainingError(UserError):
     """A run that cannot continue, such as one whose loss is not finite any more."""
 
 
+class OutOfMemoryError(UserError):
+    """What would need more memory than is available to this process."""
+
+
 class ConfigError(UserError, ValueError):
     """Settings outside their range, or that do not go together."""
 

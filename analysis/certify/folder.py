@@ -21,7 +21,7 @@ from analysis.codes.network_code import Codeword
 from training.errors import CheckpointError
 from training.run.provenance import collect_versions
 from training.system.checks import load_json
-from training.system.files import sync_folder, write_text_atomically
+from training.system.files import read_text, sync_folder, write_text_atomically
 
 BITS_FILE = "network.mdl"
 JSON_FILE = "certificate.json"
@@ -97,15 +97,9 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder} holds no {JSON_FILE}; give a folder that mdl certify wrote"
         )
+    text = read_text(path, what="the JSON of a certificate", cap=_MAX_JSON)
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_JSON + 1)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        if len(data) > _MAX_JSON:
-            raise ValueError("too long")
-        contents = load_json(data.decode())
+        contents = load_json(text)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: not the JSON of a certificate ({reason})") from error

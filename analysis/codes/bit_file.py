@@ -12,10 +12,14 @@ from analysis.codes.arithmetic_coder import CodecError
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword, decode_network, encode_network
 from training.errors import CheckpointError
-from training.system.files import write_atomically
+from training.system.files import FileBytes, write_atomically
+from training.system.memory import check_memory
 
 MAGIC = b"mdl-bits"
 CHECKSUM_BYTES = 16
+MAX_FILE_BYTES = 1 << 34
+"""16 GiB: most of a file of bits."""
+_START = len(MAGIC) + CHECKSUM_BYTES
 
 
 def compute_checksum(data: bytes) -> bytes:
@@ -26,9 +30,9 @@ def compute_checksum(data: bytes) -> bytes:
 def is_bit_file(path: Path | str) -> bool:
     """Whether a file begins with the magic word."""
     try:
-        with Path(path).open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
+        with _open(path) as source:
+            return source.read(0, len(MAGIC)) == MAGIC
+    except CheckpointError:
         return False
 
 
@@ -52,17 +56,14 @@ def load_codeword(path: Path | str) -> Codeword:
         CheckpointError: The file cannot be read, is damaged, is no such file, or holds anything
             but one whole codeword; one line says which.
     """
-    try:
-        contents = Path(path).read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}); give a file that mdl encode wrote"
-        ) from error
-    start = len(MAGIC) + CHECKSUM_BYTES
-    if not contents.startswith(MAGIC):
-        raise CheckpointError(f"{path}: not a file of bits; give one that mdl encode wrote")
-    data = contents[start:]
-    if contents[len(MAGIC) : start] != compute_checksum(data):
+    with _open(path) as source:
+        frame = source.read(0, min(_START, source.num_bytes))
+        if not frame.startswith(MAGIC):
+            raise CheckpointError(f"{path}: not a file of bits; give one that mdl encode wrote")
+        num_bytes = max(source.num_bytes - _START, 0)
+        check_memory(2 * num_bytes, f"{path}: its content")  # the decoder takes a copy
+        data = source.read(_START, num_bytes)
+    if frame[len(MAGIC) :] != compute_checksum(data):
         raise CheckpointError(
             f"{path}: damaged: its checksum does not fit its bits; copy it again, or encode anew"
         )
@@ -70,8 +71,10 @@ def load_codeword(path: Path | str) -> Codeword:
         return decode_whole(data)
     except CodecError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except MemoryError as error:
-        raise CheckpointError(f"{path}: too large for this machine's memory") from error
+
+
+def _open(path: Path | str) -> FileBytes:
+    return FileBytes(path, what="a file that mdl encode wrote", cap=MAX_FILE_BYTES)
 
 
 def decoded_codeword(message: NetworkMessage, code: str = "auto") -> Codeword:

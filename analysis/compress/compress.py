@@ -9,7 +9,7 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -31,9 +31,12 @@ from analysis.compress.qat_training import (
 from analysis.compress.rate_penalty import BoundPenalty, score
 from analysis.compress.refine import refine
 from analysis.compress.start import LEVELS, THRESHOLDS, choose_start
-from analysis.quantize.formats import NumberFormat
+from analysis.quantize.formats import NumberFormat, find_format
+from training.checkpoint.checkpoint import Checkpoint, restore_network
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
+from training.networks.models import fold_batch_norm
+from training.run.evaluate import evaluation_data
 from training.spec.architectures import NetworkSpec
 
 _NUM_POINTS = 24
@@ -61,6 +64,32 @@ class CompressionSettings:
     num_trials: int = 0
     penalty_factor: float = 3.0
     delta: float = 0.05
+
+    @classmethod
+    def continued(
+        cls,
+        *,
+        epochs: int = 10,
+        batch_size: int = 256,
+        lr: float = 0.01,
+        levels: Sequence[int] = LEVELS,
+        trials: int = 0,
+        seed: int = 0,
+        delta: float = 0.05,
+    ) -> Self:
+        """How to compress a trained network: its training goes on, with the whole rate penalty.
+
+        Args:
+            epochs: Passes over the m images, >= 1.
+            batch_size: Images per step, >= 1.
+            lr: Learning rate, > 0.
+            levels: L to choose from: weights are -L..L times a step.
+            trials: Single changes to try at the end, >= 0.
+            seed: Of everything random.
+            delta: δ.
+        """
+        training = QATSettings(epochs=epochs, batch_size=batch_size, lr=lr, ramp=0.0, seed=seed)
+        return cls(training=training, levels=tuple(levels), num_trials=trials, delta=delta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +170,50 @@ class Progress:
 
     def on_count(self, done: int, total: int) -> None:
         """While certified errors are counted."""
+
+
+def compress(
+    checkpoint: Checkpoint,
+    *,
+    data: str | None = None,
+    bits: int | None = 8,
+    number_format: str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Compression:
+    """Shorten a trained network where that lowers its certified bound, as `mdl compress` does.
+
+    Args:
+        checkpoint: The network; it names its m training images.
+        data: Where the same images lie now; None looks where they lay in training.
+        bits: b, bits a number: 32, 16 or 8, for the numbers that are not levels.
+        number_format: The set of numbers by its name, such as "e4m3fn", in place of `bits`.
+        progress: Told of every step.
+        **settings: Those of `CompressionSettings.continued`: epochs, levels, delta, ...
+
+    Raises:
+        CheckpointError: The checkpoint does not name its data.
+        DataError: The images cannot be loaded, or are not those of the checkpoint.
+        ValueError: A setting outside its range.
+
+    >>> from training.run.train import train
+    >>> from training.spec.config import DataConfig
+    >>> images = DataConfig(image_size=8, num_train=200, num_test=50)
+    >>> trained = train("s-conv", data=images, base_channels=1, epochs=1, batch_size=50)
+    >>> short = compress(trained, epochs=1, batch_size=50, levels=(1,))
+    >>> short.codeword.num_bits < 100_000, short.bound <= 1
+    (True, True)
+    """
+    images = evaluation_data(checkpoint, source=data)
+    return compress_state(
+        checkpoint.network,
+        dict(fold_batch_norm(restore_network(checkpoint)).state_dict()),
+        images.train,
+        images.inputs,
+        number_format=find_format(None if number_format else bits, number_format),
+        settings=CompressionSettings.continued(**settings),
+        progress=progress,
+    )
 
 
 def compress_state(
@@ -288,62 +361,3 @@ class _Run:
             state={name: self.number_format.round(tensor) for name, tensor in state.items()},
             inputs=self.inputs,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressionRecipe:
-    """A network trained from scratch in levels.
-
-    Attributes:
-        name: What `--recipe` takes.
-        about: One sentence for people.
-        network: One of `training.spec.architectures.NETWORKS`.
-        base_channels: α.
-        max_level: L: weights are -L..L.
-        epochs: Passes over the training images.
-        batch_size: Images per step.
-        lr: Learning rate of it.
-        num_trials: Single changes that are tried at the end.
-        penalty_factor: On the rate penalty.
-    """
-
-    name: str
-    about: str
-    network: str
-    base_channels: int
-    max_level: int
-    epochs: int
-    batch_size: int
-    lr: float
-    num_trials: int
-    penalty_factor: float
-
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        CompressionRecipe(
-            name="mnist-tight",
-            about="tiny-conv of three weight levels; half an hour on two cores for 60,000 digits.",
-            network="tiny-conv",
-            base_channels=2,
-            max_level=1,
-            epochs=100,
-            batch_size=256,
-            lr=0.02,
-            num_trials=1500,
-            penalty_factor=3.0,
-        ),
-    )
-}
-
-
-def find_recipe(name: str) -> CompressionRecipe:
-    """The recipe of that name.
-
-    Raises:
-        ValueError: There is none.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, not {name!r}")
-    return RECIPES[name]

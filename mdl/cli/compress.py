@@ -17,10 +17,9 @@ from analysis.compress.compress import (
     Progress,
     compress_from_scratch,
     compress_state,
-    find_recipe,
 )
 from analysis.compress.qat_training import QATSettings
-from analysis.compress.start import LEVELS
+from analysis.compress.recipes import find_recipe
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from mdl.terminal.answers import bound_answer
@@ -47,9 +46,6 @@ BITS_FILE = "network.mdl"
 CHECKPOINT_FILE = "checkpoint.pt"
 REPORT_FILE = "compression.json"
 PLOT_FILE = "compression.png"
-CHECKPOINT_EPOCHS = 10
-CHECKPOINT_LR = 0.01
-CHECKPOINT_TRIALS = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,19 +121,7 @@ def plan_checkpoint(
     """
     checkpoint = load_checkpoint(path)
     images = evaluation_data(checkpoint, source=data)
-    training = QATSettings(
-        epochs=wishes.epochs or CHECKPOINT_EPOCHS,
-        batch_size=wishes.batch_size or 256,
-        lr=wishes.lr or CHECKPOINT_LR,
-        ramp=0.0,
-        seed=wishes.seed,
-    )
-    settings = CompressionSettings(
-        training=training,
-        levels=tuple(wishes.levels or LEVELS),
-        num_trials=CHECKPOINT_TRIALS if wishes.trials is None else wishes.trials,
-        delta=wishes.delta,
-    )
+    chosen = {name: value for name, value in asdict(wishes).items() if value is not None}
     return Job(
         spec=checkpoint.network,
         state=dict(fold_batch_norm(restore_network(checkpoint)).state_dict()),
@@ -146,7 +130,7 @@ def plan_checkpoint(
         test=images.test,
         record=checkpoint.known_data,
         number_format=number_format,
-        settings=settings,
+        settings=CompressionSettings.continued(**chosen),
     )
 
 

@@ -36,7 +36,7 @@ from mdl.terminal.progress import ProgressBar
 from training.data.loading import Dataset, load_dataset
 from training.distributed.run_options import RunOptions
 from training.errors import TrainingError
-from training.run.loop import train
+from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
 from training.run.run_folder import new_run_folder
@@ -196,7 +196,7 @@ def _train(folder: Path, config: TrainConfig, dataset: Dataset, words: str, bar:
     out = folder / f"{config.network}-{config.method}"
     with new_run_folder(config.network, out=out) as run:
         run.write_config({"config": config.to_dict(), "versions": collect_versions()})
-        train(
+        run_training(
             config=config, dataset=dataset, folder=run, options=RunOptions(), progress=bar, stop=bar
         )
     return run.path

@@ -28,7 +28,7 @@ from training.data.loading import Dataset, load_dataset, split_validation
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
 from training.distributed.run_options import RunOptions
 from training.errors import USER_ERRORS, CheckpointError, TrainingError
-from training.run.loop import train
+from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder, check_run_folder, new_run_folder
@@ -163,7 +163,7 @@ def carry_out(
     saved = f"{folder.checkpoint} holds what was saved last; resume with: {command}"
     try:
         with logged as progress, StopRequest(saved) as stop, shown:
-            result = train(
+            result = run_training(
                 config=config,
                 dataset=dataset,
                 folder=folder,

@@ -9,7 +9,7 @@ from typing import Any
 
 from mdl.loggers.logger import LoggedRun
 from training.run.progress import EpochMetrics
-from training.system.files import write_text_atomically
+from training.system.files import read_text, write_text_atomically
 
 PROJECT = "mdl"
 """The project where WANDB_PROJECT names none."""
@@ -127,7 +127,7 @@ def _settings(wandb: Any) -> Any:
 def _read_memory(path: Path) -> dict[str, Any]:
     """What an earlier piece of the run left; nothing where there is none, or it is damaged."""
     try:
-        memory = json.loads(path.read_text(encoding="utf-8"))
+        memory = json.loads(read_text(path, what="what W&B is to know", error=ValueError))
         return {"id": str(memory["id"]), "epoch": int(memory["epoch"])}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return {}

@@ -10,6 +10,7 @@ from mdl.experiments.store.metrics_file import parse_point, read_points
 from mdl.experiments.store.run_result import EpochPoint
 from training.checkpoint.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from training.run.run_folder import RunFolder
+from training.system.files import read_text
 from training.system.text import printable
 
 
@@ -126,8 +127,9 @@ def _read_run(path: Path, place: Path, name: str) -> ReportedRun:
 
 
 def _read_config(folder: RunFolder) -> dict[str, Any]:
+    text = read_text(folder.config, what="the config.json of a run", error=ValueError)
     try:
-        values = json.loads(folder.config.read_text(encoding="utf-8"))
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder.config}: not a file of settings ({error})") from error
     if not isinstance(values, dict):

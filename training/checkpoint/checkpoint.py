@@ -19,7 +19,7 @@ A change to this that old files do not satisfy raises `FORMAT_VERSION`.
 
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import torch
 from torch import Tensor
@@ -27,11 +27,13 @@ from torch import Tensor
 from training.checkpoint.record import DataRecord
 from training.checkpoint.sparse_storage import pack_tensor, unpack_tensor
 from training.checkpoint.torch_files import compact_tensor, plain_copy, read_torch_file
+from training.data.image_set import Dataset
 from training.data.input_map import InputMap
 from training.errors import CheckpointError
 from training.networks.models import Network, network_from_state
 from training.networks.state_check import Census, check_state, expected_state
 from training.spec.architectures import NetworkSpec
+from training.spec.config import DataConfig
 from training.spec.normalization import Normalization
 from training.system.checks import check_keys, check_type
 from training.system.files import write_atomically
@@ -72,6 +74,14 @@ class Checkpoint:
 
     Raises:
         ValueError: The data or the normalisation do not fit the network.
+
+    >>> from training.data.loading import load_dataset
+    >>> from training.networks.models import build_model
+    >>> from training.spec.normalization import fixed_normalization
+    >>> config = DataConfig(image_size=8, num_train=100, num_test=10)
+    >>> model = build_model("s-conv", image_size=8, num_classes=10, base_channels=1)
+    >>> Checkpoint.of(model, config, load_dataset(config), fixed_normalization(3)).data.name
+    'glyphs'
     """
 
     network: NetworkSpec
@@ -98,6 +108,28 @@ class Checkpoint:
                     f"the network has {network.in_channels} input channels but its normalization "
                     f"{num_channels}"
                 )
+
+    @classmethod
+    def of(
+        cls, model: Network, config: DataConfig, dataset: Dataset, normalization: Normalization
+    ) -> Self:
+        """The checkpoint of a network that a loop of your own trained on all training images.
+
+        Args:
+            model: The network.
+            config: What the images were loaded by.
+            dataset: The images.
+            normalization: What its inputs are put through.
+
+        Raises:
+            ValueError: The images or the normalisation do not fit the network.
+        """
+        return cls(
+            network=model.spec,
+            state=model.state_dict(),
+            data=DataRecord.of(config, dataset, num_samples=len(dataset.train)),
+            normalization=normalization,
+        )
 
     @property
     def known_data(self) -> DataRecord:

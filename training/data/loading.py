@@ -74,6 +74,10 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
 
     Raises:
         DataError: The source cannot be found, read or used; the message says why.
+
+    >>> dataset = load_dataset(DataConfig(image_size=8, num_train=100, num_test=10))
+    >>> dataset.name, tuple(dataset.train.images.shape)
+    ('glyphs', (100, 3, 8, 8))
     """
     if config.is_generated:
         return _load_glyphs(config)

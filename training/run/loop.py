@@ -40,7 +40,7 @@ class TrainResult:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def train(
+def run_training(
     *,
     config: TrainConfig,
     dataset: Dataset,

@@ -67,3 +67,18 @@ class Stop(Protocol):
     @property
     def requested(self) -> bool:
         """Whether to save and stop now."""
+
+
+class Unwatched:
+    """Tells nobody of a run, and nobody asks it to stop."""
+
+    requested = False
+
+    def on_step(self, step: int, num_steps: int) -> None:
+        """Nothing."""
+
+    def on_epoch(self, metrics: EpochMetrics) -> None:
+        """Nothing."""
+
+    def on_note(self, line: str) -> None:
+        """Nothing."""

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import ConfigError
-from training.system.files import remove_leftovers, write_text_atomically
+from training.system.files import read_text, remove_leftovers, write_text_atomically
 from training.system.locks import Lock, RunBusyError, lock_holder, run_lock
 
 METRICS_VERSION = 2
+MAX_METRICS_BYTES = 1 << 30
+"""1 GiB: most of a file of metrics."""
 
 _NUMBERED = re.compile(r"(\d+)-")
 _UNFINISHED = re.compile(r"\.(config\.json|checkpoint\.pt)\.[0-9a-f]{12}\.tmp")
@@ -94,8 +96,9 @@ class RunFolder:
     def was_begun(self) -> bool:
         """Whether config.json is there and that of a run, not of another program."""
         try:
-            values = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            text = read_text(self.config, what="the config.json of a run", error=ValueError)
+            values = json.loads(text)
+        except (ValueError, RecursionError):
             return False
         return isinstance(values, dict) and values.keys() == {"config", "versions"}
 
@@ -105,10 +108,10 @@ class RunFolder:
         Raises:
             ValueError: A line is of a version that this mdl does not read.
         """
-        if not self.metrics.exists():
-            return []
+        what = "the metrics of a run"
+        text = read_text(self.metrics, what=what, cap=MAX_METRICS_BYTES, missing="")
         lines = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in text.splitlines():
             try:
                 lines.append(_in_this_version(json.loads(line)))
             except json.JSONDecodeError:

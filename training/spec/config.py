@@ -52,6 +52,9 @@ class DataConfig:
         normalize: "fixed" subtracts 0.5 and divides by 0.25, constants chosen before the data;
             "data" uses the training set's own mean and deviation per channel.
         seed: Seed of the glyphs generator and of the validation split.
+
+    >>> DataConfig(source="mnist", num_train=1000).image_size is None
+    True
     """
 
     source: str = "glyphs"

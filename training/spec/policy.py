@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.system.files import MAX_JSON_BYTES, read_bytes
+
 MIRRORED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 """Operations whose magnitude gets a random sign."""
 OPERATIONS = (
@@ -113,10 +115,10 @@ def read_policy_table(path: Path) -> PolicyTable:
 
     Raises:
         ValueError: Not such a file; names the file, the place in it and the rule.
-        OSError: The file cannot be read.
     """
+    data = read_bytes(path, what="a policy table", cap=MAX_JSON_BYTES, error=ValueError)
     try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
+        contents = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}); a policy table is {_FORM}") from error
     if isinstance(contents, dict):

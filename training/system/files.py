@@ -12,14 +12,22 @@ import secrets
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import CheckpointError
+from training.system.memory import check_memory, format_bytes
+
+MAX_TENSOR_FILE_BYTES = 1 << 36
+"""64 GiB: most of a checkpoint or a file of tensors; larger networks come in shards."""
+MAX_JSON_BYTES = 1 << 25
+"""32 MiB: most of a file of settings, a policy, an index, a certificate's numbers."""
+_Reached = TypeVar("_Reached")
 
 
 def write_atomically(path: Path | str, write: Callable[[BinaryIO], None]) -> None:
@@ -112,7 +120,16 @@ def default_cache_dir() -> Path:
 
 
 class FileBytes:
-    """A file that is open for reads by position, from any thread; a context manager.
+    """A regular file that is open for reads by position, from any thread; a context manager.
+
+    Every input is opened here, once, and never waited for: a FIFO, a device, a socket or a link to
+    one of them is refused before a byte is read, and so is a file larger than its kind can be.
+
+    Args:
+        path: Where it lies.
+        what: The kind of file, with its article, as "give ..." has it in messages.
+        cap: Most bytes that a file of that kind may have.
+        error: What is raised, here and by later reads.
 
     Attributes:
         path: Where it lies.
@@ -120,34 +137,63 @@ class FileBytes:
         file: The open file, for readers that want one; not to be used beside other threads.
 
     Raises:
-        CheckpointError: It is not a regular file, or cannot be read.
+        CheckpointError: It is not a regular file, too large, or cannot be read; or `error`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        what: str = "a checkpoint",
+        cap: int = MAX_TENSOR_FILE_BYTES,
+        error: Callable[[str], Exception] = CheckpointError,
+    ) -> None:
+        self.path = Path(path)
+        self._what, self._error = what, error
         self._lock = Lock()
+        self._check_kind(self._reach(self.path.stat))  # to open a device may be to act on it
+        self.file: FileIO = self._reach(self._open)
         try:
-            if path.is_dir():
-                raise CheckpointError(f"{path}: a folder; give a file")
-            if path.exists() and not path.is_file():
-                raise CheckpointError(f"{path}: not a regular file; give a checkpoint")
-            self.file: BinaryIO = path.open("rb", buffering=0)
             status = os.fstat(self.file.fileno())
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path}: no such file; give a checkpoint") from error
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise CheckpointError(f"{path}: cannot be read ({reason})") from error
-        if not stat.S_ISREG(status.st_mode):
+            self._check_kind(status)
+            if status.st_size > cap:
+                raise error(
+                    f"{path}: {format_bytes(status.st_size)}, but {what} has at most "
+                    f"{format_bytes(cap)}; give another file"
+                )
+        except BaseException:
             self.file.close()
-            raise CheckpointError(f"{path}: not a regular file; give a checkpoint")
+            raise
         self.num_bytes = status.st_size
+
+    def _open(self) -> FileIO:
+        """Open without waiting for the other end of a FIFO, and without taking a terminal."""
+        extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+        return FileIO(self.path, opener=lambda path, flags: os.open(path, flags | extra))
+
+    def _reach(self, do: Callable[[], _Reached]) -> _Reached:
+        try:
+            return do()
+        except FileNotFoundError as reason:
+            raise self._error(f"{self.path}: no such file; give {self._what}") from reason
+        except (OSError, ValueError) as reason:
+            raise self._unreadable(reason) from reason
+
+    def _check_kind(self, status: os.stat_result) -> None:
+        if stat.S_ISDIR(status.st_mode):
+            raise self._error(f"{self.path}: a folder; give {self._what}")
+        if not stat.S_ISREG(status.st_mode):
+            raise self._error(f"{self.path}: not a regular file; give {self._what}")
+
+    def _unreadable(self, reason: Exception) -> Exception:
+        words = getattr(reason, "strerror", None) or str(reason)
+        return self._error(f"{self.path}: cannot be read ({words})")
 
     def read(self, start: int, num_bytes: int) -> bytes:
         """`num_bytes` bytes from `start` on.
 
         Raises:
-            CheckpointError: The file has no such bytes any more, or cannot be read.
+            CheckpointError: The file has no such bytes any more, or cannot be read; or `error`.
         """
         buffer = np.empty(num_bytes, dtype=np.uint8)
         self.read_into(start, buffer)
@@ -157,7 +203,7 @@ class FileBytes:
         """Fill a contiguous array with the bytes from `start` on.
 
         Raises:
-            CheckpointError: The file has no such bytes any more, or cannot be read.
+            CheckpointError: The file has no such bytes any more, or cannot be read; or `error`.
         """
         view = memoryview(buffer.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         done = 0
@@ -165,15 +211,14 @@ class FileBytes:
             with self._lock:
                 self.file.seek(start)
                 while done < len(view):
-                    count = self.file.readinto(view[done:])  # type: ignore[attr-defined]
+                    count = self.file.readinto(view[done:])
                     if not count:
                         break
                     done += count
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise CheckpointError(f"{self.path}: cannot be read ({reason})") from error
+        except (OSError, ValueError) as reason:
+            raise self._unreadable(reason) from reason
         if done < len(view):
-            raise CheckpointError(
+            raise self._error(
                 f"{self.path}: ended while it was read; another program cut it short, copy it again"
             )
 
@@ -186,3 +231,58 @@ class FileBytes:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def read_bytes(
+    path: Path | str,
+    *,
+    what: str,
+    cap: int,
+    error: Callable[[str], Exception] = CheckpointError,
+    missing: bytes | None = None,
+) -> bytes:
+    """The whole content of a regular file.
+
+    Args:
+        path: Where it lies.
+        what: As `FileBytes` has it.
+        cap: Likewise, in bytes.
+        error: Likewise.
+        missing: What to give where there is no such file; None: that is an error.
+
+    Raises:
+        CheckpointError: It is not a regular file, too large, or cannot be read; or `error`.
+        OutOfMemoryError: There is no memory for it.
+    """
+    try:
+        source = FileBytes(path, what=what, cap=cap, error=error)
+    except Exception as reason:
+        if missing is not None and isinstance(reason.__cause__, FileNotFoundError):
+            return missing
+        raise
+    with source:
+        check_memory(source.num_bytes, f"{path}: its content")
+        return source.read(0, source.num_bytes)
+
+
+def read_text(
+    path: Path | str,
+    *,
+    what: str,
+    cap: int = MAX_JSON_BYTES,
+    error: Callable[[str], Exception] = CheckpointError,
+    missing: str | None = None,
+) -> str:
+    """The whole content of a regular file of text in UTF-8, as `read_bytes` reads it.
+
+    Line ends stay as they are.
+
+    Raises:
+        CheckpointError: As `read_bytes`, or it is not UTF-8; or `error`.
+    """
+    absent = None if missing is None else missing.encode()
+    data = read_bytes(path, what=what, cap=cap, error=error, missing=absent)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as reason:
+        raise error(f"{path}: not text in UTF-8; give {what}") from reason

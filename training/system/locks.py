@@ -85,7 +85,7 @@ def run_lock(path: Path, *, waits: bool = False) -> Iterator[Lock]:
 def lock_holder(path: Path) -> str | None:
     """Who holds the lock now, or may hold it as far as can be known, in words; None for nobody."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         return None
     try:

@@ -18,8 +18,9 @@ from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import run_key
 from mdl.terminal.options import Device
 from training.run.progress import Stop
+from training.run.run_folder import MAX_METRICS_BYTES
 from training.spec.config import TrainConfig
-from training.system.files import write_text_atomically
+from training.system.files import read_bytes, write_text_atomically
 from training.system.locks import lock_holder
 from training.system.signals import STOP_SIGNALS
 
@@ -89,10 +90,8 @@ class TrialProcess:
     @property
     def num_epochs(self) -> int:
         """Epochs done, as far as its folder says."""
-        try:
-            return self._folder.metrics.read_bytes().count(b"\n")
-        except FileNotFoundError:
-            return 0
+        metrics = self._folder.metrics
+        return read_bytes(metrics, what="metrics", cap=MAX_METRICS_BYTES, missing=b"").count(b"\n")
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, once however often this is called."""

@@ -31,11 +31,12 @@ from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
 from training.distributed.run_options import RunOptions
 from training.errors import USER_ERRORS, CheckpointError
-from training.run.loop import train
+from training.run.loop import run_training
 from training.run.progress import Progress, Stop
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
 from training.spec.config import SaveInterval, TrainConfig
+from training.system.files import read_text
 from training.system.locks import RunBusyError
 from training.system.signals import StopRequest
 
@@ -118,7 +119,7 @@ def _train_run(
         folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
     elif begun.training is None:
         return begun
-    checkpoint = train(
+    checkpoint = run_training(
         config=config if begun is None else TrainConfig.from_dict(begun.config),
         dataset=dataset,
         folder=folder,
@@ -196,7 +197,7 @@ def _stop_with_parent(stop: StopRequest) -> None:
 
 
 def _read_config(path: Path) -> TrainConfig:
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = json.loads(read_text(path, what="the config.json of a run", error=ValueError))
     if not isinstance(values, dict) or "config" not in values:
         raise ValueError(f"--config {path}: not a configuration; give the config.json of a run")
     return TrainConfig.from_dict(values["config"])

@@ -19,7 +19,7 @@ from training.data.image_set import check_same_images
 from training.data.loading import find_source, load_dataset
 from training.errors import DataError
 from training.spec.config import TrainConfig
-from training.system.files import write_text_atomically
+from training.system.files import read_text, write_text_atomically
 from training.system.signals import StopRequest
 
 
@@ -228,8 +228,9 @@ def draw_page(page: Path, artefacts: Sequence[Artefact], scale: Scale, store: Re
         for each in artefacts
         for table in each.tables(one, found)
     }
+    before = read_text(page, what="a page of Markdown", error=ValueError)
     try:
-        text = fill_page(page.read_text(encoding="utf-8"), tables)
+        text = fill_page(before, tables)
     except ValueError as error:
         raise ValueError(f"{page}: {error}") from error
     write_text_atomically(page, text)

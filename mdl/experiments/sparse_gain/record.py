@@ -13,6 +13,7 @@ from mdl.experiments.store.run_result import EpochPoint
 from training.checkpoint.checkpoint import load_checkpoint
 from training.run.run_folder import RunFolder
 from training.spec.config import TrainConfig
+from training.system.files import read_text
 
 _MACHINE = ("cpu", "gpu")
 """What must be the same for times to compare."""
@@ -162,8 +163,9 @@ def _read_epochs(folder: RunFolder) -> tuple[EpochRecord, ...]:
 
 
 def _read_config(folder: RunFolder) -> tuple[TrainConfig, dict[str, Any]]:
+    text = read_text(folder.config, what="the config.json of a run", error=ValueError)
     try:
-        values = json.loads(folder.config.read_text(encoding="utf-8"))
+        values = json.loads(text)
         config, versions = TrainConfig.from_dict(dict(values["config"])), dict(values["versions"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(

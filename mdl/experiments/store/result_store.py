@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,8 +19,15 @@ from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
-from training.system.files import remove_leftovers, write_atomically, write_text_atomically
+from training.system.files import (
+    FileBytes,
+    read_bytes,
+    remove_leftovers,
+    write_atomically,
+    write_text_atomically,
+)
 from training.system.locks import Lock, run_lock
+from training.system.memory import check_memory
 
 Filters = NDArray[np.float16]
 
@@ -27,6 +35,20 @@ _FILTERS = "filters"
 """Name of the one array of a file of filters."""
 _OLD_RESULTS = "results/" + "[0-9a-f]" * KEY_DIGITS + ".json"
 """A file a result, as stores had them before `results.jsonl`."""
+_RESULTS = "the results.jsonl of a store"
+_MAX_RESULTS = 1 << 32
+_MAX_FILE = 1 << 26  # of the store's other files; filters of a run take 3 MB
+_BYTES_A_BYTE = 8  # of a line, once parsed
+_DAMAGES = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    MemoryError,  # a head that tells of more numbers than there are
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class StoreError(ValueError):
@@ -102,15 +124,19 @@ class ResultStore:
 
     def _read_file(self) -> _Lines:
         known = self._known
-        try:
-            with self.path.open("rb") as file:  # to open it is what refreshes a network's cache
-                status = os.fstat(file.fileno())
-                version = (status.st_ino, status.st_mtime_ns, status.st_size)
-                if version == known.version:
-                    return known
-                lines = file.read().split(b"\n")
-        except FileNotFoundError:
-            return _Lines((), {})
+        try:  # to open it is what refreshes a network's cache
+            source = FileBytes(self.path, what=_RESULTS, cap=_MAX_RESULTS, error=StoreError)
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return _Lines((), {})
+            raise
+        with source:
+            status = os.fstat(source.file.fileno())
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if version == known.version:
+                return known
+            check_memory(_BYTES_A_BYTE * source.num_bytes, f"{self.path}: its results")
+            lines = source.read(0, source.num_bytes).split(b"\n")
         by_key: dict[str, tuple[bytes, RunResult]] = {}
         parsed = dict(known.by_key.values())
         for number, line in enumerate(lines, start=1):
@@ -146,7 +172,7 @@ class ResultStore:
             old = sorted(self.root.glob(_OLD_RESULTS))
             if not old:  # another process has just moved them
                 return
-            self._write([_parse(path.read_bytes(), os.fspath(path), "it") for path in old])
+            self._write([_parse(_read(path, "a result"), os.fspath(path), "it") for path in old])
             for path in old:
                 path.unlink()
             with suppress(OSError):  # other files lie there
@@ -169,10 +195,10 @@ class ResultStore:
         path = self.filters_path(run_key(config))
         if not path.exists():
             return None
+        packed = _read(path, "the filters of a run")
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                found: Filters = arrays[_FILTERS].astype(np.float16)
-        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            found = _unpack_filters(packed)
+        except _DAMAGES as error:
             raise _broken(path, error) from error
         if found.ndim != 4:
             raise _broken(path, f"filters have 4 axes, not {found.ndim}")
@@ -187,8 +213,9 @@ class ResultStore:
         path = self.ledger_path(run_key(config))
         if not path.exists():
             return None
+        text = _read(path, "the ledger of a run")
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
+            entries = json.loads(text)
             if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
                 raise ValueError("not a list of JSON objects")
             return [Entry.from_dict(each) for each in entries]
@@ -222,11 +249,9 @@ class ResultStore:
 
     def failure(self, config: TrainConfig) -> str | None:
         """Why a trial failed last, in one line; None if it did not."""
-        try:
-            values = json.loads(self.failure_path(run_key(config)).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return str(values["message"])
+        path = self.failure_path(run_key(config))
+        text = _read(path, "what a failed trial left", missing=b"")
+        return str(json.loads(text)["message"]) if text else None
 
     def filters_path(self, key: str) -> Path:
         """The file of a run's filters."""
@@ -264,6 +289,18 @@ def _parse(text: bytes, place: str, it: str) -> RunResult:
     return result
 
 
+def _read(path: Path, what: str, *, missing: bytes | None = None) -> bytes:
+    return read_bytes(path, what=what, cap=_MAX_FILE, error=StoreError, missing=missing)
+
+
+def _unpack_filters(packed: bytes) -> Filters:
+    with np.load(BytesIO(packed), allow_pickle=False) as arrays:
+        if arrays.zip.getinfo(f"{_FILTERS}.npy").file_size > _MAX_FILE:
+            raise ValueError("filters of more than 64 MiB")
+        found: Filters = arrays[_FILTERS].astype(np.float16)
+    return found
+
+
 def _write_filters(filters: Filters, file: BinaryIO) -> None:
     np.savez_compressed(file, filters=filters)
 
@@ -271,8 +308,8 @@ def _write_filters(filters: Filters, file: BinaryIO) -> None:
 def _num_tries(path: Path) -> int:
     """Tries that have failed so far; 0 if there is no file, or not one of ours."""
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["num_tries"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(json.loads(_read(path, "what a failed trial left"))["num_tries"])
+    except (ValueError, KeyError, TypeError):
         return 0
 
 

@@ -10,7 +10,7 @@ from tests.training.two_ranks import run_two_ranks
 from training.checkpoint.checkpoint import load_checkpoint
 from training.distributed.ranks import ALONE, Ranks
 from training.distributed.run_options import RunOptions, replica_bytes
-from training.run.loop import train
+from training.run.loop import run_training
 from training.run.run_folder import RunFolder
 from training.spec.config import Augmentation, Sharding, TrainConfig
 
@@ -41,7 +41,7 @@ def run(
 ) -> None:
     folder.mkdir(exist_ok=True, parents=True)
     watch = Watch(stop_after)
-    train(
+    run_training(
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(folder),

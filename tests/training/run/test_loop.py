@@ -15,7 +15,7 @@ from training.distributed.run_options import RunOptions
 from training.distributed.weights import build_optimizer
 from training.errors import CheckpointError, TrainingError
 from training.run.evaluate import count_errors
-from training.run.loop import TrainResult, train
+from training.run.loop import TrainResult, run_training
 from training.run.progress import EpochMetrics
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState, cosine_lr, derive_seed
@@ -85,7 +85,7 @@ def run(
 ) -> TrainResult:
     folder.mkdir(exist_ok=True)
     watch = Watch(stop_after)
-    return train(
+    return run_training(
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(folder),
@@ -153,7 +153,7 @@ def test_a_signal_while_errors_are_counted_at_the_end_loses_nothing(tmp_path: Pa
 
     folder, watch = tmp_path / "cut", StopAtTheEnd()
     folder.mkdir()
-    stopped = train(
+    stopped = run_training(
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(folder),
@@ -377,7 +377,7 @@ def test_a_run_on_cuda_agrees_with_itself_after_a_stop(precision: str, tmp_path:
     for name, stop_after in (("whole", None), ("cut", 3)):
         watch = Watch(stop_after)
         (tmp_path / name).mkdir()
-        train(
+        run_training(
             config=config,
             dataset=make_dataset(),
             folder=RunFolder(tmp_path / name),
@@ -386,7 +386,7 @@ def test_a_run_on_cuda_agrees_with_itself_after_a_stop(precision: str, tmp_path:
             stop=watch,
         )
     watch = Watch()
-    train(
+    run_training(
         config=config,
         dataset=make_dataset(),
         folder=RunFolder(tmp_path / "cut"),

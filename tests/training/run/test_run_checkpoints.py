@@ -20,7 +20,7 @@ from training.checkpoint.writer import CheckpointWriter
 from training.distributed.run_options import RunOptions
 from training.errors import TrainingError
 from training.run import run_checkpoints
-from training.run.loop import train
+from training.run.loop import run_training
 from training.run.run_checkpoints import MAX_SHARE, SaveSchedule
 from training.run.run_folder import RunFolder
 from training.spec.config import SaveInterval
@@ -43,7 +43,7 @@ class Crash(Watch):
 
 def train_and_watch(folder: Path, watch: Watch, interval: SaveInterval, **settings: object) -> None:
     folder.mkdir(exist_ok=True)
-    train(
+    run_training(
         config=make_config(**settings),
         dataset=make_dataset(),
         folder=RunFolder(folder),

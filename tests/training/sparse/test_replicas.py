@@ -12,7 +12,7 @@ from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_che
 from training.data.input_map import InputMap
 from training.distributed.run_options import RunOptions
 from training.errors import CheckpointError
-from training.run.loop import TrainResult, train
+from training.run.loop import TrainResult, run_training
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState
 from training.sparse import costs, replicas
@@ -57,7 +57,7 @@ def run(
 ) -> tuple[TrainResult, Watch]:
     folder.mkdir(exist_ok=True)
     watch = Watch(stop_after)
-    result = train(
+    result = run_training(
         config=make_config(**settings),
         dataset=make_dataset(),
         folder=RunFolder(folder),

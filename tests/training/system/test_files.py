@@ -1,7 +1,10 @@
 """Atomic writes: the old file or the new one, and nothing else in the folder."""
 
 import os
+import socket
 import stat
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -9,8 +12,19 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from training.errors import CheckpointError
-from training.system.files import FileBytes, write_atomically, write_text_atomically
+from training.errors import CheckpointError, DataError, OutOfMemoryError
+from training.system import memory
+from training.system.files import (
+    FileBytes,
+    read_bytes,
+    read_text,
+    write_atomically,
+    write_text_atomically,
+)
+
+
+class StoreError(ValueError):
+    """An error of the kind that the opener itself catches from the system."""
 
 
 def names_in(folder: Path) -> list[str]:
@@ -108,6 +122,13 @@ def test_refuses_a_folder_and_a_missing_folder(tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose name leaves room for a socket's, which has 107 bytes at most."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "bytes"
     file.write_bytes(bytes(range(256)) * 64)
@@ -140,13 +161,78 @@ def test_a_file_that_is_cut_short_meanwhile_is_one_error_and_no_signal(path: Pat
             source.read(999, 2)
 
 
-def test_refusals(path: Path, tmp_path: Path) -> None:
+def irregular(folder: Path) -> list[Path]:
+    """Files that are not regular, each by itself and behind a link."""
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.fspath(folder / "socket"))
+    made = [folder / "pipe", folder / "socket", Path("/dev/zero"), Path(os.devnull)]
+    for index, path in enumerate(list(made)):
+        link = folder / f"link{index}"
+        link.symlink_to(path)
+        made.append(link)
+    return made
+
+
+def test_nothing_but_a_regular_file_is_opened_and_nothing_is_waited_for(short_path: Path) -> None:
+    for each in irregular(short_path):
+        with pytest.raises(CheckpointError, match="not a regular file; give a checkpoint"):
+            FileBytes(each)
+        with pytest.raises(DataError, match=rf"^{each}: not a regular file; give a list$"):
+            read_bytes(each, what="a list", cap=9, error=DataError)
+        with pytest.raises(DataError, match="not a regular file; give a list"):
+            read_text(each, what="a list", error=DataError, missing="")
+
+
+def test_a_pipe_that_takes_a_files_place_between_two_looks_is_refused(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regular = path.stat()
     os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(Path, "stat", lambda self: regular)
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        FileBytes(tmp_path / "pipe")
+
+
+def test_a_file_is_as_large_as_its_kind_can_be_and_no_larger(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    path.write_bytes(b"four")
+    assert read_bytes(path, what="a word", cap=4) == b"four"
+    os.truncate(path, 200 * 10**9)
+    with pytest.raises(CheckpointError, match=r"200\.0 GB, but a word has at most 4 bytes; give"):
+        read_bytes(path, what="a word", cap=4)
+    with pytest.raises(CheckpointError, match=r"a checkpoint has at most 68\.7 GB"):
+        FileBytes(path)
+
+
+def test_memory_is_asked_for_before_a_file_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    with pytest.raises(OutOfMemoryError, match=r"16\.4 kB of memory, and 1\.0 kB is available"):
+        read_bytes(path, what="bytes", cap=1 << 20)
+
+
+def test_text_and_what_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes("α\r\n".encode())
+    assert read_text(path, what="a text") == "α\r\n"
+    path.write_bytes(b"\xff")
+    with pytest.raises(CheckpointError, match="not text in UTF-8; give a text"):
+        read_text(path, what="a text")
+    assert read_text(tmp_path / "none", what="a text", missing="else") == "else"
+    assert read_bytes(tmp_path / "none", what="a text", cap=1, missing=b"") == b""
+    with pytest.raises(StoreError, match="no such file; give a text"):
+        read_text(tmp_path / "none", what="a text", error=StoreError)
+
+
+def test_refusals(path: Path, tmp_path: Path) -> None:
     for other, words in (
         (tmp_path, "a folder"),
-        (tmp_path / "pipe", "not a regular file"),
         (tmp_path / "nothing", "no such file"),
+        (path / "below", "cannot be read"),
         (tmp_path / ("x" * 300), "cannot be read"),
+        (tmp_path / "zero\0", "cannot be read"),
     ):
         with pytest.raises(CheckpointError, match=words):
             FileBytes(other)
