@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 from training.errors import UserError
 from training.system.text import printable
@@ -15,6 +16,7 @@ _OPTIONS = {
 }
 
 
+NO_FOLDER = "the working folder is gone: change to one that is there"
 _WAYS_OUT = {
     errno.ENOSPC: "make room, or choose another place",
     errno.EDQUOT: "make room in your quota, or choose another place",
@@ -59,8 +61,18 @@ def message_of(error: BaseException) -> str:
         if isinstance(each, str | bytes)
     ]
     told = ": ".join([*files, error.strerror])
+    if error.errno == errno.ENOENT and not has_working_folder():
+        return f"{told}; {NO_FOLDER}"
     way_out = _WAYS_OUT.get(error.errno or 0)
     return told if way_out is None else f"{told}; {way_out}"
+
+
+def has_working_folder() -> bool:
+    """Whether the folder that this process works in is still there."""
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def error_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from mdl.terminal.errors import error_line
+from mdl.terminal.errors import NO_FOLDER, error_line, has_working_folder
 
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET)
 """Whoever read has gone: head has its lines, or the terminal was closed. That is no failure."""
@@ -35,6 +35,8 @@ def run_as_process(program: Callable[[], None]) -> NoReturn:
     """
     streams = _open_streams()
     try:
+        if not has_working_folder():  # oneMKL does not even load there
+            sys.exit(f"error: {NO_FOLDER}")
         program()
         code = 0
     except SystemExit as exit_:
