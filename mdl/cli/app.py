@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from mdl.terminal.errors import OptionError, error_line
 from training.errors import USER_ERRORS, ConfigError
+from training.system.text import printable
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "Train": {
@@ -66,17 +67,18 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
 """Panels of the help, their commands, and examples of each."""
 COMMANDS = tuple(name for group in GROUPS.values() for name in group)
 _WRONG_USAGE = 2
+_USAGE_ERROR: Any = typer.BadParameter.__base__  # Typer does not export it
 
 
 class Command(TyperCommand):
-    """A command that tells wrong values without the words of the library that checks them."""
+    """A command that tells wrong usage printably, and without the words of who checks values."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As Typer does."""
         try:
             return super().parse_args(ctx, args)
-        except typer.BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")
+        except _USAGE_ERROR as error:
+            error.message = printable(error.message.removeprefix("Value error, "))
             raise
 
 

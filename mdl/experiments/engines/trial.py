@@ -159,7 +159,8 @@ def main() -> None:
     try:
         config = _read_config(options.config)
         if run_key(config) != options.key:
-            _fail(f"--key {options.key}: {options.config} has key {run_key(config)}", code=2)
+            wrong = f"--key {options.key}: {options.config} has key {run_key(config)}"
+            _fail(error_line(ValueError(wrong)), code=2)
         stop = StopRequest()
         result = run_trial(
             config,
@@ -169,7 +170,7 @@ def main() -> None:
         )
         sys.exit(0 if result is not None else 128 + (stop.signal_number or signal.SIGTERM))
     except RunBusyError as error:
-        _fail(str(error), code=EXIT_BUSY)
+        _fail(error_line(error), code=EXIT_BUSY)
     except USER_ERRORS as error:
         _fail(error_line(error), code=1)
 

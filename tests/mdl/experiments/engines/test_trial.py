@@ -192,7 +192,7 @@ def test_the_process_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     store = ("--store", tmp_path / "store", "--config", path)
     done = call(*store, "--key", "0" * 16)
     assert done.returncode == 2
-    assert done.stderr == f"--key {'0' * 16}: {path} has key {run_key(bad)}\n"
+    assert done.stderr == f"error: --key {'0' * 16}: {path} has key {run_key(bad)}\n"
     done = call(*store, "--key", run_key(bad))
     assert done.returncode == 1
     assert done.stderr.startswith("error: no data at 'no/such/place'")
