@@ -158,7 +158,7 @@ def draw_accuracy(panels: Sequence[SizePanel], *, note: str = "") -> Figure:
     set_percent_axis(right, [100 * point.best_test for point in everything])
     right.grid(visible=True)
     right.set_title("Fewest that fit", loc="left")
-    levels = dict.fromkeys(f"{100 * panel.fit_accuracy:g} %" for panel in panels)
+    levels = dict.fromkeys(f"{100 * panel.fit_accuracy:g}%" for panel in panels)
     right.set_xlabel(f"parameters to fit (training ≥ {' or '.join(levels)})")
     right.set_ylabel("best test accuracy (%)")
     _add_legend(figure)
@@ -294,7 +294,7 @@ def _data_set_labels(
 
 
 def _fit_note(panels: Sequence[SizePanel], points: Sequence[FittingPoint]) -> str:
-    levels = ", ".join(f"{panel.title} {100 * panel.fit_accuracy:g} %" for panel in panels)
+    levels = ", ".join(f"{panel.title} {100 * panel.fit_accuracy:g}%" for panel in panels)
     note = f"Right: to fit is a training accuracy of at least: {levels}."
     if not all(point.reached for point in points):
         note += " An arrow head: no size trained reaches it, so more are needed."

@@ -143,7 +143,7 @@ def _draw_steps(axes: Axes, figure: CompressionFigure) -> None:
         (errors, 100 * figure.errors[-1], MUTED),
     ):
         axes.annotate(
-            f"{shown:.4g} %",
+            f"{shown:.4g}%",
             (steps[-1], values[-1]),
             xytext=(4, 0),
             color=color,

@@ -13,8 +13,8 @@ _BETWEEN_SEEDS = 0.26  # of a row, from one seed to the next, or less if there a
 _WITHIN = 0.6  # of a row, that all seeds together take at most
 _READING = (
     "Radius: half of a filter's mass lies within, median over filters. By chance: the same filter "
-    "with its pixels shuffled. Ratio: median over filters, bar: its interval at 95 %. "
-    "Local: more so than 95 % of the filter's own shuffles."
+    "with its pixels shuffled. Ratio: median over filters, bar: its interval at 95%. "
+    "Local: more so than 95% of the filter's own shuffles."
 )
 
 
@@ -26,8 +26,8 @@ class MeasuredLocality:
         radius: Median half-mass radius in pixels.
         chance_radius: Of the same filters with shuffled pixels.
         ratio: Median of their ratio; below 1 is local.
-        ratio_interval: Its interval at 95 %.
-        local_share: Share of filters that are local at the 5 % level.
+        ratio_interval: Its interval at 95%.
+        local_share: Share of filters that are local at the 5% level.
         num_filters: Filters measured.
     """
 
@@ -168,7 +168,7 @@ def _name_share(axes: Axes, row: LocalityRow, place: int) -> None:
     """At the right of a row, how many of its filters are local on their own."""
     shares = [100 * run.local_share for run in row.runs]
     low, high = round(min(shares)), round(max(shares))
-    text = f"{low} % local" if low == high else f"{low} to {high} % local"
+    text = f"{low}% local" if low == high else f"{low} to {high}% local"
     axes.annotate(
         text,
         (1, place),

@@ -143,7 +143,7 @@ def _labels(panel: LayerPanel, zero: float) -> list[PointLabel]:
     for index, each in enumerate(panel.trained):
         mean = spread(each.num_nonzeros).mean
         percent = 100 * mean / panel.num_weights
-        share = f"{percent:.2g} %" if percent < 99.5 else f"{percent:.0f} %"
+        share = f"{percent:.2g}%" if percent < 99.5 else f"{percent:.0f}%"
         text = f"{number(mean)}\n{share}" if mean >= 1000 else f"{mean:.0f}\n{share}"
         place = (index, max(mean, zero))
         labels.append(PointLabel(text=text, anchors=[place], color=INK, size=6.5))

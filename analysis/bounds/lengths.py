@@ -215,7 +215,7 @@ def enumerative_length(
     Raises:
         ValueError: Numbers that no tensors can have.
 
-    At 2 % density a nonzero's place costs 7.1 bits, where Theorem 2 spends 20.6:
+    At 2% density a nonzero's place costs 7.1 bits, where Theorem 2 spends 20.6:
 
     >>> length = enumerative_length([(1_572_864, 31_457)], 16, 16)
     >>> round(length.terms[3].bits / 31_457, 1)

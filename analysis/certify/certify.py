@@ -115,6 +115,7 @@ def _recorded_images(
 ) -> tuple[CertifiedData, CertifiedImages]:
     """The images that a checkpoint names, and no others."""
     record = checkpoint.known_data
+    record.check_size()
     config = DataConfig(**record.config)
     config = replace(config, source=source or config.source)
     found, images = load_images(config, count_validation=count_validation)

@@ -107,8 +107,10 @@ def describe_file(
         try:
             sources = _fold(checkpoint)
             found = count_sources(sources, number_format, on_progress=on_progress)
+            checkpoint.check_bytes()
             _check_counts(checkpoint, found.stored_nonzeros)
         except ValueError as error:
+            checkpoint.check_bytes()  # damage is the reason that comes first
             raise CheckpointError(f"{checkpoint.source.path}: {error}") from error
     return Description(spec=checkpoint.network, number_format=number_format, counts=found.counts)
 

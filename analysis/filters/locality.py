@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NUM_SHUFFLES = 99  # the smallest number after which p <= 5 % is 5 of 100 ranks
+NUM_SHUFFLES = 99  # the smallest number after which p <= 5% is 5 of 100 ranks
 LOCAL_LEVEL = 0.05
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ class Locality:
 class LocalitySummary:
     """Locality of a network's filters in a few numbers.
 
-    The intervals are at 95 % and take the filters as independent draws from one law.
+    The intervals are at 95% and take the filters as independent draws from one law.
 
     Attributes:
         num_filters: Filters measured.
@@ -60,7 +60,7 @@ class LocalitySummary:
         ratio: Median of radius / chance_radius.
         ratio_interval: Interval of that median, from order statistics (of 5 filters or fewer: the
             whole range, which covers less).
-        local_share: Share of filters with p_value <= 5 %. Of random supports it is 5 %.
+        local_share: Share of filters with p_value <= 5%. Of random supports it is 5%.
         local_share_interval: Wilson's interval of that share.
     """
 
@@ -128,7 +128,7 @@ def measure_locality(
 
 
 def summarize_locality(locality: Locality) -> LocalitySummary:
-    """Medians and shares over the filters, with 95 % intervals.
+    """Medians and shares over the filters, with 95% intervals.
 
     Raises:
         ValueError: There are no filters.
@@ -202,7 +202,7 @@ def _median_interval(ordered: Floats) -> tuple[float, float]:
 
 
 def _wilson_interval(num_hits: int, num_trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
+    """Wilson's 95% interval of a share."""
     z = 1.96
     share = num_hits / num_trials
     scale = 1 / (1 + z**2 / num_trials)

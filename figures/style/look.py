@@ -248,7 +248,7 @@ def wrapped(figure: Figure, text: str) -> str:
     font = FontProperties(family="DejaVu Sans", size=NOTE_SIZE)
     room = (figure.get_figwidth() - 2 * _EDGE) * _DPI
     lines = []
-    for part in text.replace(" %", "\u00a0%").split("\n"):  # a number keeps its unit
+    for part in text.split("\n"):
         line = ""
         for word in part.split(" "):
             longer = f"{line} {word}" if line else word

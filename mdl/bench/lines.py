@@ -1,4 +1,4 @@
-"""One line of the bench: a piece, its time, its floor, and the naive forms beside it."""
+"""One line of the bench: a piece, its time, its floor, and the plain forms beside it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ _UNSTEADY = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A naive form of a piece.
+    """A plain form of a piece.
 
     Attributes:
         name: What it does, in a few words.
@@ -23,7 +23,7 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A piece against its floor and its naive forms, all timed in the same rounds.
+    """A piece against its floor and its plain forms, all timed in the same rounds.
 
     Attributes:
         piece: What ran.
@@ -32,7 +32,7 @@ class Line:
         timing: Seconds of one call.
         floor: What the floor is, in words.
         floor_s: The floor in seconds, > 0.
-        baselines: Naive forms; the speed-up of the table is over the first.
+        baselines: Plain forms; the speed-up of the table is over the first.
         facts: More about the piece: plain values.
     """
 
@@ -61,7 +61,7 @@ class Line:
         return self.amount / self.timing.median
 
     def speedup(self, baseline: Baseline) -> float:
-        """How many times as long the naive form takes, by medians."""
+        """How many times as long the plain form takes, by medians."""
         return baseline.timing.median / self.timing.median
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,16 +19,7 @@ _TITLES = {
 }
 _IN_TRAINING = ("optimizer", "step", "sparse", "augmentation")
 """Groups whose pieces have training's arithmetic."""
-_COLUMNS = (
-    "piece",
-    "rate",
-    "median ms",
-    "floor ms",
-    "x floor",
-    "naive form",
-    "naive ms",
-    "speed-up",
-)
+_COLUMNS = ("piece, and plain forms of it", "rate", "ms", "x floor", "speed-up")
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -52,6 +43,10 @@ def print_start(start: BenchStart) -> None:
         + " x ".join(map(str, peak.shape))
         for peak in start.peaks
     ]
+    lines.append(
+        "x floor: the time over that of the floor, which stands below each table. speed-up: how "
+        "many times as long a plain form (-) of the piece above it takes."
+    )
     for line in lines:
         console.stdout().print(line, markup=False)
 
@@ -88,23 +83,18 @@ def _instructions(start: BenchStart) -> str:
 
 
 def _rows(line: Line) -> Iterator[tuple[str, ...]]:
-    """The line with its first naive form, then a row for each other one."""
-    cells = (
+    """The line, then a row for each plain form."""
+    rate, is_bytes = _scale(line.rate), line.unit == "bytes"
+    yield (
         line.piece,
-        f"{_scale(line.rate)}{'B' if line.unit == 'bytes' else ' ' + line.unit}/s",
+        f"{rate}B/s" if is_bytes else f"{rate.rstrip()} {line.unit}/s",
         _milliseconds(line.timing.median),
-        _milliseconds(line.floor_s),
         f"{line.ratio:.2f}",
+        "",
     )
-    if not line.baselines:
-        yield (*cells, "", "", "")
-    for index, baseline in enumerate(line.baselines):
-        yield (
-            *(cells if index == 0 else ("",) * len(cells)),
-            baseline.name,
-            _milliseconds(baseline.timing.median),
-            f"{line.speedup(baseline):.1f}x",
-        )
+    for baseline in line.baselines:
+        speedup = f"{line.speedup(baseline):.1f}x"
+        yield (f"- {baseline.name}", "", _milliseconds(baseline.timing.median), "", speedup)
 
 
 def _print_floors(lines: Sequence[Line]) -> None:
@@ -117,7 +107,7 @@ def _print_floors(lines: Sequence[Line]) -> None:
 
 
 def _print_few_rounds(lines: Sequence[Line]) -> None:
-    """Say which naive forms were timed once, and which pieces fewer times than is usual."""
+    """Say which plain forms were timed once, and which pieces fewer times than is usual."""
     few = [
         f"{each.name} of {line.piece}"
         for line in lines
@@ -162,7 +152,7 @@ def _print_facts(group: str, lines: Sequence[Line]) -> None:
 
 
 def _print_sparse_steps(lines: Sequence[Line]) -> None:
-    """The steps by the share of screened rows, beside the dense and the naive one."""
+    """The steps by the share of screened rows, beside the dense and the plain one."""
     if not lines:
         return
     layers = list(lines[0].facts["screened"])

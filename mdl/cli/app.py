@@ -6,14 +6,13 @@ while it loads; `mdl --help` stays fast that way.
 
 import importlib
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
-from mdl.terminal.errors import OptionError, error_line
-from training.errors import USER_ERRORS, ConfigError
-from training.system.text import printable
+from mdl.cli.usage import Command, Group
+from mdl.terminal.errors import error_line
+from training.errors import USER_ERRORS
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "Train": {
@@ -66,20 +65,6 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Panels of the help, their commands, and examples of each."""
 COMMANDS = tuple(name for group in GROUPS.values() for name in group)
-_WRONG_USAGE = 2
-_USAGE_ERROR: Any = typer.BadParameter.__base__  # Typer does not export it
-
-
-class Command(TyperCommand):
-    """A command that tells wrong usage printably, and without the words of who checks values."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As Typer does."""
-        try:
-            return super().parse_args(ctx, args)
-        except _USAGE_ERROR as error:
-            error.message = printable(error.message.removeprefix("Value error, "))
-            raise
 
 
 def build_app() -> typer.Typer:
@@ -87,7 +72,8 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="mdl",
         help="How short is the description of a network, and what does that prove about its error?",
-        no_args_is_help=True,
+        cls=Group,
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
 
@@ -125,10 +111,7 @@ def _show_version(asked: bool) -> None:
 def run() -> None:
     """Run the command line. A user's mistake prints one line and exits with 1, or 2 for usage."""
     try:
-        build_app()()
-    except (OptionError, ConfigError) as error:
-        sys.stderr.write(error_line(error) + "\n")
-        sys.exit(_WRONG_USAGE)
+        build_app()(prog_name="mdl")
     except USER_ERRORS as error:
         sys.exit(error_line(error))
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from analysis.compress.compress import (
     compress_state,
 )
 from analysis.compress.qat_training import QATSettings
-from analysis.compress.recipes import find_recipe
+from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from mdl.terminal.answers import bound_answer
@@ -46,6 +46,8 @@ BITS_FILE = "network.mdl"
 CHECKPOINT_FILE = "checkpoint.pt"
 REPORT_FILE = "compression.json"
 PLOT_FILE = "compression.png"
+_LONGER = 3
+"""Times as many epochs are suggested where the bound is no better than a guess."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +245,13 @@ def _plot(path: Path, job: Job, compression: Compression) -> None:
 
 
 def print_compression(
-    out: Path, job: Job, compression: Compression, report: dict[str, object], data: str | None
+    out: Path,
+    job: Job,
+    compression: Compression,
+    report: dict[str, object],
+    *,
+    checkpoint: Path | None,
+    data: str | None,
 ) -> None:
     """Print the bound, how each stage ended, the test errors, and what to run next.
 
@@ -252,6 +260,7 @@ def print_compression(
         job: What was compressed.
         compression: What came out.
         report: From `compression_report`.
+        checkpoint: What it came from; None for a recipe.
         data: What --data said, or None.
     """
     best: dict[str, dict[str, Any]] = {}
@@ -270,16 +279,12 @@ def print_compression(
         code=f"{compression.codeword.code} code",
         delta=delta,
         num_classes=job.spec.num_classes,
+        way_out=" Longer training and fewer levels help, or a network that is short from the start."
+        if checkpoint
+        else " Longer training helps.",
     )
     num_test = report["num_test"]
     tested = [f"Test errors: {report['test_errors']} of {num_test:,}."] if num_test else []
-    certify = console.command(
-        "certify",
-        out / BITS_FILE,
-        **_data_options(job, data),
-        delta=None if delta == DEFAULT_DELTA else delta,
-        out=console.new_name(f"{out}-cert"),
-    )
     console.print_answer(
         answer,
         *tested,
@@ -298,8 +303,45 @@ def print_compression(
                 for stage, point in best.items()
             ],
         ),
-        next_=[certify],
+        next_=_next_commands(
+            out,
+            job,
+            report,
+            checkpoint=checkpoint,
+            data=data,
+            is_telling=compression.bound < 1 - 1 / job.spec.num_classes,
+        ),
     )
+
+
+def _next_commands(
+    out: Path,
+    job: Job,
+    report: dict[str, object],
+    *,
+    checkpoint: Path | None,
+    data: str | None,
+    is_telling: bool,
+) -> list[str]:
+    """To certify the bits, or, where they prove no more than a guess does, to get fewer."""
+    delta = None if report["delta"] == DEFAULT_DELTA else report["delta"]
+    if is_telling:
+        images, cert = _data_options(job, data), console.new_name(f"{out}-cert")
+        return [console.command("certify", out / BITS_FILE, **images, delta=delta, out=cert)]
+    again: dict[str, object] = {
+        "recipe": report["recipe"],
+        "data": data,
+        "epochs": _LONGER * job.settings.training.epochs,
+        "levels": 1 if checkpoint else None,
+        "delta": delta,
+        "out": console.new_name(str(out)),
+    }
+    longer = console.command("compress", *([checkpoint] if checkpoint else []), **again)
+    if checkpoint is None:
+        return [longer]
+    place, tight = data or job.record.config["source"], console.new_name("tight")
+    recipe = next(iter(RECIPES))
+    return [longer, console.command("compress", recipe=recipe, data=place, delta=delta, out=tight)]
 
 
 def _data_options(job: Job, data: str | None) -> dict[str, object]:

@@ -95,8 +95,8 @@ def describe_filters(one: MeasuredFilters) -> str:
         f"{literal(_run_name(one.path))}: {one.num_drawn} of {sample.num_eligible:,} filters with "
         f"{sample.min_nonzeros} nonzeros or more",
         f"half-mass radius {summary.radius:.1f} px, by chance {summary.chance_radius:.1f} px",
-        f"ratio {summary.ratio:.2f} (95 %: {low:.2f} to {high:.2f}); "
-        f"{100 * summary.local_share:.0f} % local at the 5 % level",
+        f"ratio {summary.ratio:.2f} (95%: {low:.2f} to {high:.2f}); "
+        f"{100 * summary.local_share:.0f}% local at the 5% level",
     ]
     if sample.permutation_seed is not None:
         lines.append(f"pixels un-permuted (seed {sample.permutation_seed})")
@@ -167,7 +167,7 @@ def answer_filters(
         "the pixels shuffled (by chance), their ratio; below 1 is local.",
         *notes,
         table=console.Rows(
-            columns=("checkpoint", "radius", "by chance", "ratio", "95 % interval", "local"),
+            columns=("checkpoint", "radius", "by chance", "ratio", "95% interval", "local"),
             rows=[
                 (
                     str(one.path),
@@ -175,7 +175,7 @@ def answer_filters(
                     f"{summary.chance_radius:.2f}",
                     f"{summary.ratio:.2f}",
                     "{:.2f} to {:.2f}".format(*summary.ratio_interval),
-                    f"{100 * summary.local_share:.0f} %",
+                    f"{100 * summary.local_share:.0f}%",
                 )
                 for one, summary in zip(measured, summaries, strict=True)
             ],
@@ -218,13 +218,13 @@ def print_summaries(measured: list[MeasuredFilters]) -> None:
                 f"{summary.chance_radius:.2f}",
                 f"{summary.ratio:.2f}",
                 f"{low:.2f} to {high:.2f}",
-                f"{100 * summary.local_share:.0f} %",
+                f"{100 * summary.local_share:.0f}%",
             )
         )
     nonzeros = f">= {measured[0].sample.min_nonzeros} nonzeros"
     console.print_table(
         "First-layer filters: half-mass radius and what pixels shuffled at random would have "
-        "(medians; of random supports 5 % count as local)",
+        "(medians; of random supports 5% count as local)",
         (
             "checkpoint",
             "network",
@@ -234,8 +234,8 @@ def print_summaries(measured: list[MeasuredFilters]) -> None:
             "radius px",
             "by chance",
             "ratio",
-            "95 % interval",
-            "local at 5 %",
+            "95% interval",
+            "local at 5%",
         ),
         rows,
         num_text_columns=2,

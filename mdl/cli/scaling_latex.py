@@ -38,8 +38,8 @@ _DAGGER = r"\textsuperscript{$\dagger$}"
 def escape(text: str) -> str:
     r"""Text as LaTeX prints it, its special characters and the symbols in use made safe.
 
-    >>> escape("13 % of α")
-    '13 \\% of $\\alpha$'
+    >>> escape("13% of α")
+    '13\\% of $\\alpha$'
     """
     return text.translate(_SPECIAL)
 

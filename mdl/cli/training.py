@@ -23,7 +23,8 @@ from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
 from mdl.terminal.options import Device, read_policy
 from mdl.terminal.progress import TrainingProgress
-from training.checkpoint.checkpoint import Checkpoint, find_file, load_checkpoint
+from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from training.checkpoint.lazy import find_file
 from training.data.loading import Dataset, load_dataset, split_validation
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
 from training.distributed.run_options import RunOptions
@@ -115,6 +116,7 @@ def plan_resumed(
     checkpoint = load_checkpoint(run)
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
+    checkpoint.data.check_size()
     config = TrainConfig.from_dict(checkpoint.config)
     options.check(config)
     located = (

@@ -59,7 +59,7 @@ def answer_measured(
             f"{percent_up(report.hold_out.value)}"
         )
     if counted:
-        lines.append(f"Errors elsewhere: {'; '.join(counted)}.")
+        lines.append(f"Errors on other images: {'; '.join(counted)}.")
     # What every bound takes as fixed is among the tables; the other findings concern this one.
     lines += [finding.text for finding in report.findings if finding.rule != "fixed"]
     console.print_answer(
@@ -265,7 +265,7 @@ def bound_answer(
 
 
 def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -> console.Rows:
-    """A row a layer with its weights, nonzeros and bits; head and end are one row.
+    """A row a layer with its weights, nonzeros and bits; start and end are one row.
 
     Args:
         codeword: The bits.
@@ -283,7 +283,7 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
         layers.setdefault(_layer(entry.tensor), [0, 0, 0.0])[2] += entry.bits
     total = codeword.num_bits
     rest = sum(layers.pop(name, (0, 0, 0.0))[2] for name in ("head", "end"))
-    layers["head and end"] = [0, 0, rest]
+    layers["start and end"] = [0, 0, rest]
     return console.Rows(
         columns=("layer", "numbers", "nonzeros", "bits", "share"),
         rows=[

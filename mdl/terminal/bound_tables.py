@@ -37,7 +37,8 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
     )
     _print_rounding(report.number_format)
     console.stdout().print(
-        "What acts on nothing taken out, units in the order of their shifts: the same function"
+        "Units and weights that change no output are left out, and units stand in the order of "
+        "their shifts: the same function"
     )
     print_counts("Numbers of the described network", spec.name, report.counts, report.twins)
     _print_errors(

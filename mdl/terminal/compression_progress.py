@@ -11,32 +11,47 @@ _SECONDS_BETWEEN = 10.0
 
 
 class CompressionProgress(Progress):
-    """Lines for epochs (at most one in ten seconds), measured networks and tried changes."""
+    """Lines for measured networks and tried changes.
 
-    def __init__(self, num_samples: int) -> None:
+    While the bound says no more than a guess does, which is said once, lines have errors and bits
+    alone, and those of training come at most one in ten seconds.
+    """
+
+    def __init__(self, num_samples: int, num_classes: int) -> None:
         self._console = stderr()
         self._num_samples = num_samples
+        self._chance = 1 - 1 / num_classes
+        self._has_said = False
         self._last = 0.0
 
     def on_epoch(self, metrics: QATEpoch, num_epochs: int) -> None:
-        """A line, and after the first epoch how long the training will take."""
-        left = metrics.seconds / metrics.epoch * (num_epochs - metrics.epoch)
+        """After the first epoch how long the training will take; of others a line now and then."""
+        left = duration(metrics.seconds / metrics.epoch * (num_epochs - metrics.epoch))
         if metrics.epoch == 1:
-            self._print(f"about {duration(left)} of training left")
-        elif not self._due():
-            return
-        self._print(
-            f"epoch {metrics.epoch}/{num_epochs}  loss {metrics.loss:.4f}  errors "
-            f"{metrics.error:.2%}  bits ~{metrics.bits:,.0f}  {duration(left)} left"
-        )
+            self._print(f"about {left} of training left")
+        elif self._due():
+            self._print(
+                f"epoch {metrics.epoch}/{num_epochs}: training errors {metrics.error:.2%}, about "
+                f"{metrics.bits:,.0f} bits, {left} left"
+            )
 
     def on_point(self, point: CurvePoint) -> None:
-        """A line."""
+        """A line; the bound stands in it once it is below chance."""
+        is_telling = point.bound < self._chance
+        if point.stage == "training" and not is_telling and not self._due():
+            return
+        bound = f", bound {percent_up(point.bound)}" if is_telling else ""
         self._print(
-            f"{point.stage}, epoch {point.epoch}: B = {point.description_bits:,}, training errors "
-            f"{point.num_errors:,} ({point.num_errors / self._num_samples:.2%}), "
-            f"bound {percent_up(point.bound)}"
+            f"{point.stage}, epoch {point.epoch}: training errors "
+            f"{point.num_errors / self._num_samples:.2%}, {point.description_bits:,} bits{bound}"
         )
+        if not is_telling and not self._has_said:
+            self._has_said = True
+            self._console.print(
+                f"These bits bound the error no better than a guess does ({self._chance:.2%}); "
+                "lines have the bound once it is lower.",
+                markup=False,
+            )
 
     def on_trial(self, done: int, total: int) -> None:
         """A line now and then."""

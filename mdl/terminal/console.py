@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import accumulate, chain, count
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,32 @@ def print_json(result: Any) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, num_text_columns: int = 1
 ) -> None:
-    """Print a table: the first `num_text_columns` columns to the left, numbers to the right."""
+    """Print a table: the first `num_text_columns` columns to the left, numbers to the right.
+
+    A terminal too narrow for it gets it in blocks, each of which begins with the first column.
+    """
     title, columns = printable(title), _printable_cells(columns)
     rows = [_printable_cells(row) for row in rows]
     console, on_terminal = stdout(), sys.stdout.isatty()
     console.width = width() if on_terminal else 1000
     words = [[cell.split() for cell in cells] for cells in zip(columns, *rows, strict=True)]
     longest = [max((len(word) for cell in cells for word in cell), default=1) for cells in words]
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
+    for line in _wrap(title):
+        console.print(line, style="bold", markup=False, soft_wrap=True)
+    first = min(longest[0], console.width // 2)
+    ends = [first + 1, *accumulate((size + 1 for size in longest[1:]), initial=first + 1)][1:]
+    num_fit = max(2, sum(end <= console.width for end in ends))
+    if num_fit < len(columns):
+        for part in (slice(1, num_fit), slice(num_fit, None)):
+            num_text = len(range(*part.indices(num_text_columns)))
+            print_table(
+                "",
+                [columns[0], *columns[part]],
+                [[row[0], *row[part]] for row in rows],
+                num_text_columns=min(num_text_columns, 1) + num_text,
+            )
+        return
+    table = Table()
     has_rules = sum(longest) + 3 * len(longest) < console.width
     if not has_rules:
         table.box, table.padding, table.pad_edge = None, (0, 1, 0, 0), False
@@ -158,9 +176,9 @@ def command(*words: object, **options: object) -> str:
 
 def new_name(name: str) -> str:
     """The name of a file or folder that is not there yet: `name`, or with a number behind it."""
-    stem, suffix = Path(name).stem, Path(name).suffix
-    names = chain([name], (f"{stem}-{number}{suffix}" for number in count(2)))
-    return next(each for each in names if not Path(each).exists())
+    path = Path(name)
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return str(next(each for each in chain([path], others) if not each.exists()))
 
 
 def width() -> int:

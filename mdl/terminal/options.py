@@ -49,14 +49,14 @@ FullOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 BitsOption = Annotated[
-    int | None, typer.Option("--bits", help="b, bits a number: 32, 16 or 8 (default: 16).")
+    int | None, typer.Option("--bits", metavar="32|16|8", help="b, bits a number (default: 16).")
 ]
 FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="The set of numbers: float32, bfloat16, float16, e4m3fn or e5m2 "
-        "(default: bfloat16 at 16 bits, e4m3fn at 8).",
+        metavar="float32|bfloat16|float16|e4m3fn|e5m2",
+        help="The set of numbers (default: bfloat16 at 16 bits, e4m3fn at 8).",
     ),
 ]
 DeltaOption = Annotated[
@@ -102,7 +102,7 @@ NumTestOption = Annotated[
     int | None, typer.Option(help="Use the first N test images.", rich_help_panel=DATA)
 ]
 BatchSizeOption = Annotated[
-    int | None, typer.Option(help="Images per step. (default: 512)", rich_help_panel=TRAINING)
+    int | None, typer.Option(help="Images per step (default: 512).", rich_help_panel=TRAINING)
 ]
 
 

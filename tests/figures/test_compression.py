@@ -35,14 +35,14 @@ def test_path_and_steps_show_the_numbers(tmp_path):
     assert list(bounds.get_xdata()) == [1, 2, 3, 4]
     assert list(bounds.get_ydata()) == pytest.approx([96, 30, 13, 4.12])
     assert list(errors.get_ydata()) == pytest.approx(shown)
-    assert {text.get_text() for text in right.texts} == {"4.12 %", "0 %"}
+    assert {text.get_text() for text in right.texts} == {"4.12%", "0%"}
     save_figure(drawn, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1000
 
 
 def test_last_bound_is_rounded_upward():
     _, right = draw(replace(FIGURE, bounds=[0.96, 0.3, 0.13, 0.095801])).axes
-    assert "9.59 %" in {text.get_text() for text in right.texts}
+    assert "9.59%" in {text.get_text() for text in right.texts}
 
 
 @pytest.mark.parametrize(

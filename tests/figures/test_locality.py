@@ -45,7 +45,7 @@ def test_marks_are_the_data(tmp_path):
     low, high = right.get_xlim()
     assert low <= min(map(min, intervals))
     assert high >= max(map(max, intervals))
-    assert [text.get_text() for text in right.texts] == ["90 to 95 % local", "85 % local"]
+    assert [text.get_text() for text in right.texts] == ["90 to 95% local", "85% local"]
     for path in save_figure_pair(figure, tmp_path / "locality"):
         assert path.stat().st_size > 5_000
 

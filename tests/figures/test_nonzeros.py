@@ -53,10 +53,10 @@ def test_marks_and_lines_are_the_data(tmp_path):
 def test_counts_are_written_and_lines_of_one_size_share_a_name():
     left, right = draw(CONV1, FC1).axes
     written = {text.get_text() for text in left.texts}
-    assert written >= {"10.0 k\n1.1 %", "20.0 k\n2.2 %", "s-conv", "s-local", "s-fc, all weights"}
+    assert written >= {"10.0 k\n1.1%", "20.0 k\n2.2%", "s-conv", "s-local", "s-fc, all weights"}
     assert {text.get_text() for text in right.texts} >= {
-        "0\n0 %",
-        "5.0 k\n100 %",
+        "0\n0%",
+        "5.0 k\n100%",
         "s-conv = s-local = s-fc",
     }
 

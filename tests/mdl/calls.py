@@ -20,6 +20,13 @@ from mdl.cli.app import run
 
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
+# fmt: off
+SMALL = (
+    "--image-size", "8", "--num-train", "256", "--num-test", "64", "--base-channels", "1",
+    "--batch-size", "32", "--device", "cpu", "--precision", "fp32",
+)
+# fmt: on
+"""A training of a moment, for `mdl train NETWORK`; what is given again behind it counts."""
 HANGS_S = 600  # guards against a command that never ends; no command takes near as long
 
 

@@ -17,28 +17,38 @@ A file is one `torch.save` dict of primitives and tensors:
 A change to this that old files do not satisfy raises `FORMAT_VERSION`.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import torch
 from torch import Tensor
 
+from training.checkpoint.lazy import (
+    FILE_NAME,
+    FORMAT,
+    FORMAT_VERSION,
+    StoredCheckpoint,
+    open_checkpoint,
+    unusable,
+)
+from training.checkpoint.plain_values import TensorLoader, compact_tensor, plain_copy
 from training.checkpoint.record import DataRecord
-from training.checkpoint.sparse_storage import pack_tensor, unpack_tensor
-from training.checkpoint.torch_files import compact_tensor, plain_copy, read_torch_file
+from training.checkpoint.sparse_storage import pack_tensor, unpack_rows
 from training.data.image_set import Dataset
 from training.data.input_map import InputMap
 from training.errors import CheckpointError
 from training.networks.models import Network, network_from_state
-from training.networks.state_check import Census, check_state, expected_state
+from training.networks.state_check import Census, check_state
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
 from training.spec.normalization import Normalization
-from training.system.checks import check_keys, check_type
 from training.system.files import write_atomically
+from training.system.memory import check_memory
+from training.tensor_files.stored_tensor import StoredRows
 
 __all__ = [
+    "FILE_NAME",
     "FORMAT_VERSION",
     "Checkpoint",
     "DataRecord",
@@ -47,9 +57,6 @@ __all__ = [
     "save_checkpoint",
 ]
 
-FORMAT = "mdl-checkpoint"
-FORMAT_VERSION = 1
-FILE_NAME = "checkpoint.pt"
 _DICTS = ("config", "metrics", "versions")
 
 
@@ -223,12 +230,11 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     ...     load_checkpoint(folder).network == model.spec
     True
     """
-    file = find_file(Path(path))
-    contents = read_torch_file(file)
-    try:
-        return _parse(contents)
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise unusable(file, error) from error
+    with open_checkpoint(path) as stored:
+        try:
+            return _load(stored)
+        except (ValueError, RuntimeError, MemoryError, RecursionError) as error:
+            raise unusable(stored.source.path, error) from error
 
 
 def restore_network(checkpoint: Checkpoint) -> Network:
@@ -241,122 +247,37 @@ def restore_network(checkpoint: Checkpoint) -> Network:
     return network_from_state(checkpoint.network, state).eval()
 
 
-def find_file(path: Path) -> Path:
-    """The checkpoint file that a path means: itself, or that of a run folder.
+def _load(stored: StoredCheckpoint) -> Checkpoint:
+    file = stored.source
+    rows = [each for each in stored.tensors.values() if isinstance(each, StoredRows)]
+    dense = sum(each.num_numbers * each.number_type.num_bytes for each in rows)
+    check_memory(file.num_bytes + dense, f"{file.path}: its network")
+    loader = TensorLoader(file.num_bytes)
+    state = {
+        name: _load_rows(each) if isinstance(each, StoredRows) else loader.load(each)
+        for name, each in stored.tensors.items()
+    }
+    found = stored.fields | {"training": loader.load(stored.fields["training"])}
+    stored.check_bytes()
+    counts = _count_nonzeros(stored.network, check_state(stored.network, state))
+    _check_counts(stored.num_nonzeros, counts)
+    return Checkpoint(network=stored.network, state=state, num_nonzeros=counts, **found)
 
-    Raises:
-        CheckpointError: A folder without one.
-    """
-    try:
-        if not path.is_dir():
-            return path
-        if (path / FILE_NAME).exists():
-            return path / FILE_NAME
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    raise CheckpointError(
-        f"{path}: a folder without {FILE_NAME}; give a run folder that mdl train wrote, or a "
-        "checkpoint file"
+
+def _load_rows(rows: StoredRows) -> Tensor:
+    numbers = torch.from_numpy(
+        unpack_rows(rows.row_ends.read(), rows.columns.read(), rows.stored.read(), rows.shape)
     )
-
-
-def unusable(file: Path, error: Exception) -> CheckpointError:
-    """What a reader says of a file that it cannot use: one line with the way out."""
-    reason = " ".join(str(error).split())
-    way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
-    return CheckpointError(f"{file}: {reason}{way_out}")
-
-
-def parse_header(contents: Any) -> NetworkSpec:
-    """The network of a file whose format, version and keys are those of a checkpoint.
-
-    Args:
-        contents: What the file holds, its tensors loaded or not.
-
-    Raises:
-        ValueError: They are not, or the network's fields are not.
-    """
-    if not isinstance(contents, dict) or str(contents.get("format")) != FORMAT:
-        raise ValueError("a torch file, but not a checkpoint of mdl")
-    version: Any = contents.get("version")
-    check_type("version", version, int)
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this mdl "
-            "reads; update mdl"
-        )
-    if version < 1:
-        raise ValueError(f"format version must be >= 1, not {version}")
-    names = {"format", "version"} | {part.name for part in fields(Checkpoint)}
-    check_keys("the file", contents, names)
-    network: NetworkSpec = _parse_record(NetworkSpec, contents["network"], "network")
-    return network
-
-
-def _parse(contents: Any) -> Checkpoint:
-    network = parse_header(contents)
-    state, census = _parse_state(network, contents["state"])
-    counts = _count_nonzeros(network, census)
-    _check_counts(contents["num_nonzeros"], counts)
-    return Checkpoint(
-        network=network,
-        state=state,
-        data=_parse_optional(DataRecord, contents["data"], "data"),
-        normalization=_parse_optional(Normalization, contents["normalization"], "normalization"),
-        training=_parse_training(contents["training"]),
-        num_nonzeros=counts,
-        **{name: _parse_dict(contents[name], name) for name in _DICTS},
-    )
-
-
-def _parse_state(network: NetworkSpec, stored: Any) -> tuple[dict[str, Tensor], dict[str, Census]]:
-    check_type("state", stored, dict)
-    for name, tensor in stored.items():
-        check_type("the name of a tensor", name, str)
-        check_type(f"state[{name!r}]", tensor, Tensor)
-    expected = expected_state(network, stored)
-    state = {}
-    for name, meta in expected.items():
-        try:
-            state[name] = unpack_tensor(stored[name], tuple(meta.shape))
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from error
-    return state, check_state(network, state)
-
-
-def _parse_training(value: Any) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    check_type("training", value, dict)
-    plain: dict[str, Any] = plain_copy(value, "training", allow_tensors=True)
-    return plain
-
-
-def _parse_dict(value: Any, name: str) -> dict[str, Any]:
-    check_type(name, value, dict)
-    plain: dict[str, Any] = plain_copy(value, name)
-    return plain
-
-
-def _parse_optional(kind: type, value: Any, name: str) -> Any:
-    return None if value is None else _parse_record(kind, value, name)
-
-
-def _parse_record(kind: type, value: Any, name: str) -> Any:
-    check_type(name, value, dict)
-    check_keys(name, value, {part.name for part in fields(kind)})
-    return kind(**value)
+    dtype: torch.dtype = getattr(torch, rows.number_type.name)
+    return numbers.view(dtype)
 
 
 def _count_nonzeros(network: NetworkSpec, census: dict[str, Census]) -> dict[str, int]:
     return {layer.name: census[f"{layer.name}.weight"].num_nonzeros for layer in network.layers}
 
 
-def _check_counts(stored: Any, counts: dict[str, int]) -> None:
-    check_type("num_nonzeros", stored, dict)
-    check_keys("num_nonzeros", stored, set(counts))
+def _check_counts(stored: dict[str, int], counts: dict[str, int]) -> None:
     for name, count in counts.items():
-        check_type(f"num_nonzeros[{name!r}]", stored[name], int)
         if stored[name] != count:
             raise ValueError(
                 f"{name}.weight has {count} nonzeros, not the {stored[name]} it was saved with; "

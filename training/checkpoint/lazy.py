@@ -1,24 +1,33 @@
-"""Opens a checkpoint of ours without loading its numbers: its network, and where each tensor lies.
+"""A checkpoint that is opened and checked while its numbers are still in the file. No copy.
 
-`training.checkpoint.checkpoint.load_checkpoint` is the way to a network that can be run. This is
-the way to one that is only counted: the same file, the same rules for names, shapes and types, and
-no copy.
+The one reader of checkpoints: `training.checkpoint.checkpoint.load_checkpoint` loads what this
+opens, for a network that is to run; who only counts takes the tensors from here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from training.checkpoint.checkpoint import find_file, parse_header, unusable
+from training.checkpoint.ranges import check_fields, parse_record
+from training.errors import CheckpointError, UserError
 from training.networks.state_check import expected_state
 from training.spec.architectures import NetworkSpec
-from training.system.checks import check_keys, check_type
+from training.system.checks import check_keys, check_type, shown
 from training.system.files import FileBytes
+from training.system.text import shorten
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor
-from training.tensor_files.torch_archive import read_torch_archive
+from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
+from training.tensor_files.zip_records import Records
 
+FORMAT = "mdl-checkpoint"
+FORMAT_VERSION = 1
+FILE_NAME = "checkpoint.pt"
+FIELDS = ("data", "normalization", "config", "metrics", "versions", "training")
+_KEYS = {"format", "version", "network", "state", "num_nonzeros", *FIELDS}
 _FLOATING = ("float64", "float32", "float16", "bfloat16")
+_START_BYTES = 4096
+_PICKLE_START = b"\x80"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,12 +40,29 @@ class StoredCheckpoint:
         tensors: Its state dict, plain or folded, in the network's order. Sparse ones have been
             checked; whether numbers are finite has not.
         num_nonzeros: Nonzero weights by layer, as the file says; not counted yet.
+        fields: What else it holds, by name in `FIELDS`, all ranges checked; the tensors of
+            `training` are still in the file.
     """
 
     source: FileBytes
     network: NetworkSpec
     tensors: dict[str, StoredTensor | StoredRows]
     num_nonzeros: dict[str, int]
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def check_bytes(self) -> None:
+        """Compare what has been read, and what has not, with the checksums in the file.
+
+        Raises:
+            CheckpointError: A bit of it is not what was written.
+        """
+        for tensor in self.tensors.values():
+            if isinstance(tensor.stored.source, Records):
+                try:
+                    tensor.stored.source.check()
+                except ValueError as error:
+                    raise CheckpointError(f"{self.source.path}: {error}; copy it again") from error
+                return
 
     def __enter__(self) -> "StoredCheckpoint":
         return self
@@ -50,44 +76,107 @@ class StoredCheckpoint:
         self.source.close()
 
 
-def open_checkpoint(path: Path) -> StoredCheckpoint:
-    """Open a checkpoint file, or that of a run folder.
+def open_checkpoint(path: Path | str) -> StoredCheckpoint:
+    """Open a checkpoint file, or that of a run folder, trusting nothing in it.
+
+    Code in the file is never run. Every field is checked, the state's names, shapes and types
+    against the network, and the places of sparse entries.
 
     Raises:
         CheckpointError: It is not a checkpoint of mdl, or one that is damaged.
     """
-    source = FileBytes(find_file(path))
+    source = FileBytes(find_file(Path(path)))
     try:
-        contents = read_torch_archive(source)
+        start = source.read(0, min(_START_BYTES, source.num_bytes))
+        if not start.startswith(ZIP_START):
+            raise CheckpointError(f"{source.path}: {_describe_start(start)}")
+        contents = read_torch_archive(source, is_own=True)
         try:
-            network, tensors, counts = _parse(contents)
-        except ValueError as error:
+            return _parse(source, parse_header(contents), contents)
+        except (ValueError, RecursionError) as error:
             raise unusable(source.path, error) from error
     except BaseException:
         source.close()
         raise
-    return StoredCheckpoint(source=source, network=network, tensors=tensors, num_nonzeros=counts)
 
 
-def _parse(
-    contents: Any,
-) -> tuple[NetworkSpec, dict[str, StoredTensor | StoredRows], dict[str, int]]:
-    network = parse_header(contents)
+def find_file(path: Path) -> Path:
+    """The checkpoint file that a path means: itself, or that of a run folder.
+
+    Raises:
+        CheckpointError: A folder without one.
+    """
+    try:
+        if not path.is_dir():
+            return path
+        if (path / FILE_NAME).exists():
+            return path / FILE_NAME
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    raise CheckpointError(
+        f"{path}: a folder without {FILE_NAME}; give a run folder that mdl train wrote, or a "
+        "checkpoint file"
+    )
+
+
+def unusable(file: Path, error: Exception) -> UserError:
+    """What a reader says of a file that it cannot use: one line with the way out."""
+    if isinstance(error, UserError) and not isinstance(error, ValueError):
+        return error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
+    return CheckpointError(f"{file}: {reason}{way_out}")
+
+
+def parse_header(contents: Any) -> NetworkSpec:
+    """The network of a file whose format, version and keys are those of a checkpoint.
+
+    Args:
+        contents: What the file holds, its tensors loaded or not.
+
+    Raises:
+        ValueError: They are not, or the network's fields are not.
+    """
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
+        raise ValueError("a torch file, but not a checkpoint of mdl")
+    version: Any = contents.get("version")
+    check_type("version", version, int)
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"format version {shown(version)} is newer than {FORMAT_VERSION}, the newest that this "
+            "mdl reads; update mdl"
+        )
+    if version < 1:
+        raise ValueError(f"format version must be >= 1, not {shown(version)}")
+    check_keys("the file", contents, _KEYS)
+    network: NetworkSpec = parse_record(NetworkSpec, contents["network"], "network")
+    return network
+
+
+def _parse(source: FileBytes, network: NetworkSpec, contents: dict[str, Any]) -> StoredCheckpoint:
     for name in ("state", "num_nonzeros"):
         check_type(name, contents[name], dict)
-    state = _parse_state(network, contents["state"])
     counts = contents["num_nonzeros"]
     check_keys("num_nonzeros", counts, {layer.name for layer in network.layers})
     for name, count in counts.items():
-        check_type(f"num_nonzeros[{name!r}]", count, int)
-    return network, state, counts
+        check_type(f"num_nonzeros[{name!r}]", count, int)  # compared with the tensors once counted
+    found = {name: contents[name] for name in FIELDS}
+    return StoredCheckpoint(
+        source=source,
+        network=network,
+        tensors=_parse_state(network, contents["state"]),
+        num_nonzeros=counts,
+        fields=check_fields(network, found),
+    )
 
 
 def _parse_state(network: NetworkSpec, stored: Any) -> dict[str, StoredTensor | StoredRows]:
     for name, tensor in stored.items():
         check_type("the name of a tensor", name, str)
         if not isinstance(tensor, StoredTensor | StoredRows):
-            raise ValueError(f"state[{name!r}] must be a tensor, not {type(tensor).__name__}")
+            raise ValueError(
+                f"state[{shorten(name)}] must be a tensor, not {type(tensor).__name__}"
+            )
     state = {}
     for name, meta in expected_state(network, stored).items():
         tensor, shape = stored[name], tuple(meta.shape)
@@ -125,3 +214,17 @@ def _check_tensor(
         raise ValueError(f"has shape {tensor.shape} in rows and columns, not {rows.matrix_shape}")
     rows.check()
     return rows
+
+
+def _describe_start(start: bytes) -> str:
+    if not start:
+        return "the file is empty; copy it again, or train anew"
+    if start.startswith(_PICKLE_START):
+        return (
+            "a pickle, which could run code when it is read; nothing was run; save it with "
+            "torch.save in its zip format"
+        )
+    characters = start.decode("utf-8", errors="replace")
+    is_text = all(character.isprintable() or character.isspace() for character in characters)
+    what = "a text file, not a checkpoint" if is_text else "not a checkpoint"
+    return f"{what}; give a checkpoint that mdl train wrote"

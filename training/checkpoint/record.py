@@ -1,11 +1,13 @@
 """Which data set a checkpoint belongs to."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from training.data.image_set import Dataset, NamedImages, check_same_images
-from training.spec.config import DataConfig
-from training.system.checks import check_type
+from training.errors import DataError
+from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
+from training.system.checks import MAX_COUNT, check_text, check_type, shown
+from training.system.text import shorten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,7 @@ class DataRecord:
         config: The fields of `DataConfig`; a setting that is not given gets its default.
         name: Name of the data set, for people.
         fingerprint: Hash of its images and labels.
-        num_samples: m, training images that training saw, >= 1.
+        num_samples: m, training images that training saw, >= 1; counts are at most 2^40.
         num_validation: Training images held out, >= 0.
         num_test: Test images, >= 0.
         image_size: s, side in pixels, >= 1.
@@ -72,18 +74,45 @@ class DataRecord:
         """
         check_same_images(found, name=self.name, fingerprint=self.fingerprint, owner=owner)
 
+    def check_size(self) -> None:
+        """Refuse a record whose settings would load other numbers of images than it has.
+
+        Asked before anything is loaded, for what may be loaded are very many images.
+
+        Raises:
+            DataError: They would.
+        """
+        config = DataConfig(**self.config)
+        num_train = config.num_train or (GLYPHS_NUM_TRAIN if config.is_generated else None)
+        num_test = config.num_test or (GLYPHS_NUM_TEST if config.is_generated else None)
+        size = config.image_size or (GLYPHS_IMAGE_SIZE if config.is_generated else None)
+        for what, asked, there in (
+            ("training images", num_train, self.num_samples + self.num_validation),
+            ("validation images", config.validation, self.num_validation),
+            ("test images", num_test, self.num_test),
+            ("pixels a side", size, self.image_size),
+        ):
+            if asked is not None and asked != there:
+                raise DataError(
+                    f"the checkpoint was made with {there} {what} of {shorten(self.name)}, but its "
+                    f"settings ask for {asked}; use a checkpoint that mdl train wrote"
+                )
+
     def __post_init__(self) -> None:
         for text in ("name", "fingerprint"):
-            check_type(f"data {text}", getattr(self, text), str)
+            check_text(f"data {text}", getattr(self, text))
         lowest = {"num_samples": 1, "image_size": 1, "in_channels": 1, "num_classes": 2}
         for count in ("num_validation", "num_test", *lowest):
             value = getattr(self, count)
             check_type(f"data {count}", value, int)
-            if value < lowest.get(count, 0):
-                raise ValueError(f"data {count} must be >= {lowest.get(count, 0)}, not {value}")
+            if not lowest.get(count, 0) <= value <= MAX_COUNT:
+                limit = "" if value < MAX_COUNT else f" and <= {MAX_COUNT}"
+                raise ValueError(
+                    f"data {count} must be >= {lowest.get(count, 0)}{limit}, not {shown(value)}"
+                )
         check_type("data class_names", self.class_names, tuple)
         for name in self.class_names:
-            check_type("a class name", name, str)
+            check_text("a class name", name)
         if len(self.class_names) != self.num_classes:
             raise ValueError(
                 f"data has {len(self.class_names)} class_names for {self.num_classes} classes"
@@ -94,12 +123,13 @@ class DataRecord:
 def _complete_config(config: object) -> dict[str, Any]:
     """The fields of a `DataConfig`, defaults for those that are not given."""
     check_type("data config", config, dict)
-    for name, value in config.items():  # type: ignore[attr-defined]
-        if not isinstance(value, str | int | None):
-            raise ValueError(f"data config: {name} must be text or an integer, not {value!r}")
+    known = {part.name for part in fields(DataConfig)}
+    for name in config:  # type: ignore[attr-defined]
+        if name not in known:
+            raise ValueError(
+                f"data config has {shown(name)}, which this version of mdl does not know"
+            )
     try:
-        complete = asdict(DataConfig(**config))  # type: ignore[arg-type]
+        return asdict(DataConfig(**config))  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise ValueError(f"data config: {error}") from error
-    check_type("data config source", complete["source"], str)
-    return complete

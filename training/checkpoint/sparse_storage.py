@@ -107,34 +107,23 @@ def _as_tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array).as_strided(array.shape, (1,))
 
 
-def unpack_tensor(stored: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The dense tensor of a known shape that `pack_tensor` was given; the same bits.
+def unpack_rows(
+    row_ends: NDArray[Any], columns: NDArray[Any], values: NDArray[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """The dense array that `pack_tensor` was given; the same bits.
 
-    A dense tensor comes back as it is. The invariants of a sparse one must have been checked.
-
-    Raises:
-        ValueError: Another shape, a layout that `pack_tensor` does not make, or a dense tensor
-            that pretends to more entries than it stores.
+    Args:
+        row_ends: Integers (rows + 1): row i has entries row_ends[i], ..., row_ends[i + 1] - 1.
+        columns: Integers (entries), in [0, columns) and each once in a row; not checked here.
+        values: (entries), of any type.
+        shape: Of the array; its first dimension are the rows.
     """
-    if stored.layout == torch.strided:
-        if tuple(stored.shape) != shape:
-            raise ValueError(f"has shape {tuple(stored.shape)}, not {shape}")
-        if not stored.is_contiguous():
-            raise ValueError("is not stored entry by entry")
-        return stored
-    if stored.layout != torch.sparse_csr:
-        raise ValueError(f"is stored as {stored.layout}, not dense or CSR")
-    expected = (shape[0], math.prod(shape[1:])) if shape else None
-    if tuple(stored.shape) != expected:
-        raise ValueError(f"has shape {tuple(stored.shape)} in rows and columns, not {expected}")
-    num_rows, num_columns = stored.shape
-    values = view_bits(stored.values())
+    num_rows, num_columns = shape[0], math.prod(shape[1:])
     dense = np.zeros(num_rows * num_columns, values.dtype)  # on huge pages, unlike torch's
-    row_sizes = stored.crow_indices().diff().numpy()
-    places = np.repeat(np.arange(num_rows) * num_columns, row_sizes)
-    places += stored.col_indices().numpy()
+    places = np.repeat(np.arange(num_rows) * num_columns, np.diff(row_ends))
+    places += columns
     dense[places] = values
-    return torch.from_numpy(dense).view(stored.dtype).view(shape)
+    return dense.reshape(shape)
 
 
 @lru_cache(maxsize=1)

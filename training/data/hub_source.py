@@ -79,6 +79,16 @@ def read_hub(name: HubName) -> EncodedDataset:
     return _encode_splits(splits, str(name))
 
 
+def is_within_reach(name: HubName) -> bool:
+    """Whether the hub answers or `datasets` has a copy on this machine; nothing is read."""
+    try:
+        from huggingface_hub import constants  # noqa: PLC0415  (it comes with datasets)
+    except ImportError:
+        return False
+    copy = Path(constants.HF_HOME) / "datasets" / name.repository.replace("/", "___")
+    return copy.is_dir() or _hub_answers()
+
+
 def _encode_splits(splits: Any, source: str) -> EncodedDataset:
     train = choose_split(dict(splits), ("train",), source, "one called train")
     test = choose_split(dict(splits), TEST_SPLITS, source, "one called test")

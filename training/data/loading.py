@@ -12,18 +12,23 @@ from training.data.cache import DecodedDataset, load_cached
 from training.data.decoding import LOSSY_FORMATS, EncodedDataset, check_labels, decode_split
 from training.data.folder_source import HELD_OUT, find_images
 from training.data.glyphs import CLASS_NAMES, draw_glyphs
-from training.data.hub_source import SHORT_NAMES, parse_hub_name, read_hub
+from training.data.hub_source import SHORT_NAMES, is_within_reach, parse_hub_name, read_hub
 from training.data.image_set import Dataset, ImageSet, compute_fingerprint
 from training.data.parquet_source import find_parquet, read_parquet, split_files
 from training.errors import DataError
-from training.spec.config import DataConfig
+from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
+from training.system.memory import check_memory
 from training.system.random_streams import Purpose, random_permutation
 
-__all__ = ["Dataset", "ImageSet", "find_source", "load_dataset", "split_validation"]
+__all__ = [
+    "Dataset",
+    "ImageSet",
+    "check_within_reach",
+    "find_source",
+    "load_dataset",
+    "split_validation",
+]
 
-GLYPHS_IMAGE_SIZE = 32
-GLYPHS_NUM_TRAIN = 20_000
-GLYPHS_NUM_TEST = 5_000
 TITLES = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -111,6 +116,8 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
 
 def _load_glyphs(config: DataConfig) -> Dataset:
     size = config.image_size or GLYPHS_IMAGE_SIZE
+    num_images = (config.num_train or GLYPHS_NUM_TRAIN) + (config.num_test or GLYPHS_NUM_TEST)
+    check_memory(num_images * (3 * size**2 + 8), f"drawing {num_images:,} glyphs of {size}x{size}")
     train = ImageSet(
         *draw_glyphs(
             config.num_train or GLYPHS_NUM_TRAIN, image_size=size, seed=config.seed, stream="train"
@@ -197,6 +204,22 @@ def find_source(source: str) -> Source:
         state="",  # a cached copy stays: the hub is not asked again
         read=partial(read_hub, hub_name),
     )
+
+
+def check_within_reach(source: str) -> None:
+    """Refuse a source whose images cannot be had here and now; none is read.
+
+    Raises:
+        DataError: As `find_source`, or the hub does not answer and there is no copy.
+    """
+    find_source(source)
+    hub_name = None if Path(source).expanduser().is_dir() else parse_hub_name(source)
+    if hub_name is not None and not is_within_reach(hub_name):
+        raise DataError.naming(
+            "{}: the hub cannot be reached and this machine has no copy of the data set; give "
+            "{source} FOLDER with its parquet files",
+            source,
+        )
 
 
 def _folder_source(folder: Path) -> Source:

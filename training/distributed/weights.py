@@ -162,9 +162,26 @@ class Replicas(Weights):
         Raises:
             KeyError, RuntimeError, ValueError: They do not fit.
         """
+        _check_buffers(self.optimizer, optimizer_state["state"])
         self._network.load_state_dict(state)
         self.optimizer.load_state_dict(optimizer_state)
         self.optimizer.refresh_working_copies()
+
+
+def _check_buffers(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -> None:
+    """Refuse what an optimizer keeps of parameters that have another shape, or are not there.
+
+    Raises:
+        ValueError: Names the parameter.
+    """
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    for number, entries in state.items():
+        if number >= len(parameters):
+            raise ValueError(f"the optimizer has no parameter {number}")
+        for name, buffer in entries.items():
+            shape = parameters[number].shape
+            if not isinstance(buffer, Tensor) or buffer.shape != shape:
+                raise ValueError(f"{name} of parameter {number} must be a tensor {tuple(shape)}")
 
 
 def layer_weights(network: Network) -> dict[str, nn.Parameter]:

@@ -118,8 +118,10 @@ def evaluation_data(
 
     Raises:
         CheckpointError: The checkpoint names no data.
-        DataError: The data cannot be loaded, or it is not what the checkpoint was trained on.
+        DataError: The data cannot be loaded, or it is not what the checkpoint was trained on, in
+            number or in kind.
     """
+    checkpoint.known_data.check_size()
     config = DataConfig(**checkpoint.known_data.config)
     config = config if source is None else replace(config, source=source)
     return split_as_trained(checkpoint, load_dataset(config, cache_dir=cache_dir))

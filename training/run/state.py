@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from training.augment.inputs import augment_images
 from training.checkpoint.checkpoint import Checkpoint
+from training.checkpoint.ranges import check_training
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.distributed.layers import span_ranks
@@ -26,6 +27,15 @@ from training.spec.config import TrainConfig
 
 NUM_EAGER = 3
 """Steps taken as they are before one is recorded, so that all has been compiled and allocated."""
+_DOES_NOT_FIT = (
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+)
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -252,6 +262,7 @@ class TrainingState:
         if saved is None:
             raise CheckpointError("the run is finished; there is nothing to resume")
         try:
+            check_training(saved, is_whole=True)
             self.weights.load(checkpoint.state, saved["optimizer"])
             self.scaler.load_state_dict(saved["scaler"])
             self.step = int(saved["step"])
@@ -265,11 +276,17 @@ class TrainingState:
                 self.augment_generator.set_state(saved["augment_generator"])
                 if self.device.type == "cuda":
                     torch.cuda.set_rng_state(saved["cuda_generator"], self.device)
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"the saved training state does not fit: {error}") from error
+        except _DOES_NOT_FIT as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise CheckpointError(f"the saved training state does not fit: {reason}") from error
         if not 0 <= self.step <= self.num_steps:
             raise CheckpointError(
                 f"the saved training state is at step {self.step} of a run of {self.num_steps}"
+            )
+        if checkpoint.metrics.get("epoch", 0) > self.epoch:
+            raise CheckpointError(
+                f"the saved training state has done {self.epoch} epochs, its metrics "
+                f"{checkpoint.metrics['epoch']}"
             )
 
 

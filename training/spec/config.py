@@ -1,15 +1,15 @@
 """The full configuration of a training run, and the named recipes that fill it. No torch."""
 
-import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 from training.errors import ConfigError
-from training.spec.architectures import NETWORKS, NetworkSpec
+from training.spec.architectures import MAX_IMAGE_SIZE, MAX_UNITS, NETWORKS, NetworkSpec
 from training.spec.built_in_policies import BUILT_IN_POLICIES, built_in_policy
 from training.spec.policy import Policy, PolicyTable, check_policy_table, table_policy
+from training.system.checks import MAX_COUNT, MAX_SEED, check_text, shown
 
 Method = Literal["beta-lasso", "sgd"]
 Precision = Literal["bf16", "fp16", "fp32", "fp64"]
@@ -18,6 +18,11 @@ Sharding = Literal["auto", "never", "always"]
 Sparsity = Literal["auto", "typical", "always", "never"]
 SaveUnit = Literal["epochs", "steps", "seconds"]
 
+GLYPHS_IMAGE_SIZE = 32
+GLYPHS_NUM_TRAIN = 20_000
+GLYPHS_NUM_TEST = 5_000
+MAX_COEFFICIENT = 1e12
+"""Largest value of a coefficient such as λ or β."""
 _INTERVAL = re.compile(r"(\d{1,9})(|steps|s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -27,14 +32,32 @@ def _check(holds: bool, rule: str, *values: object) -> None:
         raise ConfigError.naming(rule, *values)
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    rule = f"{{{name}}} must be one of {{}}, not {{!r}}"
-    _check(value in choices, rule, ", ".join(choices), value)
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    rule = f"{{{name}}} must be one of {{}}, not {{}}"
+    _check(isinstance(value, str) and value in choices, rule, ", ".join(choices), shown(value))
 
 
-def _check_lowest(name: str, value: float, lowest: int, unit: str = "") -> None:
+def _check_integer(
+    name: str, value: object, lowest: int, highest: int = MAX_COUNT, unit: str = ""
+) -> None:
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    _check(is_integer, f"{{{name}}} must be an integer, not {{}}", shown(value))
+    _check_range(name, value, lowest, highest, unit)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_number(name: str, value: object, lowest: int) -> None:
+    _check(_is_number(value), f"{{{name}}} must be a number, not {{}}", shown(value))
+    _check_range(name, value, lowest, MAX_COEFFICIENT)
+
+
+def _check_range(name: str, value: Any, lowest: int, highest: float, unit: str = "") -> None:
     rule = f"{{{name}}} must be >= {{}}{unit}, not {{}}"
-    _check(math.isfinite(value) and value >= lowest, rule, lowest, value)
+    _check(value >= lowest, rule, lowest, shown(value))  # not so of what is no number
+    _check(value <= highest, f"{{{name}}} must be <= {{}}{unit}, not {{}}", highest, shown(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +67,17 @@ class DataConfig:
     Attributes:
         source: "glyphs", a hub name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of
             parquet files or a folder of class folders of images.
-        image_size: Side in pixels; None keeps the images' own (glyphs: 32).
-        num_train: Use only the first N training images; None for all (glyphs: 20,000).
+        image_size: Side in pixels, 1 to 65,536; None keeps the images' own (glyphs: 32).
+        num_train: Use only the first N >= 1 training images; None for all (glyphs: 20,000).
         num_test: Likewise for test images (glyphs: 5,000).
         validation: Training images held out for selection, drawn at random from the training set.
         permute_pixels: Seed of one fixed permutation of the pixels of every image; None for none.
         normalize: "fixed" subtracts 0.5 and divides by 0.25, constants chosen before the data;
             "data" uses the training set's own mean and deviation per channel.
-        seed: Seed of the glyphs generator and of the validation split.
+        seed: Seed of the glyphs generator and of the validation split; all seeds lie in [0, 2^64).
+
+    Raises:
+        ConfigError: A value of another type or outside its range.
 
     >>> DataConfig(source="mnist", num_train=1000).image_size is None
     True
@@ -72,14 +98,16 @@ class DataConfig:
         return self.source == "glyphs"
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "num_train", "num_test"):
-            value = getattr(self, name)
-            if value is not None:
-                _check_lowest(name, value, 1)
-        _check_lowest("validation", self.validation, 0)
-        _check_lowest("data_seed", self.seed, 0)
+        check_text("source", self.source)
+        if self.image_size is not None:
+            _check_integer("image_size", self.image_size, 1, MAX_IMAGE_SIZE)
+        for name in ("num_train", "num_test"):
+            if (value := getattr(self, name)) is not None:
+                _check_integer(name, value, 1)
+        _check_integer("validation", self.validation, 0)
+        _check_integer("data_seed", self.seed, 0, MAX_SEED)
         if self.permute_pixels is not None:
-            _check_lowest("permute_pixels", self.permute_pixels, 0)
+            _check_integer("permute_pixels", self.permute_pixels, 0, MAX_SEED)
         _check_choice("normalize", self.normalize, get_args(Normalize))
 
 
@@ -104,11 +132,13 @@ class Augmentation:
     policy_table: PolicyTable | None = None
 
     def __post_init__(self) -> None:
-        _check_lowest("crop", self.crop, 0, " pixels")
-        _check_lowest("cutout", self.cutout, 0, " pixels")
+        _check(isinstance(self.flip, bool), "{flip} must be true or false")
+        _check_integer("crop", self.crop, 0, MAX_IMAGE_SIZE, " pixels")
+        _check_integer("cutout", self.cutout, 0, MAX_IMAGE_SIZE, " pixels")
         if self.policy_table is not None:
             is_named = isinstance(self.policy, str) and self.policy != ""
             _check(is_named, "{policy} must name the file that policy_table is from")
+            check_text("policy", self.policy)
             # JSON has lists where the table has tuples.
             object.__setattr__(self, "policy_table", check_policy_table(self.policy_table))
         elif self.policy is not None:
@@ -175,14 +205,20 @@ class TrainConfig:
         _check_choice("network", self.network, NETWORKS)
         _check_choice("method", self.method, get_args(Method))
         _check_choice("precision", self.precision, get_args(Precision))
-        _check(math.isfinite(self.lr) and self.lr > 0, "{lr} must be > 0, not {}", self.lr)
-        for name in ("l1_conv", "l1_fc", "beta", "weight_decay", "seed"):
-            _check_lowest(name, getattr(self, name), 0)
+        _check(not _is_number(self.lr) or self.lr > 0, "{lr} must be > 0, not {}", self.lr)
         for name in ("momentum", "dropout"):
             value = getattr(self, name)
-            _check(0 <= value < 1, f"{{{name}}} must lie in [0, 1), not {{}}", value)
-        _check_lowest("epochs", self.epochs, 1)
-        _check_lowest("batch_size", self.batch_size, 2)
+            rule = f"{{{name}}} must lie in [0, 1), not {{}}"
+            _check(not _is_number(value) or 0 <= value < 1, rule, shown(value))
+        for name in ("lr", "l1_conv", "l1_fc", "beta", "weight_decay", "momentum", "dropout"):
+            _check_number(name, getattr(self, name), 0)
+        for name in ("base_channels", "hidden_units", "kernel_size"):
+            if (value := getattr(self, name)) is not None:
+                _check_integer(name, value, 1, MAX_UNITS)
+        _check_integer("seed", self.seed, 0, MAX_SEED)
+        _check_integer("epochs", self.epochs, 1, MAX_UNITS)
+        _check_integer("batch_size", self.batch_size, 2)
+        check_text("recipe", self.recipe)
         if self.method == "beta-lasso":
             _check(
                 self.momentum == 0 and self.weight_decay == 0,
@@ -221,11 +257,24 @@ class TrainConfig:
         """
         rest = dict(values)
         try:
-            data = DataConfig(**rest.pop("data"))
-            augmentation = Augmentation(**rest.pop("augmentation"))
-            return cls(data=data, augmentation=augmentation, **rest)
+            data = _from_fields(DataConfig, rest.pop("data"), "data")
+            augmentation = _from_fields(Augmentation, rest.pop("augmentation"), "augmentation")
+            rest |= {"data": data, "augmentation": augmentation}
+            config: TrainConfig = _from_fields(cls, rest, "configuration")
+            return config
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a training configuration: {error}") from error
+
+
+def _from_fields(kind: type, values: object, name: str) -> Any:
+    """A configuration from its fields; those that are not given get their defaults."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{name} must be a dict, not {shown(values)}")
+    known = {part.name for part in fields(kind)}
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{name} has {shown(key)}, which this version of mdl does not know")
+    return kind(**values)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,16 @@
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any
 
 from training.errors import ConfigError
+
+MAX_COUNT = 2**40
+"""Most images, epochs or units that a setting may ask for."""
+MAX_SEED = 2**64 - 1
+MAX_TEXT = 4096
+_MAX_SHOWN = 40
 
 
 def check_type(name: str, value: object, kind: type) -> None:
@@ -17,28 +24,46 @@ def check_type(name: str, value: object, kind: type) -> None:
         raise ValueError(f"{name} must be of type {kind.__name__}, not {type(value).__name__}")
 
 
-def check_keys(name: str, values: dict[Any, Any], expected: set[str]) -> None:
+def shown(value: object) -> str:
+    """A value from a file as messages show it: short, on one line, and large ones by kind.
+
+    >>> shown(1.5), shown("x" * 99), shown(10**400), shown([1])
+    ('1.5', "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'", 'an integer of 1,329 bits', 'a list')
+    """
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length():,} bits"
+    if isinstance(value, str):
+        return repr(value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "...")
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    return f"a {type(value).__name__}"
+
+
+def check_keys(name: str, values: dict[Any, Any], expected: Collection[str]) -> None:
     """Refuse a dict whose keys are not exactly the expected ones.
 
     Raises:
         ValueError: Names the first key that is missing or left over.
     """
-    for key in sorted(expected - values.keys()):
+    for key in sorted(set(expected) - values.keys()):
         raise ValueError(f"{name} lacks {key!r}")
     for key in values:
         if key not in expected:
-            raise ValueError(f"{name} has {key!r}, which this version of mdl does not know")
+            raise ValueError(f"{name} has {shown(key)}, which this version of mdl does not know")
 
 
-def check_count(name: str, value: object, lowest: int) -> None:
-    """Refuse what is not an integer >= `lowest`.
+def check_count(name: str, value: object, lowest: int, highest: int = MAX_COUNT) -> None:
+    """Refuse what is not an integer from `lowest` to `highest`.
 
     Raises:
         ConfigError: Names the setting and the value.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-        rule = f"{{{name}}} must be an integer >= {{}}, not {{!r}}"
-        raise ConfigError.naming(rule, lowest, value)
+        rule = f"{{{name}}} must be an integer >= {{}}, not {{}}"
+        raise ConfigError.naming(rule, lowest, shown(value))
+    if value > highest:
+        rule = f"{{{name}}} must be an integer from {{}} to {{}}, not {{}}"
+        raise ConfigError.naming(rule, lowest, highest, shown(value))
 
 
 def check_nonnegative(name: str, value: object) -> None:
@@ -50,6 +75,22 @@ def check_nonnegative(name: str, value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
         raise ConfigError.naming(f"{{{name}}} must be a finite number >= 0, not {{!r}}", value)
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is not text that can be written, or is longer than any name.
+
+    Raises:
+        ConfigError: Names the setting and the value.
+    """
+    if not isinstance(value, str):
+        raise ConfigError.naming(f"{{{name}}} must be text, not {{}}", shown(value))
+    if len(value) > MAX_TEXT:
+        rule = f"{{{name}}} must be text of at most {{}} characters, not {{}}"
+        raise ConfigError.naming(rule, MAX_TEXT, len(value))
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        rule = f"{{{name}}} must be text that UTF-8 can hold, not {{}}"
+        raise ConfigError.naming(rule, shown(value))
 
 
 def load_json(text: str | bytes) -> Any:

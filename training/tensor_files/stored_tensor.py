@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.system.files import FileBytes
+from training.tensor_files.zip_records import Records
 
 Float32s = NDArray[np.float32]
 
@@ -149,7 +150,7 @@ class StoredTensor:
 
     shape: tuple[int, ...]
     number_type: NumberType
-    source: FileBytes
+    source: FileBytes | Records
     start: int
     strides: tuple[int, ...] | None = None
 

@@ -1,14 +1,11 @@
 """The contents of a `torch.save` file without its numbers, which stay in the file. No torch.
 
-The zip archive's records are found by its own table, its pickle is read by
+The zip archive's records are found by `training.tensor_files.zip_records`, its pickle is read by
 `training.tensor_files.plain_pickle`, and each tensor becomes a `StoredTensor` that knows where its
 numbers lie. Objects of other classes are never made; they show up as `Opaque` markers.
 """
 
 import math
-import struct
-import zipfile
-import zlib
 from typing import Any
 
 from training.errors import CheckpointError
@@ -21,9 +18,10 @@ from training.tensor_files.stored_tensor import (
     StoredTensor,
     is_shape,
 )
+from training.tensor_files.zip_records import ZIP_START, Record, Records, read_records
 
-ZIP_START = b"PK\x03\x04"
-_HEADER_BYTES = 30  # of a record, before its name
+__all__ = ["ZIP_START", "read_torch_archive"]
+
 _STORAGES = {
     "Double": "float64",
     "Float": "float32",
@@ -41,51 +39,44 @@ _STORAGES = {
 _UNTYPED = NUMBER_TYPES["uint8"]
 
 
-def read_torch_archive(source: FileBytes) -> Any:
+def read_torch_archive(source: FileBytes, *, is_own: bool = False) -> Any:
     """Plain values, `StoredTensor`s, `StoredRows` and `Opaque` markers of a zip file of torch.
+
+    The tensors' source is a `Records`, whose `check` compares their bytes with the checksums of
+    the file, once they have been read.
+
+    Args:
+        source: The file, open.
+        is_own: Whether `torch.save` alone can have written it, so that no bit of the archive may
+            be other than as it does. External programs may leave out what only repeats.
 
     Raises:
         CheckpointError: It is damaged, or not one that `torch.save` wrote.
     """
     path = source.path
     try:
-        return _Archive(source).read()
+        records = read_records(source)
+        if is_own and not records.is_as_written:
+            raise ValueError("its archive is damaged, or not as torch.save wrote it")
+        return _Archive(records).read()
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: {reason}; copy it again, or save it anew") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CheckpointError(f"{path}: cannot be read ({reason})") from error
-    except (zipfile.BadZipFile, struct.error, RuntimeError, OverflowError, EOFError) as error:
-        raise CheckpointError(f"{path}: cut short or damaged; copy it again") from error
 
 
 class _Archive:
     """The records of one archive, and what its pickle may name."""
 
-    def __init__(self, source: FileBytes) -> None:
-        self._source = source
-        with zipfile.ZipFile(source.file) as archive:
-            records = archive.infolist()
-            pickles = [each for each in records if each.filename.endswith("/data.pkl")]
-            is_stored = all(
-                each.compress_type == zipfile.ZIP_STORED and each.compress_size == each.file_size
-                for each in records
-            )
-            if len(pickles) != 1 or not is_stored:
-                raise ValueError("a zip archive, but not one that torch.save wrote")
-            if pickles[0].file_size > MAX_BYTES:
-                raise ValueError(f"its list of contents has more than {MAX_BYTES >> 20} MiB")
-        self._folder = pickles[0].filename.removesuffix("data.pkl")
-        self._records = {each.filename: each for each in records}
-        if len(self._records) != len(records):
-            raise ValueError("its archive has two records of one name")
-        order = self._records.get(f"{self._folder}byteorder")
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        pickles = [name for name in records.by_name if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError("a zip archive, but not one that torch.save wrote")
+        self._folder = pickles[0].removesuffix("data.pkl")
+        order = records.by_name.get(f"{self._folder}byteorder")
         if order is not None and self._read_small(order) != b"little":
             raise ValueError("its numbers are not stored in little-endian order")
-        self._pickle = self._read_small(pickles[0])
-        if pickles[0].CRC not in (0, zlib.crc32(self._pickle)):  # 0: torch was told to leave it out
-            raise ValueError("its list of contents is damaged")
+        self._pickle = self._read_small(records.by_name[pickles[0]])
 
     def read(self) -> Any:
         """The value of its pickle."""
@@ -102,7 +93,7 @@ class _Archive:
             **untyped,
             **types,
             "collections OrderedDict": _make_dict,
-            "torch Size": tuple,
+            "torch Size": _make_size,
             "torch.serialization _get_layout": _first,
             "torch._utils _rebuild_tensor_v2": _make_tensor,
             "torch._utils _rebuild_tensor_v3": self._make_retyped_tensor,
@@ -112,10 +103,10 @@ class _Archive:
             "torch._tensor _rebuild_from_type_v2": _make_of_type,
         }
 
-    def _read_small(self, record: zipfile.ZipInfo) -> bytes:
-        if record.file_size > MAX_BYTES:
-            raise ValueError(f"its record {record.filename[-40:]!r} is too long")
-        return self._source.read(self._find_start(record), record.file_size)
+    def _read_small(self, record: Record) -> bytes:
+        if record.num_bytes > MAX_BYTES:
+            raise ValueError(f"its list of contents has more than {MAX_BYTES >> 20} MiB")
+        return self._records.read(record)
 
     def _load_storage(self, identity: Any) -> StoredTensor | Opaque:
         """A whole storage as a flat tensor; a marker if its numbers are of an unknown type."""
@@ -126,29 +117,14 @@ class _Archive:
             return number_type
         if not isinstance(number_type, NumberType) or not isinstance(key, str):
             raise ValueError("its list of contents is damaged")
-        record = self._records.get(f"{self._folder}data/{key}")
+        record = self._records.by_name.get(f"{self._folder}data/{key}")
         if not is_shape((num_numbers,)) or record is None:
             raise ValueError("its list of contents is damaged")
-        if record.file_size != num_numbers * number_type.num_bytes:
+        if record.num_bytes != num_numbers * number_type.num_bytes:
             raise ValueError("a tensor's numbers do not fill their place in it")
         return StoredTensor(
-            shape=(num_numbers,),
-            number_type=number_type,
-            source=self._source,
-            start=self._find_start(record),
+            shape=(num_numbers,), number_type=number_type, source=self._records, start=record.start
         )
-
-    def _find_start(self, record: zipfile.ZipInfo) -> int:
-        """Byte of the file where a record's contents begin: behind its own header."""
-        header = self._source.read(record.header_offset, _HEADER_BYTES)
-        if not header.startswith(ZIP_START):
-            raise ValueError("its archive is damaged")
-        name_size = int.from_bytes(header[26:28], "little")
-        extra_size = int.from_bytes(header[28:30], "little")
-        start = record.header_offset + _HEADER_BYTES + name_size + extra_size
-        if start + record.file_size > self._source.num_bytes:
-            raise ValueError("a tensor reaches beyond the end of the file")
-        return start
 
     def _make_retyped_tensor(
         self,
@@ -170,7 +146,7 @@ class _Archive:
         if rest:
             raise ValueError("a tensor's numbers do not fill their place in it")
         flat = StoredTensor(
-            shape=(count,), number_type=number_type, source=self._source, start=storage.start
+            shape=(count,), number_type=number_type, source=storage.source, start=storage.start
         )
         return _make_tensor(flat, offset, shape, strides)
 
@@ -242,6 +218,12 @@ def _make_dict(pairs: Any = ()) -> dict[Any, Any]:
     if pairs != ():
         raise ValueError("its list of contents has a dict in a form that torch.save does not write")
     return {}
+
+
+def _make_size(sizes: Any) -> tuple[int, ...]:
+    if not is_shape(sizes):
+        raise ValueError("its list of contents is damaged")
+    return tuple(sizes)
 
 
 def _first(value: Any, *_rest: Any) -> Any:

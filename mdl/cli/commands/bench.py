@@ -36,11 +36,11 @@ def bench(
     ] = None,
     device: DeviceOption = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads on the CPU. [default: torch's choice]")
+        int | None, typer.Option(min=1, help="Threads on the CPU (default: torch's choice).")
     ] = None,
     precision: Annotated[
         Literal["bf16", "fp32"] | None,
-        typer.Option(help="Of the matrix products. [default: what training would choose here]"),
+        typer.Option(help="Of the matrix products (default: what training would choose here)."),
     ] = None,
     network: Annotated[
         list[str] | None,
@@ -61,11 +61,13 @@ def bench(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Time each piece against its floor on this machine, and against its naive form.
+    """Time each piece of the work against its floor on this machine, and against plain torch.
 
-    Floors are measured in the same rounds: memory copies, matrix products, raw
-    files. Below 1, part of the work stayed in the cache. Times are medians. Each
-    table is printed as soon as it is measured.
+    A floor is the least time that the piece could take: that of the memory copies, matrix products
+    or raw files that it cannot do without, measured in the same rounds. "x floor" is the time over
+    it; below 1, part of the work stayed in the cache. Under a piece stand plain forms of the same
+    work; "speed-up" is how many times as long they take. Times are medians. Each table is printed
+    as soon as it is measured.
     """
     groups = tuple(dict.fromkeys(each.value for each in only or Group))
     sizes = {"--network": network, "--width": width, "--batch-size": batch_size}

@@ -32,7 +32,9 @@ def bound(
     bits: BitsOption = None,
     number_format: FormatOption = None,
     delta: DeltaOption = 0.05,
-    data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Where the same data set lies now.")
+    ] = None,
     device: DeviceOption = "auto",
     plot: Annotated[
         Path | None, typer.Option(help="Draw where the bits go, into a .png or .pdf file.")

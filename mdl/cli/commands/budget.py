@@ -10,11 +10,14 @@ from mdl.terminal.options import DeltaOption, JsonOption
 
 def budget(
     target: Annotated[
-        float, typer.Option(help="The bound on the true error to reach, a fraction: 0.2 is 20 %.")
+        float, typer.Option(help="The bound on the true error to reach, a fraction: 0.2 is 20%.")
     ],
     data: Annotated[
         str | None,
-        typer.Option(help="The data set, such as glyphs or a folder; m is its training images."),
+        typer.Option(
+            metavar="DATA",
+            help="The data set, such as glyphs or a folder; m is its training images.",
+        ),
     ] = None,
     samples: Annotated[
         int | None,
@@ -33,7 +36,7 @@ def budget(
     """Print how many bits a network may take, at each training error, to meet a bound.
 
     The bound is the binomial tail on m training images. The last column is what
-    accuracy is worth: the bits that 1 % more training errors would take away.
+    accuracy is worth: the bits that 1% more training errors would take away.
     """
     from analysis.bounds.bit_budget import DEFAULT_ERRORS, budget_table
 
@@ -67,7 +70,7 @@ def budget(
         f"A bound of {target:.2%} leaves {most} bits at {first.error:.2%} training errors "
         f"(m = {num_samples:,}, δ = {delta:g}).",
         table=console.Rows(
-            columns=("training errors", "error", "bits at most", "bits that 1 % more errors cost"),
+            columns=("training errors", "error", "bits at most", "bits that 1% more errors cost"),
             rows=[
                 (
                     f"{row.num_errors:,}",

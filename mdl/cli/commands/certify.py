@@ -30,7 +30,8 @@ def certify(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The new folder of the certificate.")],
     data: Annotated[
-        str | None, typer.Option(help="Where the data set lies now; a file of bits needs it.")
+        str | None,
+        typer.Option(metavar="DATA", help="Where the data set lies now; a file of bits needs it."),
     ] = None,
     bits: BitsOption = None,
     number_format: FormatOption = None,

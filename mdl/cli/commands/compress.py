@@ -18,16 +18,18 @@ def compress(
     out: Annotated[Path, typer.Option("--out", "-o", help="The new folder of the result.")],
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint file, or its run folder."),
+        typer.Argument(metavar="CHECKPOINT", help="A checkpoint file, or its run folder."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Train a short network from nothing instead: mnist-tight.")
+        str | None,
+        typer.Option(metavar="mnist-tight", help="Train a short network from nothing instead."),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
+            metavar="DATA",
             help="The data set: glyphs or a folder. A recipe needs it; a checkpoint only where the "
-            "data have moved."
+            "data have moved.",
         ),
     ] = None,
     epochs: Annotated[
@@ -65,12 +67,14 @@ def compress(
     ] = None,
     delta: DeltaOption = 0.05,
     bits: Annotated[
-        int | None, typer.Option("--bits", help="b, bits a number: 32, 16 or 8 (default: 8).")
+        int | None, typer.Option("--bits", metavar="32|16|8", help="b, bits a number (default: 8).")
     ] = None,
     number_format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="The set of numbers: float32, bfloat16, float16 or e4m3fn (default)."
+            "--format",
+            metavar="float32|bfloat16|float16|e4m3fn",
+            help="The set of numbers (default: e4m3fn).",
         ),
     ] = None,
     seed: SeedOption = 0,
@@ -86,7 +90,7 @@ def compress(
 
     Threshold, number of levels and rounding are chosen by the bound itself; then
     quantization-aware training follows, with the rate penalty that the bound sets.
-    A recipe trains its own network from nothing.
+    A recipe is a network and its settings by name: --recipe trains that network from nothing.
 
     The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
     compression.json (the curve of bits, training errors and bound; where bits go).
@@ -140,13 +144,13 @@ def compress(
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
     else:
         job = plan_recipe(recipe or "", data, chosen, wishes)
-    compression = job.run(CompressionProgress(len(job.images)))
+    compression = job.run(CompressionProgress(len(job.images), job.spec.num_classes))
     report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
     write_compression(out, job, compression, report, plot=plot)
     if json:
         console.print_json(report | {"folder": str(out)})
         return
-    print_compression(out, job, compression, report, data)
+    print_compression(out, job, compression, report, checkpoint=checkpoint, data=data)
 
 
 def _check_levels_fit(number_format: "NumberFormat") -> None:

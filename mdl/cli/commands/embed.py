@@ -29,7 +29,8 @@ def embed(
 ) -> None:
     """Write a network as the local or fully-connected one that gives the same logits.
 
-    Functions of conv networks are functions of local ones, and these of fc ones. The twin keeps
+    Every function of a conv network is one of a local network, and those are functions of a
+    fully-connected one. These larger networks are its twins. A twin keeps
     the training record, metrics and configuration of the network that it comes from.
     """
     from training.checkpoint.checkpoint import load_checkpoint, restore_network, save_checkpoint

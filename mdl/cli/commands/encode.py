@@ -33,7 +33,11 @@ def encode(
     code: Annotated[CodeChoice, typer.Option(help="The code; auto takes the shortest.")] = "auto",
     twin: Annotated[
         Twin | None,
-        typer.Option("--as", help="Describe it as this larger twin, whose function it also is."),
+        typer.Option(
+            "--as",
+            help="Describe it as its twin: the larger local or fully-connected network of the same "
+            "function.",
+        ),
     ] = None,
     shorten: Annotated[
         bool,

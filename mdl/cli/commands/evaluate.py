@@ -18,14 +18,16 @@ FRESH_BLOCK = 10_000
 
 def evaluate(
     checkpoint: CheckpointArgument,
-    data: Annotated[str | None, typer.Option(help="Where the same data set lies now.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Where the same data set lies now.")
+    ] = None,
     fresh: Annotated[
         int, typer.Option(min=0, help="Draw N new glyphs: they estimate the true error.")
     ] = 0,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Count the errors of a checkpoint, with 95 % Clopper-Pearson intervals."""
+    """Count the errors of a checkpoint, with 95% Clopper-Pearson intervals."""
     from mdl.terminal.devices import choose_device
     from training.checkpoint.checkpoint import load_checkpoint, restore_network
     from training.run.evaluate import count_errors, evaluation_data
@@ -49,9 +51,9 @@ def evaluate(
     split, row = list(results.items())[-1]  # the one closest to the true error
     console.print_answer(
         f"{loaded.network.name} on {images.name}: {row['error']:.2%} errors on {split} images "
-        f"(95 % interval: {row['low']:.2%} to {row['high']:.2%}).",
+        f"(95% interval: {row['low']:.2%} to {row['high']:.2%}).",
         table=console.Rows(
-            columns=("images", "number", "errors", "error", "95 % interval"),
+            columns=("images", "number", "errors", "error", "95% interval"),
             rows=[
                 (
                     split,

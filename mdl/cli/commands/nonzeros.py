@@ -15,7 +15,8 @@ def nonzeros(
 ) -> None:
     """Count weights, nonzeros and distinct values by layer.
 
-    Beside each layer stand the weights of the same layer in the conv and local twins.
+    Beside each layer stand the weights of the same layer in its twins: the conv and local networks
+    of the same family and width.
     """
     from dataclasses import asdict
 

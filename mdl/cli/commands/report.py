@@ -23,7 +23,7 @@ def report(
         bool, typer.Option("--no-bound", help="Leave the bounds out: counting the errors is slow.")
     ] = False,
     data: Annotated[
-        str | None, typer.Option(help="Where the data set of the runs lies now.")
+        str | None, typer.Option(metavar="DATA", help="Where the data set of the runs lies now.")
     ] = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,

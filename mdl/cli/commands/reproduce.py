@@ -50,7 +50,7 @@ def reproduce(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="table1 to table4, figure1 to figure9, mdl-view, ledger, locality, training, "
             "screening, claims, or all.",
         ),
@@ -65,15 +65,16 @@ def reproduce(
     data: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="DATA",
             help="A hub name, a folder, or glyphs; give it several times for a column or panel "
-            "each. (default: cifar10)"
+            "each (default: cifar10).",
         ),
     ] = None,
     store: Annotated[
         Path, typer.Option(help="Folder of results; what is there is not trained again.")
     ] = _STORE,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for tables and figures. (default: STORE/SCALE-DATA)")
+        Path | None, typer.Option(help="Folder for tables and figures (default: STORE/SCALE-DATA).")
     ] = None,
     page: Annotated[
         Path | None,
@@ -91,7 +92,7 @@ def reproduce(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads of a run. (default: the libraries')", rich_help_panel=RUN
+            min=1, help="Threads of a run (default: the libraries').", rich_help_panel=RUN
         ),
     ] = None,
     precision: Annotated[
@@ -133,7 +134,8 @@ def reproduce(
     options = _options(data or [], store, precision)
     again = _command(names, scale, options)
     if dry_run:
-        _tell_plan(artefacts, chosen, results, again, full=full, json=json)
+        elsewhere = _command(names, scale, _options(["FOLDER"], store, precision))
+        _tell_plan(artefacts, chosen, results, again, elsewhere, full=full, json=json)
         return
 
     from mdl.experiments.engines.local_engine import LocalEngine
@@ -208,22 +210,26 @@ def _tell_plan(
     scale: "Scale",
     store: "ResultStore",
     again: str,
+    elsewhere: str,
     *,
     full: bool,
     json: bool,
 ) -> None:
-    """What --dry-run prints."""
+    """What --dry-run prints; `elsewhere` is the command to run where images cannot be had."""
     from mdl.experiments.reproduce.dry_run import plan_dry_run, print_dry_run, print_short_dry_run
     from mdl.experiments.reproduce.reproduction import lost_images
 
+    lost = lost_images(scale)
     plan = plan_dry_run(artefacts, scale, store)
     if json:
         console.print_json({"scale": scale.name} | plan.as_json())
     else:
         print_dry_run(plan) if full else print_short_dry_run(plan)
         is_done = not plan.total()["num_missing"]
-        console.print_next(f"{again} --only-draw" if is_done and not full else again)
-    _print_notes(lost_images(scale))
+        console.print_next(
+            f"{again} --only-draw" if is_done and not full else elsewhere if lost else again
+        )
+    _print_notes(lost)
 
 
 def _print_notes(notes: list[str]) -> None:

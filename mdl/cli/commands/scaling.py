@@ -21,7 +21,7 @@ def scaling(
         typer.Option(
             min=1,
             show_default=False,
-            help="α of the d- and s- networks. [15 for d-, 150 for s-, as in Table 1]",
+            help="α of the d- and s- networks (default: 15 for d-, 150 for s-, as in Table 1).",
         ),
     ] = None,
     num_classes: Annotated[int, typer.Option(min=2, help="c, number of classes.")] = 10,

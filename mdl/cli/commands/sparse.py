@@ -37,6 +37,9 @@ def sparse(
 ) -> None:
     """Compare a run with sparse layers with the same run without.
 
+    Sparse layers compute with their nonzeros alone. A screened row is one in which a bound shows
+    that no zero weight can come back, so that it needs no work.
+
     Both must be finished, of the same settings, on the same machine: one of
     mdl train --sparse never, one of --sparse auto or always.
     """

@@ -48,16 +48,19 @@ def sweep(
     ] = "paper",
     method: Annotated[
         Method | None,
-        typer.Option(help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=GRID),
+        typer.Option(
+            help="How it learns (default: beta-lasso for -fc networks, else sgd).",
+            rich_help_panel=GRID,
+        ),
     ] = None,
     beta: Annotated[
-        float | None, typer.Option(help="Threshold is βλ. (default: 50)", rich_help_panel=GRID)
+        float | None, typer.Option(help="Threshold is βλ (default: 50).", rich_help_panel=GRID)
     ] = None,
     lr: Annotated[
         list[float] | None,
         typer.Option(
-            help="Learning rate; give it several times to try several. (default: 0.1, as the paper "
-            "has it after a look at 0.01 and 1)",
+            help="Learning rate; give it several times to try several (default: 0.1, as the paper "
+            "has it after a look at 0.01 and 1).",
             rich_help_panel=GRID,
         ),
     ] = None,
@@ -75,7 +78,8 @@ def sweep(
     data: Annotated[
         str | None,
         typer.Option(
-            help="glyphs, a hub name, or a folder. (default: cifar10, glyphs for small)",
+            metavar="DATA",
+            help="glyphs, a hub name, or a folder (default: cifar10, glyphs for small).",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -86,8 +90,8 @@ def sweep(
         int | None,
         typer.Option(
             min=1,
-            help="Training images held out to choose by. (default: 5,000, small: 2,000, at most a "
-            "tenth of --num-train)",
+            help="Training images held out to choose by (default: 5,000, small: 2,000, at most a "
+            "tenth of --num-train).",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -97,7 +101,7 @@ def sweep(
     base_channels: BaseChannelsOption = None,
     hidden_units: HiddenUnitsOption = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes. (default: 400, small: 60)", rich_help_panel=TRAINING)
+        int | None, typer.Option(help="Passes (default: 400, small: 60).", rich_help_panel=TRAINING)
     ] = None,
     batch_size: BatchSizeOption = None,
     precision: Annotated[
@@ -139,13 +143,13 @@ def sweep(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Trials at once. (default: 1; ray: as many as fit)", rich_help_panel=RUN
+            min=1, help="Trials at once (default: 1; ray: as many as fit).", rich_help_panel=RUN
         ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads of a trial. (default: the libraries'; ray: 1)", rich_help_panel=RUN
+            min=1, help="Threads of a trial (default: the libraries'; ray: 1).", rich_help_panel=RUN
         ),
     ] = None,
     retries: Annotated[

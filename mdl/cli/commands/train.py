@@ -50,7 +50,7 @@ def train(
     ] = None,
     recipe: Annotated[
         RecipeName | None,
-        typer.Option(help="Named defaults; every flag overrides them. (default: quick)"),
+        typer.Option(help="A named set of settings; every flag overrides them (default: quick)."),
     ] = None,
     base_channels: BaseChannelsOption = None,
     hidden_units: HiddenUnitsOption = None,
@@ -64,8 +64,9 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
+            metavar="DATA",
             help="glyphs, a hub name such as cifar10, or a folder: parquet files, or "
-            "train/CLASS/*.png and test/CLASS/*.png. (default: glyphs)",
+            "train/CLASS/*.png and test/CLASS/*.png (default: glyphs).",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -83,7 +84,7 @@ def train(
     normalize: Annotated[
         Normalize | None,
         typer.Option(
-            help="Constants fixed before the data, or the training set's. (default: fixed)",
+            help="Constants fixed before the data, or the training set's (default: fixed).",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -107,14 +108,15 @@ def train(
         str | None,
         typer.Option(
             help="none, trivial, rand, autoaugment-cifar10, autoaugment-svhn, or a Fast "
-            "AutoAugment table, JSON. (default: none; paper recipes: that of the data)",
+            "AutoAugment table, JSON (default: none; paper recipes: that of the data).",
             rich_help_panel=DATA,
         ),
     ] = None,
     method: Annotated[
         Method | None,
         typer.Option(
-            help="Default: beta-lasso for -fc networks, else sgd.", rich_help_panel=TRAINING
+            help="How it learns (default: beta-lasso for -fc networks, else sgd).",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     epochs: Annotated[
@@ -124,7 +126,7 @@ def train(
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate η at the start of its cosine schedule. (default: 0.1)",
+            help="Learning rate η at the start of its cosine schedule (default: 0.1).",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -135,7 +137,7 @@ def train(
         float | None, typer.Option(help="λ of the fc layers.", rich_help_panel=TRAINING)
     ] = None,
     beta: Annotated[
-        float | None, typer.Option(help="Threshold is βλ. (default: 50)", rich_help_panel=TRAINING)
+        float | None, typer.Option(help="Threshold is βλ (default: 50).", rich_help_panel=TRAINING)
     ] = None,
     momentum: Annotated[
         float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
@@ -146,18 +148,18 @@ def train(
     precision: Annotated[
         Precision | None,
         typer.Option(
-            help="Of the matrix products. (default: bf16 where the device has it)",
+            help="Of the matrix products (default: bf16 where the device has it).",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Seed of all random choices. (default: 0)", rich_help_panel=TRAINING),
+        typer.Option(help="Seed of all random choices (default: 0).", rich_help_panel=TRAINING),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The run folder. (default: the next number in runs/)", rich_help_panel=RUN
+            help="The run folder (default: the next number in runs/).", rich_help_panel=RUN
         ),
     ] = None,
     resume: Annotated[
@@ -173,7 +175,7 @@ def train(
         str,
         typer.Option(
             help="Between checkpoints: epochs (5), steps (500steps) or time (90s, 10m, 2h). Saving "
-            "keeps to 2 % of the time, so short intervals are stretched.",
+            "keeps to 2% of the time, so short intervals are stretched.",
             rich_help_panel=RUN,
         ),
     ] = "1",

@@ -14,10 +14,11 @@ from mdl.terminal.progress import CountProgress
 
 def verify(
     certificate: Annotated[
-        Path, typer.Argument(metavar="CERT", help="The folder that mdl certify wrote.")
+        Path, typer.Argument(metavar="CERTIFICATE", help="The folder that mdl certify wrote.")
     ],
     data: Annotated[
-        str | None, typer.Option(help="Where the data set lies here; glyphs are drawn anew.")
+        str | None,
+        typer.Option(metavar="DATA", help="Where the data set lies here; glyphs are drawn anew."),
     ] = None,
     device: DeviceOption = "auto",
     full: FullOption = False,

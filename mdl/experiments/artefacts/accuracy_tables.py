@@ -116,7 +116,7 @@ class Table1(DataSetArtefact[list[_Network]]):
             rows,
             notes=notes,
             answer=", ".join(
-                row_text("{network} {long} %", columns, row)
+                row_text("{network} {long}%", columns, row)
                 for row in rows
                 if row["network"] in _ORDERED and row["long"] is not None
             ),
@@ -210,7 +210,7 @@ class Table2(DataSetArtefact[list[_Method]]):
             rows,
             notes=notes,
             answer=row_text(
-                "{training}: {test} %"
+                "{training}: {test}%"
                 + (" (paper {paper}, proceedings {paper_proceedings})" if paper else ""),
                 columns,
                 rows[-1],

@@ -58,13 +58,11 @@ class MdlView(DataSetArtefact[list[ComparedNetwork]]):
             notes=(
                 f"Data: {one.data}, after {epochs_text(one.scale.long_epochs)}. Bits: the shortest "
                 "of our codes at 16 bits a number, as the decoder consumed them. Bound: on the "
-                "true error, at 95 %.",
+                "true error, at 95%.",
                 scale_note(one.scale, FULLY_CONNECTED),
                 one.seed_note(one.scale.long_seeds),
             ),
-            answer=row_text(
-                "shortest: {network} with {bits} bits, test {test} %", columns, rows[0]
-            ),
+            answer=row_text("shortest: {network} with {bits} bits, test {test}%", columns, rows[0]),
         )
 
     def figure(self, one: OneDataSet[list[ComparedNetwork]], store: ResultStore) -> Figure | None:

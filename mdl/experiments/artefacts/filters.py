@@ -130,7 +130,7 @@ def _grid(title: str, results: list[RunResult], store: ResultStore, *, num: int)
     if found is not None:
         caption = (
             f"half-mass radius {found.radius:.1f} px,\nby chance {found.chance_radius:.1f} px\n"
-            f"{100 * found.local_share:.0f} % local at the 5 % level"
+            f"{100 * found.local_share:.0f}% local at the 5% level"
         )
     return FilterGrid(title=title, caption=caption, filters=filters[:num].astype(float))
 
@@ -173,7 +173,7 @@ class Locality(DataSetArtefact[list[ComparedNetwork]]):
             notes=(
                 f"Data: {one.data}, after {epochs_text(one.scale.long_epochs)}. Half-mass radius "
                 "in pixels, median over filters; by chance: the same filters with their pixels "
-                "shuffled. Of random supports 5 % count as local.",
+                "shuffled. Of random supports 5% count as local.",
                 scale_note(one.scale, FULLY_CONNECTED),
                 one.seed_note(one.scale.long_seeds),
             ),

@@ -92,7 +92,7 @@ def _depth(groups: Groups) -> Findings:
         if gain > 0
         else (
             "Depth does not help with weight sharing here: "
-            f"d-conv has {100 * deep.test.mean:.2f} %, s-conv {100 * shallow.test.mean:.2f} %.",
+            f"d-conv has {100 * deep.test.mean:.2f}%, s-conv {100 * shallow.test.mean:.2f}%.",
         )
     )
     return Findings(comparisons=comparisons, unmet=unmet)
@@ -100,8 +100,8 @@ def _depth(groups: Groups) -> Findings:
 
 def _gaps(groups: Groups) -> Findings:
     unmet = tuple(
-        f"{family}-conv is no better than {family}-local here: {100 * conv:.2f} % and "
-        f"{100 * local:.2f} %."
+        f"{family}-conv is no better than {family}-local here: {100 * conv:.2f}% and "
+        f"{100 * local:.2f}%."
         for family in _FAMILIES
         if (conv := groups[f"{family}-conv"].test.mean)
         <= (local := groups[f"{family}-local"].test.mean)

@@ -3,7 +3,7 @@
 **Reproduced**: every comparison of the claim goes the paper's way and its interval leaves out no
 effect. **Not reproduced**: at least one goes the other way, and its interval leaves out no effect.
 **Not at this scale**: neither, or the comparison makes no sense here, as where a network has not
-learned its training images. The several comparisons of a claim share an error of 5 % by Holm's
+learned its training images. The several comparisons of a claim share an error of 5% by Holm's
 procedure, and each interval is at the level at which its comparison was tested.
 """
 
@@ -184,7 +184,7 @@ def wanted_text(effect: Effect) -> str:
     if effect.within is not None:
         return f", within ∓{100 * effect.within:g} points is the same"
     if effect.unit is Unit.TAU:
-        return f", as far from 0 in {100 * effect.p_value:.2g} % of all orders"
+        return f", as far from 0 in {100 * effect.p_value:.2g}% of all orders"
     plain = 1.0 if effect.unit is Unit.RATIO else 0.0
     if effect.above == plain:
         return ""

@@ -40,7 +40,7 @@ _KEY = (
     "Reproduced: every comparison goes the paper's way and its interval leaves out no effect. Not "
     "reproduced: at least one goes the other way, likewise. Not at this scale: neither, or a "
     "condition of the comparison is not met.",
-    f"The comparisons of a claim share an error of {100 * ALPHA:g} % by Holm's procedure; each "
+    f"The comparisons of a claim share an error of {100 * ALPHA:g}% by Holm's procedure; each "
     "interval is at the level at which its comparison was tested. Intervals take in the spread "
     "over seeds (t, Welch) and the choice of test images, on which networks are compared image by "
     "image; they are too wide rather than too narrow. With one seed they take in test images alone "
@@ -119,7 +119,7 @@ def _unlearned(claim: Claim, groups: Groups) -> tuple[str, ...]:
     if not poor:
         return ()
     return (
-        f"Less than {100 * LEARNED:g} % of the training images are learned by {', '.join(poor)}.",
+        f"Less than {100 * LEARNED:g}% of the training images are learned by {', '.join(poor)}.",
     )
 
 
@@ -256,7 +256,7 @@ def _effect_row(verdict: Verdict, effect: Effect) -> dict[str, Cell]:
         "basis": effect.basis,
         "effect": value_text(effect.estimate, effect.unit),
         "interval": " to ".join(ends),
-        "confidence": f"{100 * effect.confidence:.2f} %",
+        "confidence": f"{100 * effect.confidence:.2f}%",
         "published": published,
         "source": effect.source or None,
     }

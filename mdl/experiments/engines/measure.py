@@ -85,7 +85,7 @@ def measure_run(
         history = tuple(map(parse_point, epochs))
     except ValueError as error:
         raise CheckpointError(f"metrics.jsonl: {error}; train it with this version") from None
-    described = not config.data.validation and spec.num_weights <= MAX_DESCRIBED_WEIGHTS
+    described = is_to_describe(config, spec.num_weights)
     try:
         data = split_as_trained(checkpoint, dataset)
         right = _right_tests(checkpoint, data, device)
@@ -113,6 +113,11 @@ def measure_run(
     keep = sample is not None and spec.family == "s"
     kept = sample.images[:NUM_KEPT_FILTERS].astype(np.float16) if sample and keep else None
     return result, kept
+
+
+def is_to_describe(config: TrainConfig, num_weights: int) -> bool:
+    """Whether a run's bits and bound are measured: see `measure_run`."""
+    return not config.data.validation and num_weights <= MAX_DESCRIBED_WEIGHTS
 
 
 def _filters_have_place(network: str) -> bool:

@@ -45,7 +45,7 @@ class TrialProgress(ProgressBar):
             split, count = "validation", result.validation
         left = self._count(result.config)
         self._print(
-            f"{describe_trial(result.config)}: {split} {100 * count.accuracy:.1f} %, "
+            f"{describe_trial(result.config)}: {split} {100 * count.accuracy:.1f}%, "
             f"{result.seconds:,.0f} s{left}"
         )
 

@@ -40,7 +40,7 @@ def seed_note(*seeds: Sequence[int], is_whole: bool = True) -> str:
         is_whole: Whether all runs are there.
 
     >>> seed_note((0, 1, 2), (0,))
-    'Means over 3 seeds, or 1; ± is half the t interval at 95 %; one seed has none.'
+    'Means over 3 seeds, or 1; ± is half the t interval at 95%; one seed has none.'
     """
     counts = [str(number) for number in dict.fromkeys(map(len, seeds))]
     if counts == ["1"]:
@@ -48,7 +48,7 @@ def seed_note(*seeds: Sequence[int], is_whole: bool = True) -> str:
     of = f"{counts[0]} seeds" + "".join(f", or {each}" for each in counts[1:])
     single = "; one seed has none" if "1" in counts or not is_whole else ""
     means = "Means over" if is_whole else "Means over at most"
-    return f"{means} {of}; ± is half the t interval at 95 %{single}."
+    return f"{means} {of}; ± is half the t interval at 95%{single}."
 
 
 def missing_note(runs: RunPlan) -> str:

@@ -16,7 +16,7 @@ from mdl.experiments.store.time_estimate import training_flop
 from mdl.terminal import console
 from mdl.terminal.errors import message_of
 from training.data.image_set import check_same_images
-from training.data.loading import find_source, load_dataset
+from training.data.loading import check_within_reach, load_dataset
 from training.errors import DataError
 from training.spec.config import TrainConfig
 from training.system.files import read_text, write_text_atomically
@@ -48,16 +48,13 @@ def check_images(configs: Iterable[TrainConfig], found: Results) -> None:
 
 
 def lost_images(scale: Scale) -> list[str]:
-    """A sentence for each data set whose images are not where its source says; nothing is read.
-
-    A name of the hub is believed.
-    """
+    """A sentence for each data set whose images cannot be had here and now; nothing is read."""
     notes = []
     for one in scale.by_data_set():
         if one.data.is_generated:
             continue
         try:
-            find_source(one.data.source)
+            check_within_reach(one.data.source)
         except DataError as error:
             notes.append(message_of(error))
     return notes

@@ -33,7 +33,7 @@ class SeedMean:
 
     Attributes:
         mean: The mean.
-        half_width: Half of the t interval at 95 %; None with one seed.
+        half_width: Half of the t interval at 95%; None with one seed.
         num_seeds: Runs, >= 1.
     """
 
@@ -43,7 +43,7 @@ class SeedMean:
 
 
 def seed_mean(samples: Iterable[float]) -> SeedMean | None:
-    """The mean with its interval, mean ± t(97.5 %, n - 1) · s / √n; None of no values.
+    """The mean with its interval, mean ± t(97.5%, n - 1) · s / √n; None of no values.
 
     The interval takes the runs as independent draws from one normal law.
 
@@ -176,8 +176,8 @@ def row_text(template: str, columns: Iterable[Column], row: dict[str, Cell]) -> 
     Means are without their intervals.
 
     >>> column = Column(key="test", title="test (%)", kind="percent")
-    >>> row_text("test {test} %", [column], {"test": 0.85}), row_text("{test}", [column], {})
-    ('test 85.00 %', '')
+    >>> row_text("test {test}%", [column], {"test": 0.85}), row_text("{test}", [column], {})
+    ('test 85.00%', '')
     """
     cells = {column: row.get(column.key) for column in columns}
     texts = {

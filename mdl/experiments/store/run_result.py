@@ -69,7 +69,7 @@ class Description:
 class FilterLocality:
     """Locality of the first layer's filters, as `analysis.filters.locality.LocalitySummary` has it.
 
-    Radii in pixels; `ratio` is radius over chance, with its interval at 95 %.
+    Radii in pixels; `ratio` is radius over chance, with its interval at 95%.
     """
 
     num_filters: int

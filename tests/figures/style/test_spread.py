@@ -49,7 +49,7 @@ def test_seeds_are_explained_only_where_there_are_several():
 
 
 def test_a_note_keeps_every_word_and_stays_inside_the_figure():
-    text = "laptop scale: " + "some long words of small print, 95 % of them kept, " * 8 + "the end."
+    text = "laptop scale: " + "some long words of small print, 95% of them kept, " * 8 + "the end."
     with figure_style():
         figure = new_figure(3.3, 2)
         figure.subplots()
@@ -57,8 +57,7 @@ def test_a_note_keeps_every_word_and_stays_inside_the_figure():
         figure.draw_without_rendering()
         (note,) = [each for each in figure.texts if each.get_text()]
         extent = note.get_window_extent()
-    assert note.get_text().replace("\u00a0", " ").split() == f"{text} And this.".split()
-    assert "95\u00a0%" in note.get_text()
+    assert note.get_text().split() == f"{text} And this.".split()
     assert extent.x1 <= figure.bbox.x1 * 1.05  # text on the screen's coarse grid is wider
     assert not new_figure().get_supxlabel()
     assert wrapped(figure, "one\ntwo") == "one\ntwo"

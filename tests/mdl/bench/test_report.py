@@ -1,5 +1,6 @@
 """What a run of the bench tells, and when; what its header and its end say."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,21 @@ def start_of(**machine) -> BenchStart:
     return BenchStart(
         machine=described | machine, precision="fp32", copy_bytes_per_second=1e9, peaks=()
     )
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_plain_forms_stand_under_their_piece_within_the_terminal(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    piece = "step of s-fc α=16 at 1% and 5%, 100% screened"
+    print_group(start_of(), "augmentation", [line_of(piece)])
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= columns
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+    assert cells[0][1:] == ["10 images/s", "100", "1.00", ""]
+    assert " ".join(row[0] for row in cells) == f"{piece} - plain"
+    assert cells[-1] == ["- plain", "", "100", "", "1.0x"]
 
 
 def test_each_group_is_told_before_the_next_is_measured(monkeypatch):

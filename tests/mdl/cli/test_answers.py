@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 from mdl.cli.app import COMMANDS, GROUPS, build_app
-from mdl.terminal.console import Rows, print_answer
+from mdl.terminal.console import Rows, print_answer, print_table
 from tests.analysis.describe.test_external_network import make_network
 from tests.mdl.calls import call_here
 from tests.mdl.test_processes import QUICK, TINY
@@ -123,6 +123,24 @@ def test_a_narrow_screen_loses_the_middle_of_names_then_the_last_columns(
         monkeypatch.setenv("COLUMNS", str(columns))
         print_answer("answer", table=rows)
         assert capsys.readouterr().out.splitlines()[2] == line
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_a_wide_table_falls_apart_between_columns_on_a_narrow_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = ["checkpoint", "network", *(f"number-{place}" for place in range(9))]
+    rows = [["runs/a", "s-fc by SGD", *"123456789"], ["runs/b", "s-conv", *"234567891"]]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_table("What they count", heads, rows, num_text_columns=2)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert lines[0] == "What they count"
+    assert max(map(len, lines)) <= columns
+    words = " ".join(lines[1:]).split()
+    assert all(words.count(head) == 1 for head in heads[1:])
+    assert words.count("runs/a") == words.count("checkpoint") == {40: 4, 80: 2, 120: 1}[columns]
 
 
 def test_a_long_table_keeps_its_largest_rows_in_their_order(

@@ -1,4 +1,6 @@
+import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,21 +80,60 @@ def test_every_command_has_help(command: str, mdl) -> None:
 
 
 def test_the_help_says_how_to_install_what_a_log_needs(mdl) -> None:
-    words = " ".join(mdl("train", "--help").stdout.replace("│", " ").split())
+    words = " ".join(mdl("train", "--help").stdout.split())
     assert "pip install wandb" in words
 
 
-def test_an_unknown_command_is_a_usage_error(mdl) -> None:
-    done = mdl("trian")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+LONG = "no/" * 60 + "page"
 
 
 @pytest.mark.parametrize(
-    "arguments", [("train", "s-fc", "--device", "tpu"), ("bench", "--only", "everything")]
+    ("arguments", "line"),
+    [
+        (("trian",), "mdl: No such command 'trian'. Did you mean 'train'?"),
+        (("embed",), "mdl embed: Missing argument 'CHECKPOINT'."),
+        (("embed", "--into", "s-fc"), "mdl embed: No such option: --into"),
+        (("train", "s-fc", "--device", "tpu"), "mdl train: --device: 'tpu' is not one of 'auto'"),
+        (("bench", "--only", "all"), "mdl bench: --only: 'all' is not one of 'optimizer', 'step'"),
+        (("bound", "run", "--delta", "3"), "mdl bound: --delta: δ must lie in (0, 1), not 3.0"),
+        (("train", "s-fc", "--epochs", "0"), "mdl train: --epochs must be >= 1, not 0"),
+        (("train",), "mdl train: NETWORK: name a network, such as s-fc"),
+        (("reproduce", "table2", "--page", LONG), f"mdl reproduce: --page {LONG} is not a file"),
+    ],
 )
-def test_a_wrong_choice_is_told_in_our_words(arguments: tuple[str, ...], mdl) -> None:
+def test_wrong_usage_is_one_line_and_where_the_help_is(
+    arguments: tuple[str, ...], line: str, mdl
+) -> None:
     done = mdl(*arguments)
-    assert done.returncode == 2
-    words = " ".join(done.stderr.replace("│", " ").split())
-    assert f"Invalid value for '{arguments[-2]}': '{arguments[-1]}' is not one of" in words
+    assert (done.returncode, done.stdout) == (2, "")
+    told, hint = done.stderr.splitlines()
+    assert told.startswith(line)
+    command, _, _ = told.partition(":")
+    assert hint == f"Try '{command} --help'."
+
+
+@pytest.mark.sample(4)
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fills_the_lines_of_the_terminal_and_no_more(
+    command: str, columns: int, mdl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.mdl.calls.environment", lambda: {"COLUMNS": str(columns)})
+    lines = mdl(*([command] if command else []), "--help").stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    texts = [line for line in lines if not line.startswith("  mdl ")]  # examples stay as they are
+    for line, after in itertools.pairwise(texts):
+        column = len(after) - len(after.lstrip())
+        is_same = line[:column].isspace() or line[:column].endswith("  ") or not column
+        if column in (0, 26) and is_same and line[column : column + 1].strip() and after:
+            assert len(f"{line} {after.split()[0]}") > columns or line.endswith(":"), line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_one_notation(command: str, mdl) -> None:
+    text = mdl(command, "--help").stdout
+    usage = text.partition("\n\n")[0]
+    assert re.fullmatch(rf"Usage: mdl {command}( \[?[A-Z_]+\]?( \.\.\.)?)* \[OPTIONS\]", usage)
+    assert "[default" not in text
+    for option in re.findall(r"^  (?:-\w, )?--[\w-]+ (\S+)", text, re.MULTILINE):
+        assert re.fullmatch(r"[A-Z]+|\S+\|\S+|mnist-tight|/", option) or option[0].isupper(), option

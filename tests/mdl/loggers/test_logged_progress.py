@@ -133,10 +133,10 @@ def test_a_missing_package_ends_the_command_before_it_begins(name, mdl, tmp_path
     out = tmp_path / "run"
     done = mdl("train", "s-fc", "--log-to", name, "--device", "cpu", "--out", out)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [
-        f"error: --log-to {name} needs the package {name}, which is not installed: "
+    assert done.stderr.splitlines()[0] == (
+        f"mdl train: --log-to {name} needs the package {name}, which is not installed: "
         f"pip install {name}"
-    ]
+    )
     assert not out.exists()
 
 

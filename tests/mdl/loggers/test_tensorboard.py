@@ -10,34 +10,14 @@ from pathlib import Path
 import pytest
 
 from mdl.loggers.tensorboard import TensorBoardLogger, log_folder
+from tests.mdl import calls
 from tests.mdl.calls import HANGS_S, environment
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install tensorboard")
 
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
-SMALL = (
-    "train",
-    "s-fc",
-    "--image-size",
-    "8",
-    "--num-train",
-    "256",
-    "--num-test",
-    "64",
-    "--validation",
-    "32",
-    "--base-channels",
-    "1",
-    "--batch-size",
-    "32",
-    "--device",
-    "cpu",
-    "--precision",
-    "fp32",
-    "--log-to",
-    "tensorboard",
-)
+SMALL = ("train", "s-fc", *calls.SMALL, "--validation", "32", "--log-to", "tensorboard")
 
 
 def read(run: Path) -> EventAccumulator:

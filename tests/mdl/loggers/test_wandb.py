@@ -9,31 +9,13 @@ from pathlib import Path
 import pytest
 
 from mdl.loggers.wandb import WandbLogger, check_login, memory_file
+from tests.mdl import calls
 from tests.mdl.calls import HANGS_S, call_process
 from tests.mdl.loggers.wandb_files import configuration, history
 
 wandb = pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
 
-SMALL = (
-    "train",
-    "s-fc",
-    "--image-size",
-    "8",
-    "--num-train",
-    "256",
-    "--num-test",
-    "64",
-    "--base-channels",
-    "1",
-    "--batch-size",
-    "32",
-    "--device",
-    "cpu",
-    "--precision",
-    "fp32",
-    "--log-to",
-    "wandb",
-)
+SMALL = ("train", "s-fc", *calls.SMALL, "--log-to", "wandb")
 
 
 @pytest.fixture(autouse=True)

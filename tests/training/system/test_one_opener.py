@@ -30,7 +30,6 @@ WHY_NOT = {
     "mdl/experiments/engines/local_engine.py": "the log that it has opened to write",
     "mdl/terminal/process.py": "the null device in place of a closed stream",
     "training/system/locks.py": "locks, of which a line is read, and /proc/self/mounts",
-    "training/checkpoint/torch_files.py": "not yet",
     "training/data/cache.py": "not yet",
     "training/data/decoding.py": "not yet",
     "training/data/parquet_source.py": "not yet",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.data.make_bad_checkpoints import Hostile
 from tests.examples import examples
-from training.tensor_files.plain_pickle import MAX_BYTES, Opaque, read_plain_pickle
+from training.tensor_files.plain_pickle import MAX_BYTES, MAX_STEPS, Opaque, read_plain_pickle
 
 LEAVES = (
     st.none()
@@ -112,15 +112,41 @@ def test_a_length_that_no_file_justifies_is_refused() -> None:
         read(bytes(MAX_BYTES + 1))
 
 
-@pytest.mark.parametrize("step", [b"\x85", b"]"])
-def test_deep_nesting_neither_crashes_nor_becomes_a_key(step: bytes) -> None:
-    nest = b"\x85" * 30_000 if step == b"\x85" else b"]" * 30_000 + b"a" * 29_999
-    found = (
-        read(b"\x80\x02}K\x01" + nest + b"K\x02s.")
-        if step == b"\x85"
-        else read(b"\x80\x02" + nest + b".")
-    )
-    assert found == {} or len(found) == 1
+def test_a_key_nested_deeply_is_left_out() -> None:
+    assert read(b"\x80\x02}K\x01" + b"\x85" * 30_000 + b"K\x02s.") == {}
+
+
+LIST_IN_ITSELF = b"\x80\x02]q\x00h\x00a."
+DICT_IN_ITSELF = b"\x80\x02}q\x00K\x01]h\x00as."
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (b"\x80\x02" + b"]" * 30_000 + b"a" * 29_999 + b".", "nested more than 200 deep"),
+        (b"\x80\x02K\x01" + b"\x85" * 30_000 + b".", "nested more than 200 deep"),
+        (LIST_IN_ITSELF, "contains itself"),
+        (DICT_IN_ITSELF, "contains itself"),
+        (b"\x80\x02]" + b"K\x01a" * MAX_STEPS + b".", "steps"),
+        (b"\x80\x02}\x8a\x09" + bytes(8) + b"\x01Ns.", "key of more than 64 bits"),
+        (b"\x80\x02X\x03\x00\x00\x00\xed\xa0\x80.", "not UTF-8"),
+    ],
+    ids=["lists", "tuples", "list", "dict", "steps", "key", "surrogate"],
+)
+def test_what_has_no_end_is_refused(program: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read(program)
+
+
+def test_what_is_shared_counts_at_every_place() -> None:
+    shared: list[Any] = ["ha"]
+    for _ in range(10):
+        shared = [shared, shared]
+    assert read(pickle.dumps(shared)) == shared
+    for _ in range(40):
+        shared = [shared, shared]
+    with pytest.raises(ValueError, match="stands for more than 2,097,152 values"):
+        read(pickle.dumps(shared))
 
 
 @given(data=st.binary(max_size=60))

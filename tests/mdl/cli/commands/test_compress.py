@@ -10,6 +10,8 @@ from PIL import Image
 
 from analysis.bounds.bounds import binomial_tail
 from analysis.codes.bit_file import load_codeword
+from analysis.compress.compress import Compression, CurvePoint
+from mdl.terminal.compression_progress import CompressionProgress
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data.glyphs import draw_glyphs
 
@@ -67,12 +69,43 @@ def test_what_it_prints(compressed):
     assert "of m = 280 training errors" in " ".join(done.stdout.split())
     assert "certified" in done.stdout
     assert "Test errors: " in done.stdout
-    for word in ("start, epoch 0: B = ", "training left", "bound"):
+    for word in ("start, epoch 0: training errors", "training left", "certified, epoch 3: "):
         assert word in done.stderr
 
 
-def test_the_suggested_commands_certify_and_verify_it(mdl, compressed):
+def test_above_chance_it_is_said_once_and_the_next_commands_train_longer_or_anew(
+    compressed, trained
+):
     out, done = compressed
+    assert done.stderr.count("no better than a guess does (90.00%)") == 1
+    assert "bound 100" not in done.stderr
+    assert "training, epoch" not in done.stderr  # these would repeat it, within ten seconds
+    words = done.stdout.split("Next:\n")[1].splitlines()
+    assert words == [
+        f"  mdl compress {trained} --epochs 9 --levels 1 --out {out}-2",
+        "  mdl compress --recipe mnist-tight --data glyphs --out tight",
+    ]
+
+
+def test_points_below_chance_have_their_bound(capsys):
+    progress = CompressionProgress(1000, num_classes=10)
+    for bits, bound in ((9000, 1.0), (900, 0.95), (300, 0.5)):
+        progress.on_point(
+            CurvePoint(stage="refined", epoch=1, description_bits=bits, num_errors=200, bound=bound)
+        )
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "refined, epoch 1: training errors 20.00%, 9,000 bits"
+    assert lines[1].startswith("These bits bound the error no better than a guess")
+    assert lines[2:] == [
+        "refined, epoch 1: training errors 20.00%, 900 bits",
+        "refined, epoch 1: training errors 20.00%, 300 bits, bound 50.00%",
+    ]
+
+
+def test_the_suggested_commands_certify_and_verify_it(mdl, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(Compression, "bound", 0.5)  # below chance
+    out = tmp_path / "out"
+    done = mdl("compress", trained, "-o", out, *QUICK)
     lines = done.stdout.splitlines()
     suggested = shlex.split(lines[lines.index("Next:") + 1])
     assert suggested[:2] == ["mdl", "certify"]
@@ -81,7 +114,7 @@ def test_the_suggested_commands_certify_and_verify_it(mdl, compressed):
     assert done.returncode == 0, done.stderr
     report = json.loads((out / "compression.json").read_text())
     certificate = json.loads((folder / "certificate.json").read_text())
-    for name in ("bound", "num_errors", "num_samples", "description_bits", "delta"):
+    for name in ("num_errors", "num_samples", "description_bits", "delta"):
         assert certificate[name] == report[name]
     done = mdl("verify", str(folder), "--data", "glyphs", "--json")
     assert done.returncode == 0, done.stderr
@@ -167,7 +200,7 @@ def test_mistake_is_one_line_and_leaves_nothing(mdl, trained, tmp_path, argument
     done = mdl("compress", *given, "-o", str(tmp_path / "out"))
     assert done.returncode in (1, 2)
     assert done.stdout == ""
-    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     if done.returncode == 1:
         assert len(done.stderr.splitlines()) == 1

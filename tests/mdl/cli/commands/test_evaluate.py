@@ -24,5 +24,5 @@ def test_errors_are_those_of_training_with_exact_intervals(mdl, trained: Path) -
 def test_the_table_is_readable(mdl, trained: Path) -> None:
     done = mdl("evaluate", str(trained))
     assert done.returncode == 0
-    assert "95 % interval" in done.stdout
+    assert "95% interval" in done.stdout
     assert "mdl bound" in done.stdout

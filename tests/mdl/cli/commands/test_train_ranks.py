@@ -11,28 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.mdl import calls
 from tests.mdl.calls import HANGS_S, Command, environment
 from training.checkpoint.checkpoint import load_checkpoint
 
-SMALL = (
-    "s-fc",
-    "--image-size",
-    "8",
-    "--num-train",
-    "256",
-    "--num-test",
-    "64",
-    "--base-channels",
-    "1",
-    "--batch-size",
-    "32",
-    "--device",
-    "cpu",
-    "--precision",
-    "fp64",
-    "--dropout",
-    "0.1",
-)
+SMALL = ("s-fc", *calls.SMALL, "--precision", "fp64", "--dropout", "0.1")
 RUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -156,6 +139,6 @@ def test_wrong_usage_is_told_once(tmp_path: Path) -> None:
 def test_shards_need_several_ranks(mdl: Command) -> None:
     done = mdl("train", "s-fc", "--shard", "always")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == (
-        "error: --shard always needs several ranks; start them with torchrun"
+    assert done.stderr.splitlines()[0] == (
+        "mdl train: --shard always needs several ranks; start them with torchrun"
     )

@@ -12,7 +12,7 @@ ALPHA = 0.05
 NUM_WORLDS = 1000
 SLACK = 3 * math.sqrt(ALPHA * (1 - ALPHA) / NUM_WORLDS)  # of a simulated share
 WELCH_SLACK = 0.015
-"""Welch's formula is not exact: with two seeds and unequal spreads it covers 93.5 % or more."""
+"""Welch's formula is not exact: with two seeds and unequal spreads it covers 93.5% or more."""
 
 
 def covers(estimate: Estimate, truth: float) -> bool:

@@ -91,7 +91,7 @@ def test_invariance_is_shown_and_not_merely_not_refuted(world: Callable[..., Wor
 def test_networks_that_learn_nothing_decide_nothing(world: Callable[..., World]) -> None:
     verdict = verdicts(world(train_accuracy=0.1))[11]
     assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
-    assert "20 % of the training images" in verdict.sentence
+    assert "20% of the training images" in verdict.sentence
     assert verdict.effects  # the numbers are shown all the same
 
 
@@ -108,7 +108,7 @@ def test_gaps_are_not_judged_where_sharing_weights_does_not_help(
     accuracy = shifted(world().accuracy, lambda config: config.network == "d-conv", -0.1)
     verdict = verdicts(world(accuracy=accuracy, spread=0.0))[9]
     assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
-    assert verdict.sentence == "d-conv is no better than d-local here: 80.00 % and 82.00 %."
+    assert verdict.sentence == "d-conv is no better than d-local here: 80.00% and 82.00%."
 
 
 def test_the_closest_call_is_named_where_no_p_value_tells(world: Callable[..., World]) -> None:
@@ -229,7 +229,7 @@ def test_one_seed_takes_the_spread_over_filters(world: Callable[..., World]) -> 
     verdict = verdicts(world(is_there=lambda config: config.seed == 0))[5]
     assert {effect.basis for effect in verdict.effects} == {"filters of one network"}
     first = verdict.effects[0]
-    # Made-up intervals at 95 % are the ratio times 0.95 and 1.05.
+    # Made-up intervals at 95% are the ratio times 0.95 and 1.05.
     quantile = stats.norm.isf((1 - first.confidence) / 2)
     expected = math.log(1.05 / 0.95) * quantile / 1.96
     assert math.log(first.high / first.low) == pytest.approx(expected)
@@ -325,7 +325,7 @@ def test_effects_in_words() -> None:
     assert effect_text(effect(above=0.02)).endswith(", above +2.00 was asked")
     orders = effect(unit=Unit.TAU, estimate=0.36, p_value=0.2749)
     assert effect_text(orders).startswith("a over b +0.36")
-    assert effect_text(orders).endswith(", as far from 0 in 27 % of all orders")
+    assert effect_text(orders).endswith(", as far from 0 in 27% of all orders")
     ratio = effect(unit=Unit.RATIO, estimate=2.0, low=1.5, high=1234.0, above=1.0)
     assert effect_text(ratio) == "a over b ×2.00 (×1.50 to ×1,234)"
 

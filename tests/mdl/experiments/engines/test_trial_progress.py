@@ -54,11 +54,11 @@ def test_a_line_a_trial_says_about_how_long_the_rest_takes(
     name = "s-fc α=8 beta-lasso β 50 λ 1e-4/2e-5 η 0.1"
     assert lines == [
         # 20 of 100 epochs took 150 s.
-        f"[1/3] {name} 20 epochs seed 0: test 61.2 %, 145 s (about 10 min left)",
+        f"[1/3] {name} 20 epochs seed 0: test 61.2%, 145 s (about 10 min left)",
         f"{name} 20 epochs seed 1: failed, and is tried again: no memory",
         # 40 of 100 took 310 s.
         f"[2/3] {name} 20 epochs seed 1: failed: no memory (about 8 min left)",
-        f"[3/3] {name} 60 epochs seed 0: test 61.2 %, 145 s",
+        f"[3/3] {name} 60 epochs seed 0: test 61.2%, 145 s",
     ]
 
 
@@ -68,7 +68,7 @@ def test_where_images_are_held_out_they_are_told(
     with TrialProgress(clock=lambda: clock[0]) as progress:
         progress.begin([CONFIG])
         progress.on_finished(result_of(CONFIG, ErrorCount(num_errors=1, num_samples=4)))
-    assert ": validation 75.0 %, 145 s" in capsys.readouterr().err
+    assert ": validation 75.0%, 145 s" in capsys.readouterr().err
 
 
 def test_trials_of_other_kinds_are_told_apart() -> None:

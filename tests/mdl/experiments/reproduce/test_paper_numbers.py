@@ -46,7 +46,7 @@ def test_checksums() -> None:
 
 
 def test_the_abstract() -> None:
-    """β-lasso: 85.19 % on CIFAR-10, 59.56 % on CIFAR-100, 94.07 % on SVHN."""
+    """β-lasso: 85.19% on CIFAR-10, 59.56% on CIFAR-100, 94.07% on SVHN."""
     best = own_row("beta-lasso", 50.0)
     assert best == {"CIFAR-10": 85.19, "CIFAR-100": 59.56, "SVHN": 94.07}
     assert TABLE_2[-1].proceedings == {"CIFAR-10": 84.50, "CIFAR-100": 57.76, "SVHN": 93.84}
