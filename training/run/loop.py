@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from training.checkpoint.checkpoint import Checkpoint, DataRecord
@@ -96,6 +97,7 @@ def run_training(
         ) as checkpoints,
         Vote(lambda: stop.requested, options.ranks) as stopping,
         Vote(checkpoints.is_due, options.ranks) as saving,
+        np.errstate(over="ignore", invalid="ignore"),  # what diverges is told by the loss
     ):
         try:
             try:

@@ -46,7 +46,7 @@ BASE = TrainConfig(
     network="s-fc", base_channels=1, data=TINY, epochs=1, batch_size=20, precision="fp32"
 )
 TRIALS = grid("s-fc", "beta-lasso", GRID, BASE)
-DIVERGING = replace(TRIALS[0], method="sgd", l1_conv=0.0, l1_fc=0.0, lr=1e38)
+DIVERGING = replace(TRIALS[0], method="sgd", l1_conv=0.0, l1_fc=0.0, lr=1e12)
 
 Environment = dict[str, str]
 
