@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from mdl.terminal.errors import NO_FOLDER, error_line, has_working_folder
 
@@ -53,8 +53,9 @@ def run_as_process(program: Callable[[], None]) -> NoReturn:
 
 def _end(code: int, streams: "list[_Stream]") -> NoReturn:
     """Wait for threads, run exit functions, write out the streams, and end."""
-    threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter does first
-    atexit._run_exitfuncs()
+    with suppress(KeyboardInterrupt):  # who cannot wait
+        threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter does first
+        atexit._run_exitfuncs()
     for stream in streams:  # stderr last
         with suppress(OSError, ValueError):
             stream.text.flush()
@@ -70,19 +71,20 @@ class _Stream(io.FileIO):
 
     Attributes:
         title: Its name, for people.
-        text: What is written to, in place of `sys.stdout`.
+        text: What is written to, in the encoding of the stream whose place it takes.
         failure: Why something could not be written, once that is so.
     """
 
-    def __init__(self, descriptor: int, title: str, encoding: str) -> None:
+    def __init__(self, descriptor: int, title: str, like: TextIO | None) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self.title = title
         self.failure: OSError | None = None
         self.text = io.TextIOWrapper(
             io.BufferedWriter(self),
-            encoding=encoding,
+            encoding=getattr(like, "encoding", "utf-8"),
             errors="backslashreplace",
             line_buffering=descriptor == 2 or self.isatty(),
+            write_through=getattr(like, "write_through", False),  # python -u
         )
 
     def write(self, data: object) -> int:
@@ -107,12 +109,6 @@ def _open_streams() -> list[_Stream]:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    encodings = [getattr(each, "encoding", None) or "utf-8" for each in (sys.stdout, sys.stderr)]
-    streams = [
-        _Stream(number, title, encoding)
-        for number, title, encoding in zip(
-            (1, 2), ("standard output", "standard error"), encodings, strict=True
-        )
-    ]
+    streams = [_Stream(1, "standard output", sys.stdout), _Stream(2, "standard error", sys.stderr)]
     sys.stdout, sys.stderr = (stream.text for stream in streams)
     return streams

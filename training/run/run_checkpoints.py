@@ -160,12 +160,13 @@ class RunCheckpoints:
                 self._folder.path,
             )
         step = checkpoint.training and checkpoint.training["step"]
+        told = "{}; the state after step {:,} is saved in {}"
+        if folder == self._folder.path:
+            return TrainingError.naming(f"{told}: {{resume_from}} it", why, step, folder)
         return TrainingError.naming(
-            "{}; the state after step {:,} is saved in {}; put its files back when that can be "
-            "done, or continue there by {resume_from} {}",
+            f"{told}; put its files back when that can be done, or {{resume_from}} it there",
             why,
             step,
-            folder,
             folder,
         )
 
@@ -173,7 +174,7 @@ class RunCheckpoints:
         """The folder that took it, with the run's other files; None where none did."""
         with suppress(OSError, ValueError):
             self._folder.check()
-            save_checkpoint(checkpoint, self.path)
+            self._writer.write_now(checkpoint)  # after one that is under way
             return self._folder.path
         with suppress(OSError, ValueError):
             folder = Path(tempfile.mkdtemp(prefix=f"mdl-{self._folder.path.name}-"))

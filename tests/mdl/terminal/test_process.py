@@ -49,13 +49,13 @@ def call(command: str, folder: Path = ROOT, **variables: str) -> subprocess.Comp
 
 def stream_to(path: str) -> tuple[_Stream, int]:
     descriptor = os.open(path, os.O_WRONLY)
-    return _Stream(descriptor, "standard output", "utf-8"), descriptor
+    return _Stream(descriptor, "standard output", None), descriptor
 
 
 def test_what_nobody_reads_is_forgotten() -> None:
     reads, writes = os.pipe()
     os.close(reads)
-    stream = _Stream(writes, "standard output", "ascii")
+    stream = _Stream(writes, "standard output", None)
     for _ in range(3):
         print("λ" * 10_000, file=stream.text, flush=True)
     assert stream.failure is None
@@ -75,7 +75,7 @@ def test_a_full_disk_is_kept_to_be_told() -> None:
 def test_a_stream_that_must_not_block_is_waited_for() -> None:
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
-    stream = _Stream(writes, "standard output", "utf-8")
+    stream = _Stream(writes, "standard output", None)
     process = subprocess.Popen(
         [sys.executable, "-c", "import sys, time; time.sleep(0.3); sys.stdin.read()"], stdin=reads
     )

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import re
 import shutil
 import tempfile
 import threading
@@ -149,12 +150,27 @@ def test_a_state_that_its_folder_does_not_take_is_saved_elsewhere(
     files = {"checkpoint": "checkpoint.pt", "metrics": "metrics.jsonl", "gone": "metrics.jsonl"}
     words = {"checkpoint": "No space left", "metrics": "Read-only", "gone": "No such file"}
     assert str(caught.value).startswith(f"{folder / files[kind]}: {words[kind]}")
-    assert f"is saved in {saved};" in str(caught.value)
+    assert f"is saved in {saved}; put its files back" in str(caught.value)
     monkeypatch.undo()
     resumed = run(make_config(), saved, resume=True)
     assert all(torch.equal(whole[name], resumed.checkpoint.state[name]) for name in whole)
     epochs = [line["epoch"] for line in RunFolder(saved).read_metrics()]
     assert epochs == ([1, 2, 3] if kind != "gone" else [1, 2, 3][-len(epochs) :])
+
+
+def test_a_state_that_its_folder_takes_after_all_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: RunFolder, values: dict[str, object]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self.metrics))
+
+    monkeypatch.setattr(RunFolder, "append_metrics", full)
+    words = f"after step 4 is saved in {tmp_path}: resume_from it"
+    with pytest.raises(TrainingError, match=re.escape(words)):
+        run(make_config(), tmp_path)
+    monkeypatch.undo()
+    assert run(make_config(), tmp_path, resume=True).status == "finished"
+    assert [line["epoch"] for line in RunFolder(tmp_path).read_metrics()] == [1, 2, 3]
 
 
 def test_a_run_that_cannot_begin_has_lost_nothing(
