@@ -8,9 +8,10 @@ import torch
 from training.data.image_set import Dataset, ImageSet
 from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
+from training.spec.architectures import MAX_IMAGE_SIZE
 from training.spec.config import DataConfig
-from training.system.checks import check_keys, check_type
-from training.system.memory import physical_memory
+from training.system.checks import MAX_COUNT, MAX_SEED, check_keys, check_text, check_type, shown
+from training.system.memory import check_memory
 
 GLYPHS = "glyphs"
 KNOWN_IMAGES = {
@@ -29,6 +30,7 @@ _LOWEST = {
     "seed": 0,
     "validation": 0,
 }
+_HIGHEST = {"image_size": MAX_IMAGE_SIZE, "seed": MAX_SEED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +71,18 @@ class CertifiedData:
 
     def __post_init__(self) -> None:
         for text in ("name", "fingerprint", "samples"):
-            check_type(f"data {text}", getattr(self, text), str)
+            check_text(f"data {text}", getattr(self, text))
         for name, lowest in _LOWEST.items():
-            value = getattr(self, name)
+            value, highest = getattr(self, name), _HIGHEST.get(name, MAX_COUNT)
             check_type(f"data {name}", value, int)
             if value < lowest:
-                raise ValueError(f"data {name} must be >= {lowest}, not {value}")
+                raise ValueError(f"data {name} must be >= {lowest}, not {shown(value)}")
+            if value > highest:
+                raise ValueError(f"data {name} must be <= {highest}, not {shown(value)}")
         if self.samples not in (TRAINING, WITH_VALIDATION):
             raise ValueError(
-                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not {self.samples!r}"
+                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not "
+                f"{shown(self.samples)}"
             )
         if self.validation >= self.num_train:
             raise ValueError(
@@ -163,12 +168,15 @@ def _known_name(config: DataConfig, dataset: Dataset) -> str | None:
     return KNOWN_IMAGES.get(dataset.fingerprint)
 
 
-def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedData, CertifiedImages]:
+def find_images(
+    record: CertifiedData, source: str | None, label_column: str | None = None
+) -> tuple[CertifiedData, CertifiedImages]:
     """Load the images of a record from where they lie on this machine.
 
     Args:
         record: Which images; the fingerprint is not compared.
         source: "glyphs", a folder or a name on the hub; None for glyphs, which are generated.
+        label_column: Column of a table that holds the labels; None for the one its name says.
 
     Returns:
         The record as the images themselves give it, and the images.
@@ -179,12 +187,7 @@ def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedDat
     if source is None and record.name != GLYPHS:
         raise DataError.naming("the certificate is about {}; pass it as {data}", record.name)
     size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
-    memory = physical_memory()
-    if memory is not None and size > memory:
-        raise DataError(
-            f"the certificate is about {record.num_train + record.num_test:,} images, "
-            f"{size / 1e9:,.0f} GB, and this machine has {memory / 1e9:.0f} GB"
-        )
+    check_memory(size, f"the certificate's {record.num_train + record.num_test:,} images")
     config = DataConfig(
         source=source or GLYPHS,
         image_size=record.image_size,
@@ -192,6 +195,7 @@ def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedDat
         num_test=record.num_test or None,
         validation=record.validation,
         seed=record.seed,
+        label_column=label_column,
     )
     return load_images(config, count_validation=record.samples == WITH_VALIDATION)
 

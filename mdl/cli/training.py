@@ -20,15 +20,16 @@ from mdl.loggers.logged_progress import LoggedProgress
 from mdl.loggers.logger import LoggedRun
 from mdl.terminal import console
 from mdl.terminal.devices import choose_device
-from mdl.terminal.errors import error_line
+from mdl.terminal.errors import error_line, is_told
 from mdl.terminal.options import Device, read_policy
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.checkpoint.lazy import find_file
 from training.data.loading import Dataset, load_dataset, split_validation
+from training.data.telling import tell_dataset
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
 from training.distributed.run_options import RunOptions
-from training.errors import USER_ERRORS, CheckpointError, TrainingError
+from training.errors import CheckpointError, TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
@@ -117,7 +118,10 @@ def plan_resumed(
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
     checkpoint.data.check_size()
-    config = TrainConfig.from_dict(checkpoint.config)
+    try:
+        config = TrainConfig.from_dict(checkpoint.config)
+    except ValueError as error:
+        raise CheckpointError(f"{run}: {error}; it cannot be resumed, train anew") from error
     options.check(config)
     located = (
         config if source is None else replace(config, data=replace(config.data, source=source))
@@ -128,8 +132,13 @@ def plan_resumed(
 
 
 def _load(config: TrainConfig) -> Dataset:
-    console.stderr().print(f"Loading {config.data.source} ...", markup=False)
-    return load_dataset(config.data)
+    """Load the images and say what was understood of them."""
+    log, data = console.stderr(), config.data
+    log.print(f"Loading {data.source} ...", markup=False)
+    dataset = load_dataset(data)
+    for line in tell_dataset(dataset, num_train=data.num_train, num_test=data.num_test):
+        log.print(line, markup=False)
+    return dataset
 
 
 def carry_out(
@@ -291,7 +300,7 @@ def _report(error: BaseException, ranks: Ranks) -> None:
     speaks = error.speaks if isinstance(error, LostRankError) else ranks.is_first
     if not speaks:
         time.sleep(PATIENCE)
-    if not isinstance(error, USER_ERRORS):
+    if not is_told(error):
         traceback.print_exception(error)
     elif speaks:
         sys.stderr.write(error_line(error) + "\n")

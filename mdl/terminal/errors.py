@@ -4,7 +4,8 @@ import errno
 import os
 from pathlib import Path
 
-from training.errors import UserError
+from training.errors import USER_ERRORS, UserError
+from training.system.memory import as_memory_error
 from training.system.text import printable
 
 _OPTIONS = {
@@ -75,10 +76,16 @@ def has_working_folder() -> bool:
         return False
 
 
+def is_told(error: BaseException) -> bool:
+    """Whether an error is told in a line; any other is a fault of mdl's, with a traceback."""
+    return isinstance(error, USER_ERRORS) or as_memory_error(error) is not None
+
+
 def error_line(error: BaseException) -> str:
-    """What the user reads of an error.
+    """What the user reads of an error; of a failed allocation, what was asked for and is there.
 
     >>> error_line(ValueError("b must be  32"))
     'error: b must be 32'
     """
-    return f"error: {printable(' '.join(message_of(error).split())) or type(error).__name__}"
+    message = message_of(as_memory_error(error) or error)
+    return f"error: {printable(' '.join(message.split())) or type(error).__name__}"

@@ -14,7 +14,7 @@ from training.data.input_map import InputMap, measure_normalization
 from training.data.loading import Dataset, ImageSet, split_validation
 from training.distributed.ranks import Vote, naming_lost_ranks
 from training.distributed.run_options import RunOptions
-from training.errors import TrainingError
+from training.errors import CheckpointError, TrainingError
 from training.networks.models import Network
 from training.run.evaluate import count_errors
 from training.run.progress import EpochMetrics, Progress, Stop
@@ -77,7 +77,12 @@ def run_training(
     )
     metrics: dict[str, Any] = {}
     if resume_from is not None:
-        state.restore(resume_from)
+        try:
+            state.restore(resume_from)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{folder.checkpoint}: {error}; it cannot be resumed, train anew"
+            ) from error
         metrics = dict(resume_from.metrics)
         if options.ranks.is_first:
             folder.keep_metrics_until(state.epoch)

@@ -8,7 +8,7 @@ import typer
 
 from mdl.terminal import console
 from mdl.terminal.errors import error_line
-from mdl.terminal.options import DeviceOption, FullOption, JsonOption
+from mdl.terminal.options import DeviceOption, FullOption, JsonOption, LabelColumnOption
 from mdl.terminal.progress import CountProgress
 
 
@@ -20,6 +20,7 @@ def verify(
         str | None,
         typer.Option(metavar="DATA", help="Where the data set lies here; glyphs are drawn anew."),
     ] = None,
+    label_column: LabelColumnOption = None,
     device: DeviceOption = "auto",
     full: FullOption = False,
     json: JsonOption = False,
@@ -36,7 +37,11 @@ def verify(
 
     with CountProgress() as progress:
         found = verify_certificate(
-            certificate, data=data, device=choose_device(device), progress=progress.move
+            certificate,
+            data=data,
+            label_column=label_column,
+            device=choose_device(device),
+            progress=progress.move,
         )
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())
