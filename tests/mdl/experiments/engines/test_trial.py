@@ -166,7 +166,7 @@ def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     with run_lock(store.lock_path(run_key(CONFIG))), pytest.raises(RunBusyError):
         run(CONFIG, store, Watch())
-    assert not store.run_folder(CONFIG).path.exists()
+    assert not list(store.run_folder(CONFIG).path.iterdir())
 
 
 def test_long_runs_are_not_evaluated_after_every_epoch(
@@ -206,7 +206,7 @@ def test_the_process_tells_that_a_run_is_busy(tmp_path: Path) -> None:
     with run_lock(store.lock_path(run_key(CONFIG))):
         done = call("--store", store.root, "--config", path, "--key", run_key(CONFIG))
     assert done.returncode == EXIT_BUSY
-    assert "works on this run" in done.stderr
+    assert "works on it; wait for its end" in done.stderr
 
 
 def test_no_clock_decides_what_becomes_sparse(
