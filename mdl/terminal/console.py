@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -45,7 +45,10 @@ class Rows:
 
 
 class Printer(Console):
-    """A console whose texts are one line each, and hold nothing but what can be seen."""
+    """A console whose texts are one line each, hold nothing but what can be seen, and are plain."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file=file, highlight=False, emoji=False, soft_wrap=not file.isatty())
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print texts and tables; the cells of a table were made printable as it was made."""
@@ -55,12 +58,12 @@ class Printer(Console):
 
 def stdout() -> Printer:
     """Console for results. Colour only on a terminal and without NO_COLOR."""
-    return Printer(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Printer(sys.stdout)
 
 
 def stderr() -> Printer:
     """Console for logs, progress and errors."""
-    return Printer(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Printer(sys.stderr)
 
 
 def print_json(result: Any) -> None:

@@ -28,6 +28,14 @@ def test_answers_tables_and_notes_are_made_printable(capsys: pytest.CaptureFixtu
     assert all(each.isprintable() or each == "\n" for each in out + err)
 
 
+def test_a_name_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "runs/[bold]:warning:[/bold]"
+    console.print_answer(name, table=console.Rows(columns=("name", "n"), rows=[(name, "1")]))
+    console.print_table(name, ("name", "n"), [(name, "1")])
+    console.stdout().print(name, markup=False)
+    assert capsys.readouterr().out.count(name) == 5
+
+
 def test_a_suggested_command_names_the_very_file() -> None:
     name = "a\x1b[2J'\\b \u202eé"
     line = console.command("bound", name)
