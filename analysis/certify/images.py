@@ -72,7 +72,8 @@ class CertifiedData:
                 raise ValueError(f"data {name} must be <= {highest}, not {shown(value)}")
         if self.samples not in (TRAINING, WITH_VALIDATION):
             raise ValueError(
-                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not {shown(self.samples)}"
+                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not "
+                f"{shown(self.samples)}"
             )
         if self.validation >= self.num_train:
             raise ValueError(
