@@ -31,6 +31,16 @@ def read_parquet(files: ParquetFiles, label_column: str | None = None) -> Encode
     Raises:
         DataError: An unreadable file, or no clear image and label columns.
     """
+    import pyarrow as pa  # noqa: PLC0415  (slow to import)
+
+    try:
+        return _read_splits(files, label_column)
+    except (pa.ArrowException, UnicodeError) as error:  # of names and texts that are not UTF-8
+        reason = " ".join(str(error).split())
+        raise DataError(f"{files.folder}: its tables cannot be read ({reason})") from error
+
+
+def _read_splits(files: ParquetFiles, label_column: str | None) -> EncodedDataset:
     source = str(files.folder)
     schema = _read_schema(files.train[0])
     features = metadata_features(schema)
