@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from training.data.encoded import EncodedSplit, Pixels
+from training.data.encoded import EncodedSplit, Pixels, reason_of
 from training.data.not_read import refuse_pointer
 from training.errors import DataError
 from training.system.files import FileBytes
@@ -224,8 +224,7 @@ def _decode_chunk(
             raise
         except Exception as error:  # Pillow raises many kinds for bad bytes; none of them is ours
             raise DataError(
-                f"{source}: {split.place(index)} is not a readable image "
-                f"({' '.join(str(error).split()) or type(error).__name__})"
+                f"{source}: {split.place(index)} is not a readable image ({reason_of(error)})"
             ) from error
         height, width = image.shape[:2]
         if height != width:
