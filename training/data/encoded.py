@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.data.image_set import Reading
 from training.errors import DataError
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
 
 Pixels = NDArray[np.uint8]
 """One image that is stored without a format of images: (h, w) or (h, w, 3)."""
@@ -136,7 +136,7 @@ def first_names(names: Sequence[str], number: int = 5) -> str:
     ('a, b', '0, 1, 2, 3, 4 and 5 more')
     """
     more = f" and {len(names) - number:,} more" if len(names) > number else ""
-    return ", ".join(map(printable, names[:number])) + more
+    return ", ".join(printable(name, MAX_NAME) for name in names[:number]) + more
 
 
 def ordered_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from training.data.encoded import first_names, ordered_names
 from training.errors import DataError
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -221,7 +221,7 @@ def read_labels(
     values = [
         _values(column, label, source, place) for column, place in zip(columns, places, strict=True)
     ]
-    words = f"column {printable(label.name)!r}"
+    words = f"column {printable(label.name, MAX_NAME)!r}"
     if isinstance(values[0], np.ndarray) and isinstance(values[1], np.ndarray):
         if label.is_guess and _all_distinct(values[0].tolist()):
             _refuse_own_labels(label.name, source)
