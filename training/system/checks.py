@@ -99,16 +99,29 @@ def check_text(name: str, value: object) -> None:
         )
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes, *, exact: bool = False) -> Any:
     """JSON without repeated keys, numbers that are not finite, and deep nesting.
+
+    Args:
+        text: The JSON.
+        exact: Whether a number must stand there as Python writes it: a checksum of the numbers then
+            guards every bit of them.
 
     Raises:
         ValueError: It is not JSON of that kind.
     """
+    number = _exact_number if exact else float
+    hooks: dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _refuse_constant}
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(text, parse_float=number, **hooks)
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error
+
+
+def _exact_number(text: str) -> float:
+    if repr(float(text)) != text:
+        raise ValueError(f"its JSON has the number {text:.40}, which Python writes in another way")
+    return float(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
