@@ -140,12 +140,15 @@ def load_images(
     return record, _split(dataset, record)
 
 
-def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedData, CertifiedImages]:
+def find_images(
+    record: CertifiedData, source: str | None, label_column: str | None = None
+) -> tuple[CertifiedData, CertifiedImages]:
     """Load the images of a record from where they lie on this machine.
 
     Args:
         record: Which images; the fingerprint is not compared.
         source: "glyphs", a folder or a name on the hub; None for glyphs, which are generated.
+        label_column: Column of a table that holds the labels; None for the one its name says.
 
     Returns:
         The record as the images themselves give it, and the images.
@@ -169,6 +172,7 @@ def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedDat
         num_test=record.num_test or None,
         validation=record.validation,
         seed=record.seed,
+        label_column=label_column,
     )
     return load_images(config, count_validation=record.samples == WITH_VALIDATION)
 

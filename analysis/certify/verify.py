@@ -55,6 +55,7 @@ class Verification:
             "ok": self.ok,
             "differences": list(self.differences),
             **{name: found.get(name) for name in (*names, "network", "hold_out_bound", "test")},
+            "num_repeated": None if self.certificate is None else self.certificate.num_repeated,
         }
 
 
@@ -62,6 +63,7 @@ def verify(
     folder: Path | str,
     *,
     data: str | None = None,
+    label_column: str | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
 ) -> Verification:
@@ -70,6 +72,7 @@ def verify(
     Args:
         folder: What `mdl.certify` or `write_certificate` wrote.
         data: Where the images lie on this machine; None for glyphs, which are generated.
+        label_column: Column of a table that holds the labels; None for the one its name says.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
@@ -87,7 +90,7 @@ def verify(
         delta = _read_delta(contents.get("delta"))
         if codeword.message.can_run:
             check_network(record, codeword.message.network)
-        found, images = find_images(record, data)
+        found, images = find_images(record, data, label_column)
         check_same_images(
             found,
             name=record.name,

@@ -16,6 +16,7 @@ from analysis.bounds.bounds import ErrorCount
 from analysis.describe.external_network import ExternalNetwork
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
+from training.data.telling import count_repeated, repeats_line
 from training.run.evaluate import EvaluationData
 from training.tensor_files.stored_tensor import printable
 
@@ -95,6 +96,9 @@ def check_measured(data: EvaluationData) -> tuple[Finding, ...]:
                 "the error by themselves; the better of the two costs δ/2 each.",
             )
         )
+    repeated = repeats_line(count_repeated(data.train), len(data.train))
+    if repeated:
+        found.append(_note("repeated-images", repeated))
     return (*found, *_check_test_images(data))
 
 

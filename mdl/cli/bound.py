@@ -159,7 +159,13 @@ def show_external_bits(
 
 
 def next_commands(
-    report: BoundReport, file: Path, data: str | None, place: str, *, is_bits: bool, full: bool
+    report: BoundReport,
+    file: Path,
+    data: str | None,
+    place: tuple[str, str | None],
+    *,
+    is_bits: bool,
+    full: bool,
 ) -> list[str]:
     """What to run after `mdl bound`, about the same network in the same numbers.
 
@@ -167,14 +173,16 @@ def next_commands(
         report: What it found.
         file: The checkpoint or the file of bits.
         data: What --data said, or None.
-        place: Where the images are.
+        place: Where the images are, and their column of labels if one was named.
         is_bits: Whether it is a file of bits.
         full: Whether all tables have been printed.
     """
     delta = None if report.delta == DEFAULT_DELTA else report.delta
     form = report.number_format.name
+    source, column = place
     same: dict[str, object] = {
         "data": data,
+        "label_column": column if is_bits else None,
         "format": None if is_bits or form == DEFAULT_FORMAT else form,
         "delta": delta,
     }
@@ -183,7 +191,9 @@ def next_commands(
     if report.bound.beats_guessing(report.spec.num_classes):
         return [certify, *others]
     tight = console.new_name("tight")
-    recipe = console.command("compress", recipe="mnist-tight", data=place, out=tight, delta=delta)
+    recipe = console.command(
+        "compress", recipe="mnist-tight", data=source, label_column=column, out=tight, delta=delta
+    )
     if is_bits:
         return [recipe, *others]
     short = console.new_name(f"{file.stem}-short" if file.is_dir() else "short")

@@ -25,6 +25,7 @@ from mdl.terminal.options import Device, read_policy
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset, split_validation
+from training.data.telling import tell_dataset
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
 from training.distributed.run_options import RunOptions
 from training.errors import USER_ERRORS, CheckpointError, TrainingError
@@ -108,8 +109,13 @@ def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> Train
 
 
 def _load(config: TrainConfig) -> Dataset:
-    console.stderr().print(f"Loading {config.data.source} ...", markup=False)
-    return load_dataset(config.data)
+    """Load the images and say what was understood of them."""
+    log, data = console.stderr(), config.data
+    log.print(f"Loading {data.source} ...", markup=False)
+    dataset = load_dataset(data)
+    for line in tell_dataset(dataset, num_train=data.num_train, num_test=data.num_test):
+        log.print(line, markup=False)
+    return dataset
 
 
 def carry_out(

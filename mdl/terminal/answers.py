@@ -179,6 +179,7 @@ def answer_certificate(
         f"{made.number_format} (b = {made.bits_per_weight}), ‖w‖₀ = "
         f"{made.counts.num_nonzeros:,}, k = {made.counts.num_distinct:,}.",
         f"Bounds: {'; '.join(bounds)}.",
+        *filter(None, (made.repeats,)),
         why=why,
         table=console.Rows(
             columns=("images", "number", "errors", "error"),

@@ -131,6 +131,8 @@ def print_certificate(certificate: "Certificate") -> None:
     else:
         verdict = _verdict(made.bound, made.delta, basis, made.spec.num_classes)
     output.print(verdict, style="bold", markup=False)
+    if made.repeats:
+        output.print(made.repeats, markup=False)
 
 
 def print_lengths(report: "Description") -> None:

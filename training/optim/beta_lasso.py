@@ -17,9 +17,9 @@ from torch.optim.optimizer import ParamsT
 
 from training.networks.layers import LocallyConnected2d
 from training.optim.fused_step import LearningRate, beta_lasso_pass
-from training.optim.working_copies import MixedPrecisionOptimizer, flatten_together
+from training.optim.working_copies import MixedPrecisionOptimizer, rate_of
 from training.spec.architectures import NetworkSpec
-from training.system.checks import check_nonnegative
+from training.system.checks import plain_nonnegative
 
 # A buffer this size, with as much of the parameter and of the gradient, stays in a CPU's cache
 # between the passes of a step. An accelerator takes bigger bites, to keep launches few.
@@ -36,6 +36,11 @@ class BetaLasso(MixedPrecisionOptimizer):
     without a gradient stay untouched: they are neither shrunk nor thresholded. Those with a
     working copy (`attach_working_copies`) step by its bfloat16 gradient, and it follows.
 
+    It does what torch's own optimizers do: it copies and pickles, autograd sees its steps, and
+    `torch.compile`, FSDP2, schedules, hooks and `GradScaler` go with it. The threshold acts at
+    lr = 0 too, so that also the step by which `torch.distributed.checkpoint.state_dict` asks for
+    the state of an optimizer without gradients cuts the weights below it.
+
     A step is one pass over memory (`training.optim.fused_step`) where a kernel takes the type.
     Every operation rounds on its own, to the parameter's type: none is contracted with another. So
     the result is the same bit for bit as `beta_lasso_reference_step`, on any layout and device. A
@@ -43,11 +48,14 @@ class BetaLasso(MixedPrecisionOptimizer):
 
     Args:
         params: Parameters, or groups of them.
-        lr: η, finite and >= 0, or a tensor () on the parameters' device, for CUDA graphs. The paper
-            starts a cosine schedule at 0.1.
+        lr: η, finite and >= 0, or a tensor of one on the parameters' device, for CUDA graphs. The
+            paper starts a cosine schedule at 0.1.
         l1_coef: λ, finite and >= 0. The paper tries 1e-6 to 2e-5, higher on layers that correspond
             to convolutions than on the fully-connected head.
         beta: β, finite and >= 0. The paper takes 50; 0 never cuts a weight, 1 cuts at λ.
+        maximize: Whether to climb, with -∇f in place of ∇f.
+        **flags: `foreach`, `fused` and `capturable` as torch's optimizers have them change nothing
+            here; `differentiable` must be False.
 
     Raises:
         ValueError: A value outside its range, or parameters that torch refuses.
@@ -59,57 +67,38 @@ class BetaLasso(MixedPrecisionOptimizer):
     [0.9375, 0.0, -0.4375, -0.5]
     """
 
+    SETTINGS = ("lr", "l1_coef", "beta")
+
     def __init__(
-        self, params: ParamsT, lr: float = 0.1, l1_coef: float = 1e-5, beta: float = 50.0
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.1,
+        l1_coef: float = 1e-5,
+        beta: float = 50.0,
+        *,
+        maximize: bool = False,
+        **flags: float | None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "l1_coef": l1_coef, "beta": beta})
+        settings = {"lr": lr, "l1_coef": l1_coef, "beta": beta}
+        super().__init__(params, settings | {"maximize": maximize}, flags)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; values that it does not give are those of the constructor.
-
-        Raises:
-            ValueError: A value outside its range, or parameters that torch refuses.
-        """
-        _check_group({**self.defaults, **param_group})
-        super().add_param_group(param_group)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the groups' values from another `BetaLasso` with groups of the same sizes.
-
-        Raises:
-            ValueError: The state is another optimizer's, or a value is outside its range.
-        """
-        for group in state_dict["param_groups"]:
-            _check_group(group)
-        super().load_state_dict(state_dict)
-
-    def _check_gradient(self, param: Tensor, gradient: Tensor | None) -> None:
-        if gradient is None:
-            return
-        if gradient.layout != torch.strided:
-            raise ValueError(
-                f"BetaLasso takes dense gradients, not {gradient.layout}; it must move every "
-                "weight (for torch.nn.Embedding: sparse=False)"
-            )
-        if not param.is_floating_point():
-            raise ValueError(
-                f"BetaLasso takes real floating-point parameters, not {param.dtype}; "
-                "split a complex one with torch.view_as_real"
-            )
-
-    def _step_parameter(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        working_copy = self.working_copies.get(param)
-        params, grads = flatten_together(param, grad)
-        threshold = group["beta"] * group["l1_coef"]
-        count = beta_lasso_step_(
-            params,
-            grads,
-            None if working_copy is None else flatten_together(param, working_copy)[1],
-            lr=group["lr"],
-            l1_coef=group["l1_coef"],
-            threshold=threshold,
+    def _step_flat(
+        self,
+        weights: Tensor,
+        gradients: Tensor,
+        working_copy: Tensor | None,
+        *state: Tensor,
+        group: dict[str, Any],
+    ) -> Tensor | int:
+        l1_coef = float(group["l1_coef"])
+        return beta_lasso_step_(
+            weights,
+            gradients,
+            working_copy,
+            lr=rate_of(group),
+            l1_coef=l1_coef,
+            threshold=float(group["beta"]) * l1_coef,
         )
-        self.set_num_nonzeros(param, count)
 
 
 def beta_lasso_groups(
@@ -121,7 +110,9 @@ def beta_lasso_groups(
     a convolution is "conv". In any other model the weights of convolutions and locally connected
     layers are "conv" and those of `nn.Linear` are "fc". All else is "rest": biases, normalisation,
     embeddings, and the weights of modules that are neither. The rest is neither shrunk nor
-    thresholded. A weight that two layers share goes by the first of them.
+    thresholded. A weight that two layers share goes by the first of them. A pruned weight
+    (`torch.nn.utils.prune`) is shrunk where its mask keeps it, in `weight_orig`. A weight that
+    is computed from other parameters cannot be shrunk by them and is refused.
 
     Args:
         model: Any module; wrappers around a network (compiled, data parallel) are looked through.
@@ -134,15 +125,16 @@ def beta_lasso_groups(
         hold every parameter that asks for a gradient exactly once; empty groups are left out.
 
     Raises:
-        ValueError: A value outside its range, or a model with nothing to train.
+        ValueError: A value outside its range, a model with nothing to train, or a layer whose
+            weight is computed from other parameters.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 2))
     >>> groups = beta_lasso_groups(model, l1_conv=2e-5, l1_fc=1e-5, beta=50)
     >>> [(group["name"], len(group["params"]), group["l1_coef"]) for group in groups]
     [('conv', 1, 2e-05), ('fc', 1, 1e-05), ('rest', 4, 0.0)]
     """
-    for name, value in (("l1_conv", l1_conv), ("l1_fc", l1_fc), ("beta", beta)):
-        check_nonnegative(name, value)
+    l1_conv, l1_fc = plain_nonnegative("l1_conv", l1_conv), plain_nonnegative("l1_fc", l1_fc)
+    beta = plain_nonnegative("beta", beta)
     names = _weight_groups(model)
     members: dict[str, list[Tensor]] = {"conv": [], "fc": [], "rest": []}
     for parameter in model.parameters():
@@ -161,17 +153,50 @@ def beta_lasso_groups(
 def _weight_groups(model: nn.Module) -> dict[int, str]:
     """Group of every weight that has one, by the identity of the parameter."""
     groups: dict[int, str] = {}
-    for module in model.modules():  # Parents come first, so a table goes before the layers' types.
+    for name, module in model.named_modules():
+        # Parents come first, so a table goes before the layers' types.
         spec = getattr(module, "spec", None)
+        found = {}
         if isinstance(spec, NetworkSpec):
-            for layer in spec.layers:
-                groups.setdefault(id(module.get_parameter(f"{layer.name}.weight")), layer.group)
+            prefix = f"{name}." if name else ""
+            found = {
+                f"{prefix}{layer.name}": (module.get_submodule(layer.name), layer.group)
+                for layer in spec.layers
+            }
         elif isinstance(module, _ConvNd | LocallyConnected2d | nn.Linear):
-            weight = module._parameters.get("weight")  # None where it is parametrised.
+            found = {name: (module, "fc" if isinstance(module, nn.Linear) else "conv")}
+        for place, (layer, group) in found.items():
+            weight = _weight_of(layer, place)
             if weight is not None:
-                name = "fc" if isinstance(module, nn.Linear) else "conv"
-                groups.setdefault(id(weight), name)
+                groups.setdefault(id(weight), group)
     return groups
+
+
+def _weight_of(layer: nn.Module, name: str) -> nn.Parameter | None:
+    """The parameter that a layer's weight is: of a pruned one the original, of a buffer none.
+
+    Raises:
+        ValueError: The weight is computed from other parameters.
+    """
+    own = layer._parameters
+    if own.get("weight") is not None:
+        return own["weight"]
+    if "weight_mask" in layer._buffers:
+        return own["weight_orig"]
+    bias = own.get("bias")
+    sources = [
+        each
+        for each, parameter in layer.named_parameters()
+        if parameter.requires_grad and parameter is not bias
+    ]
+    if sources:
+        raise ValueError(
+            f"the weight of layer {name or type(layer).__name__} is computed from "
+            f"{', '.join(sources)}, and shrinking these does not shrink it: take its "
+            "parametrization off (torch.nn.utils.parametrize.remove_parametrizations), or make "
+            "the groups yourself"
+        )
+    return None
 
 
 @torch.no_grad()
@@ -264,7 +289,7 @@ def _step_in_chunks(
 @lru_cache(maxsize=256)
 def _round(value: float, dtype: torch.dtype) -> float:
     """The nearest number of a floating-point type."""
-    return torch.tensor(value, dtype=dtype).item()
+    return torch.tensor(value, dtype=dtype, device="cpu").item()
 
 
 @lru_cache(maxsize=256)
@@ -276,15 +301,6 @@ def _largest_below(threshold: float, dtype: torch.dtype) -> float:
     >>> _largest_below(1.0, torch.bfloat16)
     0.99609375
     """
-    rounded = torch.tensor(threshold, dtype=dtype)
+    rounded = torch.tensor(threshold, dtype=dtype, device="cpu")
     bits = rounded.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[rounded.element_size()])
     return (bits - (bits > 0).to(bits.dtype)).view(dtype).item()
-
-
-def _check_group(group: dict[str, Any]) -> None:
-    for name in ("lr", "l1_coef", "beta"):
-        if name not in group:
-            raise ValueError(f"a parameter group lacks {name}; it is not one of BetaLasso's")
-        on_device = name == "lr" and isinstance(group[name], Tensor) and group[name].dim() == 0
-        if not on_device:  # its value is not waited for
-            check_nonnegative(name, group[name])

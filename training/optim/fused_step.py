@@ -1,7 +1,8 @@
 """One pass over memory for a step of an optimizer, by the best means that the device has.
 
 On a CPU that is a kernel compiled by numba, on CUDA one by Triton. Where neither is there, or for
-types and layouts that they do not take, the caller has a form of its own in plain torch.
+types and layouts that they do not take, the caller has a form of its own in plain torch. Kernels
+write behind autograd's back, so a pass tells it of the change, as operations of torch do.
 """
 
 import importlib
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from training.kernels import bf16, optimizer_step
 from training.kernels.backends import Backend, backend_name, run_split
@@ -23,6 +25,7 @@ LearningRate = float | Tensor
 _GRAIN = 2**16  # Weights that are worth a thread.
 _NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 _BLOCK = 1024
+_PLAIN = (Tensor, torch.nn.Parameter)  # The memory of other tensors may be anywhere.
 
 
 def beta_lasso_pass(
@@ -50,30 +53,30 @@ def beta_lasso_pass(
         The number of nonzeros after the step, or None if nothing was done: no kernel takes these.
     """
     backend = _backend_for(weights, gradients, working_copy)
-    if backend == "triton":
-        return launch(
-            "beta_lasso", weights, gradients, working_copy, lr=lr, settings=(l1_coef, threshold)
-        )
     if backend == "torch":
         return None
+    written = [weights] if working_copy is None else [weights, working_copy]
+    if backend == "triton":
+        numbers = (l1_coef, threshold)
+        found = launch("beta_lasso", weights, gradients, working_copy, lr=lr, settings=numbers)
+        increment_version(written)
+        return found
     settings = _settings(weights, float(lr), l1_coef, threshold)
     kernels = _kernels()
     theta, gradient = _array(weights), _array(gradients)
+    copy = None if working_copy is None else _array(working_copy)
 
-    def plain(start: int, stop: int) -> int:
-        count: int = kernels.beta_lasso_step(theta[start:stop], gradient[start:stop], *settings)
+    def step(start: int, stop: int) -> int:
+        part = slice(start, stop)
+        if copy is None:
+            count: int = kernels.beta_lasso_step(theta[part], gradient[part], *settings)
+        else:
+            count = kernels.beta_lasso_copy_step(theta[part], gradient[part], copy[part], *settings)
         return count
 
-    def with_copy(start: int, stop: int) -> int:
-        count: int = kernels.beta_lasso_copy_step(
-            theta[start:stop], gradient[start:stop], copy[start:stop], *settings
-        )
-        return count
-
-    if working_copy is None:
-        return sum(run_split(plain, len(theta), grain=_GRAIN))
-    copy = _array(working_copy)
-    return sum(run_split(with_copy, len(theta), grain=_GRAIN))
+    counts = run_split(step, len(theta), grain=_GRAIN)
+    increment_version(written)
+    return sum(counts)
 
 
 def sgd_pass(
@@ -93,41 +96,50 @@ def sgd_pass(
     Returns:
         Whether it was done: False if no kernel takes these.
     """
-    backend = _backend_for(weights, gradients, working_copy)
+    backend = _backend_for(weights, gradients, working_copy, velocity)
+    if backend == "torch":
+        return False
     if backend == "triton":
-        launch(
-            "sgd",
-            weights,
-            gradients,
-            working_copy,
-            velocity,
-            lr=lr,
-            settings=(momentum, weight_decay),
-        )
-    if backend != "numba":
-        return backend == "triton"
-    settings = _settings(weights, float(lr), momentum, weight_decay)
-    kernels = _kernels()
-    theta, gradient, speed = _array(weights), _array(gradients), _array(velocity)
-    copy = None if working_copy is None else _array(working_copy)
+        numbers = (momentum, weight_decay)
+        launch("sgd", weights, gradients, working_copy, velocity, lr=lr, settings=numbers)
+    else:
+        settings = _settings(weights, float(lr), momentum, weight_decay)
+        kernels = _kernels()
+        theta, gradient, speed = _array(weights), _array(gradients), _array(velocity)
+        copy = None if working_copy is None else _array(working_copy)
 
-    def step(start: int, stop: int) -> None:
-        part = slice(start, stop)
-        if copy is None:
-            kernels.sgd_step(theta[part], gradient[part], speed[part], *settings)
-        else:
-            kernels.sgd_copy_step(theta[part], gradient[part], copy[part], speed[part], *settings)
+        def step(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            if copy is None:
+                kernels.sgd_step(theta[part], gradient[part], speed[part], *settings)
+            else:
+                kernels.sgd_copy_step(
+                    theta[part], gradient[part], copy[part], speed[part], *settings
+                )
 
-    run_split(step, len(theta), grain=_GRAIN)
+        run_split(step, len(theta), grain=_GRAIN)
+    increment_version([weights, velocity, *([] if working_copy is None else [working_copy])])
     return True
 
 
-def _backend_for(weights: Tensor, gradients: Tensor, working_copy: Tensor | None) -> Backend:
-    expected = weights.dtype if working_copy is None else torch.bfloat16
-    fits = weights.dtype in _NUMPY_TYPES and gradients.dtype == expected
-    fits = fits and (working_copy is None or weights.dtype == torch.float32)
-    flat = all(each is None or each.is_contiguous() for each in (weights, gradients, working_copy))
-    return backend_name(weights.device) if fits and flat else "torch"
+def _backend_for(
+    weights: Tensor, gradients: Tensor, working_copy: Tensor | None, velocity: Tensor | None = None
+) -> Backend:
+    """What takes these: flat plain tensors, of the types that a kernel has."""
+    wide = low = weights.dtype
+    fits = wide in _NUMPY_TYPES
+    if working_copy is not None:
+        low = torch.bfloat16
+        fits = wide == torch.float32 and _is_flat(working_copy, low)
+    fits = fits and _is_flat(weights, wide) and _is_flat(gradients, low)
+    if velocity is not None:
+        fits = fits and _is_flat(velocity, wide)
+    return backend_name(weights.device) if fits else "torch"
+
+
+def _is_flat(tensor: Tensor, dtype: torch.dtype) -> bool:
+    is_plain = type(tensor) in _PLAIN and not tensor.is_neg()
+    return is_plain and tensor.dtype == dtype and tensor.is_contiguous()
 
 
 def _settings(weights: Tensor, *values: float) -> tuple[Any, ...]:
@@ -194,7 +206,7 @@ def launch(
 def _on_device(lr: LearningRate, weights: Tensor) -> Tensor:
     """η, rounded to the weights' type as torch rounds a number that meets a tensor."""
     if isinstance(lr, Tensor):
-        return lr.to(weights.dtype)
+        return lr.to(weights)  # its type and device
     return torch.full((), lr, dtype=weights.dtype, device=weights.device)
 
 

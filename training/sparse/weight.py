@@ -120,13 +120,13 @@ class SparseWeight:
 
     def multiply(self, inputs: Tensor) -> Tensor:
         """W X for X (columns, N), by the working copy if X is bfloat16."""
-        return multiply(self.support, self._numbers(inputs.dtype), inputs)
+        return multiply(self.support, self.numbers(inputs.dtype), inputs)
 
     def multiply_transposed(self, gradients: Tensor) -> Tensor:
         """Wᵀ ∂Y for ∂Y (rows, N)."""
         if self._transposed is None:
             self._transposed = transpose_support(self.support)
-        return multiply_transposed(self._transposed, self._numbers(gradients.dtype), gradients)
+        return multiply_transposed(self._transposed, self.numbers(gradients.dtype), gradients)
 
     def take_step(
         self, deltas: Tensor, inputs: Tensor, *, lr: float, l1_coef: float, beta: float
@@ -190,7 +190,8 @@ class SparseWeight:
         if self.working_copy is not None:
             self.working_copy = self.working_copy[sources]
 
-    def _numbers(self, dtype: torch.dtype) -> Tensor:
+    def numbers(self, dtype: torch.dtype) -> Tensor:
+        """The entries that a product in a type computes with: the working copy for bfloat16."""
         return (
             self.working_copy
             if self.working_copy is not None and dtype == torch.bfloat16
@@ -258,16 +259,18 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, anchor: Tensor, layer: SparseLinear) -> Tensor:
-        inputs = values.t().contiguous()
-        ctx.layer, ctx.inputs = layer, inputs
-        return layer.sparse_weight.multiply(inputs).t()
+        inputs, weight = values.t().contiguous(), layer.sparse_weight
+        ctx.layer = layer
+        ctx.save_for_backward(inputs, weight.numbers(inputs.dtype))  # refused once they moved
+        return weight.multiply(inputs).t()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
         deltas = gradients[0].t().contiguous()
         layer: SparseLinear = ctx.layer
+        inputs, _ = ctx.saved_tensors
         back = None
         if ctx.needs_input_grad[0]:
             back = layer.sparse_weight.multiply_transposed(deltas).t()
-        layer.keep(deltas, ctx.inputs)
+        layer.keep(deltas, inputs)
         return back, None, None

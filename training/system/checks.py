@@ -1,8 +1,9 @@
 """Checks of single values and of the keys of dicts: one line that names what is wrong."""
 
 import json
-import math
+import sys
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from training.errors import ConfigError
@@ -66,15 +67,25 @@ def check_count(name: str, value: object, lowest: int, highest: int = MAX_COUNT)
         raise ConfigError.naming(rule, lowest, highest, shown(value))
 
 
-def check_nonnegative(name: str, value: object) -> None:
-    """Refuse what is not a finite number >= 0.
+def plain_nonnegative(name: str, value: object) -> float:
+    """A finite number >= 0 as a plain float: of an int or float, or an array or tensor of one.
 
     Raises:
         ConfigError: Names the setting and the value.
+
+    >>> import numpy as np
+    >>> plain_nonnegative("lr", np.float32(0.5))
+    0.5
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
-        raise ConfigError.naming(f"{{{name}}} must be a finite number >= 0, not {{!r}}", value)
+    number = value
+    if hasattr(value, "item"):
+        with suppress(RuntimeError, ValueError):  # more than one number, or none that can be read
+            number = value.item()
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if not is_number or not 0 <= number <= sys.float_info.max:  # type: ignore[operator]
+        rule = f"{{{name}}} must be a finite number >= 0, not {{}}"
+        raise ConfigError.naming(rule, shown(number))
+    return float(number)  # type: ignore[arg-type]
 
 
 def check_text(name: str, value: object) -> None:

@@ -18,6 +18,7 @@ from mdl.terminal.options import (
     FormatOption,
     FullOption,
     JsonOption,
+    LabelColumnOption,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def bound(
     data: Annotated[
         str | None, typer.Option(metavar="DATA", help="Where the same data set lies now.")
     ] = None,
+    label_column: LabelColumnOption = None,
     device: DeviceOption = "auto",
     plot: Annotated[
         Path | None, typer.Option(help="Draw where the bits go, into a .png or .pdf file.")
@@ -99,8 +101,11 @@ def bound(
             raise typer.BadParameter(
                 f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
             )
-        _bound_bits(checkpoint, delta, data, device, given, plot, full=full, json=json)
+        place = (data, label_column)
+        _bound_bits(checkpoint, delta, place, device, given, plot, full=full, json=json)
         return
+    if label_column is not None:
+        raise typer.BadParameter(f"{checkpoint} is not a file of bits", param_hint="--label-column")
     if external:
         known = None if lengths_only else given
         show_external(
@@ -164,14 +169,15 @@ def _bound_checkpoint(
     loaded = load_checkpoint(file)
     images = evaluation_data(loaded, source=data)
     report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
-    place = data or loaded.known_data.config["source"]
+    recorded = loaded.known_data.config
+    place = (data or recorded["source"], recorded["label_column"])
     _show(report, file, images, data, place, plot, full=full, json=json)
 
 
 def _bound_bits(
     file: Path,
     delta: float,
-    data: str | None,
+    place: tuple[str | None, str | None],
     device: Device,
     given: "GivenCounts",
     plot: Path | None,
@@ -193,14 +199,16 @@ def _bound_bits(
     if not message.can_run:
         show_external_bits(codeword, file, delta, given, full=full, json=json)
         return
+    data, label_column = place
     if data is None:
         raise ValueError(f"{file} does not say what data it is about; pass --data")
-    config = DataConfig(source=data, image_size=message.network.image_size)
+    size = message.network.image_size
+    config = DataConfig(source=data, image_size=size, label_column=label_column)
     dataset = load_dataset(config)
     check_network(dataset, message.network)
     images = split_dataset(dataset, config, message.known_inputs)
     report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
-    _show(report, file, images, data, data, plot, full=full, json=json)
+    _show(report, file, images, data, (data, label_column), plot, full=full, json=json)
 
 
 def _show(
@@ -208,7 +216,7 @@ def _show(
     checkpoint: Path,
     images: "EvaluationData",
     data: str | None,
-    place: str,
+    place: tuple[str, str | None],
     plot: Path | None,
     *,
     full: bool,

@@ -19,6 +19,7 @@ from mdl.terminal.options import (
     HiddenUnitsOption,
     ImageSizeOption,
     JsonOption,
+    LabelColumnOption,
     NumTestOption,
     NumTrainOption,
     complete_network,
@@ -64,11 +65,13 @@ def train(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="glyphs, a hub name such as cifar10, or a folder: parquet files, or "
-            "train/CLASS/*.png and test/CLASS/*.png (default: glyphs).",
+            help="glyphs, a hub name such as cifar10, or a folder: parquet files, "
+            "train/CLASS/*.png and test/CLASS/*.png, .npz, MNIST's idx files or CIFAR's pickles "
+            "(default: glyphs).",
             rich_help_panel=DATA,
         ),
     ] = None,
+    label_column: LabelColumnOption = None,
     image_size: ImageSizeOption = None,
     num_train: NumTrainOption = None,
     num_test: NumTestOption = None,
@@ -236,6 +239,7 @@ def train(
     }
     data_settings = {
         "source": data,
+        "label_column": label_column,
         "image_size": image_size,
         "num_train": num_train,
         "num_test": num_test,

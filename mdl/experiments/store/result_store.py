@@ -373,4 +373,5 @@ def images_of(data: DataConfig) -> tuple[Any, ...]:
     """What decides the fingerprint, apart from where the images lie: equal for equal images."""
     seed = data.seed if data.is_generated else None
     name = PurePath(data.source).name
-    return name, data.is_generated, data.image_size, data.num_train, data.num_test, seed
+    limits = data.num_train, data.num_test
+    return name, data.is_generated, data.image_size, *limits, seed, data.label_column

@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from training.networks.layers import LocallyConnected2d
 from training.networks.models import build_model
@@ -327,7 +329,7 @@ def test_refuses_the_state_of_another_optimizer() -> None:
 
 
 @pytest.mark.parametrize("name", ["lr", "l1_coef", "beta"])
-@pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf, "0.1", None, True, torch.ones(1)])
+@pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf, "0.1", None, True, torch.ones(2)])
 def test_refuses_values_outside_their_range(name: str, value: Any) -> None:
     weight = nn.Parameter(torch.ones(2))
     with pytest.raises(ValueError, match=f"^{name} must be a finite number >= 0"):
@@ -445,9 +447,69 @@ def test_frozen_parameters_and_empty_groups_are_left_out() -> None:
         group_names(model)
 
 
-def test_parametrised_weights_are_left_to_the_rest() -> None:
-    layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
-    assert set(group_names(layer).values()) == {"rest"}
+def test_a_pruned_weight_is_shrunk_in_its_original() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
+    for layer in (model[0], model[2]):
+        prune.l1_unstructured(layer, "weight", 0.5)
+    prune.random_unstructured(model[2], "bias", 0.5)
+    assert group_names(model) == {
+        "0.bias": "rest",
+        "0.weight_orig": "conv",
+        "2.weight_orig": "fc",
+        "2.bias_orig": "rest",
+    }
+    network = small_model("s-fc")
+    expected = group_names(network)
+    prune.l1_unstructured(network.get_submodule("conv1"), "weight", 0.5)
+    assert group_names(network).pop("conv1.weight_orig") == expected["conv1.weight"] == "conv"
+
+
+def test_pruned_weights_stay_cut_as_the_rest_shrinks() -> None:
+    layer = nn.Linear(8, 4, bias=False)
+    prune.l1_unstructured(layer, "weight", 0.5)
+    kept, before = layer.weight_mask.bool(), layer.weight_orig.detach().clone()
+    optimizer = BetaLasso(beta_lasso_groups(layer, l1_conv=0.0, l1_fc=1e-2, beta=2.0), lr=0.1)
+    layer(torch.zeros(1, 8)).sum().backward()
+    optimizer.step()
+    layer(torch.zeros(1, 8))
+    expected = beta_lasso_reference_step(
+        before, torch.zeros_like(before), lr=0.1, l1_coef=1e-2, beta=2.0
+    )
+    assert torch.equal(layer.weight, expected * kept)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.orthogonal,
+        nn.utils.parametrizations.spectral_norm,
+    ],
+)
+def test_a_weight_that_is_computed_is_named(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), wrap(nn.Linear(2, 2)))
+    with pytest.raises(
+        ValueError, match=r"the weight of layer 1 is computed from parametriz"
+    ) as told:
+        group_names(model)
+    assert "\n" not in str(told.value)
+    model[1].requires_grad_(False)
+    assert group_names(model) == {"0.weight": "fc", "0.bias": "rest"}
+
+
+def test_a_weight_that_is_a_buffer_is_nothing_to_shrink() -> None:
+    layer = nn.Linear(2, 2)
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.register_buffer("weight", weight)
+    assert group_names(layer) == {"bias": "rest"}
+
+
+@pytest.mark.parametrize("value", [np.float32(0.25), np.int64(1), torch.tensor(0.5)])
+def test_groups_take_numbers_of_any_kind(value: Any) -> None:
+    groups = beta_lasso_groups(nn.Linear(2, 2), l1_conv=value, l1_fc=value, beta=value)
+    assert (groups[0]["l1_coef"], groups[0]["beta"]) == (float(value), float(value))
+    assert type(groups[0]["beta"]) is float
 
 
 def test_wrapped_networks_are_looked_through() -> None:
