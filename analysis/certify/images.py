@@ -10,7 +10,7 @@ from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
 from training.spec.config import MAX_IMAGE_SIZE, DataConfig
 from training.system.checks import MAX_COUNT, MAX_SEED, check_keys, check_text, check_type, shown
-from training.system.memory import physical_memory
+from training.system.memory import check_memory
 
 GLYPHS = "glyphs"
 TRAINING = "training"
@@ -159,12 +159,7 @@ def find_images(
     if source is None and record.name != GLYPHS:
         raise DataError.naming("the certificate is about {}; pass it as {data}", record.name)
     size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
-    memory = physical_memory()
-    if memory is not None and size > memory:
-        raise DataError(
-            f"the certificate is about {record.num_train + record.num_test:,} images, "
-            f"{size / 1e9:,.0f} GB, and this machine has {memory / 1e9:.0f} GB"
-        )
+    check_memory(size, f"the certificate's {record.num_train + record.num_test:,} images")
     config = DataConfig(
         source=source or GLYPHS,
         image_size=record.image_size,

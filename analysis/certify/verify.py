@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from analysis.certify.certificate import Certificate, make_certificate
+from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import (
     BITS_FILE,
     CHECKSUM,
@@ -23,7 +24,7 @@ from analysis.certify.folder import (
 from analysis.certify.images import CertifiedData, find_images
 from analysis.codes.bit_file import load_codeword
 from training.data.image_set import check_network, check_same_images
-from training.errors import CheckpointError, DataError
+from training.errors import CheckpointError, OutOfMemoryError, UserError
 from training.run.progress import OnCount
 
 _SAME = 1e-12
@@ -82,8 +83,8 @@ def verify(
     folder = Path(folder)
     try:
         contents = read_certificate(folder)
-        codeword = load_codeword(folder / BITS_FILE)
-    except CheckpointError as error:
+        codeword = load_codeword(folder / BITS_FILE, beside=counting_bytes)
+    except (CheckpointError, OutOfMemoryError) as error:
         return Verification(differences=(str(error),), certificate=None)
     try:
         record = CertifiedData.from_dict(contents.get("data"))
@@ -102,9 +103,8 @@ def verify(
         certificate = make_certificate(
             codeword, known, images, delta=delta, device=device, progress=progress
         )
-    except (CheckpointError, DataError, ValueError, MemoryError) as error:
-        reason = str(error) or "too large for this machine's memory"
-        lines = [*_check_frame(contents), reason]
+    except (UserError, ValueError) as error:
+        lines = [*_check_frame(contents), str(error)]
         return Verification(differences=tuple(lines), certificate=None)
     lines = [*_check_frame(contents)]
     stated = {name: contents[name] for name in contents if name not in (CHECKSUM, VERSIONS)}

@@ -19,7 +19,15 @@ from analysis.bounds.lengths import index_bits
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.grid import layer_grid, shape_grid
 from analysis.codes.ledger import Ledger
-from analysis.codes.matrix import Ints, make_values, read_patterns, to_tensor
+from analysis.codes.matrix import (
+    BYTES_A_PLACE,
+    BYTES_A_VALUE,
+    Ints,
+    check_memory,
+    make_values,
+    read_patterns,
+    to_tensor,
+)
 from analysis.codes.message import Spec, expected_shapes
 from analysis.codes.support import code_enumerative
 from analysis.codes.tensors import TensorCoder
@@ -61,7 +69,9 @@ class Body:
     def patterns(self, name: str) -> Ints:
         """The bit patterns of a tensor to write, flat; as many zeros to read them into."""
         if self.state is None:
-            return np.zeros(prod(self.shapes[name]), dtype=np.int64)
+            size = prod(self.shapes[name])
+            check_memory((4 + BYTES_A_VALUE) * size)
+            return np.zeros(size, dtype=np.int64)
         return read_patterns(self.state[name], self.number_format)
 
     @contextmanager
@@ -81,6 +91,7 @@ class Body:
 
     def spread(self, places: Ints, patterns: Ints) -> State:
         """Nonzeros at places of all n numbers in a row, as the tensors themselves."""
+        check_memory(4 * self.num_weights + 8 * len(places))
         values = make_values(patterns, self.number_format)
         found, start = {}, 0
         for name, shape in self.shapes.items():
@@ -190,6 +201,7 @@ def code_theorem_2(body: Body) -> State:
 def _code_map(
     body: Body, n: int, values: Ints, own: Ints | None, num_nonzeros: int
 ) -> tuple[Ints, Ints]:
+    check_memory((BYTES_A_PLACE + BYTES_A_VALUE) * num_nonzeros)
     places, symbols = (np.zeros(num_nonzeros, dtype=np.int64) for _ in range(2))
     if own is not None:
         places = np.flatnonzero(own)

@@ -6,6 +6,7 @@ the sum of its parts. The decoder needs nothing but the bits and the version tha
 and it knows where they end: B is what it consumed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -23,6 +24,7 @@ from training.system.checks import MAX_SEED
 
 _STRUCTURED = "structured-"
 _MAX_TENSOR = 1 << 31
+_BYTES_A_WEIGHT = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,16 +90,20 @@ def encode_network(
     return Codeword(data=data, num_bits=num_bits, code=code, message=message, ledger=ledger)
 
 
-def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
+def decode_network(
+    data: bytes, *, compiled: bool = True, beside: Callable[[NetworkSpec], int] | None = None
+) -> Codeword:
     """The network that a codeword stands for; what lies behind the codeword is not looked at.
 
     Args:
         data: Bytes that begin with a codeword.
         compiled: Whether compiled kernels may be used.
+        beside: Bytes of memory that the caller is going to take beside a network's tensors; they
+            are asked for before anything is decoded.
 
     Raises:
-        CodecError: No codeword begins these bytes, or it stands for a network that is too large
-            for this machine's memory.
+        CodecError: No codeword begins these bytes.
+        OutOfMemoryError: It stands for a network that is too large for the memory available.
 
     >>> import torch
     >>> from analysis.quantize.formats import find_format
@@ -114,6 +120,8 @@ def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
     _check_sizes(header.spec, CodecError)
     if header.inputs is not None and (header.inputs.permutation_seed or 0) > MAX_SEED:
         raise CodecError(f"damaged: a seed of the pixels' permutation above {MAX_SEED}")
+    more = beside(header.spec) if beside is not None and isinstance(header.spec, NetworkSpec) else 0
+    check_memory(_BYTES_A_WEIGHT * header.spec.num_weights + more)
     state = _code_body(coder, header, None, ledger)
     codeword, num_bits = coder.finish()
     ledger.add(END, "the codeword's end", num_bits - coder.information)
@@ -154,8 +162,7 @@ def _code_body(
 
 
 def _check_sizes(spec: Spec, error: type[ValueError]) -> None:
-    """Refuse networks that would not fit into this machine, or into the coder's counters."""
-    check_memory(4 * spec.num_weights, error)
+    """Refuse networks that would not fit into the coder's counters."""
     if isinstance(spec, TensorListSpec):
         sizes = [prod(shape) for _, shape in spec.shapes]
     else:

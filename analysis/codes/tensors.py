@@ -8,6 +8,7 @@ from torch import Tensor
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.grid import Grid, plain_grid
 from analysis.codes.matrix import (
+    BYTES_A_PLACE,
     BYTES_A_ROW,
     BYTES_A_VALUE,
     Ints,
@@ -60,7 +61,7 @@ class TensorCoder:
             record("support: no zeros", self.coder.information - start)
         elif kind == _SPARSE:
             starts, columns, scheme = code_support(self.coder, grid, matrix)
-            check_memory(BYTES_A_VALUE * len(columns))
+            check_memory(4 * grid.num_rows * grid.num_columns + BYTES_A_VALUE * len(columns))
             record(f"support, contexts: {scheme}", self.coder.information - start)
         else:
             starts, columns = np.zeros(grid.num_rows + 1, np.int64), np.zeros(0, np.int64)
@@ -90,7 +91,7 @@ class TensorCoder:
             num_groups: Values i, i + num_groups, i + 2 num_groups, ... are a group, and order is
                 that within groups.
         """
-        check_memory(BYTES_A_VALUE * size)
+        check_memory((4 + BYTES_A_PLACE + BYTES_A_VALUE) * size)
         start = self.coder.information
         own = None if values is None else read_patterns(values, self.number_format)
         kind = self.coder.uniform(
@@ -152,6 +153,6 @@ def _matrix_kind(matrix: SparseMatrix) -> int:
 
 
 def _full_support(grid: Grid) -> tuple[Ints, Ints]:
-    check_memory(BYTES_A_VALUE * grid.num_rows * grid.num_columns)
+    check_memory((4 + BYTES_A_PLACE + BYTES_A_VALUE) * grid.num_rows * grid.num_columns)
     starts = np.arange(grid.num_rows + 1, dtype=np.int64) * grid.num_columns
     return starts, np.tile(np.arange(grid.num_columns, dtype=np.int64), grid.num_rows)

@@ -57,7 +57,7 @@ class Codebook:
     def symbols(self, patterns: Ints) -> Ints:
         """The index in the codebook of each pattern, all of which it holds."""
         order = np.argsort(self.patterns)
-        return order[np.searchsorted(self.patterns[order], patterns)].astype(np.int64)
+        return order[np.searchsorted(self.patterns[order], patterns)].astype(np.int64, copy=False)
 
 
 def make_codebook(patterns: Ints, number_format: NumberFormat) -> Codebook:

@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 
 from mdl.cli.usage import Command, Group
-from mdl.terminal.errors import error_line
-from training.errors import USER_ERRORS
+from mdl.terminal.errors import error_line, is_told
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "Train": {
@@ -112,7 +111,9 @@ def run() -> None:
     """Run the command line. A user's mistake prints one line and exits with 1, or 2 for usage."""
     try:
         build_app()(prog_name="mdl")
-    except USER_ERRORS as error:
-        sys.exit(error_line(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not is_told(error):
+            raise
+        sys.exit(error_line(error))

@@ -20,7 +20,7 @@ from mdl.loggers.logged_progress import LoggedProgress
 from mdl.loggers.logger import LoggedRun
 from mdl.terminal import console
 from mdl.terminal.devices import choose_device
-from mdl.terminal.errors import error_line
+from mdl.terminal.errors import error_line, is_told
 from mdl.terminal.options import Device, read_policy
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -28,7 +28,7 @@ from training.data.loading import Dataset, load_dataset, split_validation
 from training.data.telling import tell_dataset
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
 from training.distributed.run_options import RunOptions
-from training.errors import USER_ERRORS, CheckpointError, TrainingError
+from training.errors import CheckpointError, TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
@@ -277,7 +277,7 @@ def _report(error: BaseException, ranks: Ranks) -> None:
     speaks = error.speaks if isinstance(error, LostRankError) else ranks.is_first
     if not speaks:
         time.sleep(PATIENCE)
-    if not isinstance(error, USER_ERRORS):
+    if not is_told(error):
         traceback.print_exception(error)
     elif speaks:
         sys.stderr.write(error_line(error) + "\n")

@@ -1,6 +1,7 @@
 """What the user reads when something is wrong."""
 
-from training.errors import UserError
+from training.errors import USER_ERRORS, UserError
+from training.system.memory import as_memory_error
 
 _OPTIONS = {
     "network": "NETWORK",
@@ -29,10 +30,16 @@ def message_of(error: BaseException) -> str:
     return error.told(option_of) if isinstance(error, UserError) else str(error)
 
 
+def is_told(error: BaseException) -> bool:
+    """Whether an error is told in a line; any other is a fault of mdl's, with a traceback."""
+    return isinstance(error, USER_ERRORS) or as_memory_error(error) is not None
+
+
 def error_line(error: BaseException) -> str:
-    """What the user reads of an error.
+    """What the user reads of an error; of a failed allocation, what was asked for and is there.
 
     >>> error_line(ValueError("b must be  32"))
     'error: b must be 32'
     """
-    return f"error: {' '.join(message_of(error).split()) or type(error).__name__}"
+    message = message_of(as_memory_error(error) or error)
+    return f"error: {' '.join(message.split()) or type(error).__name__}"

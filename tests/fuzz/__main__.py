@@ -59,7 +59,9 @@ def main() -> int:
                 index = len(outcomes) - 1 if arguments.replay else outcome.case.number
                 _report(outcome, make(index), None if arguments.replay else arguments.keep)
             elif arguments.show:
-                print(f"{outcome.case.kind} {outcome.case.number} {outcome.verdict}: {outcome.said}")
+                print(
+                    f"{outcome.case.kind} {outcome.case.number} {outcome.verdict}: {outcome.said}"
+                )
     print_table(outcomes, perf_counter() - start)
     return int(any(outcome.verdict in FAULTS for outcome in outcomes))
 

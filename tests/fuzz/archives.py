@@ -198,7 +198,9 @@ def change_pickle(data: bytes, draw: random.Random) -> bytes:
     """A file of torch whose pickle has other steps."""
     pickled = next(each.data for each in read_records(data) if each.name.endswith(b"/data.pkl"))
     if draw.random() < 0.1:
-        return with_pickle(data, draw.choice(pickle_bombs(draw.choice((20, 60, 2000)), draw.randrange(2, 12))))
+        return with_pickle(
+            data, draw.choice(pickle_bombs(draw.choice((20, 60, 2000)), draw.randrange(2, 12)))
+        )
     if draw.random() < 0.15:
         return with_pickle(data, damage(pickled, draw))
     found = list(pickletools.genops(pickled))
@@ -235,11 +237,18 @@ def _text_step(text: str) -> bytes:
     return b"X" + struct.pack("<I", len(coded)) + coded
 
 
-_SINGLES = tuple(bytes([code]) for code in b"(.0N\x88\x89)]}atuseol2bR\x81\x92\x93\x85\x86\x87Q\x8f\x90\x91\x94\x97\x98")
+_SINGLES = tuple(
+    bytes([code])
+    for code in b"(.0N\x88\x89)]}atuseol2bR\x81\x92\x93\x85\x86\x87Q\x8f\x90\x91\x94\x97\x98"
+)
 _GLOBALS = (
     *(b"os\nsystem", b"builtins\neval", b"builtins\nbytearray", b"torch\nSize", b"numpy\nndarray"),
     *(b"collections\nOrderedDict", b"torch._utils\n_rebuild_tensor_v2", b"torch\nFloatStorage"),
-    *(b"torch._utils\n_rebuild_parameter", b"torch._utils\n_rebuild_sparse_tensor", b"torch\nTensor"),
+    *(
+        b"torch._utils\n_rebuild_parameter",
+        b"torch._utils\n_rebuild_sparse_tensor",
+        b"torch\nTensor",
+    ),
     *(b"torch._utils\n_rebuild_qtensor", b"torch._tensor\n_rebuild_from_type_v2", b"torch\ndevice"),
     *(b"torch._utils\n_rebuild_tensor_v3", b"torch\nfloat32", b"torch\nint64", b"torch\nqint8"),
     *(b"torch._utils\n_rebuild_meta_tensor_no_storage", b"torch.storage\nUntypedStorage", b"_\n_"),
@@ -343,7 +352,9 @@ def _other_numbers(data: bytes, draw: random.Random) -> bytes:
     new = draw.choice(NUMBERS) % (1 << 8 * width)
     packed = new.to_bytes(width, "little")
     changed = data[:start] + packed[: len(data) - start] + data[start + width :]
-    return changed if draw.random() < 0.7 else damage(data, draw)[: len(data)].ljust(len(data), b"\0")
+    return (
+        changed if draw.random() < 0.7 else damage(data, draw)[: len(data)].ljust(len(data), b"\0")
+    )
 
 
 def save_bytes(contents: Any) -> bytes:
@@ -395,7 +406,9 @@ def _bad_rows(old: Tensor, draw: random.Random) -> Tensor:
     kind = draw.choice((torch.int32, torch.int64))
     if draw.random() < 0.2:
         values = values[: draw.randrange(len(values) + 1)]
-    size = draw.choice((tuple(flat.shape), tuple(flat.shape), (2**40, flat.shape[1]), (len(flat), 2**40)))
+    size = draw.choice(
+        (tuple(flat.shape), tuple(flat.shape), (2**40, flat.shape[1]), (len(flat), 2**40))
+    )
     return torch.sparse_csr_tensor(
         ends.to(kind), columns.to(kind), values, size=size, check_invariants=False
     )
@@ -406,7 +419,9 @@ _TENSORS: tuple[Any, ...] = (
     _bad_rows,
     _bad_rows,
     lambda old, draw: old.to(draw.choice((torch.float64, torch.int32, torch.bool, torch.bfloat16))),
-    lambda old, draw: old.to(draw.choice((torch.complex64, torch.float16, torch.uint16, torch.int8))),
+    lambda old, draw: old.to(
+        draw.choice((torch.complex64, torch.float16, torch.uint16, torch.int8))
+    ),
     lambda old, draw: old.to(torch.float8_e4m3fn),
     lambda old, draw: old[:-1],
     lambda old, draw: old.reshape(-1),

@@ -54,7 +54,7 @@ def _odd_texts(data: bytes, draw: random.Random) -> tuple[bytes, ...]:
         b"\xef\xbb\xbf" + data,
         data.decode(errors="replace").encode("utf-16"),
         data + data,
-        data.replace(b":", b": 1e999, \"x\":", 1),
+        data.replace(b":", b': 1e999, "x":', 1),
         data.replace(b"{", b'{"format": 1, "format": 2, ', 1),
         first + b"\xff\xfe" + data[1:],
         data.replace(b'"', b"'"),
@@ -115,7 +115,11 @@ def random_head(draw: random.Random) -> bytes:
                 coder.integer(number)
     else:
         network = draw.randrange(len(NETWORKS))
-        sizes = [draw.choice((4, 8, size())), draw.choice((2, 10, size())), draw.choice((1, 3, size()))]
+        sizes = [
+            draw.choice((4, 8, size())),
+            draw.choice((2, 10, size())),
+            draw.choice((1, 3, size())),
+        ]
         sizes += [draw.choice((1, 2, size()))]
         sizes += [draw.choice((1, 3, 4, size()))] if NETWORKS[network] == "resnet18" else []
         for number in (network + 2, *sizes):
@@ -155,9 +159,7 @@ def giant_codeword(draw: random.Random) -> bytes:
     header = Header(spec=large, number_format=number_format, code=code, inputs=inputs)
     code_header(coder, header)
     state = {name: torch.zeros(shape) for name, shape in expected_shapes(small).items()}
-    body = Body(
-        coder=coder, spec=small, number_format=number_format, state=state, ledger=Ledger()
-    )
+    body = Body(coder=coder, spec=small, number_format=number_format, state=state, ledger=Ledger())
     BODIES[code](body)
     return coder.finish()[0]
 
@@ -205,7 +207,9 @@ def change_index(files: Files, draw: random.Random) -> Files:
     return files | {index: write_json(tree, draw)}
 
 
-def change_one(change: Callable[[bytes, random.Random], bytes]) -> Callable[[Files, random.Random], Files]:
+def change_one(
+    change: Callable[[bytes, random.Random], bytes],
+) -> Callable[[Files, random.Random], Files]:
     """A change of one file out of a folder's, drawn."""
 
     def changed(files: Files, draw: random.Random) -> Files:

@@ -80,10 +80,7 @@ def make_goods(folder: Path) -> dict[str, dict[str, Files]]:
 def _texts(run: Path) -> Files:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steady = "".join(json.dumps(_without_times(line)) + "\n" for line in lines)
-    return {
-        "config.json": (run / "config.json").read_bytes(),
-        "metrics.jsonl": steady.encode(),
-    }
+    return {"config.json": (run / "config.json").read_bytes(), "metrics.jsonl": steady.encode()}
 
 
 def _without_times(values: dict[str, Any]) -> dict[str, Any]:
@@ -112,12 +109,7 @@ def _train(folder: Path, network: str, *, stop: bool) -> Checkpoint:
     run.write_config({"config": config.to_dict(), "versions": {"mdl": "0.2.0"}})
     dataset = load_dataset(DATA)
     run_training(
-        config=config,
-        dataset=dataset,
-        folder=run,
-        options=RunOptions(),
-        progress=watch,
-        stop=watch,
+        config=config, dataset=dataset, folder=run, options=RunOptions(), progress=watch, stop=watch
     )
     made = load_checkpoint(folder)
     training = made.training and _without_times(made.training)
@@ -162,11 +154,7 @@ def _image_folders(images: Mapping[str, bytes]) -> dict[str, Files]:
     """A data set for each image: the first one of two classes."""
     other = images["grey.png"]
     return {
-        name: {
-            f"train/a/{name}": data,
-            "train/b/other.png": other,
-            "test/a/other.png": other,
-        }
+        name: {f"train/a/{name}": data, "train/b/other.png": other, "test/a/other.png": other}
         for name, data in images.items()
     }
 

@@ -44,7 +44,10 @@ def make_attacks(goods: dict[str, dict[str, Files]]) -> dict[str, Case]:
     made: dict[str, tuple[str, Files]] = {}
     for index, pickled in enumerate(pickle_bombs(20, 10)):
         if len(pickled) < MOST_BYTES:
-            made[f"pickle_bomb_{index}"] = ("pickle", {"checkpoint.pt": with_pickle(dense, pickled)})
+            made[f"pickle_bomb_{index}"] = (
+                "pickle",
+                {"checkpoint.pt": with_pickle(dense, pickled)},
+            )
             bare = pack([replace(each, data=pickled) for each in read_records(dense)[:1]])
             made[f"pickle_alone_{index}"] = ("pickle", {"net.pt": bare})
     for name, lie in _LIES.items():
@@ -61,7 +64,9 @@ def make_attacks(goods: dict[str, dict[str, Files]]) -> dict[str, Case]:
             "image",
             {place: data, "train/b/other.png": image, "test/a/other.png": image},
         )
-    for index, place in enumerate(("/dev/zero", "/etc/hostname", "../secret.png", "b.png", "~", "")):
+    for index, place in enumerate(
+        ("/dev/zero", "/etc/hostname", "../secret.png", "b.png", "~", "")
+    ):
         columns = good_columns() | {"image": [{"bytes": None, "path": place}] * 2}
         made[f"path_{index}"] = (
             "parquet",

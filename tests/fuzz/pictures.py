@@ -97,7 +97,10 @@ def change_image(data: bytes, draw: random.Random) -> bytes:
         ways = (size + header[4:], header[:4] + size + header[8:], size * 2 + header[8:])
         chunks[0] = (b"IHDR", draw.choice(ways))
     return _PNG + b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
         for kind, content in chunks
     )
 
@@ -115,7 +118,11 @@ def write_table(columns: dict[str, Any], features: Any = None, **options: Any) -
     """A parquet file; `features` is what `datasets` would say of its columns."""
     table = pa.table(columns)
     if features is not None:
-        said = features if isinstance(features, bytes) else json.dumps({"info": {"features": features}})
+        said = (
+            features
+            if isinstance(features, bytes)
+            else json.dumps({"info": {"features": features}})
+        )
         table = table.replace_schema_metadata({"huggingface": said})
     file = io.BytesIO()
     pq.write_table(table, file, **options)
@@ -125,14 +132,14 @@ def write_table(columns: dict[str, Any], features: Any = None, **options: Any) -
 def good_columns() -> dict[str, Any]:
     """Two images and labels, as a parquet file has them."""
     images = good_images()
-    rows = [{"bytes": images["grey.png"], "path": None}, {"bytes": images["bits.png"], "path": "b.png"}]
+    rows = [
+        {"bytes": images["grey.png"], "path": None},
+        {"bytes": images["bits.png"], "path": "b.png"},
+    ]
     return {"image": rows, "label": [0, 1]}
 
 
-FEATURES = {
-    "image": {"_type": "Image"},
-    "label": {"_type": "ClassLabel", "names": ["zero", "one"]},
-}
+FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["zero", "one"]}}
 
 
 def odd_table(draw: random.Random) -> bytes:
@@ -216,7 +223,9 @@ def change_arrays(data: bytes, draw: random.Random) -> bytes:
         f"{{'descr': {draw.choice(types)}, 'fortran_order': {draw.choice(('False', 'True', '0'))}, "
         f"'shape': {draw.choice(shapes)}, }}"
     ).encode()[:60_000]
-    version, length = draw.choice(((b"\1\0", "<H"), (b"\2\0", "<I"), (b"\3\0", "<I"), (b"\9\0", "<H")))
+    version, length = draw.choice(
+        ((b"\1\0", "<H"), (b"\2\0", "<I"), (b"\3\0", "<I"), (b"\9\0", "<H"))
+    )
     array = b"\x93NUMPY" + version + struct.pack(length, len(header)) + header + bytes(200)
     file = io.BytesIO()
     with __import__("zipfile").ZipFile(file, "w") as archive:

@@ -23,7 +23,12 @@ from analysis.quantize.formats import find_format
 from mdl.cli.app import build_app
 from mdl.experiments.store.result_store import ResultStore
 from mdl.report.run_files import read_runs
-from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, restore_network, save_checkpoint
+from training.checkpoint.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    restore_network,
+    save_checkpoint,
+)
 from training.checkpoint.lazy import open_checkpoint
 from training.data.loading import load_dataset
 from training.errors import UserError

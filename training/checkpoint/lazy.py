@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Any
 
 from training.checkpoint.ranges import check_fields, parse_record
-from training.errors import CheckpointError, UserError
+from training.errors import CheckpointError, OutOfMemoryError, UserError
 from training.networks.state_check import expected_state
 from training.spec.architectures import NetworkSpec
 from training.system.checks import check_keys, check_type, shown
 from training.system.files import FileBytes
+from training.system.memory import as_memory_error
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor, shorten
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 from training.tensor_files.zip_records import Records
@@ -122,6 +123,8 @@ def unusable(file: Path, error: Exception) -> UserError:
     """What a reader says of a file that it cannot use: one line with the way out."""
     if isinstance(error, UserError) and not isinstance(error, ValueError):
         return error
+    if (out_of_memory := as_memory_error(error)) is not None:
+        return OutOfMemoryError(f"{file}: {out_of_memory}")
     reason = " ".join(str(error).split()) or type(error).__name__
     way_out = "" if ";" in reason else "; give a checkpoint that mdl train wrote"
     return CheckpointError(f"{file}: {reason}{way_out}")

@@ -11,7 +11,10 @@ from training.checkpoint.checkpoint import Checkpoint
 from training.data.input_map import InputMap
 from training.data.loading import Dataset, ImageSet, load_dataset, split_validation
 from training.distributed.ranks import ALONE, Ranks
+from training.networks.models import Network
+from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
+from training.system.memory import check_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,26 @@ class EvaluationData:
     validation: ImageSet
     test: ImageSet
     inputs: InputMap
+
+
+def answering_bytes(spec: NetworkSpec, num_images: int) -> int:
+    """Bytes of memory that a batch takes on its way through a network, in float32.
+
+    The widest layer has what enters it and what leaves it, each in two forms; a local layer its
+    patches, and a residual sum what goes past it.
+
+    >>> spec = NetworkSpec(name="s-fc", image_size=8, num_classes=10, base_channels=1)
+    >>> answering_bytes(spec, 1)
+    1664
+    """
+    skips = int(spec.name == "resnet18")
+    widest = max(
+        (2 + skips) * layer.in_features
+        + 2 * layer.out_features
+        + (layer.fan_in * layer.out_size**2 if layer.kind == "local" else 0)
+        for layer in spec.layers
+    )
+    return 4 * num_images * widest
 
 
 @torch.no_grad()
@@ -93,7 +116,13 @@ def right_answers(
 
     Returns:
         bool (N,) on the device, in the order of the images; of one rank, those of its rows.
+
+    Raises:
+        OutOfMemoryError: A batch is too large for the memory available.
     """
+    if isinstance(network, Network) and torch.device(device).type == "cpu":
+        needed = answering_bytes(network.spec, min(batch_size, len(images)))
+        check_memory(needed, f"a batch of {batch_size} images in {network.spec.name}")
     was_training = network.training
     network.eval()
     answers = [torch.zeros(0, dtype=torch.bool, device=device)]

@@ -1,8 +1,7 @@
 """Files of tensors from strangers, read as data: nothing in them is executed. No torch.
 
-Others take `open` (a file as a mapping from names to tensors that are read when asked for) and
-`stored_tensor`; checkpoints of ours are read through `torch_archive`, `zip_records` and
-`plain_pickle`.
+Others take `open` (a file as a mapping from names to tensors that are read when asked for),
+`stored_tensor`, `torch_archive`, `zip_records` and `plain_pickle`.
 """
 
 __all__ = ["open", "plain_pickle", "stored_tensor", "torch_archive", "zip_records"]

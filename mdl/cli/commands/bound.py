@@ -185,6 +185,7 @@ def _bound_bits(
     full: bool,
     json: bool,
 ) -> None:
+    from analysis.certify.errors import counting_bytes
     from analysis.codes.bit_file import load_codeword
     from analysis.describe.bound_report import report_codeword
     from mdl.cli.bound import show_external_bits
@@ -194,7 +195,7 @@ def _bound_bits(
     from training.run.evaluate import split_dataset
     from training.spec.config import DataConfig
 
-    codeword = load_codeword(file)
+    codeword = load_codeword(file, beside=counting_bytes)
     message = codeword.message
     if not message.can_run:
         show_external_bits(codeword, file, delta, given, full=full, json=json)

@@ -24,13 +24,13 @@ from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_lock import RunBusyError, run_lock
 from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.terminal.devices import choose_device
-from mdl.terminal.errors import error_line
+from mdl.terminal.errors import error_line, is_told
 from mdl.terminal.options import Device
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
 from training.distributed.run_options import RunOptions
-from training.errors import USER_ERRORS, CheckpointError
+from training.errors import CheckpointError
 from training.run.loop import run_training
 from training.run.progress import Progress, Stop
 from training.run.provenance import collect_versions
@@ -174,7 +174,9 @@ def main() -> None:
         sys.exit(0 if result is not None else 128 + (stop.signal_number or signal.SIGTERM))
     except RunBusyError as error:
         _fail(str(error), code=EXIT_BUSY)
-    except USER_ERRORS as error:
+    except Exception as error:
+        if not is_told(error):
+            raise
         _fail(error_line(error), code=1)
 
 
