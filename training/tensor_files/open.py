@@ -17,6 +17,7 @@ from training.tensor_files.plain_pickle import Opaque
 from training.tensor_files.safetensors_file import looks_like_safetensors, read_safetensors
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor, printable, shorten
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
+from training.tensor_files.zip_records import Records
 
 INDEX_SUFFIX = ".index.json"
 MAX_INDEX_BYTES = 1 << 25
@@ -40,6 +41,8 @@ _MAX_DEPTH = 3
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TensorFile(Mapping[str, StoredTensor]):
     """The tensors of a checkpoint, by name in the order of the file; a context manager.
+
+    Who leaves the context without an error has read what was written.
 
     Attributes:
         path: The file, or the index of its shards.
@@ -72,11 +75,28 @@ class TensorFile(Mapping[str, StoredTensor]):
         for source in {tensor.source for tensor in self.tensors.values()}:
             source.close()
 
+    def check_bytes(self) -> None:
+        """Compare what has been read, and what has not, with the checksums that the files have.
+
+        Raises:
+            CheckpointError: A bit of one is not what was written.
+        """
+        for source in {tensor.source for tensor in self.tensors.values()}:
+            if isinstance(source, Records):
+                try:
+                    source.check()
+                except ValueError as error:
+                    raise CheckpointError(f"{source.path}: {error}; copy it again") from error
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self.check_bytes()
+        finally:
+            self.close()
 
 
 def open_tensor_file(path: Path | str, key: str | None = None) -> TensorFile:
