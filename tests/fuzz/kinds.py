@@ -9,7 +9,7 @@ from tests.fuzz import readers
 from tests.fuzz.archives import change_archive, change_pickle
 from tests.fuzz.arrays import change_arrays, change_npz
 from tests.fuzz.cases import Case, draw_of
-from tests.fuzz.damage import damage
+from tests.fuzz.damage import damage, flip
 from tests.fuzz.documents import (
     Files,
     change_certificate,
@@ -40,6 +40,7 @@ class Kind:
         read: Gives its meaning.
         commands: Arguments of `mdl` in the folder of the files, each followed by how often it is
             taken against the others.
+        damage: Blind damage. A store cut between two lines is a store, so there it is a bit.
         is_sealed: Whether blind damage must be noticed or change nothing.
         most_bytes: Memory that one may take. A codeword of a few bytes may stand for a network as
             large as the memory that is available, and has that limit alone.
@@ -49,6 +50,7 @@ class Kind:
     change: Change
     read: Callable[[Path], str]
     commands: tuple[str, ...] = ()
+    damage: Callable[[bytes, random.Random], bytes] = damage
     is_sealed: bool = False
     most_bytes: int | None = 1 << 28
 
@@ -164,7 +166,13 @@ KINDS: dict[str, Kind] = {
         commands=("budget --target 0.1 --data .",),
     ),
     "policy": Kind(goods=("policy",), change=change_one(change_json), read=readers.read_policy),
-    "stored result": Kind(goods=("result",), change=_change_store, read=readers.read_store),
+    "stored result": Kind(
+        goods=("result",),
+        change=_change_store,
+        read=readers.read_store,
+        damage=flip,
+        is_sealed=True,
+    ),
     "run": Kind(
         goods=("run",),
         change=_change_run,
@@ -190,7 +198,7 @@ def make_case(goods: Goods, seed: int, number: int, kinds: tuple[str, ...] = ())
     origin = draw.choice(sorted(goods[form]))
     files, chance = goods[form][origin], draw.random()
     if chance < _DAMAGED + _GOOD:
-        files = files if chance < _GOOD else change_one(damage)(files, draw)
+        files = files if chance < _GOOD else change_one(kind.damage)(files, draw)
         return Case(kind=name, files=files, origin=f"{form}/{origin}", seed=seed, number=number)
     if chance < _GOOD + _DAMAGED + _SPLICED:
         files = splice_one(files, goods[form][draw.choice(sorted(goods[form]))], draw)
