@@ -22,7 +22,7 @@ from tests.fuzz.documents import (
     splice_one,
 )
 from tests.fuzz.pictures import change_image, change_table
-from tests.fuzz.tensors import change_tensor, change_values
+from tests.fuzz.tensors import change_legacy, change_tensor, change_values
 
 Change = Callable[[Files, random.Random], Files]
 Goods = dict[str, dict[str, Files]]
@@ -70,6 +70,16 @@ _OWN = (
 )
 
 
+def _external_commands(file: str) -> tuple[str, ...]:
+    return (
+        f"bound {file} --lengths-only",
+        f"bound {file} --samples 100 --train-errors 10",
+        f"encode {file} --out out.mdl",
+        f"filters {file} --out filters.png",
+        f"nonzeros {file}",
+    )
+
+
 def _torch_kind(change: Callable[[bytes, random.Random], bytes]) -> Kind:
     return Kind(
         goods=("checkpoint", "external"),
@@ -79,22 +89,14 @@ def _torch_kind(change: Callable[[bytes, random.Random], bytes]) -> Kind:
             if (folder / "checkpoint.pt").exists()
             else readers.read_network(folder)
         ),
-        commands=_OWN,
+        commands=(*_OWN, *_external_commands("net.pt")),
         is_sealed=True,
     )
 
 
-def _network_kind(goods: str, change: Change, file: str, *, is_sealed: bool = False) -> Kind:
+def _network_kind(goods: str, change: Change, file: str) -> Kind:
     return Kind(
-        goods=(goods,),
-        change=change,
-        read=readers.read_network,
-        commands=(
-            f"bound {file} --lengths-only",
-            f"bound {file} --samples 100 --train-errors 10",
-            f"encode {file} --out out.mdl",
-        ),
-        is_sealed=is_sealed,
+        goods=(goods,), change=change, read=readers.read_network, commands=_external_commands(file)
     )
 
 
@@ -125,6 +127,7 @@ KINDS: dict[str, Kind] = {
     "pickle": _torch_kind(change_pickle),
     "fields": _torch_kind(change_values),
     "tensor": _torch_kind(change_tensor),
+    "legacy torch": _network_kind("legacy", change_one(change_legacy), "net.pt"),
     "safetensors": _network_kind("safetensors", change_one(change_safetensors), "net.safetensors"),
     "shard index": _network_kind("index", change_index, "model.safetensors.index.json"),
     "codeword": Kind(
