@@ -67,6 +67,8 @@ def _check_twin(spec: "NetworkSpec", twin: Twin) -> None:
             f"--as {twin}: this checkpoint is {spec.name}, whose twins are "
             f"{spec.family}-local and {spec.family}-fc"
         )
+    if spec.name == twin:
+        raise ValueError(f"--as {twin}: this network is {twin} already")
     num_weights = spec.twin(kind).num_weights
     check_memory(
         4 * (spec.num_weights + num_weights),  # the network's own tensors too, and its twin's

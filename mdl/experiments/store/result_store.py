@@ -21,7 +21,6 @@ from mdl.experiments.store.checksums import (
     unpack_array,
     without_checksum,
 )
-from mdl.experiments.store.run_lock import run_lock
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
 from training.run.run_folder import RunFolder
@@ -34,6 +33,7 @@ from training.system.files import (
     write_atomically,
     write_text_atomically,
 )
+from training.system.locks import Lock, run_lock
 from training.system.memory import check_memory
 
 Filters = NDArray[np.float16]
@@ -157,7 +157,7 @@ class ResultStore:
         self._known = _Lines(version, by_key)
         return self._known
 
-    def _lock(self) -> AbstractContextManager[None]:
+    def _lock(self) -> AbstractContextManager[Lock]:
         return run_lock(self.path.with_name(f"{self.path.name}.lock"), waits=True)
 
     def _write(self, results: Iterable[RunResult]) -> None:
@@ -277,7 +277,7 @@ class ResultStore:
 
     def lock_path(self, key: str) -> Path:
         """The file whose lock a process holds while it works on a run."""
-        return self.root / "runs" / f"{key}.lock"
+        return RunFolder(self.root / "runs" / key).lock
 
 
 def _parse(text: bytes, place: str, it: str) -> RunResult:
