@@ -76,8 +76,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> EncodedDataset:
             raise DataError(
                 f"{path} has no labels for {images[split]}: expected {EXPECTED}, found {has}"
             )
-        pixels = read_array(archive, names[images[split]], path)
-        numbers = read_array(archive, names[labels[split]], path)
+        pixels = _read_array(archive, names[images[split]], path)
+        numbers = _read_array(archive, names[labels[split]], path)
         files = as_pixels(pixels, f"{path}: {images[split]}")
         found = _as_labels(numbers, len(files), f"{path}: {labels[split]}")
         splits.append(pixel_split(files, found, images[split]))
@@ -105,7 +105,7 @@ def _by_split(names: Iterable[str], kinds: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
     """One array, once its header says that it is plain and as large as its place in the file.
 
     Args:

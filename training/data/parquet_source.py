@@ -231,8 +231,8 @@ def _read_schema(path: Path) -> "pa.Schema":
 def _check_columns(path: Path, image: str, label: LabelColumn, *, first: Path) -> None:
     """Every file must have both columns, and mean the same by a class number."""
     schema = _read_schema(path)
-    for name in (image, label.name.partition(".")[0]):
-        if name not in schema.names:
+    for name in (image, label.name):
+        if not _has_column(schema, name):
             raise DataError(f"{path} is a table without the column {name!r}, which {first} has")
     names = class_names_of(metadata_features(schema), label.name)
     if names is not None and label.class_names is not None and names != label.class_names:
@@ -244,6 +244,17 @@ def _check_columns(path: Path, image: str, label: LabelColumn, *, first: Path) -
             f"{path} and {first} have different class names, first for class {number}; a class "
             "number must mean the same in both"
         )
+
+
+def _has_column(schema: "pa.Schema", name: str) -> bool:
+    """Whether there is a column, or the field of a struct, of a name that is there once."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    parent, _, child = name.partition(".")
+    if schema.names.count(name) == 1:
+        return True
+    is_struct = schema.names.count(parent) == 1 and pa.types.is_struct(schema.field(parent).type)
+    return is_struct and bool(schema.field(parent).type.get_field_index(child) >= 0)
 
 
 def _read_table(path: Path, columns: list[str]) -> "pa.Table":
