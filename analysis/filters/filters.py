@@ -59,7 +59,7 @@ def sample_filters(
     checkpoint: Checkpoint,
     *,
     max_filters: int = MAX_FILTERS,
-    min_nonzeros: int = MIN_NONZEROS,
+    min_nonzeros: int | None = MIN_NONZEROS,
     unpermute: bool = True,
     seed: int = 0,
 ) -> FilterSample:
@@ -68,7 +68,8 @@ def sample_filters(
     Args:
         checkpoint: Any network of the project. Only its first weight tensor is read.
         max_filters: Filters to choose, >= 1; fewer eligible ones are all taken.
-        min_nonzeros: Fewest nonzeros of a filter, >= 1.
+        min_nonzeros: Fewest nonzeros of a filter, >= 1; None for `MIN_NONZEROS`, or where no
+            filter has so many half of what the fullest has.
         unpermute: Undo the fixed pixel permutation of the data, so that filters lie on the images
             as they were before it. Nothing changes where there was none.
         seed: Seed of the choice.
@@ -81,14 +82,16 @@ def sample_filters(
             are not finite.
     """
     for name, value in (("max_filters", max_filters), ("min_nonzeros", min_nonzeros)):
-        if value < 1:
+        if value is not None and value < 1:
             raise ValueError(f"{name} must be >= 1, not {value}")
     layer = checkpoint.network.layers[0]
     weight = checkpoint.state[f"{layer.name}.weight"]
     nonzeros = count_filter_nonzeros(layer, weight)
+    fullest = int(nonzeros.max())
+    if min_nonzeros is None:
+        min_nonzeros = MIN_NONZEROS if fullest >= MIN_NONZEROS else max(1, fullest // 2)
     eligible = np.flatnonzero(nonzeros >= min_nonzeros)
     if len(eligible) == 0:
-        fullest = int(nonzeros.max())
         raise ValueError(
             f"no filter of {layer.name} has min_nonzeros >= {min_nonzeros}; "
             + (f"the fullest has {fullest}" if fullest else "all of its weights are zero")

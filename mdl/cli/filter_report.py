@@ -42,7 +42,7 @@ class MeasuredFilters:
 
 
 def measure_filters(
-    path: Path, *, num: int, min_nonzeros: int, unpermute: bool, seed: int
+    path: Path, *, num: int, min_nonzeros: int | None, unpermute: bool, seed: int
 ) -> MeasuredFilters:
     """Load a checkpoint, choose filters of its first layer and measure them.
 
@@ -137,6 +137,7 @@ def filters_to_dict(one: MeasuredFilters) -> dict[str, Any]:
         "layer": one.sample.layer.name,
         "num_filters": one.sample.num_filters,
         "num_eligible": one.sample.num_eligible,
+        "min_nonzeros": one.sample.min_nonzeros,
         "permutation_undone": one.sample.permutation_seed,
         "summary": asdict(one.summary),
         "filters": _rows(one),
@@ -158,11 +159,11 @@ def answer_filters(
         notes: Sentences to add.
         next_: Commands to suggest.
     """
-    first, summaries = measured[0], [one.summary for one in measured]
+    summaries = [one.summary for one in measured]
     console.print_answer(
         "\n".join(f"Picture: {picture}" for picture in pictures),
         "Medians over filters with "
-        f"{first.sample.min_nonzeros} nonzeros or more: half-mass radius in pixels, the same with "
+        f"{_least(measured)} nonzeros or more: half-mass radius in pixels, the same with "
         "the pixels shuffled (by chance), their ratio; below 1 is local.",
         *notes,
         table=console.Rows(
@@ -181,6 +182,11 @@ def answer_filters(
         ),
         next_=next_,
     )
+
+
+def _least(measured: Sequence[MeasuredFilters]) -> str:
+    """Nonzeros that the filters have at least: of each checkpoint, where they differ."""
+    return " or ".join(dict.fromkeys(str(one.sample.min_nonzeros) for one in measured))
 
 
 def print_filters(one: MeasuredFilters) -> None:
@@ -220,7 +226,7 @@ def print_summaries(measured: list[MeasuredFilters]) -> None:
                 f"{100 * summary.local_share:.0f}%",
             )
         )
-    nonzeros = f">= {measured[0].sample.min_nonzeros} nonzeros"
+    nonzeros = f">= {_least(measured)} nonzeros"
     console.print_table(
         "First-layer filters: half-mass radius and what pixels shuffled at random would have "
         "(medians; of random supports 5% count as local)",

@@ -227,7 +227,9 @@ def _check_optimizer(name: str, value: Any) -> None:
         for number in group["params"]:
             _check_count(f"a parameter of {name}", number)
         for key, number in group.items():
-            if key not in ("params", "name"):
+            if key == "maximize":
+                check_type(f"{key} of a group of {name}", number, bool)
+            elif key not in ("params", "name"):
                 _check_amount(f"{shown(key)} of a group of {name}", number)
     if "sparse" in value:
         _check_sparse(f"{name}['sparse']", value["sparse"])

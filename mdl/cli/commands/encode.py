@@ -60,7 +60,7 @@ def encode(
     from analysis.codes.bit_file import save_codeword
     from analysis.describe.describe import compare_codes, read_message
     from analysis.describe.external_network import BN_EPS
-    from mdl.cli.bound import choose_format
+    from mdl.cli.bound import bound_command, choose_format
     from mdl.terminal.answers import answer_encoded
 
     message = read_message(
@@ -85,7 +85,7 @@ def encode(
     if message.can_run:
         next_ = [
             console.command("decode", out),
-            console.command("bound", checkpoint, bits=bits, format=number_format),
+            bound_command(checkpoint, bits=bits, format=number_format),
         ]
     else:
         next_ = [console.command("decode", out, state_dict="decoded.pt", bn_eps=bn_eps)]

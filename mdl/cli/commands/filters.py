@@ -23,8 +23,13 @@ def filters(
     ] = False,
     num: Annotated[int, typer.Option(min=1, help="Filters to draw of each checkpoint.")] = 36,
     min_nonzeros: Annotated[
-        int, typer.Option(min=1, help="Choose among filters with N nonzeros or more.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Choose among filters with N nonzeros or more (default: 20, or where none has so "
+            "many half of what the fullest has).",
+        ),
+    ] = None,
     unpermute: Annotated[
         bool,
         typer.Option(
@@ -54,6 +59,7 @@ def filters(
     from figures.filters import draw_filters
     from figures.style.look import check_figure_path, figure_style, save_figure
     from mdl.cli import filter_report
+    from mdl.cli.bound import bound_command
 
     if out is not None:
         check_figure_path(out)
@@ -80,7 +86,7 @@ def filters(
         report = {
             "checkpoints": [filter_report.filters_to_dict(one) for one in measured],
             "figures": [str(file) for file in files],
-            "min_nonzeros": min_nonzeros,
+            "min_nonzeros": min(one.sample.min_nonzeros for one in measured),
             "seed": seed,
         }
         console.print_json(report)
@@ -89,7 +95,7 @@ def filters(
     if len(checkpoints) > 1 and not compare:
         next_ = [console.command("filters", *checkpoints, compare=True)]
     else:
-        next_ = [console.command(name, checkpoints[0]) for name in ("nonzeros", "bound")]
+        next_ = [console.command("nonzeros", checkpoints[0]), bound_command(checkpoints[0])]
     if not full:
         filter_report.answer_filters(measured, files, notes, next_=next_)
         return
