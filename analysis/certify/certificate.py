@@ -21,6 +21,7 @@ from analysis.certify.images import CertifiedData, CertifiedImages
 from analysis.codes.network_code import Codeword
 from analysis.quantize.nonzeros import Counts, count_tensors
 from training.data.image_set import check_network
+from training.data.telling import count_repeated, repeats_line
 from training.errors import DataError
 from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
@@ -56,6 +57,8 @@ class Certificate:
         held_out: On validation images that are not among the samples, or None.
         test: On test images, or None.
         delta: δ, of each bound by itself.
+        num_repeated: Samples that equal another one, pixel by pixel. It follows from the images and
+            is no part of the file.
     """
 
     spec: NetworkSpec
@@ -72,6 +75,12 @@ class Certificate:
     held_out: CertifiedErrors | None
     test: CertifiedErrors | None
     delta: float
+    num_repeated: int = 0
+
+    @property
+    def repeats(self) -> str:
+        """What must be said of samples that repeat another one; "" if none does."""
+        return repeats_line(self.num_repeated, self.errors.num_samples)
 
     @property
     def bound(self) -> float:
@@ -141,10 +150,10 @@ class Certificate:
     def __str__(self) -> str:
         """What it proves, in one line."""
         return (
-            f"{self.spec.name} on {self.data.name}: {self._headline()} "
+            f"{self.spec.name} on {self.data.title}: {self._headline()} "
             f"B = {self.description_bits:,} bits, {self.errors.num_errors:,} errors on "
-            f"{self.errors.num_samples:,} images."
-        )
+            f"{self.errors.num_samples:,} images. {self.repeats}"
+        ).rstrip()
 
     def _headline(self) -> str:
         if self.bound > 1 - 1e-9:
@@ -154,7 +163,7 @@ class Certificate:
     def _repr_html_(self) -> str:
         counts = {"training": self.errors, "held-out": self.held_out, "test": self.test}
         rows = [
-            ("network", f"{self.spec.name} on {self.data.name}"),
+            ("network", f"{self.spec.name} on {self.data.title}"),
             ("description", f"{self.description_bits:,} bits ({self.code} code)"),
             *(
                 (f"{name} errors", f"{each.num_errors:,} of {each.num_samples:,}")
@@ -163,7 +172,8 @@ class Certificate:
             ),
             *((bound_titles()[name], percent_up(value)) for name, value in self.bounds.items()),
         ]
-        return html_table(self._headline(), ("certificate", ""), rows, num_text_columns=1)
+        headline = f"{self._headline()} {self.repeats}".rstrip()
+        return html_table(headline, ("certificate", ""), rows, num_text_columns=1)
 
 
 def make_certificate(
@@ -213,6 +223,7 @@ def make_certificate(
         held_out=held_out,
         test=test,
         delta=delta,
+        num_repeated=count_repeated(images.samples),
     )
 
 

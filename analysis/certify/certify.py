@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from analysis.certify.certificate import Certificate, make_certificate
+from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import check_folder, write_certificate
 from analysis.certify.images import CertifiedData, CertifiedImages, load_images
 from analysis.codes.bit_file import is_bit_file, load_codeword
@@ -79,7 +80,9 @@ def certify(
         check_folder(Path(folder))
     if isinstance(network, Path | str):
         is_bits = is_bit_file(network)
-        network = load_codeword(network) if is_bits else load_checkpoint(network)
+        network = (
+            load_codeword(network, beside=counting_bytes) if is_bits else load_checkpoint(network)
+        )
     if isinstance(network, Codeword):
         codeword = network
         record, images = _named_images(network, data, count_validation)

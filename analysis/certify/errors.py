@@ -14,6 +14,8 @@ from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.networks.models import Network, fold_batch_norm
 from training.run.progress import OnCount
+from training.spec.architectures import NetworkSpec
+from training.system.memory import check_memory
 
 EVALUATION = "integers-1"
 """Name of `analysis.certify.exact_evaluation`'s stated evaluation, which certificates carry."""
@@ -46,6 +48,21 @@ class Decisions:
     margins: Tensor
 
 
+def counting_bytes(spec: NetworkSpec, num_images: int = _MAX_BATCH) -> int:
+    """Bytes of memory that it takes to count a network's errors beside its own tensors.
+
+    A float64 copy of them, the numbers behind local layers' patches, and a batch in its widest
+    layer.
+
+    >>> spec = NetworkSpec(name="s-fc", image_size=8, num_classes=10, base_channels=1)
+    >>> spec.num_weights, counting_bytes(spec, 1)
+    (3696, 33152)
+    """
+    batch = max(1, min(_MAX_BATCH, num_images, _BATCH_BYTES // image_bytes(spec.layers)))
+    places = sum(each.fan_in * each.out_size**2 for each in spec.layers if each.kind == "local")
+    return 8 * (spec.num_weights + places) + batch * image_bytes(spec.layers)
+
+
 def count_certified_errors(
     network: Network,
     images: ImageSet,
@@ -68,6 +85,7 @@ def count_certified_errors(
     Raises:
         ValueError: The network is not folded, or is for other images, or there are no images.
     """
+    check_memory(counting_bytes(network.spec, len(images)), "the exact count of errors")
     exact = exact_network(network, device)
     num_right, num_ties = 0, 0
     for part in _batches(len(images), network, batch_size):

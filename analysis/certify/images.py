@@ -1,6 +1,6 @@
 """Which images a certificate counts errors on: enough to find them again and to know them."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -8,11 +8,17 @@ import torch
 from training.data.image_set import Dataset, ImageSet
 from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
+from training.spec.architectures import MAX_IMAGE_SIZE
 from training.spec.config import DataConfig
-from training.system.checks import check_keys, check_type
-from training.system.memory import physical_memory
+from training.system.checks import MAX_COUNT, MAX_SEED, check_keys, check_text, check_type, shown
+from training.system.memory import check_memory
 
 GLYPHS = "glyphs"
+KNOWN_IMAGES = {
+    "964d4ccbd19c589cc5ee0aedba54b2c920070ea4d9f100baa7b264339a2fffc7": "MNIST",
+    "9a530325baad295a7adaa2114d34ca714364268ee432c5a36616defc503f33a8": "CIFAR-10 (JPEG)",
+}
+"""Names of whole data sets by their fingerprints; glyphs are known by their generator."""
 TRAINING = "training"
 WITH_VALIDATION = "training and validation"
 _LOWEST = {
@@ -24,6 +30,7 @@ _LOWEST = {
     "seed": 0,
     "validation": 0,
 }
+_HIGHEST = {"image_size": MAX_IMAGE_SIZE, "seed": MAX_SEED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +49,9 @@ class CertifiedData:
         validation: Training images held out for selection, drawn by the seed.
         samples: What the m samples are: "training", the images left for training; or "training
             and validation", all training images.
+        is_known: Whether the images themselves, not somebody's word, say that this is their name:
+            they were generated, or are the first of a set of `KNOWN_IMAGES`. It is found out anew
+            where images are loaded, and not written.
 
     Raises:
         ValueError: A value of another type or outside its range.
@@ -57,18 +67,22 @@ class CertifiedData:
     seed: int
     validation: int
     samples: str
+    is_known: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         for text in ("name", "fingerprint", "samples"):
-            check_type(f"data {text}", getattr(self, text), str)
+            check_text(f"data {text}", getattr(self, text))
         for name, lowest in _LOWEST.items():
-            value = getattr(self, name)
+            value, highest = getattr(self, name), _HIGHEST.get(name, MAX_COUNT)
             check_type(f"data {name}", value, int)
             if value < lowest:
-                raise ValueError(f"data {name} must be >= {lowest}, not {value}")
+                raise ValueError(f"data {name} must be >= {lowest}, not {shown(value)}")
+            if value > highest:
+                raise ValueError(f"data {name} must be <= {highest}, not {shown(value)}")
         if self.samples not in (TRAINING, WITH_VALIDATION):
             raise ValueError(
-                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not {self.samples!r}"
+                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not "
+                f"{shown(self.samples)}"
             )
         if self.validation >= self.num_train:
             raise ValueError(
@@ -84,12 +98,19 @@ class CertifiedData:
         """
         if not isinstance(values, dict):
             raise ValueError(f"data must be of type dict, not {type(values).__name__}")
-        check_keys("data", values, {field.name for field in fields(cls)})
+        check_keys("data", values, {each.name for each in fields(cls)} - {"is_known"})
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "is_known"}
+
+    @property
+    def title(self) -> str:
+        """The name, and beside one that nothing verifies the fingerprint, which is what counts."""
+        if self.is_known:
+            return self.name
+        return f"{self.name} (name not verified, images {self.fingerprint[:12]})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +141,10 @@ def load_images(
         DataError: The data cannot be loaded.
     """
     dataset = load_dataset(config)
+    known = _known_name(config, dataset)
     needs_seed = config.source == GLYPHS or config.validation > 0
     record = CertifiedData(
-        name=dataset.name,
+        name=known or dataset.name,
         fingerprint=dataset.fingerprint,
         num_train=len(dataset.train),
         num_test=len(dataset.test),
@@ -132,16 +154,29 @@ def load_images(
         seed=config.seed if needs_seed else 0,
         validation=config.validation,
         samples=WITH_VALIDATION if count_validation else TRAINING,
+        is_known=known is not None,
     )
     return record, _split(dataset, record)
 
 
-def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedData, CertifiedImages]:
+def _known_name(config: DataConfig, dataset: Dataset) -> str | None:
+    """The name that images have for certain; None if they have none."""
+    if config.is_generated:
+        return GLYPHS
+    if config.num_train is not None or config.num_test is not None:
+        dataset = load_dataset(replace(config, num_train=None, num_test=None))
+    return KNOWN_IMAGES.get(dataset.fingerprint)
+
+
+def find_images(
+    record: CertifiedData, source: str | None, label_column: str | None = None
+) -> tuple[CertifiedData, CertifiedImages]:
     """Load the images of a record from where they lie on this machine.
 
     Args:
         record: Which images; the fingerprint is not compared.
         source: "glyphs", a folder or a name on the hub; None for glyphs, which are generated.
+        label_column: Column of a table that holds the labels; None for the one its name says.
 
     Returns:
         The record as the images themselves give it, and the images.
@@ -152,12 +187,7 @@ def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedDat
     if source is None and record.name != GLYPHS:
         raise DataError.naming("the certificate is about {}; pass it as {data}", record.name)
     size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
-    memory = physical_memory()
-    if memory is not None and size > memory:
-        raise DataError(
-            f"the certificate is about {record.num_train + record.num_test:,} images, "
-            f"{size / 1e9:,.0f} GB, and this machine has {memory / 1e9:.0f} GB"
-        )
+    check_memory(size, f"the certificate's {record.num_train + record.num_test:,} images")
     config = DataConfig(
         source=source or GLYPHS,
         image_size=record.image_size,
@@ -165,6 +195,7 @@ def find_images(record: CertifiedData, source: str | None) -> tuple[CertifiedDat
         num_test=record.num_test or None,
         validation=record.validation,
         seed=record.seed,
+        label_column=label_column,
     )
     return load_images(config, count_validation=record.samples == WITH_VALIDATION)
 

@@ -5,13 +5,14 @@ Only the bits, the images and δ are believed. B is what the decoder consumed.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from analysis.certify.certificate import Certificate, make_certificate
+from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import (
     BITS_FILE,
     CHECKSUM,
@@ -23,7 +24,7 @@ from analysis.certify.folder import (
 from analysis.certify.images import CertifiedData, find_images
 from analysis.codes.bit_file import load_codeword
 from training.data.image_set import check_network, check_same_images
-from training.errors import CheckpointError, DataError
+from training.errors import CheckpointError, OutOfMemoryError, UserError
 from training.run.progress import OnCount
 
 _SAME = 1e-12
@@ -55,6 +56,7 @@ class Verification:
             "ok": self.ok,
             "differences": list(self.differences),
             **{name: found.get(name) for name in (*names, "network", "hold_out_bound", "test")},
+            "num_repeated": None if self.certificate is None else self.certificate.num_repeated,
         }
 
 
@@ -62,6 +64,7 @@ def verify(
     folder: Path | str,
     *,
     data: str | None = None,
+    label_column: str | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
 ) -> Verification:
@@ -70,6 +73,7 @@ def verify(
     Args:
         folder: What `mdl.certify` or `write_certificate` wrote.
         data: Where the images lie on this machine; None for glyphs, which are generated.
+        label_column: Column of a table that holds the labels; None for the one its name says.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
@@ -79,29 +83,28 @@ def verify(
     folder = Path(folder)
     try:
         contents = read_certificate(folder)
-        codeword = load_codeword(folder / BITS_FILE)
-    except CheckpointError as error:
+        codeword = load_codeword(folder / BITS_FILE, beside=counting_bytes)
+    except (CheckpointError, OutOfMemoryError) as error:
         return Verification(differences=(str(error),), certificate=None)
     try:
         record = CertifiedData.from_dict(contents.get("data"))
         delta = _read_delta(contents.get("delta"))
         if codeword.message.can_run:
             check_network(record, codeword.message.network)
-        found, images = find_images(record, data)
+        found, images = find_images(record, data, label_column)
         check_same_images(
             found,
             name=record.name,
             fingerprint=record.fingerprint,
             owner="the certificate, by its data.fingerprint,",
         )
-        # The name may follow the folder's on this machine; the fingerprint is what counts.
-        known = CertifiedData.from_dict(found.to_dict() | {"name": record.name})
+        # A name that the images do not give may follow the folder's on this machine.
+        known = found if found.is_known else replace(found, name=record.name)
         certificate = make_certificate(
             codeword, known, images, delta=delta, device=device, progress=progress
         )
-    except (CheckpointError, DataError, ValueError, MemoryError) as error:
-        reason = str(error) or "too large for this machine's memory"
-        lines = [*_check_frame(contents), reason]
+    except (UserError, ValueError) as error:
+        lines = [*_check_frame(contents), str(error)]
         return Verification(differences=tuple(lines), certificate=None)
     lines = [*_check_frame(contents)]
     stated = {name: contents[name] for name in contents if name not in (CHECKSUM, VERSIONS)}

@@ -5,13 +5,15 @@ codeword delimits itself: a file with more behind it is refused.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from analysis.codes.arithmetic_coder import CodecError
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword, decode_network, encode_network
-from training.errors import CheckpointError
+from training.errors import CheckpointError, OutOfMemoryError
+from training.spec.architectures import NetworkSpec
 from training.system.files import FileBytes, write_atomically
 from training.system.memory import check_memory
 
@@ -49,12 +51,19 @@ def save_codeword(codeword: Codeword, path: Path | str) -> None:
     write_atomically(path, write)
 
 
-def load_codeword(path: Path | str) -> Codeword:
+def load_codeword(
+    path: Path | str, *, beside: Callable[[NetworkSpec], int] | None = None
+) -> Codeword:
     """Read a file and decode it, trusting nothing in it.
+
+    Args:
+        path: The file.
+        beside: As `analysis.codes.network_code.decode_network` has it.
 
     Raises:
         CheckpointError: The file cannot be read, is damaged, is no such file, or holds anything
             but one whole codeword; one line says which.
+        OutOfMemoryError: Its network is too large for the memory available.
     """
     with _open(path) as source:
         frame = source.read(0, min(_START, source.num_bytes))
@@ -68,9 +77,11 @@ def load_codeword(path: Path | str) -> Codeword:
             f"{path}: damaged: its checksum does not fit its bits; copy it again, or encode anew"
         )
     try:
-        return decode_whole(data)
+        return decode_whole(data, beside=beside)
     except CodecError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    except OutOfMemoryError as error:
+        raise OutOfMemoryError(f"{path}: {error}") from error
 
 
 def _open(path: Path | str) -> FileBytes:
@@ -90,13 +101,15 @@ def decoded_codeword(message: NetworkMessage, code: str = "auto") -> Codeword:
     return decode_whole(encode_network(message, code).data)
 
 
-def decode_whole(data: bytes) -> Codeword:
+def decode_whole(data: bytes, *, beside: Callable[[NetworkSpec], int] | None = None) -> Codeword:
     """Decode bytes that hold one codeword, its last byte filled up with zeros, and nothing else.
+
+    Takes and raises what `analysis.codes.network_code.decode_network` does.
 
     Raises:
         CodecError: No codeword begins them, or something follows it.
     """
-    codeword = decode_network(data)
+    codeword = decode_network(data, beside=beside)
     if len(codeword.data) != len(data):
         raise CodecError(
             f"{len(data) - len(codeword.data)} bytes follow the codeword; it ends after "

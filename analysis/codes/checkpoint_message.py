@@ -7,6 +7,25 @@ from analysis.codes.network_code import Codeword
 from analysis.quantize.formats import NumberFormat, quantize_network
 from training.checkpoint.checkpoint import Checkpoint
 from training.networks.models import Network, fold_batch_norm, network_from_state
+from training.spec.architectures import NetworkSpec
+from training.system.memory import check_memory
+
+
+def description_bytes(spec: NetworkSpec, most_nonzeros: int | None = None) -> int:
+    """Bytes of memory that it takes to put a network in bits and decode them, beside its tensors.
+
+    Folded, rounded and canonical copies of all tensors, indices of the largest of them, and the
+    columns, patterns and symbols of its nonzeros.
+
+    Args:
+        spec: The network.
+        most_nonzeros: Nonzeros of the layer with the most of them; None if unknown.
+    """
+    largest = max(layer.num_weights for layer in spec.layers)
+    nonzeros = largest if most_nonzeros is None else most_nonzeros
+    making = 12 * spec.num_weights + 10 * largest + 10 * nonzeros
+    coding = 8 * spec.num_weights + 40 * nonzeros
+    return max(making, coding)
 
 
 def checkpoint_message(
@@ -22,16 +41,17 @@ def checkpoint_message(
 
     Raises:
         CheckpointError: The checkpoint does not say what its inputs were put through.
+        OutOfMemoryError: The memory that is available does not suffice.
         ValueError: The network holds a value that is not finite.
     """
     inputs = checkpoint.inputs
-    stored = network_from_state(checkpoint.network, checkpoint.state)
+    spec = checkpoint.network
+    needed = description_bytes(spec, max(checkpoint.num_nonzeros.values(), default=None))
+    check_memory(needed, f"the description of {spec.name} with {spec.num_weights:,} weights")
+    stored = network_from_state(spec, checkpoint.state)
     described = quantize_network(fold_batch_norm(stored), number_format)
     message = NetworkMessage(
-        spec=checkpoint.network,
-        number_format=number_format,
-        state=described.state_dict(),
-        inputs=inputs,
+        spec=spec, number_format=number_format, state=described.state_dict(), inputs=inputs
     )
     return canonical_form(message) if canonical else message
 

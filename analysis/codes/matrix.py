@@ -1,7 +1,7 @@
 """Tensors as the codes see them: bit patterns of b-bit numbers, without the zeros.
 
 A few bits can stand for a large network whose numbers are all alike, so the length of the data is
-no limit to what a decoder allocates; this machine's memory is.
+no limit to what a decoder allocates; the memory that is available is.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,20 @@ from torch import Tensor
 
 from analysis.codes.arithmetic_coder import CodecError
 from analysis.quantize.formats import NumberFormat, chunks
-from training.system.memory import physical_memory
+from analysis.quantize.integers import IntegerFormat
+from training.system import memory
 
 Ints = NDArray[np.int64]
+Numbers = NumberFormat | IntegerFormat
+"""The set that the numbers of a tensor are from: R_b, or the integers of b bits."""
 
-BYTES_A_VALUE = 56
-"""Most that a nonzero number takes while it is decoded: its place, symbol, pattern, and copies."""
+BYTES_A_PLACE = 8
+"""What the column of a nonzero number takes."""
+BYTES_A_VALUE = 16
+"""What a nonzero number takes beside its column while it is decoded: its symbol and its pattern."""
 BYTES_A_ROW = 24
 """Most that a row of a matrix takes beside its nonzeros."""
+_CHUNK = 1 << 20  # Entries whose places are found at once.
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 
 
@@ -68,12 +74,14 @@ class SparseMatrix:
         )
 
 
-def read_patterns(values: Tensor, number_format: NumberFormat) -> Ints:
-    """Bit patterns, flat, of values that are numbers of the set R_b.
+def read_patterns(values: Tensor, number_format: Numbers) -> Ints:
+    """Bit patterns, flat, of values that are numbers of the set.
 
     Raises:
-        ValueError: A value is not in R_b, or is not finite.
+        ValueError: A value is not in the set, or is not finite.
     """
+    if isinstance(number_format, IntegerFormat):
+        return number_format.patterns(values)
     found = np.empty(values.numel(), dtype=np.int64)
     start = 0
     unsigned = _UNSIGNED[number_format.bits_per_weight]
@@ -91,8 +99,8 @@ def read_patterns(values: Tensor, number_format: NumberFormat) -> Ints:
     return found
 
 
-def make_values(patterns: Ints, number_format: NumberFormat) -> Tensor:
-    """The numbers, float32, that patterns stand for.
+def make_values(patterns: Ints, number_format: Numbers) -> Tensor:
+    """The numbers, float32 or integers, that patterns stand for.
 
     Raises:
         CodecError: One stands for infinity or NaN, or for -0: no encoder writes it.
@@ -100,6 +108,8 @@ def make_values(patterns: Ints, number_format: NumberFormat) -> Tensor:
     bits = number_format.bits_per_weight
     if len(patterns) and (patterns.min() < 0 or patterns.max() >> bits):
         raise CodecError(f"damaged: a pattern of more than {bits} bits")
+    if isinstance(number_format, IntegerFormat):
+        return number_format.values(patterns)
     values = _as_values(patterns.astype(_UNSIGNED[bits]), number_format)
     if not bool(torch.isfinite(values).all()):
         raise CodecError("damaged: a number that is infinite or not a number")
@@ -108,7 +118,7 @@ def make_values(patterns: Ints, number_format: NumberFormat) -> Tensor:
     return values
 
 
-def to_matrix(values: Tensor, number_format: NumberFormat, num_rows: int) -> SparseMatrix:
+def to_matrix(values: Tensor, number_format: Numbers, num_rows: int) -> SparseMatrix:
     """The nonzeros of a tensor, cut into `num_rows` rows of equal length."""
     flat = values.detach().reshape(-1)
     num_columns = flat.numel() // num_rows
@@ -124,12 +134,21 @@ def to_matrix(values: Tensor, number_format: NumberFormat, num_rows: int) -> Spa
     )
 
 
-def to_tensor(matrix: SparseMatrix, number_format: NumberFormat, shape: tuple[int, ...]) -> Tensor:
-    """The dense float32 tensor of that shape, the inverse of `to_matrix`."""
-    flat = torch.zeros(matrix.num_rows * matrix.num_columns, dtype=torch.float32)
-    rows = np.repeat(np.arange(matrix.num_rows), np.diff(matrix.row_starts))
-    places = torch.from_numpy(rows * matrix.num_columns + matrix.columns)
-    flat[places] = make_values(matrix.patterns, number_format)
+def to_tensor(matrix: SparseMatrix, number_format: Numbers, shape: tuple[int, ...]) -> Tensor:
+    """The dense tensor of that shape, the inverse of `to_matrix`."""
+    dtype = make_values(matrix.patterns[:0], number_format).dtype
+    flat = torch.zeros(matrix.num_rows * matrix.num_columns, dtype=dtype)
+    starts = matrix.row_starts
+    for first in range(0, matrix.num_nonzeros, _CHUNK):
+        end = min(first + _CHUNK, matrix.num_nonzeros)
+        low, high = (
+            np.searchsorted(starts, first, "right") - 1,
+            np.searchsorted(starts, end, "left"),
+        )
+        ends: Ints = np.clip(starts[low : high + 1], first, end)
+        rows = np.repeat(np.arange(low, high), ends[1:] - ends[:-1])
+        places = torch.from_numpy(rows * matrix.num_columns + matrix.columns[first:end])
+        flat[places] = make_values(matrix.patterns[first:end], number_format)
     return flat.view(shape)
 
 
@@ -149,19 +168,13 @@ def _as_values(codes: NDArray[np.unsignedinteger], number_format: NumberFormat) 
     return raw.view(number_format.dtype).to(torch.float32)
 
 
-def check_memory(num_bytes: int, error: type[ValueError] = CodecError) -> None:
-    """Refuse to take more than all of this machine's memory.
+def check_memory(num_bytes: int) -> None:
+    """Refuse to take more memory than is available.
 
     Args:
         num_bytes: What is about to be taken.
-        error: What to raise.
 
     Raises:
-        CodecError: It is more than there is; or another error that was asked for.
+        OutOfMemoryError: It is more.
     """
-    memory = physical_memory()
-    if memory is not None and num_bytes > memory:
-        raise error(
-            f"too large: its tensors take {num_bytes / 1e9:,.1f} GB of memory, and this machine "
-            f"has {memory / 1e9:,.1f} GB; use a larger machine"
-        )
+    memory.check_memory(num_bytes, "this network")

@@ -1,11 +1,13 @@
 """A whole network as a prefix-free string of bits, and back.
 
 The head (`analysis.codes.header`) says what follows; the body holds every tensor that the function
-depends on. One arithmetic coder runs through both, so the whole costs at most two bits more than
-the sum of its parts. The decoder needs nothing but the bits and the version that they begin with,
-and it knows where they end: B is what it consumed.
+depends on: those of R_b, and those of each format of integers, together. One arithmetic coder runs
+through both, so the whole costs at most two bits more than the sum of its parts. The decoder needs
+nothing but the bits and the version that they begin with, and it knows where they end: B is what it
+consumed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -15,13 +17,14 @@ from analysis.codes.bodies import BODIES, Body, State
 from analysis.codes.header import Header, code_header, make_header, round_normalization
 from analysis.codes.ledger import END, HEAD, Ledger
 from analysis.codes.matrix import check_memory
-from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
+from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, expected_shapes
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
 from training.networks.embedding import embed_state
 from training.spec.architectures import NetworkSpec
 
 _STRUCTURED = "structured-"
 _MAX_TENSOR = 1 << 31
+_BYTES_A_WEIGHT = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,16 +90,20 @@ def encode_network(
     return Codeword(data=data, num_bits=num_bits, code=code, message=message, ledger=ledger)
 
 
-def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
+def decode_network(
+    data: bytes, *, compiled: bool = True, beside: Callable[[NetworkSpec], int] | None = None
+) -> Codeword:
     """The network that a codeword stands for; what lies behind the codeword is not looked at.
 
     Args:
         data: Bytes that begin with a codeword.
         compiled: Whether compiled kernels may be used.
+        beside: Bytes of memory that the caller is going to take beside a network's tensors; they
+            are asked for before anything is decoded.
 
     Raises:
-        CodecError: No codeword begins these bytes, or it stands for a network that is too large
-            for this machine's memory.
+        CodecError: No codeword begins these bytes.
+        OutOfMemoryError: It stands for a network that is too large for the memory available.
 
     >>> import torch
     >>> from analysis.quantize.formats import find_format
@@ -111,6 +118,8 @@ def decode_network(data: bytes, *, compiled: bool = True) -> Codeword:
     if 8 * len(data) < coder.num_bits:
         raise CodecError("cut short: its head continues past the end of its data")
     _check_sizes(header.spec, CodecError)
+    more = beside(header.spec) if beside is not None and isinstance(header.spec, NetworkSpec) else 0
+    check_memory(_BYTES_A_WEIGHT * header.spec.num_weights + more)
     state = _code_body(coder, header, None, ledger)
     codeword, num_bits = coder.finish()
     ledger.add(END, "the codeword's end", num_bits - coder.information)
@@ -144,15 +153,28 @@ def _code_body(
         if not isinstance(spec, NetworkSpec) or kind not in smaller_kinds(spec):
             raise CodecError(f"damaged: a {kind} structure that this network cannot have")
         spec = spec.twin(kind)
-    body = Body(
-        coder=coder, spec=spec, number_format=header.number_format, state=state, ledger=ledger
-    )
-    return BODIES[header.code](body)
+    shapes = expected_shapes(spec)
+    formats = dict(spec.integers) if isinstance(spec, TensorListSpec) else {}
+    found: State = {}
+    for number_format in dict.fromkeys(formats.get(name, header.number_format) for name in shapes):
+        body = Body(
+            coder=coder,
+            spec=spec,
+            shapes={
+                name: shape
+                for name, shape in shapes.items()
+                if formats.get(name, header.number_format) == number_format
+            },
+            number_format=number_format,
+            state=state,
+            ledger=ledger,
+        )
+        found |= BODIES[header.code](body)
+    return {name: found[name] for name in shapes}
 
 
 def _check_sizes(spec: Spec, error: type[ValueError]) -> None:
-    """Refuse networks that would not fit into this machine, or into the coder's counters."""
-    check_memory(4 * spec.num_weights, error)
+    """Refuse networks that would not fit into the coder's counters."""
     if isinstance(spec, TensorListSpec):
         sizes = [prod(shape) for _, shape in spec.shapes]
     else:

@@ -30,7 +30,7 @@ from analysis.codes.kernels.support_kernel import (
     PLANES,
     ZONES,
 )
-from analysis.codes.matrix import BYTES_A_VALUE, Ints, SparseMatrix, check_memory
+from analysis.codes.matrix import BYTES_A_PLACE, BYTES_A_VALUE, Ints, SparseMatrix, check_memory
 
 NAMES = {
     LINES: "lines",
@@ -171,7 +171,7 @@ def _code_rows(
     def room(first: int) -> None:
         nonlocal found
         if coder.decoding:
-            check_memory(16 * len(found) + BYTES_A_VALUE * int(starts[first]))
+            check_memory(2 * BYTES_A_PLACE * len(found))
             longer = np.zeros(2 * len(found), dtype=np.int64)
             longer[: len(found)] = found
             found = longer
@@ -196,7 +196,7 @@ def code_enumerative(coder: ArithmeticCoder, num_positions: int, places: Ints | 
         places: Flat places, ascending; None when decoding.
     """
     num_nonzeros = coder.uniform(0 if places is None else len(places), num_positions + 1)
-    check_memory(BYTES_A_VALUE * num_nonzeros)
+    check_memory((BYTES_A_PLACE + BYTES_A_VALUE) * num_nonzeros)
     found = np.zeros(num_nonzeros, dtype=np.int64) if places is None else places
     index = 0
 

@@ -8,9 +8,11 @@ from torch import Tensor
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.grid import Grid, plain_grid
 from analysis.codes.matrix import (
+    BYTES_A_PLACE,
     BYTES_A_ROW,
     BYTES_A_VALUE,
     Ints,
+    Numbers,
     SparseMatrix,
     check_memory,
     make_values,
@@ -19,7 +21,6 @@ from analysis.codes.matrix import (
 )
 from analysis.codes.support import code_support
 from analysis.codes.values import Support, ValueCoder, code_multiset
-from analysis.quantize.formats import NumberFormat
 
 Record = Callable[[str, float], None]
 """Told what part of a tensor took how many bits."""
@@ -30,14 +31,14 @@ _NUM_KINDS = 3
 
 
 class TensorCoder:
-    """Codes tensors of R_b, each given only its shape; codebooks may be shared between them.
+    """Codes tensors of one set, each given only its shape; codebooks may be shared between them.
 
     Args:
         coder: Writes or reads.
-        number_format: R_b.
+        number_format: The set, such as R_b.
     """
 
-    def __init__(self, coder: ArithmeticCoder, number_format: NumberFormat) -> None:
+    def __init__(self, coder: ArithmeticCoder, number_format: Numbers) -> None:
         self.coder = coder
         self.number_format = number_format
         self.values = ValueCoder(coder, number_format)
@@ -47,7 +48,7 @@ class TensorCoder:
 
         Args:
             grid: Its layout; the tensor's entries are the layout's, row by row.
-            values: The tensor, float32 numbers of R_b; None when decoding.
+            values: The tensor, numbers of the set; None when decoding.
             record: Told the parts' bits.
         """
         start = self.coder.information
@@ -60,7 +61,7 @@ class TensorCoder:
             record("support: no zeros", self.coder.information - start)
         elif kind == _SPARSE:
             starts, columns, scheme = code_support(self.coder, grid, matrix)
-            check_memory(BYTES_A_VALUE * len(columns))
+            check_memory(4 * grid.num_rows * grid.num_columns + BYTES_A_VALUE * len(columns))
             record(f"support, contexts: {scheme}", self.coder.information - start)
         else:
             starts, columns = np.zeros(grid.num_rows + 1, np.int64), np.zeros(0, np.int64)
@@ -85,12 +86,12 @@ class TensorCoder:
 
         Args:
             size: Its length, >= 1, a multiple of num_groups.
-            values: The vector, float32 numbers of R_b; None when decoding.
+            values: The vector, numbers of the set; None when decoding.
             record: Told the parts' bits.
             num_groups: Values i, i + num_groups, i + 2 num_groups, ... are a group, and order is
                 that within groups.
         """
-        check_memory(BYTES_A_VALUE * size)
+        check_memory((4 + BYTES_A_PLACE + BYTES_A_VALUE) * size)
         start = self.coder.information
         own = None if values is None else read_patterns(values, self.number_format)
         kind = self.coder.uniform(
@@ -152,6 +153,6 @@ def _matrix_kind(matrix: SparseMatrix) -> int:
 
 
 def _full_support(grid: Grid) -> tuple[Ints, Ints]:
-    check_memory(BYTES_A_VALUE * grid.num_rows * grid.num_columns)
+    check_memory((4 + BYTES_A_PLACE + BYTES_A_VALUE) * grid.num_rows * grid.num_columns)
     starts = np.arange(grid.num_rows + 1, dtype=np.int64) * grid.num_columns
     return starts, np.tile(np.arange(grid.num_columns, dtype=np.int64), grid.num_rows)

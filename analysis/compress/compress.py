@@ -22,6 +22,7 @@ from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import (
+    EVALUATION_BATCH,
     QATEpoch,
     QATSettings,
     count_wrong,
@@ -36,10 +37,13 @@ from training.checkpoint.checkpoint import Checkpoint, restore_network
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.networks.models import fold_batch_norm
-from training.run.evaluate import evaluation_data
+from training.run.evaluate import answering_bytes, evaluation_data
 from training.spec.architectures import NetworkSpec
+from training.system.memory import check_memory
 
 _NUM_POINTS = 24
+_BYTES_A_WEIGHT = 90
+"""Memory for each weight: latents, their gradients, Adam's means, the graph of the rate, copies."""
 _START_IMAGES = 5_000
 _MAX_REFINED = 20_000
 """Networks of more weights are not refined: each change tried is a pass over images."""
@@ -237,6 +241,7 @@ def compress_state(
         settings: How.
         progress: Told of every step.
     """
+    _check_memory(spec, len(images))
     sample = ImageSet(images.images[:_START_IMAGES], images.labels[:_START_IMAGES])
     network, starts = choose_start(
         spec,
@@ -263,6 +268,7 @@ def compress_from_scratch(
     progress: Progress | None = None,
 ) -> Compression:
     """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
+    _check_memory(spec, len(images))
     network = new_qat_network(
         spec,
         max_level=settings.levels[0],
@@ -270,6 +276,12 @@ def compress_from_scratch(
         round_scale=number_format.round,
     )
     return _Run(images, inputs, number_format, settings, progress or Progress()).finish(network, [])
+
+
+def _check_memory(spec: NetworkSpec, num_images: int) -> None:
+    batch = answering_bytes(spec, min(EVALUATION_BATCH, num_images))
+    needed = _BYTES_A_WEIGHT * spec.num_weights + batch
+    check_memory(needed, f"to compress {spec.name} with {spec.num_weights:,} weights")
 
 
 class _Run:

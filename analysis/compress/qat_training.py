@@ -18,7 +18,7 @@ from training.spec.config import Augmentation
 
 _LENGTHS_EVERY = 20  # steps
 _WARM_UP = 100  # steps
-_EVALUATION_BATCH = 2048
+EVALUATION_BATCH = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ def evaluate_quantized(network: QATNetwork, images: ImageSet, inputs: InputMap) 
     """Logits (N, c) of all images, float32, with the network as it is rounded now."""
     parts = [
         network(inputs(batch).contiguous(memory_format=torch.channels_last))
-        for batch in torch.split(images.images, _EVALUATION_BATCH)
+        for batch in torch.split(images.images, EVALUATION_BATCH)
     ]
     return torch.cat(parts)
 

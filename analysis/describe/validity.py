@@ -8,6 +8,7 @@ What cannot even be counted is refused earlier, by an error: data of unknown m, 
 neither coded nor fixed, numbers that are not finite.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,8 +17,12 @@ from analysis.bounds.bounds import ErrorCount
 from analysis.describe.external_network import ExternalNetwork
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
+from training.data.telling import count_repeated, repeats_line
 from training.run.evaluate import EvaluationData
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
+
+_ADAPTER = re.compile(r"(^|[._])(lora|ia3|adapter|prompt_embeddings)([._]|$)", re.IGNORECASE)
+"""Names of what PEFT trains beside a base model."""
 
 Severity = Literal["invalid", "note"]
 
@@ -95,6 +100,9 @@ def check_measured(data: EvaluationData) -> tuple[Finding, ...]:
                 "the error by themselves; the better of the two costs δ/2 each.",
             )
         )
+    repeated = repeats_line(count_repeated(data.train), len(data.train))
+    if repeated:
+        found.append(_note("repeated-images", repeated))
     return (*found, *_check_test_images(data))
 
 
@@ -140,7 +148,7 @@ def check_given(
     if network.fixed:
         fixed.append(f"by your word {_names(network.fixed)}")
     found.append(_note("fixed", _taken_as_fixed(fixed)))
-    found += check_external_norms(network)
+    found += check_external(network)
     if test == train:
         found.append(
             _note(
@@ -164,9 +172,38 @@ def note_given_errors(train: ErrorCount) -> Finding:
     )
 
 
-def check_external_norms(network: ExternalNetwork) -> list[Finding]:
-    """Look for BatchNorms that were left in training mode."""
+def check_external(network: ExternalNetwork) -> list[Finding]:
+    """Look at which tensors were taken, and for BatchNorms that were left in training mode."""
     found = []
+    if network.file.beside:
+        found.append(
+            _note(
+                "one-of-several",
+                f"These are the tensors under {printable(network.file.key)!r}; the file has others "
+                f"under {_names(network.file.beside)}. Give the key that you evaluated.",
+            )
+        )
+    if network.sources and all(_ADAPTER.search(name) for name in network.sources):
+        found.append(
+            _note(
+                "adapter",
+                "These tensors change a base model, which is taken as fixed before the data: the "
+                "bound holds if none of the samples had a part in it.",
+            )
+        )
+    if network.integers:
+        kinds = dict.fromkeys(
+            f"{form.name} in {form.bits_per_weight} bits" if form.num_fields == 1 else form.name
+            for form in network.integer_formats.values()
+        )
+        found.append(
+            _note(
+                "integers",
+                f"Tensors of integers ({len(network.integers):,}) are described by these, in the "
+                f"fewest bits that hold all of a type: {', '.join(kinds)}. Declare as fixed those "
+                "that your code sets without looking at data.",
+            )
+        )
     if network.counters:
         found.append(
             _invalid(
@@ -240,7 +277,9 @@ def _taken_as_fixed(parts: list[str]) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    listed = [printable(name.removesuffix(".")) or "(the network itself)" for name in names]
+    listed = [
+        printable(name.removesuffix("."), MAX_NAME) or "(the network itself)" for name in names
+    ]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 

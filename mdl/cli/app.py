@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 
 from mdl.cli.usage import Command, Group
-from mdl.terminal.errors import error_line
-from training.errors import USER_ERRORS
+from mdl.terminal.errors import error_line, is_told
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "Train": {
@@ -38,17 +37,22 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
             "certify short/network.mdl --data glyphs --out cert",
         ),
         "verify": ("verify cert", "verify cert --data images/cifar10"),
-        "encode": ("encode runs/s-fc --out net.mdl", "encode runs/s-conv --as s-fc --bits 8"),
+        "encode": (
+            "encode runs/s-fc --out net.mdl",
+            "encode runs/s-conv --as s-fc --bits 8",
+            "encode theirs.pt --key G.ema --out theirs.mdl",
+        ),
         "decode": ("decode net.mdl --out decoded.pt", "decode net.mdl --state-dict decoded.pt"),
         "embed": ("embed runs/s-conv --as s-fc",),
         "budget": ("budget --target 0.2 --samples 60000", "budget --target 0.1 --data glyphs"),
     },
     "Look": {
         "evaluate": ("evaluate runs/s-fc", "evaluate runs/s-fc --fresh 100000"),
-        "nonzeros": ("nonzeros runs/s-fc",),
+        "nonzeros": ("nonzeros runs/s-fc", "nonzeros theirs.safetensors"),
         "filters": (
             "filters runs/s-fc",
             "filters --compare runs/s-conv runs/s-local runs/s-fc --out filters.pdf",
+            "filters theirs.pt --key model --image-size 32",
         ),
         "report": ("report runs/s-conv runs/s-fc --out report.html",),
         "scaling": ("scaling", "scaling --image-size 28 --in-channels 1 --plot scaling.png"),
@@ -112,7 +116,9 @@ def run() -> None:
     """Run the command line. A user's mistake prints one line and exits with 1, or 2 for usage."""
     try:
         build_app()(prog_name="mdl")
-    except USER_ERRORS as error:
-        sys.exit(error_line(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not is_told(error):
+            raise
+        sys.exit(error_line(error))

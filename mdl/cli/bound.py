@@ -9,8 +9,9 @@ import typer
 from analysis.bounds.bounds import ErrorCount, compare_bounds
 from analysis.codes.network_code import Codeword
 from analysis.describe.bound_report import BoundReport
-from analysis.describe.external_network import BN_EPS, describe_tensors
+from analysis.describe.external_network import describe_tensors
 from analysis.describe.external_report import report_external
+from analysis.describe.folded_norms import BN_EPS
 from analysis.describe.validity import note_given_errors
 from analysis.quantize.formats import NumberFormat, find_format
 from mdl.terminal import console
@@ -84,6 +85,19 @@ def choose_format(bits: int | None, number_format: str | None) -> NumberFormat:
         raise typer.BadParameter(str(error), param_hint="--bits, --format") from error
 
 
+def refuse_options(checkpoint: Path, **options: object) -> None:
+    """Refuse options about another program's network where there is none.
+
+    Raises:
+        typer.BadParameter: One of them was given.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, each in options.items() if each is not None]
+    if given:
+        raise typer.BadParameter(
+            f"{checkpoint} is not another program's network", param_hint=", ".join(given)
+        )
+
+
 def show_external(
     checkpoint: Path,
     number_format: NumberFormat,
@@ -114,9 +128,11 @@ def show_external(
             test=test,
             on_progress=progress.on_bytes,
         )
-    same = {"bn_eps": bn_eps}
+    same: dict[str, object] = {"bn_eps": bn_eps}
     form = None if number_format.name == DEFAULT_FORMAT else number_format.name
-    encode = console.command("encode", checkpoint, out="net.mdl", format=form, fixed=fixed, **same)
+    encode = console.command(
+        "encode", checkpoint, out="net.mdl", format=form, key=key, fixed=fixed, **same
+    )
     next_ = (encode, console.command("decode", "net.mdl", state_dict="decoded.pt", **same))
     if json:
         console.print_json(report.to_dict())
@@ -172,7 +188,13 @@ def bound_command(checkpoint: Path, **options: object) -> str:
 
 
 def next_commands(
-    report: BoundReport, file: Path, data: str | None, place: str, *, is_bits: bool, full: bool
+    report: BoundReport,
+    file: Path,
+    data: str | None,
+    place: tuple[str, str | None],
+    *,
+    is_bits: bool,
+    full: bool,
 ) -> list[str]:
     """What to run after `mdl bound`, about the same network in the same numbers.
 
@@ -180,14 +202,16 @@ def next_commands(
         report: What it found.
         file: The checkpoint or the file of bits.
         data: What --data said, or None.
-        place: Where the images are.
+        place: Where the images are, and their column of labels if one was named.
         is_bits: Whether it is a file of bits.
         full: Whether all tables have been printed.
     """
     delta = None if report.delta == DEFAULT_DELTA else report.delta
     form = report.number_format.name
+    source, column = place
     same: dict[str, object] = {
         "data": data,
+        "label_column": column if is_bits else None,
         "format": None if is_bits or form == DEFAULT_FORMAT else form,
         "delta": delta,
     }
@@ -196,7 +220,9 @@ def next_commands(
     if report.bound.beats_guessing(report.spec.num_classes):
         return [certify, *others]
     tight = console.new_name("tight")
-    recipe = console.command("compress", recipe="mnist-tight", data=place, out=tight, delta=delta)
+    recipe = console.command(
+        "compress", recipe="mnist-tight", data=source, label_column=column, out=tight, delta=delta
+    )
     if is_bits:
         return [recipe, *others]
     short = console.new_name(f"{file.stem}-short" if file.is_dir() else "short")

@@ -34,6 +34,7 @@ from training.checkpoint.checkpoint import (
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.data.loading import load_dataset
+from training.data.telling import count_repeated, repeats_line, tell_dataset
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import count_errors, evaluation_data
 from training.run.provenance import collect_versions
@@ -136,7 +137,14 @@ def plan_checkpoint(
     )
 
 
-def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes: Wishes) -> Job:
+def plan_recipe(
+    name: str,
+    data: str | None,
+    number_format: NumberFormat,
+    wishes: Wishes,
+    *,
+    label_column: str | None = None,
+) -> Job:
     """A job from a recipe: all training images of the data set are the m samples.
 
     Raises:
@@ -144,8 +152,10 @@ def plan_recipe(name: str, data: str | None, number_format: NumberFormat, wishes
         ValueError: An unknown recipe, or a setting outside its range.
     """
     recipe = find_recipe(name)
-    config = DataConfig(source=data or "glyphs")
+    config = DataConfig(source=data or "glyphs", label_column=label_column)
     dataset = load_dataset(config)
+    for line in tell_dataset(dataset):
+        console.stderr().print(line, markup=False)
     spec = NetworkSpec(
         name=recipe.network,
         image_size=dataset.image_size,
@@ -201,6 +211,7 @@ def compression_report(job: Job, compression: Compression) -> dict[str, object]:
     report: dict[str, object] = compression.to_dict()
     report["test_errors"] = count_errors(message_network(message), job.test, message.known_inputs)
     report["num_test"] = len(job.test)
+    report["num_repeated"] = count_repeated(job.images)
     report["network"] = asdict(job.spec)
     report["data"] = job.record.name
     report["training"] = asdict(job.settings.training)
@@ -227,13 +238,13 @@ def write_compression(
 
 def _plot(path: Path, job: Job, compression: Compression) -> None:
     from figures.compression import CompressionFigure, plot_compression  # noqa: PLC0415
-    from figures.style.look import figure_style, save_figure  # noqa: PLC0415
+    from figures.style.look import figure_style, literal, save_figure  # noqa: PLC0415
 
     num_samples = compression.errors.num_samples
     with figure_style():
         figure = plot_compression(
             CompressionFigure(
-                title=f"{job.spec.name} on {job.record.name}",
+                title=literal(f"{job.spec.name} on {job.record.name}"),
                 bits=[point.description_bits for point in compression.curve],
                 errors=[point.num_errors / num_samples for point in compression.curve],
                 bounds=[point.bound for point in compression.curve],
@@ -285,6 +296,8 @@ def print_compression(
     )
     num_test = report["num_test"]
     tested = [f"Test errors: {report['test_errors']} of {num_test:,}."] if num_test else []
+    num_repeated: Any = report["num_repeated"]
+    tested += filter(None, [repeats_line(num_repeated, m)])
     console.print_answer(
         answer,
         *tested,
@@ -325,12 +338,14 @@ def _next_commands(
 ) -> list[str]:
     """To certify the bits, or, where they prove no more than a guess does, to get fewer."""
     delta = None if report["delta"] == DEFAULT_DELTA else report["delta"]
+    column = job.record.config["label_column"]
     if is_telling:
         images, cert = _data_options(job, data), console.new_name(f"{out}-cert")
         return [console.command("certify", out / BITS_FILE, **images, delta=delta, out=cert)]
     again: dict[str, object] = {
         "recipe": report["recipe"],
         "data": data,
+        "label_column": None if checkpoint else column,
         "epochs": _LONGER * job.settings.training.epochs,
         "levels": 1 if checkpoint else None,
         "delta": delta,
@@ -340,12 +355,14 @@ def _next_commands(
     if checkpoint is None:
         return [longer]
     place, tight = data or job.record.config["source"], console.new_name("tight")
-    recipe = next(iter(RECIPES))
-    return [longer, console.command("compress", recipe=recipe, data=place, delta=delta, out=tight)]
+    recipe: dict[str, object] = {"recipe": next(iter(RECIPES)), "data": place}
+    recipe |= {"label_column": column, "delta": delta, "out": tight}
+    return [longer, console.command("compress", **recipe)]
 
 
 def _data_options(job: Job, data: str | None) -> dict[str, object]:
     """The options by which `mdl certify` finds the same m images for a file of bits."""
     config = job.record.config
     chosen = {name: config[name] or None for name in ("num_train", "num_test", "validation")}
+    chosen["label_column"] = config["label_column"]
     return {"data": data or config["source"], **chosen, "data_seed": config["seed"] or None}

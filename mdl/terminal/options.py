@@ -73,6 +73,14 @@ FixedOption = Annotated[
         rich_help_panel=OTHERS,
     ),
 ]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        help="Key that the state dict lies under in the file, with dots between nested ones.",
+        rich_help_panel=OTHERS,
+    ),
+]
 BnEpsOption = Annotated[
     float | None,
     typer.Option(
@@ -100,6 +108,15 @@ NumTrainOption = Annotated[
 ]
 NumTestOption = Annotated[
     int | None, typer.Option(help="Use the first N test images.", rich_help_panel=DATA)
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-column",
+        metavar="COLUMN",
+        help="The labels in a table, such as coarse_label (default: what its names say).",
+        rich_help_panel=DATA,
+    ),
 ]
 BatchSizeOption = Annotated[
     int | None, typer.Option(help="Images per step (default: 512).", rich_help_panel=TRAINING)

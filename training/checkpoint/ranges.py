@@ -23,7 +23,12 @@ _COUNTS = (
 )
 _SHARES = ("train_accuracy", "validation_accuracy", "test_accuracy")
 _AMOUNTS = ("lr", "train_loss", "seconds", "images_per_second")
-_ERRORS = {"train_errors": "num_samples", "validation_errors": "num_validation"}
+_ERRORS = {
+    "train_errors": "num_samples",
+    "validation_errors": "num_validation",
+    "test_errors": "num_test",
+}
+_MAY_LACK = ("validation_accuracy", "test_accuracy", "memory_bytes")
 
 
 def check_fields(network: NetworkSpec, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,8 +51,13 @@ def check_fields(network: NetworkSpec, found: Mapping[str, Any]) -> dict[str, An
     normalization = found["normalization"]
     if normalization is not None:
         normalization = parse_record(Normalization, normalization, "normalization")
-    _check_config(network, data, found["config"], resumes=found["training"] is not None)
+    _check_config(network, data, found["config"])
     _check_metrics(found["metrics"])
+    for name, value in found["versions"].items():
+        if not isinstance(value, str | int | float | None):
+            raise ValueError(
+                f"versions[{shown(name)}] must be text or a number, not {shown(value)}"
+            )
     if found["training"] is not None:
         check_type("training", found["training"], dict)
         check_training(found["training"], is_whole=False)
@@ -95,15 +105,13 @@ def _check_plain(where: str, value: Any, *, with_tensors: bool) -> None:
         raise ValueError(f"{where} is a {type(value).__name__}; only {kinds} can be there")
 
 
-def _check_config(
-    network: NetworkSpec, data: DataRecord | None, config: dict[str, Any], *, resumes: bool
-) -> None:
+def _check_config(network: NetworkSpec, data: DataRecord | None, config: dict[str, Any]) -> None:
     """A training configuration, whole or a part of one, which does not contradict the rest."""
     parts = {"network": network.name, "data": {}, "augmentation": {}}
     whole = TrainConfig.from_dict(parts | config)
     if data is not None and "data" in config and whole.data != DataConfig(**data.config):
         raise ValueError("config and data name different images, so one of them was changed")
-    if resumes and "network" in config:
+    if "network" in config:
         shape = {name: getattr(network, name) for name in ("image_size", "num_classes")}
         if whole.network_spec(**shape, in_channels=network.in_channels) != network:
             raise ValueError("config is of another network than the checkpoint's")
@@ -124,17 +132,18 @@ def _check_metrics(metrics: dict[str, Any]) -> None:
                 check_type("the name of a layer", layer, str)
                 kind, highest = (int, math.inf) if name == "num_nonzeros" else (float, 1)
                 _check_metric(metrics[name], layer, kind, highest)
-    if not all(isinstance(name, str) for name in metrics.get("sparse_layers") or ()):
+    layers = metrics.get("sparse_layers", [])
+    if not isinstance(layers, list) or not all(isinstance(name, str) for name in layers):
         raise ValueError("metrics['sparse_layers'] must be a list of names")
-    for errors, images in (*_ERRORS.items(), ("test_errors", "num_test")):
-        if (metrics.get(errors) or 0) > metrics.get(images, math.inf):
+    for errors, images in _ERRORS.items():
+        if metrics.get(errors, 0) > metrics.get(images, math.inf):
             raise ValueError(f"metrics has more {errors} than {images}")
 
 
 def _check_metric(metrics: dict[str, Any], name: str, kind: type, highest: float) -> None:
-    value = metrics.get(name)
-    if value is None:
+    if name not in metrics or (metrics[name] is None and name in _MAY_LACK):
         return
+    value = metrics[name]
     number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
     if not number or not 0 <= value <= highest or value == math.inf:
         limit = f"from 0 to {highest}" if highest < math.inf else ">= 0"
@@ -227,9 +236,7 @@ def _check_optimizer(name: str, value: Any) -> None:
         for number in group["params"]:
             _check_count(f"a parameter of {name}", number)
         for key, number in group.items():
-            if key == "maximize":
-                check_type(f"{key} of a group of {name}", number, bool)
-            elif key not in ("params", "name"):
+            if key not in ("params", "name") and not isinstance(number, bool | None):  # flags
                 _check_amount(f"{shown(key)} of a group of {name}", number)
     if "sparse" in value:
         _check_sparse(f"{name}['sparse']", value["sparse"])

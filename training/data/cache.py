@@ -4,22 +4,25 @@ A cache never fails: what is missing, corrupt, out of date or cannot be written 
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import PIL
 import torch
+from numpy.lib.format import read_array
 
-from training.data.image_set import ImageSet, compute_fingerprint
-from training.system.files import default_cache_dir, write_atomically
+from training.data.image_set import ImageSet, Reading, compute_fingerprint
+from training.system.files import FileBytes, default_cache_dir, write_atomically
 
-CACHE_VERSION = 1  # raise it whenever reading or decoding changes what comes out
+CACHE_VERSION = 2  # raise it whenever reading or decoding changes what comes out
 _MAX_HEADER = 2**24
+_MAX_BYTES = 2**46
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class DecodedDataset:
         class_names: One a class.
         formats: Formats of the image files: "PNG", "JPEG", ...
         fingerprint: `compute_fingerprint` of both splits.
+        reading: What was understood of the source.
     """
 
     train: ImageSet
@@ -39,6 +43,7 @@ class DecodedDataset:
     class_names: tuple[str, ...]
     formats: tuple[str, ...]
     fingerprint: str
+    reading: Reading
 
 
 def load_cached(
@@ -88,6 +93,7 @@ def _write(file: BinaryIO, decoded: DecodedDataset) -> None:
         "class_names": decoded.class_names,
         "formats": decoded.formats,
         "fingerprint": decoded.fingerprint,
+        "reading": asdict(decoded.reading),
     }
     file.write(json.dumps(header).encode() + b"\n")
     for images in (decoded.train, decoded.test):
@@ -98,9 +104,10 @@ def _write(file: BinaryIO, decoded: DecodedDataset) -> None:
 def _read(path: Path) -> DecodedDataset | None:
     """The inverse of `_write`; None unless all of it is there and has its fingerprint."""
     try:
-        with path.open("rb") as file:
+        with FileBytes(path, what="a cache of images", cap=_MAX_BYTES) as opened:
+            file = io.BufferedReader(opened.file)
             header = json.loads(file.readline(_MAX_HEADER))
-            arrays = [torch.from_numpy(np.load(file, allow_pickle=False)) for _ in range(4)]
+            arrays = [torch.from_numpy(read_array(file, allow_pickle=False)) for _ in range(4)]
         train, test = ImageSet(*arrays[:2]), ImageSet(*arrays[2:])
         if compute_fingerprint(train, test) != header["fingerprint"]:
             return None
@@ -110,6 +117,7 @@ def _read(path: Path) -> DecodedDataset | None:
             class_names=tuple(header["class_names"]),
             formats=tuple(header["formats"]),
             fingerprint=header["fingerprint"],
+            reading=Reading(**header["reading"] | {"remarks": tuple(header["reading"]["remarks"])}),
         )
     except Exception:  # damage can take any form, and all of it means: decode again
         return None

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.decoding import TEST_SPLITS, EncodedDataset
-from training.data.parquet_source import choose_split, class_names, encode_table, find_columns
+from training.data.encoded import EncodedDataset, choose_splits
+from training.data.label_column import choose_label
+from training.data.parquet_source import (
+    TableSplit,
+    choose_image,
+    column_of,
+    encoded_images,
+    join_splits,
+)
 from training.errors import DataError
 
 PROBE_SECONDS = 3.0
@@ -53,10 +60,14 @@ def parse_hub_name(source: str) -> HubName | None:
     return HubName(repository, config or None)
 
 
-def read_hub(name: HubName) -> EncodedDataset:
+def read_hub(name: HubName, label_column: str | None = None) -> EncodedDataset:
     """Load a data set by `datasets`, from the network or from its cache on this machine.
 
     The hub is probed once: `datasets` would retry for half a minute where there is no network.
+
+    Args:
+        name: The data set.
+        label_column: Its column of labels; None for the one that its name says.
 
     Raises:
         DataError: `datasets` is not installed, the hub has no such data set, or there is no
@@ -76,7 +87,7 @@ def read_hub(name: HubName) -> EncodedDataset:
             splits = datasets.load_dataset(name.repository, name.config)
         except Exception as error:  # datasets raises many kinds; all mean that there is no data
             raise _explained(name, error, online=online) from error
-    return _encode_splits(splits, str(name))
+    return _encode_splits(splits, str(name), label_column)
 
 
 def is_within_reach(name: HubName) -> bool:
@@ -89,16 +100,38 @@ def is_within_reach(name: HubName) -> bool:
     return copy.is_dir() or _hub_answers()
 
 
-def _encode_splits(splits: Any, source: str) -> EncodedDataset:
-    train = choose_split(dict(splits), ("train",), source, "one called train")
-    test = choose_split(dict(splits), TEST_SPLITS, source, "one called test")
-    features = train.features.to_dict()
-    tables = [split.with_format("arrow")[:] for split in (train, test)]
-    columns = find_columns(tables[0].schema, features, source)
-    encoded = [encode_table(table, columns, Path(), lambda row: f"row {row}") for table in tables]
-    return EncodedDataset(
-        train=encoded[0], test=encoded[1], class_names=class_names(features, columns[1])
+def _encode_splits(splits: Any, source: str, label_column: str | None) -> EncodedDataset:
+    how = (
+        "python -c \"from datasets import load_dataset as load; d = load(NAME, split='train')"
+        ".train_test_split(0.2, seed=0); "
+        "[d[s].to_parquet(f'{s}-00000-of-00001.parquet') for s in d]\", and give that folder"
     )
+    chosen = choose_splits(list(splits), source, "one called train and one called test", how)
+    names = (chosen.train, chosen.test)
+    features = splits[chosen.train].features.to_dict()
+    tables = [splits[name].with_format("arrow")[:] for name in names]
+    image, others = choose_image(tables[0].schema, features, source)
+    label = choose_label(tables[0].schema, features, source, image_column=image, asked=label_column)
+
+    def read(table: Any, split: str) -> TableSplit:
+        def place(row: int) -> str:
+            return f"row {row} of {split}"
+
+        files = encoded_images(table.column(image).to_pylist(), _cache_folders(), place)
+        return TableSplit(files=files, labels=column_of(table, label.name), place=place)
+
+    read_splits = [read(table, name) for table, name in zip(tables, names, strict=True)]
+    words = (f"split {chosen.train}", f"split {chosen.test}")
+    return join_splits(read_splits, label, source, words, (*chosen.remarks, *others))
+
+
+def _cache_folders() -> tuple[Path, ...]:
+    """Where the libraries keep what they fetched: images that a table names lie there."""
+    from datasets import config  # noqa: PLC0415
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    folders = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    return tuple(Path(folder) for folder in folders)
 
 
 def _explained(name: HubName, error: Exception, *, online: bool) -> DataError:

@@ -45,6 +45,23 @@ class ImageSet:
         return ImageSet(self.images.to(device), self.labels.to(device))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was understood of a source of images, in words.
+
+    Attributes:
+        labels: Where the labels come from, such as "column 'label'".
+        train: Which folder or file holds the training images.
+        test: Which one holds the test images.
+        remarks: Whole sentences: what is a guess, was left out or was converted.
+    """
+
+    labels: str
+    train: str
+    test: str
+    remarks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set, whole: all of its training and test images in memory.
@@ -56,6 +73,7 @@ class Dataset:
         test: Test images.
         class_names: One for each class, in the order of the labels.
         fingerprint: `compute_fingerprint` of the two sets.
+        reading: What was understood of their source; None if they are generated.
     """
 
     name: str
@@ -63,6 +81,7 @@ class Dataset:
     test: ImageSet
     class_names: tuple[str, ...]
     fingerprint: str
+    reading: Reading | None = None
 
     @property
     def image_size(self) -> int:

@@ -1,7 +1,7 @@
 """The images of a run: found, loaded whole, limited and split."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +9,19 @@ import numpy as np
 import torch
 
 from training.data.cache import DecodedDataset, load_cached
-from training.data.decoding import LOSSY_FORMATS, EncodedDataset, check_labels, decode_split
-from training.data.folder_source import HELD_OUT, find_images
+from training.data.cifar_source import find_cifar, read_cifar
+from training.data.decoding import LOSSY_FORMATS, Seen, decode_split
+from training.data.encoded import EncodedDataset, check_labels
+from training.data.folder_source import HELD_OUT, NoImageFolderError, find_images
 from training.data.glyphs import CLASS_NAMES, draw_glyphs
 from training.data.hub_source import SHORT_NAMES, is_within_reach, parse_hub_name, read_hub
+from training.data.idx_source import find_idx, read_idx
 from training.data.image_set import Dataset, ImageSet, compute_fingerprint
-from training.data.parquet_source import find_parquet, read_parquet, split_files
+from training.data.not_read import refuse_if_known
+from training.data.npz_source import read_npz
+from training.data.parquet_files import find_parquet
+from training.data.parquet_source import read_parquet
+from training.data.telling import deviations
 from training.errors import DataError
 from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
 from training.system.memory import check_memory
@@ -31,7 +38,9 @@ __all__ = [
 
 TITLES = {
     "cifar10": "CIFAR-10",
+    "cifar-10-batches-py": "CIFAR-10",
     "cifar100": "CIFAR-100",
+    "cifar-100-python": "CIFAR-100",
     "svhn": "SVHN",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -60,10 +69,11 @@ class Source:
 def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Dataset:
     """Load the images that a configuration names.
 
-    `config.source` is "glyphs"; a folder of parquet files or of class folders of images; or a
-    name on the hub ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder
-    of that name is there, it goes before the hub; ./glyphs is a folder. Decoded images are
-    cached, under `source` and the state of its files; a data set of the hub is asked for once.
+    `config.source` is "glyphs"; a folder of parquet files, of class folders of images, of MNIST's
+    idx files or of CIFAR's pickles; a .npz file or the folder of one; or a name on the hub
+    ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder of that name is
+    there, it goes before the hub; ./glyphs is a folder. Decoded images are cached, under `source`
+    and the state of its files; a data set of the hub is asked for once.
 
     The data set's name is that of the folder or the repository, in its usual spelling where it is
     a well-known one; if images are stored in a lossy format, the name says which. The fingerprint
@@ -71,7 +81,7 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
     the validation split and the permutation.
 
     Args:
-        config: source, image_size, num_train, num_test and seed are used here.
+        config: source, label_column, image_size, num_train, num_test and seed are used here.
         cache_dir: Folder for decoded images; None for $MDL_CACHE or ~/.cache/mdl.
 
     Returns:
@@ -85,8 +95,9 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
     ('glyphs', (100, 3, 8, 8))
     """
     if config.is_generated:
+        _refuse_label_column(config.label_column, "glyphs")
         return _load_glyphs(config)
-    source = find_source(config.source)
+    source = find_source(config.source, config.label_column)
 
     def decode() -> DecodedDataset:
         return _decode(source, config)
@@ -104,6 +115,12 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
             len(train),
             int(train.labels[0]),
         )
+    if not any(deviations(part).any() for part in torch.split(train.images, 64)):
+        hint = next((f" {each}" for each in decoded.reading.remarks if "16-bit pixel" in each), "")
+        raise DataError(
+            f"{config.source}: each of the {len(train):,} training images is constant, one colour "
+            f"in every pixel, so there is nothing to learn.{hint}"
+        )
     whole = len(train) == len(decoded.train) and len(test) == len(decoded.test)
     return Dataset(
         name=_name(source, decoded.formats),
@@ -111,6 +128,7 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
         test=test,
         class_names=decoded.class_names,
         fingerprint=decoded.fingerprint if whole else compute_fingerprint(train, test),
+        reading=decoded.reading,
     )
 
 
@@ -139,6 +157,9 @@ def _decode(source: Source, config: DataConfig) -> DecodedDataset:
         decode_split(split, image_size=config.image_size, source=config.source)
         for split in (encoded.train, encoded.test)
     )
+    seen = Seen()
+    seen.join(train.seen)
+    seen.join(test.seen)
     sides = train.images.shape[-1], test.images.shape[-1]
     if sides[0] != sides[1]:
         raise DataError.naming(
@@ -159,8 +180,11 @@ def _decode(source: Source, config: DataConfig) -> DecodedDataset:
         train=sets[0],
         test=sets[1],
         class_names=class_names,
-        formats=tuple(sorted(train.formats | test.formats)),
+        formats=tuple(sorted(seen.formats)),
         fingerprint=compute_fingerprint(*sets),
+        reading=replace(
+            encoded.reading, remarks=(*encoded.reading.remarks, *seen.remarks(config.image_size))
+        ),
     )
 
 
@@ -179,17 +203,28 @@ def _name(source: Source, formats: tuple[str, ...]) -> str:
     return f"{source.title} ({remark})" if remark else source.title
 
 
-def find_source(source: str) -> Source:
+def find_source(source: str, label_column: str | None = None) -> Source:
     """The source that a user's words mean. An existing folder goes before a name of the hub.
+
+    Args:
+        source: A folder, a .npz file or a name on the hub.
+        label_column: The column of labels in a table; None for the one that its name says.
 
     Raises:
         DataError: It is neither a folder nor a possible name, or the folder holds no data set.
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return _folder_source(path.resolve())
-    if path.is_file():
-        raise DataError(f"{source} is a file; pass the folder of parquet files or images it is in")
+        return _folder_source(path.resolve(), label_column)
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return _files_source(
+            path.resolve(), [path.resolve()], partial(read_npz, path), label_column
+        )
+    if path.exists():
+        refuse_if_known(path)
+        raise DataError(
+            f"{source} is a file; pass the folder of parquet files or images it is in, or an .npz"
+        )
     hub_name = parse_hub_name(source)
     if hub_name is None or source.count("/") > 1:
         raise DataError(
@@ -200,9 +235,9 @@ def find_source(source: str) -> Source:
     return Source(
         title=TITLES.get(repository, repository),
         remark="",
-        place=f"hub:{hub_name}",
+        place=_place(f"hub:{hub_name}", label_column),
         state="",  # a cached copy stays: the hub is not asked again
-        read=partial(read_hub, hub_name),
+        read=partial(read_hub, hub_name, label_column),
     )
 
 
@@ -222,36 +257,83 @@ def check_within_reach(source: str) -> None:
         )
 
 
-def _folder_source(folder: Path) -> Source:
-    """A folder of parquet files if there are any, else one of images.
-
-    Its state is the name, size and time of change of every file that is read.
-    """
+def _folder_source(folder: Path, label_column: str | None) -> Source:
+    """What a folder holds: parquet files, else CIFAR's pickles, .npz or idx files, or images."""
     try:
-        read: Callable[[], EncodedDataset]
         parquet = find_parquet(folder)
         if parquet is not None:
-            paths = [path for files in split_files(parquet).values() for path in files]
-            remark, read = "", partial(read_parquet, parquet)
-        else:
+            read = partial(read_parquet, parquet, label_column)
+            source = _files_source(folder, [*parquet.train, *parquet.test], read)
+            return replace(source, place=_place(source.place, label_column))
+        cifar = find_cifar(folder)
+        if cifar is not None:
+            source = _files_source(
+                cifar.folder, cifar.paths, partial(read_cifar, cifar, label_column)
+            )
+            return replace(source, place=_place(source.place, label_column))
+        arrays = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+        if len(arrays) == 1:
+            return _files_source(arrays[0], arrays, partial(read_npz, arrays[0]), label_column)
+        if arrays:
+            names = ", ".join(path.name for path in arrays)
+            raise DataError(f"{folder} holds several .npz files ({names}); pass one of them")
+        idx = find_idx(folder)
+        if idx is not None:
+            return _files_source(folder, idx.paths, partial(read_idx, idx, folder), label_column)
+        try:
             images = find_images(folder)
-            paths, read = images.paths, images.read
-            remark = "" if images.has_own_split else f"1 in {HELD_OUT} held out as test set"
-        state = "\n".join(_file_state(path, folder) for path in paths)
+        except NoImageFolderError:
+            refuse_if_known(folder)
+            raise
+        source = _files_source(folder, images.paths, images.read, label_column)
+        names = "\n".join(images.class_names)
+        remark = "" if images.has_own_split else f"1 in {HELD_OUT} held out as test set"
+        return replace(source, remark=remark, state=f"{source.state}\n{names}")
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error}") from error
+
+
+def _files_source(
+    place: Path,
+    paths: Sequence[Path],
+    read: Callable[[], EncodedDataset],
+    refused_column: str | None = None,
+) -> Source:
+    """A source on this machine; its state is name, size and time of change of every file.
+
+    Raises:
+        DataError: A label column was asked for and the source is no table.
+    """
+    _refuse_label_column(refused_column, str(place))
+    folder = place if place.is_dir() else place.parent
+    name = place.stem if place.suffix == ".npz" else place.name
     return Source(
-        title=TITLES.get(folder.name, folder.name),
-        remark=remark,
-        place=f"folder:{folder}",
-        state=state,
+        title=TITLES.get(name, name),
+        remark="",
+        place=f"folder:{place}",
+        state="\n".join(_file_state(path, folder) for path in paths),
         read=read,
     )
 
 
+def _refuse_label_column(label_column: str | None, source: str) -> None:
+    if label_column is not None:
+        rule = "{label_column} {} is for tables and CIFAR-100, and {} is neither"
+        raise DataError.naming(rule, label_column, source)
+
+
+def _place(place: str, label_column: str | None) -> str:
+    """Under what images are cached; other labels are another entry."""
+    return place if label_column is None else f"{place}\n{label_column}"
+
+
 def _file_state(path: Path, folder: Path) -> str:
-    stat = path.stat()
-    return f"{path.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}"
+    name = path.relative_to(folder)
+    try:
+        stat = path.stat()
+    except OSError:  # a broken link, which is named when it is read
+        return f"{name} unreadable"
+    return f"{name} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def split_validation(

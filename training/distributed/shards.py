@@ -17,7 +17,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from training.distributed.run_options import RunOptions
-from training.distributed.weights import Weights, build_optimizer, layer_weights
+from training.distributed.weights import Weights, build_optimizer, check_groups, layer_weights
 from training.networks.models import Network, build_network
 from training.spec.config import TrainConfig
 
@@ -106,6 +106,7 @@ class Shards(Weights):
         Raises:
             KeyError, RuntimeError, ValueError: They do not fit.
         """
+        check_groups(self.optimizer, optimizer_state["param_groups"])
         parts = {
             name: _cut(state[name], mine) if isinstance(mine, DTensor) else state[name]
             for name, mine in self._network.state_dict().items()

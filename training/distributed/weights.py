@@ -162,10 +162,23 @@ class Replicas(Weights):
         Raises:
             KeyError, RuntimeError, ValueError: They do not fit.
         """
+        check_groups(self.optimizer, optimizer_state["param_groups"])
         _check_buffers(self.optimizer, optimizer_state["state"])
         self._network.load_state_dict(state)
         self.optimizer.load_state_dict(optimizer_state)
         self.optimizer.refresh_working_copies()
+
+
+def check_groups(optimizer: torch.optim.Optimizer, saved: list[dict[str, Any]]) -> None:
+    """Refuse groups of other parameters, or with other settings than the run's; η moves on.
+
+    Raises:
+        ValueError: Names the setting.
+    """
+    for group, other in zip(optimizer.state_dict()["param_groups"], saved, strict=True):
+        for name in (group.keys() | other.keys()) - {"lr"}:
+            if type(group.get(name)) is not type(other.get(name)) or group[name] != other[name]:
+                raise ValueError(f"{name} of a group of the optimizer is not the run's")
 
 
 def _check_buffers(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -> None:

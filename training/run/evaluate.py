@@ -11,7 +11,10 @@ from training.checkpoint.checkpoint import Checkpoint
 from training.data.input_map import InputMap
 from training.data.loading import Dataset, ImageSet, load_dataset, split_validation
 from training.distributed.ranks import ALONE, Ranks
+from training.networks.models import Network
+from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
+from training.system.memory import check_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,26 @@ class EvaluationData:
     inputs: InputMap
 
 
+def answering_bytes(spec: NetworkSpec, num_images: int) -> int:
+    """Bytes of memory that a batch takes on its way through a network, in float32.
+
+    The widest layer has what enters it and what leaves it, each in two forms; a local layer its
+    patches, and a residual sum what goes past it.
+
+    >>> spec = NetworkSpec(name="s-fc", image_size=8, num_classes=10, base_channels=1)
+    >>> answering_bytes(spec, 1)
+    1664
+    """
+    skips = int(spec.name == "resnet18")
+    widest = max(
+        (2 + skips) * layer.in_features
+        + 2 * layer.out_features
+        + (layer.fan_in * layer.out_size**2 if layer.kind == "local" else 0)
+        for layer in spec.layers
+    )
+    return 4 * num_images * widest
+
+
 @torch.no_grad()
 def count_errors(
     network: nn.Module,
@@ -43,7 +66,6 @@ def count_errors(
     *,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
     on_batch: Callable[[], None] = lambda: None,
 ) -> int:
@@ -57,7 +79,6 @@ def count_errors(
         inputs,
         batch_size=batch_size,
         device=device,
-        dtype=dtype,
         ranks=ranks,
         on_batch=on_batch,
     )
@@ -72,7 +93,6 @@ def right_answers(
     *,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
     on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -82,18 +102,24 @@ def right_answers(
     count and back into its mode after it.
 
     Args:
-        network: Takes floats (N, C, s, s), gives logits (N, c).
+        network: Takes floats (N, C, s, s) of its parameters' type, gives logits (N, c).
         images: uint8 images and labels.
         inputs: Applied to the images.
         batch_size: Images a forward pass of one rank; it changes nothing but rounding.
         device: Where to compute; the network must be there.
-        dtype: Floating-point type of the inputs; the network's parameters must have it.
         ranks: Each answers for its rows of every batch.
         on_batch: Called before every forward pass.
 
     Returns:
         bool (N,) on the device, in the order of the images; of one rank, those of its rows.
+
+    Raises:
+        OutOfMemoryError: A batch is too large for the memory available.
     """
+    dtype = next(network.parameters()).dtype
+    if isinstance(network, Network) and torch.device(device).type == "cpu":
+        needed = answering_bytes(network.spec, min(batch_size, len(images)))
+        check_memory(needed, f"a batch of {batch_size} images in {network.spec.name}")
     was_training = network.training
     network.eval()
     answers = [torch.zeros(0, dtype=torch.bool, device=device)]

@@ -283,6 +283,11 @@ class TrainingState:
             raise CheckpointError(
                 f"the saved training state is at step {self.step} of a run of {self.num_steps}"
             )
+        if int(saved["num_right"]) > self._num_seen:
+            raise CheckpointError(
+                f"the saved training state has {saved['num_right']} right answers to "
+                f"{self._num_seen} images"
+            )
         if checkpoint.metrics.get("epoch", 0) > self.epoch:
             raise CheckpointError(
                 f"the saved training state has done {self.epoch} epochs, its metrics "

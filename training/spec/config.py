@@ -21,8 +21,8 @@ SaveUnit = Literal["epochs", "steps", "seconds"]
 GLYPHS_IMAGE_SIZE = 32
 GLYPHS_NUM_TRAIN = 20_000
 GLYPHS_NUM_TEST = 5_000
-MAX_COEFFICIENT = 1e12
-"""Largest value of a coefficient such as λ or β."""
+MAX_COEFFICIENT = 3.4e38
+"""Largest value of a coefficient such as λ or β: what float32 holds."""
 _INTERVAL = re.compile(r"(\d{1,9})(|steps|s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -66,7 +66,8 @@ class DataConfig:
 
     Attributes:
         source: "glyphs", a hub name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of
-            parquet files or a folder of class folders of images.
+            parquet files, of class folders of images, of idx files or of CIFAR's pickles, or a
+            .npz file.
         image_size: Side in pixels, 1 to 65,536; None keeps the images' own (glyphs: 32).
         num_train: Use only the first N >= 1 training images; None for all (glyphs: 20,000).
         num_test: Likewise for test images (glyphs: 5,000).
@@ -75,6 +76,8 @@ class DataConfig:
         normalize: "fixed" subtracts 0.5 and divides by 0.25, constants chosen before the data;
             "data" uses the training set's own mean and deviation per channel.
         seed: Seed of the glyphs generator and of the validation split; all seeds lie in [0, 2^64).
+        label_column: Column of a table that holds the labels, such as "coarse_label"; None for the
+            one that its name says.
 
     Raises:
         ConfigError: A value of another type or outside its range.
@@ -91,6 +94,7 @@ class DataConfig:
     permute_pixels: int | None = None
     normalize: Normalize = "fixed"
     seed: int = 0
+    label_column: str | None = None
 
     @property
     def is_generated(self) -> bool:
@@ -109,6 +113,9 @@ class DataConfig:
         if self.permute_pixels is not None:
             _check_integer("permute_pixels", self.permute_pixels, 0, MAX_SEED)
         _check_choice("normalize", self.normalize, get_args(Normalize))
+        if self.label_column is not None:
+            check_text("label_column", self.label_column)
+            _check(self.label_column != "", "{label_column} must name a column")
 
 
 @dataclass(frozen=True, kw_only=True)

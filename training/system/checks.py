@@ -1,10 +1,11 @@
 """Checks of single values and of the keys of dicts: one line that names what is wrong."""
 
 import json
+import math
 import sys
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from training.errors import ConfigError
 
@@ -91,29 +92,46 @@ def plain_nonnegative(name: str, value: object) -> float:
 def check_text(name: str, value: object) -> None:
     """Refuse what is not text that can be written, or is longer than any name.
 
+    Args:
+        name: A setting, or in words what the value is.
+        value: Any.
+
     Raises:
         ConfigError: Names the setting and the value.
     """
+    named = f"{{{name}}}" if name.isidentifier() else name.replace("{", "{{").replace("}", "}}")
     if not isinstance(value, str):
-        raise ConfigError.naming(f"{{{name}}} must be text, not {{}}", shown(value))
+        raise ConfigError.naming(f"{named} must be text, not {{}}", shown(value))
     if len(value) > MAX_TEXT:
-        rule = f"{{{name}}} must be text of at most {{}} characters, not {{}}"
+        rule = f"{named} must be text of at most {{}} characters, not {{}}"
         raise ConfigError.naming(rule, MAX_TEXT, len(value))
     if any("\ud800" <= character <= "\udfff" for character in value):
-        rule = f"{{{name}}} must be text that UTF-8 can hold, not {{}}"
-        raise ConfigError.naming(rule, shown(value))
+        raise ConfigError.naming(
+            f"{named} must be text that UTF-8 can hold, not {{}}", shown(value)
+        )
 
 
 def load_json(text: str | bytes) -> Any:
-    """JSON without repeated keys, numbers that are not finite, and deep nesting.
+    """JSON without repeated keys, numbers that are not finite, halves of characters, deep nesting.
 
     Raises:
         ValueError: It is not JSON of that kind.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        found = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+        )
+        # Half of a surrogate pair can only be written by its number.
+        if "\\u" in (text if isinstance(text, str) else text.decode(errors="replace")):
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("its JSON has half of a character, which no text has") from error
+    return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,5 +141,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(text: str) -> Any:
+def _finite_float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_constant(text)
+
+
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"its JSON has {text}")

@@ -1,18 +1,28 @@
 """How much memory is available to this process, what it uses, and giving some back."""
 
 import ctypes
+import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.errors import OutOfMemoryError
+from training.errors import OutOfMemoryError, UserError
 
 _C_LIBRARY = ctypes.CDLL(None) if os.name == "posix" else None
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 _VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 _VERSION_2 = "memory.max", "memory.current", "inactive_file"
+_REFUSED = re.compile(
+    "not enough memory|can't allocate memory|cannot allocate memory|out of memory|bad_alloc", re.I
+)
+_ASKED = re.compile(r"(?:allocate|of size|mmap) (\d[\d.]*)(?: (bytes|[KMGTPE]iB))?\b", re.I)
+_FREE = re.compile(r"of which ([\d.]+) (bytes|[KMGTPE]iB) is free", re.I)
+_UNITS: dict[str, int] = {"bytes": 1} | {
+    f"{unit}ib": 1024**power for power, unit in enumerate("kmgtpe", 1)
+}
 WAY_OUT = "free some, raise the limit of this process, or use a larger machine"
 
 
@@ -46,6 +56,33 @@ def check_memory(num_bytes: int, what: str, way_out: str = WAY_OUT) -> None:
         )
 
 
+def as_memory_error(error: BaseException) -> OutOfMemoryError | None:
+    """What to say of an allocation that failed, wherever it was; None for any other error.
+
+    Python, NumPy and pyarrow raise MemoryError, the system OSError, torch RuntimeError, on a CPU
+    and on CUDA.
+
+    >>> error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total "
+    ...     "capacity of 8.00 GiB of which 1.00 GiB is free.")
+    >>> str(as_memory_error(error)).partition(";")[0]
+    'out of memory: 2.1 GB more was asked for, and 1.1 GB is available'
+    """
+    text = str(error)
+    is_torch = isinstance(error, RuntimeError) and bool(_REFUSED.search(text))
+    is_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, UserError) or not (
+        isinstance(error, MemoryError) or is_torch or is_system
+    ):
+        return None
+    asked, free = _ASKED.search(text), _FREE.search(text)
+    available = available_memory() if free is None else _size(free)
+    line = "out of memory: " + ("" if asked is None else f"{format_bytes(_size(asked))} ")
+    line += "more was asked for"
+    if available is not None:
+        line += f", and {format_bytes(available)} is available"
+    return OutOfMemoryError(f"{line}; {WAY_OUT}")
+
+
 def format_bytes(num_bytes: float) -> str:
     """A size for people, in powers of 1000.
 
@@ -56,13 +93,6 @@ def format_bytes(num_bytes: float) -> str:
         if num_bytes >= unit:
             return f"{num_bytes / unit:,.1f} {name}"
     return f"{num_bytes:.0f} bytes"
-
-
-def physical_memory() -> int | None:
-    """Bytes of physical memory, where the system tells; else None."""
-    if not hasattr(os, "sysconf") or os.sysconf("SC_PHYS_PAGES") <= 0:
-        return None
-    return page_size() * os.sysconf("SC_PHYS_PAGES")
 
 
 def page_size() -> int:
@@ -86,15 +116,18 @@ def give_back_memory() -> None:
         trim(0)
 
 
+def _size(found: re.Match[str]) -> float:
+    return float(found[1]) * _UNITS[(found[2] or "bytes").lower()]
+
+
 def _system_left() -> Iterator[int]:
     for line in _read(_PROC / "meminfo").splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable":
             yield int(value.split()[0]) * 1024
             return
-    physical = physical_memory()
-    if physical is not None:
-        yield physical
+    if hasattr(os, "sysconf") and os.sysconf("SC_PHYS_PAGES") > 0:
+        yield page_size() * os.sysconf("SC_PHYS_PAGES")
 
 
 def _cgroups_left() -> Iterator[int]:

@@ -18,6 +18,8 @@ from mdl.terminal.options import (
     FormatOption,
     FullOption,
     JsonOption,
+    KeyOption,
+    LabelColumnOption,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def bound(
     data: Annotated[
         str | None, typer.Option(metavar="DATA", help="Where the same data set lies now.")
     ] = None,
+    label_column: LabelColumnOption = None,
     device: DeviceOption = "auto",
     plot: Annotated[
         Path | None, typer.Option(help="Draw where the bits go, into a .png or .pdf file.")
@@ -62,9 +65,7 @@ def bound(
     test_samples: Annotated[
         int | None, typer.Option(help="Samples of the test set.", rich_help_panel=OTHERS)
     ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Key that the state dict lies under.", rich_help_panel=OTHERS)
-    ] = None,
+    key: KeyOption = None,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,
     full: FullOption = False,
@@ -78,11 +79,11 @@ def bound(
     A file of bits that mdl encode wrote is taken as it is, with --data.
 
     Another program's network (a state dict, bare or wrapped, .safetensors,
-    shards by their index) can be described but not run here: give the errors
-    that you counted, of the decoded network.
+    shards by their index; integers and quantized weights too) can be described
+    but not run here: give the errors that you counted, of the decoded network.
     """
     from analysis.codes.bit_file import is_bit_file
-    from mdl.cli.bound import GivenCounts, choose_format, show_external
+    from mdl.cli.bound import GivenCounts, choose_format, refuse_options, show_external
     from training.tensor_files.open import is_external
 
     chosen = choose_format(bits, number_format)
@@ -92,15 +93,21 @@ def bound(
         test_errors=test_errors,
         test_samples=test_samples,
     )
-    external = is_external(checkpoint)
+    is_bits = is_bit_file(checkpoint)
+    external = not is_bits and is_external(checkpoint)
     _check_plot(plot, is_possible=not lengths_only and not external)
-    if is_bit_file(checkpoint):
+    if not external:
+        refuse_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
+    if is_bits:
         if bits is not None or number_format is not None:
             raise typer.BadParameter(
                 f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
             )
-        _bound_bits(checkpoint, delta, data, device, given, plot, full=full, json=json)
+        place = (data, label_column)
+        _bound_bits(checkpoint, delta, place, device, given, plot, full=full, json=json)
         return
+    if label_column is not None:
+        raise typer.BadParameter(f"{checkpoint} is not a file of bits", param_hint="--label-column")
     if external:
         known = None if lengths_only else given
         show_external(
@@ -115,10 +122,6 @@ def bound(
             json=json,
         )
         return
-    if any(each is not None for each in (key, fixed, bn_eps)):
-        raise typer.BadParameter(
-            f"{checkpoint} is not another program's network", param_hint="--key, --fixed, --bn-eps"
-        )
     if lengths_only:
         _describe(checkpoint, chosen, full=full, json=json)
         return
@@ -164,14 +167,15 @@ def _bound_checkpoint(
     loaded = load_checkpoint(file)
     images = evaluation_data(loaded, source=data)
     report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
-    place = data or loaded.known_data.config["source"]
+    recorded = loaded.known_data.config
+    place = (data or recorded["source"], recorded["label_column"])
     _show(report, file, images, data, place, plot, full=full, json=json)
 
 
 def _bound_bits(
     file: Path,
     delta: float,
-    data: str | None,
+    place: tuple[str | None, str | None],
     device: Device,
     given: "GivenCounts",
     plot: Path | None,
@@ -179,6 +183,7 @@ def _bound_bits(
     full: bool,
     json: bool,
 ) -> None:
+    from analysis.certify.errors import counting_bytes
     from analysis.codes.bit_file import load_codeword
     from analysis.describe.bound_report import report_codeword
     from mdl.cli.bound import show_external_bits
@@ -188,19 +193,21 @@ def _bound_bits(
     from training.run.evaluate import split_dataset
     from training.spec.config import DataConfig
 
-    codeword = load_codeword(file)
+    codeword = load_codeword(file, beside=counting_bytes)
     message = codeword.message
     if not message.can_run:
         show_external_bits(codeword, file, delta, given, full=full, json=json)
         return
+    data, label_column = place
     if data is None:
         raise ValueError(f"{file} does not say what data it is about; pass --data")
-    config = DataConfig(source=data, image_size=message.network.image_size)
+    size = message.network.image_size
+    config = DataConfig(source=data, image_size=size, label_column=label_column)
     dataset = load_dataset(config)
     check_network(dataset, message.network)
     images = split_dataset(dataset, config, message.known_inputs)
     report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
-    _show(report, file, images, data, data, plot, full=full, json=json)
+    _show(report, file, images, data, (data, label_column), plot, full=full, json=json)
 
 
 def _show(
@@ -208,7 +215,7 @@ def _show(
     checkpoint: Path,
     images: "EvaluationData",
     data: str | None,
-    place: str,
+    place: tuple[str, str | None],
     plot: Path | None,
     *,
     full: bool,

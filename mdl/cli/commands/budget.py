@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import DeltaOption, JsonOption
+from mdl.terminal.options import DeltaOption, JsonOption, LabelColumnOption
 
 
 def budget(
@@ -19,6 +19,7 @@ def budget(
             help="The data set, such as glyphs or a folder; m is its training images.",
         ),
     ] = None,
+    label_column: LabelColumnOption = None,
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="m itself, the number of training images, instead of --data."),
@@ -47,7 +48,9 @@ def budget(
     for error in train_error or ():
         if not 0 <= error <= 1:
             raise typer.BadParameter(f"must lie in [0, 1], not {error}", param_hint="--train-error")
-    num_samples = samples if samples is not None else _count_samples(data or "")
+    if label_column is not None and data is None:
+        raise typer.BadParameter("goes with --data", param_hint="--label-column")
+    num_samples = samples if samples is not None else _count_samples(data or "", label_column)
     rows = budget_table(target, num_samples, delta, train_error or DEFAULT_ERRORS)
     if json:
         console.print_json(
@@ -87,14 +90,15 @@ def budget(
                 "compress",
                 recipe="mnist-tight",
                 data=data or "glyphs",
+                label_column=label_column,
                 out=console.new_name("tight"),
             )
         ],
     )
 
 
-def _count_samples(data: str) -> int:
+def _count_samples(data: str, label_column: str | None) -> int:
     from training.data.loading import load_dataset
     from training.spec.config import DataConfig
 
-    return len(load_dataset(DataConfig(source=data)).train)
+    return len(load_dataset(DataConfig(source=data, label_column=label_column)).train)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from mdl.terminal.options import (
     FormatOption,
     FullOption,
     JsonOption,
+    LabelColumnOption,
 )
 from mdl.terminal.progress import CountProgress
 
@@ -51,6 +52,7 @@ def certify(
             "--count-validation", help="Validation images are among the m samples; decide first."
         ),
     ] = False,
+    label_column: LabelColumnOption = None,
     num_train: Annotated[
         int | None, typer.Option(min=1, help=f"First N training images, {_OF_BITS}.")
     ] = None,
@@ -92,6 +94,7 @@ def certify(
             raise ValueError(f"{network} does not say what data it is about; pass --data")
         place = DataConfig(
             source=data,
+            label_column=label_column,
             num_train=num_train,
             num_test=num_test,
             validation=validation or 0,
@@ -99,6 +102,7 @@ def certify(
         )
     else:
         drawn = {
+            "--label-column": label_column,
             "--num-train": num_train,
             "--num-test": num_test,
             "--validation": validation,
@@ -119,10 +123,14 @@ def certify(
             progress=progress.move,
         )
     if json:
-        console.print_json({"certificate": str(out)} | certificate.to_dict())
+        extra = {"certificate": str(out), "num_repeated": certificate.num_repeated}
+        console.print_json(extra | certificate.to_dict())
         return
-    source = data if data or certificate.data.name == "glyphs" else _recorded_source(network)
-    next_ = [console.command("verify", out, data=source)]
+    source, column = (data, label_column)
+    if not is_bit_file(network) and certificate.data.name != "glyphs":
+        recorded = _recorded_data(network)
+        source, column = data or recorded["source"], recorded["label_column"]
+    next_ = [console.command("verify", out, data=source, label_column=column)]
     way_out = ""
     if certificate.bound > 1 - 1 / certificate.spec.num_classes and not is_bit_file(network):
         way_out = " mdl compress shortens it."
@@ -135,11 +143,11 @@ def certify(
         answer_certificate(certificate, str(out), way_out=way_out, next_=next_)
 
 
-def _recorded_source(checkpoint: Path) -> str:
-    """Where the images lay in training; the certificate itself does not say."""
+def _recorded_data(checkpoint: Path) -> dict[str, Any]:
+    """How the images were loaded in training; the certificate itself does not say."""
     from training.checkpoint.checkpoint import load_checkpoint
 
-    return str(load_checkpoint(checkpoint).known_data.config["source"])
+    return load_checkpoint(checkpoint).known_data.config
 
 
 def _refuse_options(options: Mapping[str, object], reason: str) -> None:

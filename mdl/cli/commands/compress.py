@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import DeltaOption, JsonOption, SeedOption
+from mdl.terminal.options import DeltaOption, JsonOption, LabelColumnOption, SeedOption
 
 if TYPE_CHECKING:
     from analysis.quantize.formats import NumberFormat
@@ -32,6 +32,7 @@ def compress(
             "data have moved.",
         ),
     ] = None,
+    label_column: LabelColumnOption = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -104,6 +105,8 @@ def compress(
         )
     if recipe is not None and levels is not None and len(levels) > 1:
         raise typer.BadParameter("a recipe takes one number of levels", param_hint="--levels")
+    if checkpoint is not None and label_column is not None:
+        raise typer.BadParameter("a checkpoint says it itself", param_hint="--label-column")
     if checkpoint is not None and width is not None:
         raise typer.BadParameter("only a recipe takes it", param_hint="--width")
     if lr is not None and not 0 < lr < float("inf"):
@@ -143,7 +146,7 @@ def compress(
     if checkpoint is not None:
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
     else:
-        job = plan_recipe(recipe or "", data, chosen, wishes)
+        job = plan_recipe(recipe or "", data, chosen, wishes, label_column=label_column)
     compression = job.run(CompressionProgress(len(job.images), job.spec.num_classes))
     report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
     write_compression(out, job, compression, report, plot=plot)

@@ -59,7 +59,7 @@ def embed(
 
 
 def _check_twin(spec: "NetworkSpec", twin: Twin) -> None:
-    from training.system.memory import physical_memory
+    from training.system.memory import check_memory
 
     family, kind = twin.split("-")
     if spec.family is not None and spec.family != family:
@@ -67,14 +67,14 @@ def _check_twin(spec: "NetworkSpec", twin: Twin) -> None:
             f"--as {twin}: this checkpoint is {spec.name}, whose twins are "
             f"{spec.family}-local and {spec.family}-fc"
         )
-    target = spec.twin(kind)
-    size, memory = 4 * target.num_weights, physical_memory()
-    if memory is not None and size > memory:
-        raise ValueError(
-            f"--as {twin}: the twin has {target.num_weights:,} weights, {size / 1e9:.1f} GB at 4 "
-            f"bytes each, and this machine has {memory / 1e9:.1f} GB; embed a network with fewer "
-            "channels, or as the local twin"
-        )
+    if spec.name == twin:
+        raise ValueError(f"--as {twin}: this network is {twin} already")
+    num_weights = spec.twin(kind).num_weights
+    check_memory(
+        4 * (spec.num_weights + num_weights),  # the network's own tensors too, and its twin's
+        f"--as {twin}: the twin with {num_weights:,} weights",
+        "embed a network with fewer channels, or as the local twin",
+    )
 
 
 def _report(loaded: "Checkpoint", twin: "Checkpoint") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import FullOption, JsonOption, SeedOption
+from mdl.terminal.options import OTHERS, FullOption, JsonOption, KeyOption, SeedOption
 
 if TYPE_CHECKING:
     from figures.filters import FilterPanel
@@ -26,8 +26,8 @@ def filters(
         int | None,
         typer.Option(
             min=1,
-            help="Choose among filters with N nonzeros or more (default: 20, or where none has so "
-            "many half of what the fullest has).",
+            help="Choose among filters with N nonzeros or more (default: 20, or half of the "
+            "fullest filter's where none has 20).",
         ),
     ] = None,
     unpermute: Annotated[
@@ -45,6 +45,21 @@ def filters(
         ),
     ] = None,
     seed: SeedOption = 0,
+    key: KeyOption = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of its first layer (default: the first that sees an image by its shape).",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Side of its images in pixels.", rich_help_panel=OTHERS),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Channels of its images.", rich_help_panel=OTHERS)
+    ] = None,
     full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -54,7 +69,9 @@ def filters(
     of mass within which half of its |weight| lies. By chance means with the
     filter's pixels shuffled over the image. A ratio of the two below 1 is local.
 
-    Several checkpoints make a picture each; --compare makes one for all.
+    Several checkpoints make a picture each; --compare makes one for all. Of another
+    program's network, the first layer is told by its shape: kernels, or as many
+    inputs as an image has pixels.
     """
     from figures.filters import draw_filters
     from figures.style.look import check_figure_path, figure_style, save_figure
@@ -70,9 +87,17 @@ def filters(
                 f"--out names one picture, but there are {len(checkpoints)} checkpoints; add "
                 "--compare to draw them side by side"
             )
+    external = filter_report.ExternalImages(
+        key=key, layer=layer, image_size=image_size, channels=channels
+    )
     measured = [
         filter_report.measure_filters(
-            path, num=num, min_nonzeros=min_nonzeros, unpermute=unpermute, seed=seed
+            path,
+            num=num,
+            min_nonzeros=min_nonzeros,
+            unpermute=unpermute,
+            seed=seed,
+            external=external,
         )
         for path in checkpoints
     ]
@@ -95,7 +120,13 @@ def filters(
     if len(checkpoints) > 1 and not compare:
         next_ = [console.command("filters", *checkpoints, compare=True)]
     else:
-        next_ = [console.command("nonzeros", checkpoints[0]), bound_command(checkpoints[0])]
+        first = checkpoints[0]
+        next_ = [
+            console.command("nonzeros", first, key=key),
+            console.command("bound", first, key=key, lengths_only=True)
+            if measured[0].is_external
+            else bound_command(first),
+        ]
     if not full:
         filter_report.answer_filters(measured, files, notes, next_=next_)
         return

@@ -16,6 +16,7 @@ from mdl.terminal.options import (
     HiddenUnitsOption,
     ImageSizeOption,
     JsonOption,
+    LabelColumnOption,
     NumTestOption,
     NumTrainOption,
 )
@@ -83,6 +84,7 @@ def sweep(
             rich_help_panel=DATA,
         ),
     ] = None,
+    label_column: LabelColumnOption = None,
     image_size: ImageSizeOption = None,
     num_train: NumTrainOption = None,
     num_test: NumTestOption = None,
@@ -201,6 +203,7 @@ def sweep(
         },
         {
             "source": data,
+            "label_column": label_column,
             "image_size": image_size,
             "num_train": num_train,
             "num_test": num_test,

@@ -1,5 +1,6 @@
 """`mdl train`: from images to a checkpoint."""
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ from mdl.terminal.options import (
     HiddenUnitsOption,
     ImageSizeOption,
     JsonOption,
+    LabelColumnOption,
     NumTestOption,
     NumTrainOption,
     complete_network,
@@ -64,11 +66,13 @@ def train(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="glyphs, a hub name such as cifar10, or a folder: parquet files, or "
-            "train/CLASS/*.png and test/CLASS/*.png (default: glyphs).",
+            help="glyphs, a hub name such as cifar10, or a folder: parquet files, "
+            "train/CLASS/*.png and test/CLASS/*.png, .npz, MNIST's idx files or CIFAR's pickles "
+            "(default: glyphs).",
             rich_help_panel=DATA,
         ),
     ] = None,
+    label_column: LabelColumnOption = None,
     image_size: ImageSizeOption = None,
     num_train: NumTrainOption = None,
     num_test: NumTestOption = None,
@@ -236,6 +240,7 @@ def train(
     }
     data_settings = {
         "source": data,
+        "label_column": label_column,
         "image_size": image_size,
         "num_train": num_train,
         "num_test": num_test,
@@ -258,7 +263,7 @@ def train(
     from training.distributed.run_options import RunOptions
 
     logs = tuple(dict.fromkeys(each.value for each in log_to or ()))
-    with launched_ranks(device) as (ranks, chosen):
+    with ExitStack() as held, launched_ranks(device) as (ranks, chosen):
         options = RunOptions(
             device=chosen,
             ranks=ranks,
@@ -271,14 +276,20 @@ def train(
         def make_plan() -> "TrainingPlan":
             check_logs(logs)
             if resume is not None:
-                plan = plan_resumed(resume, source=data, options=options)
+                plan = plan_resumed(resume, source=data, options=options, held=held)
                 say_if_emulated(plan.config.precision, chosen)
                 return plan
             reason = None
             if precision is None:
                 settings["precision"], reason = _choose_precision(device)
             plan = plan_new(
-                network or "", recipe or "quick", settings, data_settings, out=out, options=options
+                network or "",
+                recipe or "quick",
+                settings,
+                data_settings,
+                out=out,
+                options=options,
+                held=held,
             )
             if reason is not None:
                 line = f"Arithmetic: {plan.config.precision}, {reason}."

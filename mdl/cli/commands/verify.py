@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import DeviceOption, FullOption, JsonOption
+from mdl.terminal.errors import error_line
+from mdl.terminal.options import DeviceOption, FullOption, JsonOption, LabelColumnOption
 from mdl.terminal.progress import CountProgress
 
 
@@ -19,6 +20,7 @@ def verify(
         str | None,
         typer.Option(metavar="DATA", help="Where the data set lies here; glyphs are drawn anew."),
     ] = None,
+    label_column: LabelColumnOption = None,
     device: DeviceOption = "auto",
     full: FullOption = False,
     json: JsonOption = False,
@@ -35,7 +37,11 @@ def verify(
 
     with CountProgress() as progress:
         found = verify_certificate(
-            certificate, data=data, device=choose_device(device), progress=progress.move
+            certificate,
+            data=data,
+            label_column=label_column,
+            device=choose_device(device),
+            progress=progress.move,
         )
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())
@@ -46,5 +52,5 @@ def verify(
         console.stdout().print(f"{certificate}: verified", style="bold", markup=False)
     if not found.ok:
         for line in found.differences:
-            sys.stderr.write(f"error: {' '.join(line.split())}\n")
+            sys.stderr.write(error_line(ValueError(line)) + "\n")
         raise typer.Exit(1)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.codes.ledger import Entry
-from mdl.experiments.store.run_lock import run_lock
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
+from training.data.npz_source import read_array
+from training.errors import DataError
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
 from training.system.files import (
@@ -27,6 +28,7 @@ from training.system.files import (
     write_atomically,
     write_text_atomically,
 )
+from training.system.locks import Lock, run_lock
 from training.system.memory import check_memory
 
 Filters = NDArray[np.float16]
@@ -44,7 +46,6 @@ _DAMAGES = (
     TypeError,
     KeyError,
     EOFError,
-    MemoryError,  # a head that tells of more numbers than there are
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
@@ -150,7 +151,7 @@ class ResultStore:
         self._known = _Lines(version, by_key)
         return self._known
 
-    def _lock(self) -> AbstractContextManager[None]:
+    def _lock(self) -> AbstractContextManager[Lock]:
         return run_lock(self.path.with_name(f"{self.path.name}.lock"), waits=True)
 
     def _write(self, results: Iterable[RunResult]) -> None:
@@ -197,7 +198,9 @@ class ResultStore:
             return None
         packed = _read(path, "the filters of a run")
         try:
-            found = _unpack_filters(packed)
+            found = _unpack_filters(packed, path)
+        except DataError as error:
+            raise _broken(path, str(error).removeprefix(f"{path}: ")) from error
         except _DAMAGES as error:
             raise _broken(path, error) from error
         if found.ndim != 4:
@@ -267,7 +270,7 @@ class ResultStore:
 
     def lock_path(self, key: str) -> Path:
         """The file whose lock a process holds while it works on a run."""
-        return self.root / "runs" / f"{key}.lock"
+        return RunFolder(self.root / "runs" / key).lock
 
 
 def _parse(text: bytes, place: str, it: str) -> RunResult:
@@ -293,12 +296,9 @@ def _read(path: Path, what: str, *, missing: bytes | None = None) -> bytes:
     return read_bytes(path, what=what, cap=_MAX_FILE, error=StoreError, missing=missing)
 
 
-def _unpack_filters(packed: bytes) -> Filters:
-    with np.load(BytesIO(packed), allow_pickle=False) as arrays:
-        if arrays.zip.getinfo(f"{_FILTERS}.npy").file_size > _MAX_FILE:
-            raise ValueError("filters of more than 64 MiB")
-        found: Filters = arrays[_FILTERS].astype(np.float16)
-    return found
+def _unpack_filters(packed: bytes, path: Path) -> Filters:
+    with zipfile.ZipFile(BytesIO(packed)) as archive:
+        return read_array(archive, f"{_FILTERS}.npy", path).astype(np.float16)
 
 
 def _write_filters(filters: Filters, file: BinaryIO) -> None:
@@ -372,4 +372,5 @@ def images_of(data: DataConfig) -> tuple[Any, ...]:
     """What decides the fingerprint, apart from where the images lie: equal for equal images."""
     seed = data.seed if data.is_generated else None
     name = PurePath(data.source).name
-    return name, data.is_generated, data.image_size, data.num_train, data.num_test, seed
+    limits = data.num_train, data.num_test
+    return name, data.is_generated, data.image_size, *limits, seed, data.label_column

@@ -244,4 +244,6 @@ def _canonical(config: TrainConfig) -> dict[str, Any]:
     name = PurePath(config.data.source).name
     is_namesake = DataConfig(source=name).is_generated and not config.data.is_generated
     values["data"]["source"] = f"folder {name}" if is_namesake else name
+    if config.data.label_column is None:
+        del values["data"]["label_column"]  # as before there was such a setting
     return values

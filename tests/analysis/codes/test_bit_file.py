@@ -9,14 +9,18 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from analysis.codes import bodies
+from analysis.certify.errors import counting_bytes
+from analysis.codes import network_code
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.bit_file import MAGIC, decode_whole, is_bit_file, load_codeword, save_codeword
+from analysis.codes.header import Header, code_header
 from analysis.codes.message import NetworkMessage, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize.formats import FORMATS
-from training.errors import CheckpointError
-from training.spec.architectures import NETWORKS
+from training.data.input_map import InputMap
+from training.errors import CheckpointError, OutOfMemoryError
+from training.spec.architectures import NETWORKS, NetworkSpec
+from training.spec.normalization import fixed_normalization
 
 
 def frame(data: bytes) -> bytes:
@@ -201,16 +205,57 @@ def test_the_work_grows_with_the_tensors_not_with_their_square(
         save_codeword(encode_network(message, code), path)
         with monkeypatch.context() as patch:
             listing = Mock(side_effect=expected_shapes)
-            patch.setattr(bodies, "expected_shapes", listing)
+            patch.setattr(network_code, "expected_shapes", listing)
             found = load_codeword(path)
         assert found.message.same_as(message)
         assert listing.call_count == 1  # not once a tensor
 
 
+def head_of_a_giant(spec: NetworkSpec, path: Path) -> Path:
+    """A file whose bits begin like those of a network; no more is read where that is too large."""
+    coder = ArithmeticCoder()
+    inputs = InputMap(fixed_normalization(3))
+    made = Header(spec=spec, number_format=FORMATS["e4m3fn"], code="context", inputs=inputs)
+    code_header(coder, made)
+    path.write_bytes(frame(coder.finish()[0] + bytes(8)))
+    return path
+
+
+def test_a_giant_is_refused_by_its_head_with_all_that_is_to_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = NetworkSpec(name="s-fc", image_size=96, num_classes=10, base_channels=8)
+    path = head_of_a_giant(spec, tmp_path / "net.mdl")
+    need = 4 * spec.num_weights
+    monkeypatch.setattr("training.system.memory.available_memory", lambda: need - 1)
+    with pytest.raises(OutOfMemoryError) as error:
+        load_codeword(path)
+    check_one_line(error, path)
+    assert f"needs about {need / 1e9:.1f} GB of memory, and" in str(error.value)
+    # Whoever counts errors needs a copy in float64 and the values of a batch as well.
+    monkeypatch.setattr("training.system.memory.available_memory", lambda: 3 * need)
+    with pytest.raises(OutOfMemoryError, match=f"{(3 * need + 2**28) / 1e9:.1f} GB of memory"):
+        load_codeword(path, beside=counting_bytes)
+    with pytest.raises(CheckpointError):  # large enough: what is missing is the rest of the bits
+        load_codeword(path)
+
+
+def test_an_image_too_large_is_refused_by_the_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A residual network has as many weights for images of any size."""
+    spec = NetworkSpec(name="resnet18", image_size=2**15, num_classes=2, base_channels=1)
+    assert spec.num_weights < 10_000
+    path = head_of_a_giant(spec, tmp_path / "net.mdl")
+    monkeypatch.setattr("training.system.memory.available_memory", lambda: 10**10)
+    with pytest.raises(OutOfMemoryError, match="GB of memory, and 10"):
+        load_codeword(path, beside=counting_bytes)
+
+
 def test_fuzzed_files_give_one_line(
     tmp_path: Path, codeword: Codeword, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: 1 << 22)
+    monkeypatch.setattr("training.system.memory.available_memory", lambda: 1 << 22)
     rng, path = random.Random(7), tmp_path / "net.mdl"
     for _ in range(300):
         data = bytearray(codeword.data)
@@ -219,6 +264,6 @@ def test_fuzzed_files_give_one_line(
         path.write_bytes(frame(bytes(data)))
         try:
             load_codeword(path)
-        except CheckpointError as error:
+        except (CheckpointError, OutOfMemoryError) as error:
             assert str(error).startswith(f"{path}: ")
             assert "\n" not in str(error)

@@ -31,6 +31,7 @@ from analysis.codes.support import (
     code_enumerative,
     code_support,
 )
+from training.errors import OutOfMemoryError
 
 Mask = NDArray[np.bool_]
 SHAPES = st.one_of(
@@ -165,14 +166,14 @@ def test_data_that_end_too_early_are_noticed(as_matrix, features: int, compiled:
 
 
 def test_memory_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: 1 << 24)
-    with pytest.raises(CodecError, match="too large"):
+    monkeypatch.setattr("training.system.memory.available_memory", lambda: 1 << 24)
+    with pytest.raises(OutOfMemoryError, match="is available"):
         code_support(ArithmeticCoder(bytes(50)), plain_grid(1, 1 << 30), None)
-    with pytest.raises(CodecError, match="too large"):
+    with pytest.raises(OutOfMemoryError, match="is available"):
         code_support(ArithmeticCoder(bytes(50)), shape_grid((1, 1, 1 << 20, 1)), None)
-    with pytest.raises(CodecError, match="too large"):
+    with pytest.raises(OutOfMemoryError, match="is available"):
         code_support(ArithmeticCoder(bytes(50)), plain_grid(1 << 10, 1 << 12), None)
-    with pytest.raises(CodecError, match="too large"):
+    with pytest.raises(OutOfMemoryError, match="is available"):
         code_enumerative(ArithmeticCoder(b"\xff\xff" + bytes(50)), 1 << 30, None)
 
 

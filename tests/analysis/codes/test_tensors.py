@@ -15,6 +15,7 @@ from analysis.codes.matrix import to_tensor
 from analysis.codes.tensors import TensorCoder
 from analysis.codes.values import ValueCoder
 from analysis.quantize.formats import FORMATS, NumberFormat
+from training.errors import OutOfMemoryError
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 20)),
@@ -151,13 +152,13 @@ def test_a_nonzero_whose_value_is_zero_is_refused() -> None:
 
 
 def test_tensors_too_large_for_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.codes.matrix.physical_memory", lambda: 1 << 20)
+    monkeypatch.setattr("training.system.memory.available_memory", lambda: 1 << 20)
     for kind in range(3):
         coder = ArithmeticCoder()
         coder.uniform(kind, 3)
         data = coder.finish()[0] + bytes(40)
         for shape in ((1 << 20, 1), (1 << 20,)):
-            with pytest.raises(CodecError, match="too large"):
+            with pytest.raises(OutOfMemoryError, match="is available"):
                 code(ArithmeticCoder(data), FORMATS["e4m3fn"], [shape], None)
-    with pytest.raises(CodecError, match="too large"):  # no zeros: `kind` is the last one
+    with pytest.raises(OutOfMemoryError, match="is available"):  # no zeros: `kind` is the last one
         code(ArithmeticCoder(data), FORMATS["e4m3fn"], [(1 << 10, 1 << 10)], None)

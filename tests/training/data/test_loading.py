@@ -1,6 +1,5 @@
 """Every source of images, its cache, and one clear line for each thing that can be wrong."""
 
-import io
 import os
 import socket
 from collections.abc import Callable
@@ -15,25 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.training.data.made_sets import encode, load, picture, write_idx
 from training.data import hub_source
-from training.data.loading import ImageSet, load_dataset, split_validation
+from training.data.loading import ImageSet, split_validation
+from training.data.telling import NEARLY_CONSTANT, count_repeated, deviations, tell_dataset
 from training.errors import DataError
-from training.spec.config import DataConfig
 
 MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-
-
-def picture(
-    value: int, *, size: int = 8, mode: str = "RGB", width: int | None = None
-) -> Image.Image:
-    pixels = np.random.default_rng(value).integers(0, 256, (size, width or size, 3), dtype=np.uint8)
-    return Image.fromarray(pixels).convert(mode)
-
-
-def encode(image: Image.Image, format_name: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format_name)
-    return stream.getvalue()
 
 
 def write_parquet(folder: Path, labels: list[int], *, split: str, **columns: object) -> None:
@@ -54,10 +41,6 @@ def write_images(
                 picture(10 * label + index, size=size).save(place / f"{index}.png")
 
 
-def load(source: Path | str, cache: Path, **settings: object):
-    return load_dataset(DataConfig(source=str(source), **settings), cache_dir=cache)  # type: ignore[arg-type]
-
-
 @pytest.mark.slow
 def test_cifar10_is_whole(shared_data: Path, tmp_path: Path) -> None:
     dataset = load(shared_data / "cifar10", tmp_path)
@@ -71,6 +54,8 @@ def test_cifar10_is_whole(shared_data: Path, tmp_path: Path) -> None:
     again = load(shared_data / "cifar10", tmp_path)
     assert again.fingerprint == dataset.fingerprint
     assert torch.equal(again.test.images, dataset.test.images)
+    assert count_repeated(dataset.train) == 0 and len(tell_dataset(dataset)) == 4
+    assert deviations(dataset.train.images).min() > 4 * NEARLY_CONSTANT
     part = load(shared_data / "cifar10", tmp_path, num_train=100, num_test=10)
     assert torch.equal(part.train.images, dataset.train.images[:100])
     assert part.fingerprint != dataset.fingerprint
@@ -83,6 +68,15 @@ def test_mnist_is_whole(shared_data: Path, tmp_path: Path) -> None:
     assert dataset.train.images.shape == (60_000, 1, 28, 28)
     assert dataset.test.images.shape == (10_000, 1, 28, 28)
     assert torch.bincount(dataset.train.labels).tolist() == MNIST_TRAIN_COUNTS
+    assert count_repeated(dataset.train) == 0 and len(tell_dataset(dataset)) == 4
+    files = {}
+    for name, images in (("train", dataset.train), ("t10k", dataset.test)):
+        files |= {
+            f"{name}-images-idx3": images.images[:, 0].numpy(),
+            f"{name}-labels-idx1": images.labels.numpy(),
+        }
+    write_idx(tmp_path / "raw", files, suffix=".gz")  # as MNIST's own files have it
+    assert load(tmp_path / "raw", tmp_path / "cache").fingerprint == dataset.fingerprint
 
 
 @pytest.mark.slow

@@ -85,9 +85,9 @@ def test_the_line_has_both_sizes_and_the_way_out(
 def test_no_proc_means_all_memory_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_PROC", tmp_path)
     monkeypatch.setattr(memory, "_limits_left", lambda: iter(()))
-    monkeypatch.setattr(memory, "physical_memory", lambda: 5)
-    assert available_memory() == 5
-    monkeypatch.setattr(memory, "physical_memory", lambda: None)
+    monkeypatch.setattr(memory.os, "sysconf", {"SC_PHYS_PAGES": 5, "SC_PAGE_SIZE": 10}.get)
+    assert available_memory() == 50
+    monkeypatch.setattr(memory.os, "sysconf", {"SC_PHYS_PAGES": -1, "SC_PAGE_SIZE": 10}.get)
     assert available_memory() is None
 
 

@@ -15,7 +15,7 @@ LOADERS = {
 }
 """Names of functions that open what they are given, if that is not an open file already."""
 LOADS = {f"{owner}.load" for owner in ("np", "torch", "json", "pickle", "tomllib")}
-NOT_FILES = {"webbrowser.open"}
+NOT_FILES = {"webbrowser.open", "archive.open"}  # of a zip that is open
 
 WHY_NOT = {
     "training/system/files.py": "the opener itself",
@@ -28,10 +28,8 @@ WHY_NOT = {
     "mdl/bench/stored_lines.py": "files that it has just written",
     "mdl/timing/floors.py": "files that it has just written",
     "mdl/experiments/engines/local_engine.py": "the log that it has opened to write",
-    "mdl/experiments/store/run_lock.py": "locks, of which nothing but a number is read",
-    "training/data/cache.py": "not yet",
-    "training/data/decoding.py": "not yet",
-    "training/data/parquet_source.py": "not yet",
+    "mdl/terminal/process.py": "the null device in place of a closed stream",
+    "training/system/locks.py": "locks, of which a line is read, and /proc/self/mounts",
 }
 
 
