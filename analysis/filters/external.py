@@ -10,7 +10,7 @@ from math import isqrt
 
 from training.errors import ConfigError
 from training.spec.architectures import LayerSpec
-from training.tensor_files.stored_tensor import shorten
+from training.system.text import shorten
 
 _MOST_CHANNELS = 4
 _CHANNELS = [3, 1]

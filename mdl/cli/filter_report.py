@@ -24,6 +24,7 @@ from analysis.filters.locality import (
     measure_locality,
     summarize_locality,
 )
+from figures.style.look import literal
 from mdl.cli.bound import refuse_options
 from mdl.terminal import console
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -178,7 +179,7 @@ def _title(checkpoint: Checkpoint) -> str:
         parts.append(METHOD_TITLES.get(str(method), str(method)))
     if checkpoint.data is not None:
         parts.append(checkpoint.data.name)
-    return ", ".join(parts)
+    return literal(", ".join(parts))
 
 
 def describe_filters(one: MeasuredFilters) -> str:
@@ -186,7 +187,7 @@ def describe_filters(one: MeasuredFilters) -> str:
     sample, summary = one.sample, one.summary
     low, high = summary.ratio_interval
     lines = [
-        f"{_run_name(one.path)}: {one.num_drawn} of {sample.num_eligible:,} filters with "
+        f"{literal(_run_name(one.path))}: {one.num_drawn} of {sample.num_eligible:,} filters with "
         f"{sample.min_nonzeros} nonzeros or more",
         f"half-mass radius {summary.radius:.1f} px, by chance {summary.chance_radius:.1f} px",
         f"ratio {summary.ratio:.2f} (95%: {low:.2f} to {high:.2f}); "
@@ -256,7 +257,7 @@ def answer_filters(
     first, summaries = measured[0], [one.summary for one in measured]
     taken = [one.title for one in measured if one.is_external]
     console.print_answer(
-        "\n".join(f"Picture: {picture}" for picture in pictures),
+        [f"Picture: {picture}" for picture in pictures],
         *taken,
         "Medians over filters with "
         f"{first.sample.min_nonzeros} nonzeros or more: half-mass radius in pixels, the same with "

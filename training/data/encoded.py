@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.data.image_set import Reading
 from training.errors import DataError
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
 
 Pixels = NDArray[np.uint8]
 """One image that is stored without a format of images: (h, w) or (h, w, 3)."""
@@ -131,7 +131,7 @@ def first_names(names: Sequence[str]) -> str:
     ('a, b', '0, 1, 2, 3, 4 and 5 more')
     """
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
+    return ", ".join(printable(name, MAX_NAME) for name in names[:_SHOWN]) + more
 
 
 def ordered_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.codes.ledger import Entry
-from mdl.experiments.store.run_lock import run_lock
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
 from training.data.npz_source import read_array
@@ -29,6 +28,7 @@ from training.system.files import (
     write_atomically,
     write_text_atomically,
 )
+from training.system.locks import Lock, run_lock
 from training.system.memory import check_memory
 
 Filters = NDArray[np.float16]
@@ -151,7 +151,7 @@ class ResultStore:
         self._known = _Lines(version, by_key)
         return self._known
 
-    def _lock(self) -> AbstractContextManager[None]:
+    def _lock(self) -> AbstractContextManager[Lock]:
         return run_lock(self.path.with_name(f"{self.path.name}.lock"), waits=True)
 
     def _write(self, results: Iterable[RunResult]) -> None:
@@ -270,7 +270,7 @@ class ResultStore:
 
     def lock_path(self, key: str) -> Path:
         """The file whose lock a process holds while it works on a run."""
-        return self.root / "runs" / f"{key}.lock"
+        return RunFolder(self.root / "runs" / key).lock
 
 
 def _parse(text: bytes, place: str, it: str) -> RunResult:

@@ -132,7 +132,8 @@ def show_list(trials: Sequence[TrainConfig], *, command: str, full: bool, as_jso
     else:
         output.print(f"{len(trials)} trials: {title(trials)}; --full lists them.", markup=False)
     output.print("As a Slurm job array:", style="bold")
-    output.print(job_script(command, len(trials)), markup=False)
+    for line in job_script(command, len(trials)).splitlines():
+        output.print(line, markup=False)
     console.print_next(command, f"{command} --collect")
 
 
