@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from analysis.bounds.bounds import bound_titles, percent_up
 from mdl.terminal import console
+from training.system.text import shorten
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount

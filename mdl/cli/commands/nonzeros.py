@@ -74,9 +74,8 @@ def _count_external(checkpoint: "Path", key: str | None, *, full: bool, json: bo
         return
     total, notes = counts.total, []
     if file.beside:
-        notes.append(
-            f"The file has other tensors under {', '.join(map(shorten, file.beside))}: --key takes them."
-        )
+        names = ", ".join(map(shorten, file.beside))
+        notes.append(f"The file has other tensors under {names}: --key takes them.")
     if file.others:
         notes.append(f"Not counted, for they are no dense tensors: {len(file.others):,} values.")
     next_ = [console.command("bound", checkpoint, key=key, lengths_only=True)]
