@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from analysis.bounds.bounds import bound_titles, percent_up
 from mdl.terminal import console
+from training.system.text import shorten
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -64,7 +65,7 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
 def print_external(report: "ExternalReport") -> None:
     """Print the lengths of an external network, and its bound if errors were given."""
     network = report.network
-    where = f", under {network.file.key!r}" if network.file.key else ""
+    where = f", under {shorten(network.file.key)}" if network.file.key else ""
     console.stdout().print(f"{network.file.path}{where}: δ = {report.delta:g}", markup=False)
     if network.norms:
         console.stdout().print(f"{len(network.norms):,} BatchNorms found by their names.")
