@@ -8,8 +8,7 @@ import torch
 from training.data.image_set import Dataset, ImageSet
 from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
-from training.spec.architectures import MAX_IMAGE_SIZE
-from training.spec.config import DataConfig
+from training.spec.config import MAX_IMAGE_SIZE, DataConfig
 from training.system.checks import MAX_COUNT, MAX_SEED, check_keys, check_text, check_type, shown
 from training.system.memory import check_memory
 
@@ -81,8 +80,8 @@ class CertifiedData:
                 raise ValueError(f"data {name} must be <= {highest}, not {shown(value)}")
         if self.samples not in (TRAINING, WITH_VALIDATION):
             raise ValueError(
-                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, not "
-                f"{shown(self.samples)}"
+                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, "
+                f"not {shown(self.samples)}"
             )
         if self.validation >= self.num_train:
             raise ValueError(

@@ -115,8 +115,8 @@ def show_external(
     Raises:
         typer.Exit: Something makes every bound invalid; it has been printed.
     """
-    train, test = (None, None) if given is None else given.read(checkpoint)
     with open_tensor_file(checkpoint, key) as file, ReadingProgress() as progress:
+        train, test = (None, None) if given is None else given.read(checkpoint)
         network = describe_tensors(
             file, bn_eps=BN_EPS if bn_eps is None else bn_eps, fixed=fixed or ()
         )

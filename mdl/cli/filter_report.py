@@ -161,11 +161,11 @@ def _read_first_layer(path: Path, images: ExternalImages) -> tuple[str, LayerSpe
         file.check_bytes()
         title = file.title
     weight = torch.from_numpy(values)
-    rows, columns = shapes[layer.name][2:] or (0, 0)
-    if layer.kind == "conv" and rows != columns:  # zeros fill a kernel up to a square
+    if layer.kind == "conv":  # zeros fill a kernel up to a square
+        rows, columns = weight.shape[2:]
         weight = functional.pad(weight, (0, max(0, rows - columns), 0, max(0, columns - rows)))
-    side = layer.in_size if images.image_size or layer.kind == "dense" else layer.kernel
-    what = "images" if images.image_size or layer.kind == "dense" else "kernels"
+    side = layer.in_size if images.image_size or layer.kind != "conv" else layer.kernel
+    what = "images" if images.image_size or layer.kind != "conv" else "kernels"
     return f"{title}: {layer.name} on {layer.in_channels}x{side}x{side} {what}", layer, weight
 
 

@@ -50,7 +50,7 @@ class NumberType:
         """
         if self.decode is None:
             raise ValueError(f"numbers of type {self.name} cannot be read as float32")
-        return self.decode(stored)
+        return np.asarray(self.decode(stored))  # a single number is an array too
 
 
 def _same(stored: NDArray[Any]) -> Float32s:
