@@ -253,7 +253,10 @@ def print_result(metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFol
             ],
             sizes=list(sizes.values()),
         ),
-        next_=[console.command(name, folder.path) for name in ("bound", "filters")],
+        next_=[
+            console.command("bound", folder.path),
+            *console.filters_command(folder.path, nonzeros),
+        ],
     )
 
 

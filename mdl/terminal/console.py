@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
 from pathlib import Path
@@ -175,6 +175,15 @@ def command(*words: object, **options: object) -> str:
             for each in value if isinstance(value, list) else [value]:
                 parts += [option, str(each)]
     return " ".join(map(_quoted, parts))
+
+
+def filters_command(path: object, num_nonzeros: Mapping[str, int]) -> list[str]:
+    """`mdl filters PATH`, or nothing where the first layer has no weights left to draw.
+
+    >>> filters_command("run", {"conv1": 0, "fc1": 3})
+    []
+    """
+    return [command("filters", path)] if next(iter(num_nonzeros.values()), 0) else []
 
 
 def new_name(name: str) -> str:

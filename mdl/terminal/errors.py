@@ -86,10 +86,12 @@ def is_told(error: BaseException) -> bool:
 
 
 def error_line(error: BaseException) -> str:
-    """What the user reads of an error; of a failed allocation, what was asked for and is there.
+    r"""What the user reads of an error; of a failed allocation, what was asked for and is there.
 
-    >>> error_line(ValueError("b must be  32"))
-    'error: b must be 32'
+    A terminal is told nothing by it: control characters of a stranger's names are escaped.
+
+    >>> error_line(ValueError("b must be  32")), error_line(ValueError(chr(27) + "[2J"))
+    ('error: b must be 32', 'error: \\x1b[2J')
     """
     message = printable(" ".join(message_of(as_memory_error(error) or error).split()))
     if len(message) > MAX_MESSAGE:  # a name in it is a stranger's; what to do stands at the end

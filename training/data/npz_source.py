@@ -10,7 +10,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.encoded import EncodedDataset, EncodedSplit, choose_splits
+from training.data.encoded import (
+    EncodedDataset,
+    EncodedSplit,
+    choose_splits,
+    first_names,
+    reason_of,
+)
 from training.data.image_set import Reading
 from training.data.not_read import refuse_pointer
 from training.errors import DataError
@@ -51,14 +57,14 @@ def read_npz(path: Path) -> EncodedDataset:
             if isinstance(error, DataError):
                 raise
             refuse_pointer(path)
-            reason = " ".join(str(error).split())
+            reason = reason_of(error)
             raise DataError(f"{path} is not a readable .npz file ({reason})") from error
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> EncodedDataset:
     names = {name.removesuffix(".npy"): name for name in archive.namelist()}
     images, labels = _by_split(names, _IMAGES), _by_split(names, _LABELS)
-    has = ", ".join(names) or "nothing"
+    has = first_names(list(names), 12) or "nothing"
     if not images:
         raise DataError(
             f"{path} has no arrays of images by split: expected {EXPECTED}, found {has}"

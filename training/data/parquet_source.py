@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from training.data.encoded import EncodedDataset, EncodedSplit, first_names
+from training.data.encoded import EncodedDataset, EncodedSplit, first_names, reason_of
 from training.data.image_set import Reading
 from training.data.label_column import LabelColumn, choose_label, class_names_of, read_labels
 from training.data.not_read import refuse_pointer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CAP = 1 << 42  # bytes of a file: 4 TiB
+_MAX_PATH = 1024
 _ROWS = 256  # read at once, so that what they unpack to is seen before the next
 _IMAGE_NAMES = ("image", "img")
 
@@ -31,6 +32,17 @@ def read_parquet(files: ParquetFiles, label_column: str | None = None) -> Encode
     Raises:
         DataError: An unreadable file, or no clear image and label columns.
     """
+    import pyarrow as pa  # noqa: PLC0415  (slow to import)
+
+    try:
+        return _read_splits(files, label_column)
+    except (pa.ArrowException, UnicodeError) as error:  # of names and texts that are not UTF-8
+        raise DataError(
+            f"{files.folder}: its tables cannot be read ({reason_of(error)})"
+        ) from error
+
+
+def _read_splits(files: ParquetFiles, label_column: str | None) -> EncodedDataset:
     source = str(files.folder)
     schema = _read_schema(files.train[0])
     features = metadata_features(schema)
@@ -132,7 +144,7 @@ def choose_image(
         )
     raise DataError(
         f"{source} has no column of encoded images (bytes, or a struct of bytes and path); its "
-        f"columns are {', '.join(f'{field.name}: {field.type}'[:80] for field in schema)}"
+        f"columns are {first_names([f'{field.name}: {field.type}'[:80] for field in schema], 20)}"
     )
 
 
@@ -183,7 +195,11 @@ def _path_inside(text: str, roots: Sequence[Path], place: str) -> Path:
         is_inside = any(path.is_relative_to(root.resolve()) for root in roots)
     except (OSError, ValueError, RuntimeError):  # a loop of links, or no path at all
         is_inside = False
-    is_plain = ".." not in PurePath(text).parts and not PureWindowsPath(text).drive
+    is_plain = (
+        len(text) < _MAX_PATH
+        and ".." not in PurePath(text).parts
+        and not PureWindowsPath(text).drive
+    )
     if not is_inside or not is_plain:
         raise DataError(
             f"{place} names the image file {text[:80]!r}, which is not inside of the data set's "
@@ -198,7 +214,7 @@ def _open(path: Path) -> FileBytes:
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     refuse_pointer(path)
-    return DataError(f"{path} is not a readable parquet file ({' '.join(str(error).split())})")
+    return DataError(f"{path} is not a readable parquet file ({reason_of(error)})")
 
 
 def _read_schema(path: Path) -> "pa.Schema":

@@ -132,6 +132,8 @@ def _twin_checkpoint(loaded: "Checkpoint", embedded: "Network") -> "Checkpoint":
 
 
 def _print_report(result: dict[str, Any]) -> None:
+    from mdl.cli.bound import bound_command
+
     rows = [*result["layers"], {"layer": "total", **result["total"]}]
     cells = [(row["layer"], *(f"{row[key]:,}" for key in _COUNTS)) for row in rows]
     before, after = result["source_network"], result["network"]
@@ -145,5 +147,9 @@ def _print_report(result: dict[str, Any]) -> None:
             rows=cells[:-1],
             last=cells[-1],
         ),
-        next_=[console.command(name, path) for name in ("nonzeros", "filters", "bound")],
+        next_=[
+            console.command("nonzeros", path),
+            *console.filters_command(path, {rows[0]["layer"]: rows[0]["num_nonzeros"]}),
+            bound_command(Path(path)),
+        ],
     )

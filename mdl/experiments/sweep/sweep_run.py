@@ -250,7 +250,7 @@ def _next_steps(
     runs = report.final_results or report.ranked[0].runs
     checkpoint = store.run_folder(runs[0].config).checkpoint
     # It may lie on another node, or results alone may have been copied here.
-    bound = (f"mdl bound {checkpoint} --bits 16",) if checkpoint.exists() else ()
+    bound = (console.command("bound", checkpoint, bits=16),) if checkpoint.exists() else ()
     return bound if then == "retrain" else (f"{command} --then retrain", *bound)
 
 
