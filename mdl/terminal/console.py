@@ -66,7 +66,7 @@ def print_table(
     console.width = width() if on_terminal else 1000
     words = [[cell.split() for cell in cells] for cells in zip(columns, *rows, strict=True)]
     longest = [max((len(word) for cell in cells for word in cell), default=1) for cells in words]
-    for line in _wrap(title):
+    for line in wrap(title):
         console.print(line, style="bold", markup=False, soft_wrap=True)
     first = min(longest[0], console.width // 2)
     ends = [first + 1, *accumulate((size + 1 for size in longest[1:]), initial=first + 1)][1:]
@@ -100,7 +100,11 @@ def print_table(
 
 
 def print_answer(
-    answer: str, *lines: str, why: str = "", table: Rows | None = None, next_: Sequence[str] = ()
+    answer: str,
+    *lines: str | Rows,
+    why: str = "",
+    table: Rows | None = None,
+    next_: Sequence[str] = (),
 ) -> None:
     """Print the answer, a table, what else is to be said, and what to run next.
 
@@ -109,14 +113,14 @@ def print_answer(
 
     Args:
         answer: The first sentence.
-        lines: Further sentences, below the table.
+        lines: Further sentences, below the table; a table there is short.
         why: A sentence above the table.
         table: Numbers behind it.
         next_: Commands for `print_next`.
     """
     console = stdout()
-    above, below = _wrap(why), [part for line in lines for part in _wrap(line)]
-    first = _wrap(answer)
+    above, below = wrap(why), [part for line in lines for part in _below(line)]
+    first = wrap(answer)
     for line in first:
         console.print(line, style="bold", markup=False, soft_wrap=True)
     if table is not None and table.rows:
@@ -133,7 +137,18 @@ def print_next(*commands: str) -> None:
     console = stdout()
     console.print("Next:", style="bold")
     for command in commands:
-        console.print(f"  {command}", markup=False, soft_wrap=True)
+        line = f"  {command}"
+        if console.is_terminal and len(line) > width():  # for the clipboard, at an end of a word
+            pieces = textwrap.wrap(
+                command, width() - 6, break_long_words=False, break_on_hyphens=False
+            )
+            line = "  " + " \\\n      ".join(pieces)
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def flow(text: str) -> str:
+    """What goes to stderr: on a terminal wrapped between words to its width, else as it is."""
+    return "\n".join(wrap(text)) if sys.stderr.isatty() else text
 
 
 def command(*words: object, **options: object) -> str:
@@ -165,13 +180,24 @@ def width() -> int:
     return max(20, shutil.get_terminal_size((80, 24)).columns)
 
 
-def _wrap(line: str) -> list[str]:
-    """Lines in pieces of the terminal's width; a label and a file's name stay together."""
-    wrapper = textwrap.TextWrapper(width(), break_long_words=False, break_on_hyphens=False)
+def wrap(line: str, *, indent: str = "") -> list[str]:
+    """Lines in pieces of the terminal's width; a label and a file's name stay together.
+
+    Args:
+        line: One or several.
+        indent: Of all pieces of a line but its first.
+    """
+    wrapper = textwrap.TextWrapper(
+        width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
     wrapped: list[str] = []
     for part in line.splitlines():
         wrapped += [part] if len(part.split()) == 2 else wrapper.wrap(part)
     return wrapped
+
+
+def _below(line: str | Rows) -> list[str]:
+    return _lines(line, MAX_LINES) if isinstance(line, Rows) else wrap(line)
 
 
 def _lines(table: Rows, num_lines: int) -> list[str]:
