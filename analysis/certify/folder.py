@@ -20,7 +20,7 @@ from analysis.codes.bit_file import save_codeword
 from analysis.codes.network_code import Codeword
 from training.errors import CheckpointError
 from training.run.provenance import collect_versions
-from training.system.checks import load_json
+from training.system.checks import load_json, shown
 from training.system.files import read_text, sync_folder, write_text_atomically
 
 BITS_FILE = "network.mdl"
@@ -99,7 +99,7 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         )
     text = read_text(path, what="the JSON of a certificate", cap=_MAX_JSON)
     try:
-        contents = load_json(text)
+        contents = load_json(text, exact=True)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: not the JSON of a certificate ({reason})") from error
@@ -107,7 +107,7 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not the JSON of a certificate of mdl")
     if contents.get("version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: version {contents.get('version')!r}, and this mdl reads {FORMAT_VERSION}"
+            f"{path}: version {shown(contents.get('version'))}, and this mdl reads {FORMAT_VERSION}"
         )
     return contents
 

@@ -16,7 +16,6 @@ from analysis.quantize.integers import INTEGER_TYPES, MAX_BITS, MAX_FIELDS, Inte
 from training.data.input_map import InputMap
 from training.spec.architectures import NETWORKS, NetworkSpec
 from training.spec.normalization import FIXED_MEAN, FIXED_STD, Normalization, fixed_normalization
-from training.system.checks import MAX_SEED
 
 FORMAT_VERSION = 2
 """The newest. Version 2 has tensors of integers; what has none is written as in version 1."""
@@ -91,7 +90,7 @@ def code_header(coder: ArithmeticCoder, header: Header | None) -> Header:
         known = header.inputs if header else None
         inputs = InputMap(
             _code_normalization(coder, known.normalization if known else None, spec.in_channels),
-            _code_seed(coder, known.permutation_seed if known else None),
+            _code_optional(coder, known.permutation_seed if known else None),
         )
     return Header(spec=spec, number_format=FORMATS[number_format], code=code, inputs=inputs)
 
@@ -197,14 +196,11 @@ def _code_normalization(
         raise _as_codec_error(error) from error
 
 
-def _code_seed(coder: ArithmeticCoder, value: int | None) -> int | None:
-    """A seed or nothing: one bit, and the number where there is one."""
+def _code_optional(coder: ArithmeticCoder, value: int | None) -> int | None:
+    """A number >= 0 or nothing: one bit, and the number where there is one."""
     if not coder.uniform(int(value is not None), 2):
         return None
-    seed = coder.integer(1 if value is None else value + 1) - 1
-    if seed > MAX_SEED:
-        raise CodecError(f"damaged: a seed of the permutation above {MAX_SEED}")
-    return seed
+    return coder.integer(1 if value is None else value + 1) - 1
 
 
 def _is_fixed(normalization: Normalization) -> bool:

@@ -21,6 +21,7 @@ from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, expecte
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
 from training.networks.embedding import embed_state
 from training.spec.architectures import NetworkSpec
+from training.system.checks import MAX_SEED
 
 _STRUCTURED = "structured-"
 _MAX_TENSOR = 1 << 31
@@ -118,6 +119,8 @@ def decode_network(
     if 8 * len(data) < coder.num_bits:
         raise CodecError("cut short: its head continues past the end of its data")
     _check_sizes(header.spec, CodecError)
+    if header.inputs is not None and (header.inputs.permutation_seed or 0) > MAX_SEED:
+        raise CodecError(f"damaged: a seed of the pixels' permutation above {MAX_SEED}")
     more = beside(header.spec) if beside is not None and isinstance(header.spec, NetworkSpec) else 0
     check_memory(_BYTES_A_WEIGHT * header.spec.num_weights + more)
     state = _code_body(coder, header, None, ledger)

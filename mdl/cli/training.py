@@ -24,6 +24,7 @@ from mdl.terminal.errors import error_line, is_told
 from mdl.terminal.options import Device, read_policy
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from training.checkpoint.lazy import find_file
 from training.data.loading import Dataset, load_dataset, split_validation
 from training.data.telling import tell_dataset
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
@@ -32,7 +33,7 @@ from training.errors import CheckpointError, TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
-from training.run.run_folder import RunFolder, check_run_folder, create_run_folder
+from training.run.run_folder import RunFolder, check_run_folder, new_run_folder
 from training.sparse.costs import may_be_sparse
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig, Precision, TrainConfig
@@ -58,10 +59,21 @@ def plan_new(
     *,
     out: Path | None,
     options: RunOptions,
+    held: ExitStack,
 ) -> TrainingPlan:
     """A run from a recipe and flags. Its folder is made last, when all else has been checked.
 
+    Args:
+        network: Its name.
+        recipe: Likewise.
+        settings: Flags; None leaves the recipe's own.
+        data_settings: Likewise.
+        out: The run folder; None for the next number in `runs`.
+        options: Of the machine.
+        held: Keeps the folder for this process until it is closed.
+
     Raises:
+        RunBusyError: Another process works on a run in the folder.
         ConfigError: Settings that do not fit together, or a folder that is not empty. No image has
             been read then.
         OptionError: A file that is not a policy; likewise.
@@ -77,20 +89,33 @@ def plan_new(
         check_run_folder(out)
     dataset = _load(config)
     split_validation(dataset.train, config.data.validation, seed=config.data.seed)
-    folder = create_run_folder(network, out=out)
+    folder = held.enter_context(new_run_folder(network, out=out))
     return TrainingPlan(config=config, dataset=dataset, folder=folder)
 
 
-def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> TrainingPlan:
+def plan_resumed(
+    run: Path, *, source: str | None, options: RunOptions, held: ExitStack
+) -> TrainingPlan:
     """A stopped run as it was configured; its images may lie at `source` now.
 
+    Its folder is held, as `plan_new` holds it, before its checkpoint is read.
+
     Raises:
+        RunBusyError: Another process works on the run.
         CheckpointError: Not a run folder, or a finished run.
         ConfigError: So many ranks, or --shard, do not go with the run.
         DataError: Images that are not those of the run.
     """
     if not run.is_dir():
         raise CheckpointError(f"{run} is not a run folder; --resume takes the folder of a run")
+    begun = RunFolder(run)
+    if begun.was_begun and not begun.checkpoint.exists():
+        raise CheckpointError(
+            f"{run} was ended before its first checkpoint; begin it anew by the command that began "
+            f"it, with --out {run}"
+        )
+    find_file(run)  # no lock in a folder that is none of ours
+    folder = held.enter_context(begun.hold())
     checkpoint = load_checkpoint(run)
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
@@ -105,9 +130,7 @@ def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> Train
     )
     dataset = _load(located)
     checkpoint.data.check(dataset, owner=str(run))
-    return TrainingPlan(
-        config=config, dataset=dataset, folder=RunFolder(run), resume_from=checkpoint
-    )
+    return TrainingPlan(config=config, dataset=dataset, folder=folder, resume_from=checkpoint)
 
 
 def _load(config: TrainConfig) -> Dataset:
@@ -143,7 +166,8 @@ def carry_out(
     if resume_from is None:
         hint = "" if config.augmentation.policy_table else "; --policy FILE reads a table"
         line = f"Recipe {config.recipe} does not have {missing_parts(config)}{hint}."
-        log.print("\n".join(console.wrap(line)), markup=False)
+        for part in console.wrap(line):
+            log.print(part, markup=False)
         _say_if_dense(plan, options)
         if ranks.is_first:
             folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
@@ -254,7 +278,10 @@ def print_result(
             ],
             sizes=list(sizes.values()),
         ),
-        next_=[console.command(name, folder.path) for name in ("bound", "filters")],
+        next_=[
+            console.command("bound", folder.path),
+            *console.filters_command(folder.path, nonzeros),
+        ],
     )
 
 

@@ -10,7 +10,7 @@ from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
 from mdl.terminal.bound_tables import guessing_remark
-from training.tensor_files.stored_tensor import printable
+from training.system.text import printable
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
 WIDTHS = {"base_channels": "α", "hidden_units": "h", "kernel_size": "kernel"}

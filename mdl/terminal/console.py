@@ -1,22 +1,28 @@
 """What commands print: tables and hints on stdout, logs on stderr, or one JSON object."""
 
 import json
+import os
+import re
 import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from training.system.text import printable
+
 MAX_LINES = 23
 """Of an answer: a screen of 24 lines, less the prompt."""
+_WORD = re.compile(r"(?:[^\s']|'[^']*')+")  # of a command, with blanks where it is quoted
+_MAX_CELL = 1000  # characters
 _MAX_NAME = 32  # characters of the first cell of a row; a longer name loses its middle
 
 
@@ -40,19 +46,32 @@ class Rows:
     num_text_columns: int = 1
 
 
-def stdout() -> Console:
+class Printer(Console):
+    """A console whose texts are one line each, hold nothing but what can be seen, and are plain."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file=file, highlight=False, emoji=False, soft_wrap=not file.isatty())
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts and tables; the cells of a table were made printable as it was made."""
+        shown = (printable(each) if isinstance(each, str) else each for each in objects)
+        super().print(*shown, **options)
+
+
+def stdout() -> Printer:
     """Console for results. Colour only on a terminal and without NO_COLOR."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Printer(sys.stdout)
 
 
-def stderr() -> Console:
+def stderr() -> Printer:
     """Console for logs, progress and errors."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Printer(sys.stderr)
 
 
 def print_json(result: Any) -> None:
     """Print one JSON object, keys sorted, alone on stdout. Non-finite numbers are an error."""
-    sys.stdout.write(json.dumps(result, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False)
+    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")  # the one that JSON lets pass
 
 
 def print_table(
@@ -62,6 +81,8 @@ def print_table(
 
     A terminal too narrow for it gets it in blocks, each of which begins with the first column.
     """
+    title, columns = printable(title), _printable_cells(columns)
+    rows = [_printable_cells(row) for row in rows]
     console, on_terminal = stdout(), sys.stdout.isatty()
     console.width = width() if on_terminal else 1000
     words = [[cell.split() for cell in cells] for cells in zip(columns, *rows, strict=True)]
@@ -100,7 +121,7 @@ def print_table(
 
 
 def print_answer(
-    answer: str,
+    answer: str | Sequence[str],
     *lines: str | Rows,
     why: str = "",
     table: Rows | None = None,
@@ -112,7 +133,7 @@ def print_answer(
     as many rows as leave the whole at `MAX_LINES`, and at least three.
 
     Args:
-        answer: The first sentence.
+        answer: The first sentence, or several lines of it.
         lines: Further sentences, below the table; a table there is short.
         why: A sentence above the table.
         table: Numbers behind it.
@@ -120,7 +141,8 @@ def print_answer(
     """
     console = stdout()
     above, below = wrap(why), [part for line in lines for part in _below(line)]
-    first = wrap(answer)
+    answers = [answer] if isinstance(answer, str) else answer
+    first = [part for line in answers for part in wrap(line)]
     for line in first:
         console.print(line, style="bold", markup=False, soft_wrap=True)
     if table is not None and table.rows:
@@ -137,18 +159,24 @@ def print_next(*commands: str) -> None:
     console = stdout()
     console.print("Next:", style="bold")
     for command in commands:
-        line = f"  {command}"
-        if console.is_terminal and len(line) > width():  # for the clipboard, at an end of a word
-            pieces = textwrap.wrap(
-                command, width() - 6, break_long_words=False, break_on_hyphens=False
-            )
-            line = "  " + " \\\n      ".join(pieces)
-        console.print(line, markup=False, soft_wrap=True)
+        for line in _continued(command) if console.is_terminal else [f"  {command}"]:
+            console.print(line, markup=False, soft_wrap=True)
 
 
-def flow(text: str) -> str:
-    """What goes to stderr: on a terminal wrapped between words to its width, else as it is."""
-    return "\n".join(wrap(text)) if sys.stderr.isatty() else text
+def _continued(command: str) -> list[str]:
+    """A command as lines that fit and end, but for the last, in a backslash."""
+    lines = [" "]
+    for word in _WORD.findall(command):
+        if len(lines[-1]) + len(word) + 3 > width() and lines[-1].strip():
+            lines[-1] += " \\"
+            lines.append("     ")
+        lines[-1] += f" {word}"
+    return lines
+
+
+def flow(line: str) -> str:
+    """A line for stderr: on a terminal wrapped between words to its width, else as it is."""
+    return "\n".join(wrap(line)) if sys.stderr.isatty() else line
 
 
 def command(*words: object, **options: object) -> str:
@@ -165,7 +193,16 @@ def command(*words: object, **options: object) -> str:
         elif value is not None and value is not False:
             for each in value if isinstance(value, list) else [value]:
                 parts += [option, str(each)]
-    return shlex.join(parts)
+    return " ".join(map(_quoted, parts))
+
+
+def filters_command(path: object, num_nonzeros: Mapping[str, int]) -> list[str]:
+    """`mdl filters PATH`, or nothing where the first layer has no weights left to draw.
+
+    >>> filters_command("run", {"conv1": 0, "fc1": 3})
+    []
+    """
+    return [command("filters", path)] if next(iter(num_nonzeros.values()), 0) else []
 
 
 def new_name(name: str) -> str:
@@ -181,19 +218,38 @@ def width() -> int:
 
 
 def wrap(line: str, *, indent: str = "") -> list[str]:
-    """Lines in pieces of the terminal's width; a label and a file's name stay together.
+    """A line in pieces of the terminal's width; a label and a file's name stay together.
 
     Args:
-        line: One or several.
-        indent: Of all pieces of a line but its first.
+        line: It.
+        indent: Of all pieces but the first.
     """
+    line = printable(line)
+    if len(line.split()) == 2:
+        return [line]
     wrapper = textwrap.TextWrapper(
         width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-    wrapped: list[str] = []
-    for part in line.splitlines():
-        wrapped += [part] if len(part.split()) == 2 else wrapper.wrap(part)
-    return wrapped
+    return wrapper.wrap(line)
+
+
+def _quoted(word: str) -> str:
+    r"""A word of a command as a shell takes it, and as a terminal can show it.
+
+    >>> _quoted("a b"), _quoted("a\x1b")
+    ("'a b'", "$'a\\x1b'")
+    """
+    if word == printable(word):
+        return shlex.quote(word)
+    seen = (
+        f"\\x{byte:02x}" if byte < 32 or byte > 126 or byte in b"'\\" else chr(byte)
+        for byte in os.fsencode(word)
+    )
+    return f"$'{''.join(seen)}'"
+
+
+def _printable_cells(cells: Sequence[str]) -> list[str]:
+    return [printable(cell, _MAX_CELL) for cell in cells]
 
 
 def _below(line: str | Rows) -> list[str]:
@@ -208,12 +264,12 @@ def _lines(table: Rows, num_lines: int) -> list[str]:
         sizes = table.sizes or [-place for place in places]
         largest = sorted(places, key=lambda place: -sizes[place])
         places = sorted(largest[: room - 1])
-    cells = [list(table.rows[place]) for place in places]
+    cells = [_printable_cells(table.rows[place]) for place in places]
     if hidden := len(table.rows) - len(cells):
         cells.append([f"{hidden:,} more rows", *[""] * (len(table.columns) - 1)])
     if table.last is not None:
-        cells.append(list(table.last))
-    cells = [list(table.columns), *cells]
+        cells.append(_printable_cells(table.last))
+    cells = [_printable_cells(table.columns), *cells]
     if not _fits(_widths(cells)):
         cells = [[_shorten(row[0]), *row[1:]] for row in cells]
     widths = _widths(cells)

@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from mdl.terminal.console import stderr, width, wrap
+from training.system.text import printable
 
 if TYPE_CHECKING:
     from training.run.progress import EpochMetrics
@@ -34,13 +35,13 @@ class ProgressBar:
     def __init__(self, label: str, *columns: ProgressColumn) -> None:
         self.console = stderr()
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             *columns,
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self._task = self._bar.add_task(label, total=None)
+        self._task = self._bar.add_task(printable(label), total=None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -55,7 +56,7 @@ class ProgressBar:
 
     def name(self, label: str) -> None:
         """Change what stands before the bar."""
-        self._bar.update(self._task, description=label)
+        self._bar.update(self._task, description=printable(label))
 
     def print(self, line: str) -> None:
         """Print a line, above the bar where there is one."""
@@ -118,7 +119,8 @@ class TrainingProgress(ProgressBar):
     def on_epoch(self, metrics: "EpochMetrics") -> None:
         """Print the line of one epoch; before the first one, what its numbers mean."""
         if self._is_first:
-            self.print(_legend(metrics))
+            for line in _legend(metrics):
+                self.print(line)
             self._is_first = False
         parts = {
             "epoch": f"epoch {metrics.epoch}/{self._num_epochs}",
@@ -147,7 +149,7 @@ def _percent(name: str, share: float | None) -> str:
     return "" if share is None else f"{name} {share:.2%}"
 
 
-def _legend(metrics: "EpochMetrics") -> str:
+def _legend(metrics: "EpochMetrics") -> list[str]:
     """What stands in the lines to come."""
     parts = ["loss and accuracy on the training images while the network learns"]
     if metrics.validation_accuracy is not None:
@@ -158,7 +160,7 @@ def _legend(metrics: "EpochMetrics") -> str:
     if metrics.screened:
         parts.append("screened: share of a layer's rows in which no zero weight can come back")
     line = f"Each line: {'; '.join(parts)}; images per second; time so far. What does not fit a"
-    return "\n".join(wrap(f"{line} line, and numbers by layer, are in metrics.jsonl."))
+    return wrap(f"{line} line, and numbers by layer, are in metrics.jsonl.")
 
 
 def _screened(metrics: "EpochMetrics") -> str:

@@ -236,7 +236,7 @@ def _check_optimizer(name: str, value: Any) -> None:
         for number in group["params"]:
             _check_count(f"a parameter of {name}", number)
         for key, number in group.items():
-            if key not in ("params", "name") and not isinstance(number, bool | None):  # flags
+            if key != "params" and not isinstance(number, str | bool | None):
                 _check_amount(f"{shown(key)} of a group of {name}", number)
     if "sparse" in value:
         _check_sparse(f"{name}['sparse']", value["sparse"])

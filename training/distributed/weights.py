@@ -172,12 +172,14 @@ class Replicas(Weights):
 def check_groups(optimizer: torch.optim.Optimizer, saved: list[dict[str, Any]]) -> None:
     """Refuse groups of other parameters, or with other settings than the run's; η moves on.
 
+    Settings that an earlier version did not have may be missing.
+
     Raises:
         ValueError: Names the setting.
     """
     for group, other in zip(optimizer.state_dict()["param_groups"], saved, strict=True):
-        for name in (group.keys() | other.keys()) - {"lr"}:
-            if type(group.get(name)) is not type(other.get(name)) or group[name] != other[name]:
+        for name in other.keys() - {"lr"}:
+            if type(group.get(name)) is not type(other[name]) or group[name] != other[name]:
                 raise ValueError(f"{name} of a group of the optimizer is not the run's")
 
 

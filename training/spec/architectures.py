@@ -28,9 +28,8 @@ NETWORKS = (
 )
 """The codes number networks by their place here: new ones come last."""
 PAPER_NETWORKS = NETWORKS[:8]
-MAX_IMAGE_SIZE = 2**16
 MAX_UNITS = 2**40
-"""Most channels, units or classes of a layer that a network may be asked for."""
+"""Most pixels a side, channels, units or classes that a network may be asked for."""
 NUM_SYMMETRIES = 8
 """Symmetries of a square: each kernel of tiny-conv is used in all of its positions."""
 # (kernel, channels as a multiple of α, stride) of each convolution, and the head's fc(multiple·α).
@@ -147,8 +146,8 @@ class NetworkSpec:
 
     Attributes:
         name: One of `NETWORKS`.
-        image_size: s, side of the square input in pixels, 1 to 65,536.
-        num_classes: c, >= 2; counts are at most 2^40.
+        image_size: s, side of the square input in pixels, >= 1; all sizes are at most 2^40.
+        num_classes: c, >= 2.
         in_channels: Channels of the input, >= 1 (the paper's formulas assume 3).
         base_channels: α, channels of the first convolution (tiny-conv: kernels of each), >= 1;
             every network but 3-fc needs it.
@@ -179,8 +178,7 @@ class NetworkSpec:
         if self.name == "resnet18" and self.kernel_size is None:
             object.__setattr__(self, "kernel_size", 3)
         for field, lowest in (("image_size", 1), ("num_classes", 2), ("in_channels", 1)):
-            highest = MAX_IMAGE_SIZE if field == "image_size" else MAX_UNITS
-            check_count(field, getattr(self, field), lowest, highest)
+            check_count(field, getattr(self, field), lowest, MAX_UNITS)
         width, other = ("base_channels", "hidden_units")
         if self.name == "3-fc":
             width, other = other, width
@@ -194,7 +192,7 @@ class NetworkSpec:
         if self.name != "resnet18" and self.kernel_size is not None:
             raise ConfigError.naming("{} takes no {kernel_size}; only resnet18 does", self.name)
         if self.kernel_size is not None:
-            check_count("kernel_size", self.kernel_size, 1, MAX_IMAGE_SIZE)
+            check_count("kernel_size", self.kernel_size, 1, MAX_UNITS)
             if self.kernel_size % 2 == 0:
                 raise ConfigError.naming(
                     "{kernel_size} must be odd (same padding on both sides), not {}",

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from training.errors import ConfigError
-from training.spec.architectures import MAX_IMAGE_SIZE, MAX_UNITS, NETWORKS, NetworkSpec
+from training.spec.architectures import MAX_UNITS, NETWORKS, NetworkSpec
 from training.spec.built_in_policies import BUILT_IN_POLICIES, built_in_policy
 from training.spec.policy import Policy, PolicyTable, check_policy_table, table_policy
 from training.system.checks import MAX_COUNT, MAX_SEED, check_text, shown
@@ -18,6 +18,7 @@ Sharding = Literal["auto", "never", "always"]
 Sparsity = Literal["auto", "typical", "always", "never"]
 SaveUnit = Literal["epochs", "steps", "seconds"]
 
+MAX_IMAGE_SIZE = 2**16
 GLYPHS_IMAGE_SIZE = 32
 GLYPHS_NUM_TRAIN = 20_000
 GLYPHS_NUM_TEST = 5_000

@@ -7,9 +7,8 @@ from training.system.checks import shown
 
 FIXED_MEAN = 0.5
 FIXED_STD = 0.25
-LARGEST = 1e6
-SMALLEST_STD = 1e-6
-"""A deviation is that of pixels between 0 and 1: with others, an input would not be finite."""
+LARGEST = 3.4028234663852886e38
+"""Largest constant: what float32 holds, as a description does."""
 _NUM_SHOWN = 3
 
 
@@ -18,8 +17,9 @@ class Normalization:
     """Input = (pixel / 255 - mean) / std, channel by channel.
 
     Attributes:
-        mean: One number a channel, below 1e6 in size, on the scale where a white pixel is 1.
-        std: One number a channel, from 1e-6 to 1e6, on the same scale.
+        mean: One finite number a channel, on the scale where a white pixel is 1; all of them are
+            at most what float32 holds.
+        std: One finite number > 0 a channel, on the same scale.
         source: "fixed" for constants chosen before any data was seen, which a bound gets for
             nothing; "data" for those of the training set, which a bound must pay for.
 
@@ -36,17 +36,15 @@ class Normalization:
             values = getattr(self, name)
             if not isinstance(values, tuple) or not all(_is_finite(value) for value in values):
                 raise ValueError(
-                    f"{name} must be a tuple of finite numbers below 1e6 in size, one a channel, "
-                    f"not {_shown(values)}"
+                    f"{name} must be a tuple of finite numbers of float32, not {_shown(values)}"
                 )
         if not self.mean or len(self.mean) != len(self.std):
             raise ValueError(
                 f"mean and std must have one number for each channel, not {len(self.mean)} and "
                 f"{len(self.std)}"
             )
-        if min(self.std) < SMALLEST_STD:
-            what = "> 0" if min(self.std) <= 0 else f">= {SMALLEST_STD:g}"
-            raise ValueError(f"std must be {what}, not {_shown(self.std)}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be > 0, not {_shown(self.std)}")
         if self.source not in ("fixed", "data"):
             raise ValueError(f"source must be 'fixed' or 'data', not {shown(self.source)}")
 
@@ -69,7 +67,7 @@ def fixed_normalization(num_channels: int) -> Normalization:
 
 def _is_finite(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) < LARGEST  # type: ignore[arg-type]
+    return number and abs(value) <= LARGEST  # type: ignore[arg-type]
 
 
 def _shown(values: object) -> str:

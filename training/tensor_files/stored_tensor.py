@@ -16,7 +16,6 @@ Float32s = NDArray[np.float32]
 
 _CHUNK = 1 << 20
 _MAX_DIMENSIONS = 32
-_MAX_NAME = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,7 @@ class NumberType:
         """
         if self.decode is None:
             raise ValueError(f"numbers of type {self.name} cannot be read as float32")
-        return self.decode(stored)
+        return np.asarray(self.decode(stored))  # a single number is an array too
 
 
 def _same(stored: NDArray[Any]) -> Float32s:
@@ -272,25 +271,6 @@ class StoredRows:
             if not rising.all():
                 raise ValueError("is a sparse tensor whose columns are not in order")
             last = int(piece[-1])
-
-
-def shorten(name: str) -> str:
-    """A name from a file in quotes, on one line and not too long, for messages.
-
-    >>> shorten("a.weight"), shorten("x" * 1000) == repr("x" * 60 + "...")
-    ("'a.weight'", True)
-    """
-    return repr(name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "...")
-
-
-def printable(name: str) -> str:
-    """A name from a file as a table can print it: as it is, or escaped, and not too long.
-
-    >>> printable("a.weight"), len(printable("x" * 1000)), printable(chr(0)).isprintable()
-    ('a.weight', 123, True)
-    """
-    shown = name if name.isprintable() else repr(name)[1:-1]
-    return shown if len(shown) <= 2 * _MAX_NAME else shown[: 2 * _MAX_NAME] + "..."
 
 
 def is_shape(value: Any) -> bool:

@@ -329,13 +329,14 @@ def print_table(table: Table) -> None:
         console.stdout(),
     )
     if any(len(cell) > _SENTENCE for row in rows for cell in row):
-        output.print("\n".join(console.wrap(table.title)), style="bold", markup=False)
-        for row in rows:
-            output.print("\n".join(_entry(titles, row)), markup=False, soft_wrap=True)
+        for line in console.wrap(table.title):
+            output.print(line, style="bold", markup=False)
+        for line in (line for row in rows for line in _entry(titles, row)):
+            output.print(line, markup=False, soft_wrap=True)
     else:
         console.print_table(table.title, titles, rows, num_text_columns=table.num_text_columns)
-    for note in table.notes:
-        output.print("\n".join(console.wrap(f"  {note}")), markup=False, soft_wrap=True)
+    for line in (line for note in table.notes for line in console.wrap(f"  {note}")):
+        output.print(line, markup=False, soft_wrap=True)
 
 
 def _entry(titles: Sequence[str], row: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,13 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.codes.ledger import Entry
-from mdl.experiments.store.run_lock import run_lock
+from mdl.experiments.store.checksums import (
+    check_values,
+    checked_json,
+    pack_array,
+    unpack_array,
+    without_checksum,
+)
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
-from training.data.npz_source import read_array
-from training.errors import DataError
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
+from training.system.checks import load_json
 from training.system.files import (
     FileBytes,
     read_bytes,
@@ -29,6 +33,7 @@ from training.system.files import (
     write_atomically,
     write_text_atomically,
 )
+from training.system.locks import Lock, run_lock
 from training.system.memory import check_memory
 
 Filters = NDArray[np.float16]
@@ -46,6 +51,7 @@ _DAMAGES = (
     TypeError,
     KeyError,
     EOFError,
+    MemoryError,  # a head that tells of more numbers than there are
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
@@ -151,15 +157,14 @@ class ResultStore:
         self._known = _Lines(version, by_key)
         return self._known
 
-    def _lock(self) -> AbstractContextManager[None]:
+    def _lock(self) -> AbstractContextManager[Lock]:
         return run_lock(self.path.with_name(f"{self.path.name}.lock"), waits=True)
 
     def _write(self, results: Iterable[RunResult]) -> None:
         """Add to the file, or replace in it; the lock is held."""
         by_key = {key: line for key, (line, _) in self._read_file().by_key.items()}
         for each in results:
-            text = json.dumps(each.to_dict(), sort_keys=True, allow_nan=False)
-            by_key[each.key] = text.encode()
+            by_key[each.key] = checked_json(each.to_dict()).encode()
         remove_leftovers(self.path)
         write_text_atomically(
             self.path, "".join(f"{by_key[key].decode()}\n" for key in sorted(by_key))
@@ -198,9 +203,7 @@ class ResultStore:
             return None
         packed = _read(path, "the filters of a run")
         try:
-            found = _unpack_filters(packed, path)
-        except DataError as error:
-            raise _broken(path, str(error).removeprefix(f"{path}: ")) from error
+            found = unpack_array(packed, _FILTERS, max_bytes=_MAX_FILE).astype(np.float16)
         except _DAMAGES as error:
             raise _broken(path, error) from error
         if found.ndim != 4:
@@ -218,7 +221,11 @@ class ResultStore:
             return None
         text = _read(path, "the ledger of a run")
         try:
-            entries = json.loads(text)
+            found = load_json(text.decode(), exact=True)
+            if not isinstance(found, list):  # as stores had them before, without a checksum
+                check_values(found)
+                found = without_checksum(found).get("entries")
+            entries = found
             if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
                 raise ValueError("not a list of JSON objects")
             return [Entry.from_dict(each) for each in entries]
@@ -233,7 +240,7 @@ class ResultStore:
         """
         path = self.ledger_path(run_key(config))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(path, json.dumps([each.to_dict() for each in entries]) + "\n")
+        write_text_atomically(path, checked_json({"entries": [each.to_dict() for each in entries]}))
 
     def record_failure(self, config: TrainConfig, message: str) -> None:
         """Keep why a trial failed, until `forget_failure`, and how many tries have.
@@ -270,7 +277,7 @@ class ResultStore:
 
     def lock_path(self, key: str) -> Path:
         """The file whose lock a process holds while it works on a run."""
-        return self.root / "runs" / f"{key}.lock"
+        return RunFolder(self.root / "runs" / key).lock
 
 
 def _parse(text: bytes, place: str, it: str) -> RunResult:
@@ -280,13 +287,12 @@ def _parse(text: bytes, place: str, it: str) -> RunResult:
         StoreError: It is damaged or of another version; names its place.
     """
     try:
-        values = json.loads(text.decode())
-        if not isinstance(values, dict):
-            raise ValueError("not a JSON object")
-        result = RunResult.from_dict(values)
+        values = load_json(text.decode(), exact=True)
+        result = RunResult.from_dict(without_checksum(values))
         key = run_key(result.config)
         if result.key != key:
             raise ValueError(f"its configuration has key {key}")
+        check_values(values)
     except (ValueError, RecursionError) as error:
         raise _broken(place, error, it) from error
     return result
@@ -296,13 +302,8 @@ def _read(path: Path, what: str, *, missing: bytes | None = None) -> bytes:
     return read_bytes(path, what=what, cap=_MAX_FILE, error=StoreError, missing=missing)
 
 
-def _unpack_filters(packed: bytes, path: Path) -> Filters:
-    with zipfile.ZipFile(BytesIO(packed)) as archive:
-        return read_array(archive, f"{_FILTERS}.npy", path).astype(np.float16)
-
-
 def _write_filters(filters: Filters, file: BinaryIO) -> None:
-    np.savez_compressed(file, filters=filters)
+    file.write(pack_array(filters, _FILTERS))
 
 
 def _num_tries(path: Path) -> int:

@@ -90,7 +90,7 @@ def test_above_chance_it_is_said_once_and_the_next_commands_train_longer_or_anew
 
 @pytest.mark.parametrize(("epochs", "kept"), [("2", ""), ("40", "--epochs 120 ")])
 def test_a_recipe_that_failed_is_tried_with_its_own_epochs_or_more(
-    mdl, folder_of_images, tmp_path, monkeypatch, epochs, kept
+    mdl, folder_of_images, tmp_path, monkeypatch, *, epochs, kept
 ):
     monkeypatch.setattr(Compression, "bound", 0.95)
     recipe = ("--recipe", "mnist-tight", "--data", folder_of_images)

@@ -1,0 +1,168 @@
+"""Every bit of a checkpoint counts: one that is flipped, wherever it lies, is noticed."""
+
+import random
+import struct
+import zipfile
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.checkpoint.test_checkpoint import make_checkpoint
+from training.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from training.checkpoint.lazy import open_checkpoint
+from training.errors import CheckpointError
+from training.spec.architectures import NetworkSpec
+from training.system.files import FileBytes
+from training.tensor_files.torch_archive import read_torch_archive
+from training.tensor_files.zip_records import join_checksums, read_records
+
+CORPUS = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+
+
+def notices(path: Path) -> bool:
+    """Whether opening a file and comparing its checksums refuses it, in one line that names it."""
+    try:
+        with open_checkpoint(path) as checkpoint:
+            checkpoint.check_bytes()
+    except CheckpointError as error:
+        assert str(path) in str(error)
+        assert "\n" not in str(error)
+        return True
+    return False
+
+
+def unnoticed(path: Path, bits: list[int]) -> list[int]:
+    whole, found = path.read_bytes(), []
+    with path.open("r+b", buffering=0) as file:
+        for bit in bits:
+            place = bit >> 3
+            file.seek(place)
+            file.write(bytes([whole[place] ^ 1 << (bit & 7)]))
+            if not notices(path):
+                found.append(bit)
+            file.seek(place)
+            file.write(whole[place : place + 1])
+    assert not notices(path)
+    return found
+
+
+def test_a_sample_of_the_bits_of_a_small_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    path.write_bytes((CORPUS / "good_folded.pt").read_bytes())
+    assert not unnoticed(path, random.Random(0).sample(range(8 * path.stat().st_size), 300))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["good", "good_folded"])
+def test_all_bits_of_a_small_checkpoint(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    path.write_bytes((CORPUS / f"{name}.pt").read_bytes())
+    assert not unnoticed(path, list(range(8 * path.stat().st_size)))
+
+
+@pytest.mark.parametrize("density", [0.05, 1.0])
+def test_a_sample_of_the_bits_of_a_large_one(density: float, tmp_path: Path) -> None:
+    spec = NetworkSpec(name="s-fc", image_size=16, num_classes=10, base_channels=8)
+    path = tmp_path / "a.pt"
+    save_checkpoint(make_checkpoint(density, spec), path)
+    assert not unnoticed(path, random.Random(1).sample(range(8 * path.stat().st_size), 40))
+
+
+def test_all_that_torch_saves_is_as_torch_writes_it(tmp_path: Path) -> None:
+    torch.save(
+        {"none": torch.zeros(0), "one": torch.ones(()), "many": torch.ones(9)}, tmp_path / "a"
+    )
+    with FileBytes(tmp_path / "a") as source:
+        records = read_records(source)
+        assert records.is_as_written
+        records.check()
+
+
+@pytest.mark.parametrize("sizes", [(0, 5), (5, 0), (1, 1), (1000, 7), (3, 100_000)])
+def test_checksums_of_two_pieces_join(sizes: tuple[int, int]) -> None:
+    first, second = (random.Random(size).randbytes(size) for size in sizes)
+    joined = join_checksums(zlib.crc32(first), zlib.crc32(second), len(second))
+    assert joined == zlib.crc32(first + second)
+
+
+def test_pieces_in_any_order_are_joined(tmp_path: Path) -> None:
+    torch.save({"a": torch.arange(1000)}, tmp_path / "a")
+    with FileBytes(tmp_path / "a") as source:
+        tensor = read_torch_archive(source)["a"]
+        for first, count in ((600, 400), (100, 50), (300, 300)):
+            tensor.read_piece(first, count)
+        tensor.source.check()
+    data = bytearray((tmp_path / "a").read_bytes())
+    data[tensor.start + 8 * 120] ^= 1
+    (tmp_path / "a").write_bytes(data)
+    for pieces in ((), ((100, 50),), ((0, 100), (100, 900))):
+        with FileBytes(tmp_path / "a") as source:
+            tensor = read_torch_archive(source)["a"]
+            for first, count in pieces:
+                tensor.read_piece(first, count)
+            with pytest.raises(ValueError, match="'a/data/0' in it is not what was written"):
+                tensor.source.check()
+
+
+def rewritten(change: str) -> bytes:
+    """The good checkpoint as another program could have packed it."""
+    file = BytesIO()
+    method = zipfile.ZIP_DEFLATED if change == "compressed" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(CORPUS / "good.pt") as good, zipfile.ZipFile(file, "w", method) as packed:
+        for name in good.namelist():
+            packed.writestr(name, good.read(name))
+        if change == "twice":
+            with pytest.warns(UserWarning, match="Duplicate"):
+                packed.writestr(good.namelist()[-1], b"")
+        if change == "comment":
+            packed.comment = b"hello"
+    data = file.getvalue()
+    if change == "encrypted":
+        at = data.index(b"PK\x01\x02") + 8
+        data = data[:at] + b"\x01" + data[at + 1 :]
+    return {"behind": data + b"x", "before": b"x" + data}.get(change, data)
+
+
+@pytest.mark.parametrize(
+    "change", ["", "compressed", "twice", "comment", "encrypted", "behind", "before"]
+)
+def test_archives_that_torch_does_not_write_are_refused(change: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(rewritten(change))
+    assert notices(tmp_path / "a.pt")
+
+
+def with_end(data: bytes, **numbers: int) -> bytes:
+    """The file with other numbers in its end in 64 bits."""
+    place = data.rindex(b"PK\x06\x06")
+    names = ("count", "all", "size", "offset")
+    found = dict(zip(names, struct.unpack_from("<4Q", data, place + 24), strict=True)) | numbers
+    return data[: place + 24] + struct.pack("<4Q", *found.values()) + data[place + 56 :]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"count": 2**63, "all": 2**63},
+        {"size": 2**40},
+        {"offset": 2**62},
+        {"count": 0, "all": 0},
+        {"size": 0},
+    ],
+    ids=str,
+)
+def test_a_directory_that_the_file_does_not_hold(numbers: dict[str, int], tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(with_end((CORPUS / "good.pt").read_bytes(), **numbers))
+    assert notices(tmp_path / "a.pt")
+
+
+def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        save_checkpoint(make_checkpoint(), tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert load_checkpoint(tmp_path / "a.pt").network == make_checkpoint().network
