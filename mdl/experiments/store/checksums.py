@@ -6,12 +6,15 @@ behind its end, where NumPy does not look. Files of stores of before have none a
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.data.npz_source import read_array
 
 _NAME = "checksum"
 _NUM_BYTES = 16
@@ -60,7 +63,7 @@ def unpack_array(data: bytes, name: str, *, max_bytes: int) -> NDArray[Any]:
     """The inverse of `pack_array`.
 
     Raises:
-        ValueError, TypeError, KeyError, EOFError, OSError, MemoryError, NotImplementedError,
+        DataError, ValueError, TypeError, KeyError, EOFError, NotImplementedError,
         zipfile.BadZipFile, zlib.error: It is damaged, or has more bytes.
     """
     packed, mark, checksum = (
@@ -74,11 +77,10 @@ def unpack_array(data: bytes, name: str, *, max_bytes: int) -> NDArray[Any]:
             raise ValueError("bytes follow its end")
     elif checksum != _checksum(packed):
         raise ValueError("its checksum does not fit the rest")
-    with np.load(BytesIO(packed), allow_pickle=False) as arrays:
-        if arrays.zip.getinfo(f"{name}.npy").file_size > max_bytes:
+    with zipfile.ZipFile(BytesIO(packed)) as archive:
+        if archive.getinfo(f"{name}.npy").file_size > max_bytes:
             raise ValueError(f"an array of more than {max_bytes >> 20} MiB")
-        found: NDArray[Any] = arrays[name]
-    return found
+        return read_array(archive, f"{name}.npy", name)
 
 
 def _dump(values: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from mdl.experiments.store.checksums import (
 )
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
+from training.errors import DataError
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
 from training.system.checks import load_json
@@ -47,11 +48,11 @@ _MAX_RESULTS = 1 << 32
 _MAX_FILE = 1 << 26  # of the store's other files; filters of a run take 3 MB
 _BYTES_A_BYTE = 8  # of a line, once parsed
 _DAMAGES = (
+    DataError,
     ValueError,
     TypeError,
     KeyError,
     EOFError,
-    MemoryError,  # a head that tells of more numbers than there are
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
