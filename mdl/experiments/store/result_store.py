@@ -53,7 +53,7 @@ _DAMAGES = (
     TypeError,
     KeyError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,  # an archive that is encrypted, or packed in an unknown way
     zipfile.BadZipFile,
     zlib.error,
 )
