@@ -45,12 +45,14 @@ _OLD_RESULTS = "results/" + "[0-9a-f]" * KEY_DIGITS + ".json"
 _RESULTS = "the results.jsonl of a store"
 _MAX_RESULTS = 1 << 32
 _MAX_FILE = 1 << 26  # of the store's other files; filters of a run take 3 MB
+_MAX_REASON = 300
 _BYTES_A_BYTE = 8  # of a line, once parsed
 _DAMAGES = (
     ValueError,
     TypeError,
     KeyError,
     EOFError,
+    OverflowError,
     MemoryError,  # a head that tells of more numbers than there are
     NotImplementedError,
     zipfile.BadZipFile,
@@ -316,6 +318,7 @@ def _num_tries(path: Path) -> int:
 
 def _broken(place: object, why: object, it: str = "it") -> StoreError:
     reason = " ".join(str(why).split())
+    reason = reason if len(reason) <= _MAX_REASON else reason[:_MAX_REASON] + "..."
     return StoreError(
         f"{place} is damaged or of another version ({reason}); delete {it}, and it is made again: "
         "from its run where the store has that, else by training"
