@@ -225,8 +225,11 @@ class ResultStore:
         try:
             found = load_json(text.decode(), exact=True)
             if not isinstance(found, list):  # as stores had them before, without a checksum
+                entries = without_checksum(found)
+                if set(entries) != {"entries"}:
+                    raise ValueError("not the ledger of a run")
                 check_values(found)
-                found = without_checksum(found).get("entries")
+                found = entries["entries"]
             entries = found
             if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
                 raise ValueError("not a list of JSON objects")
