@@ -223,14 +223,12 @@ class ResultStore:
             return None
         text = _read(path, "the ledger of a run")
         try:
-            found = load_json(text.decode(), exact=True)
-            if not isinstance(found, list):  # as stores had them before, without a checksum
-                entries = without_checksum(found)
-                if set(entries) != {"entries"}:
+            entries = load_json(text.decode(), exact=True)
+            if not isinstance(entries, list):  # as stores of before have them, with no checksum
+                if set(without_checksum(entries)) != {"entries"}:
                     raise ValueError("not the ledger of a run")
-                check_values(found)
-                found = entries["entries"]
-            entries = found
+                check_values(entries)
+                entries = entries["entries"]
             if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
                 raise ValueError("not a list of JSON objects")
             return [Entry.from_dict(each) for each in entries]
