@@ -1,13 +1,12 @@
 """The ways to describe a network's tensors once its head has been read: the body.
 
-Each of the functions in `BODIES` writes or reads all tensors of a state, in the order of their
-shapes.
+Each of the functions in `BODIES` writes or reads all tensors whose numbers are from one set, in the
+order of their shapes.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -23,16 +22,16 @@ from analysis.codes.matrix import (
     BYTES_A_PLACE,
     BYTES_A_VALUE,
     Ints,
+    Numbers,
     check_memory,
     make_values,
     read_patterns,
     to_tensor,
 )
-from analysis.codes.message import Spec, expected_shapes
+from analysis.codes.message import Spec
 from analysis.codes.support import code_enumerative
 from analysis.codes.tensors import TensorCoder
 from analysis.codes.values import Codebook, code_codebook, make_codebook
-from analysis.quantize.formats import NumberFormat
 
 State = dict[str, Tensor]
 _ALL = "all tensors"
@@ -45,21 +44,18 @@ class Body:
     Attributes:
         coder: Writes or reads.
         spec: The network whose tensors they are.
-        number_format: R_b.
-        state: The tensors to write, float32 numbers of R_b; None when decoding.
+        shapes: Name to shape of the tensors, in the order in which they are coded.
+        number_format: The set that the numbers of all of them are from.
+        state: The tensors to write; None when decoding.
         ledger: Told where the bits go.
     """
 
     coder: ArithmeticCoder
     spec: Spec
-    number_format: NumberFormat
+    shapes: dict[str, tuple[int, ...]]
+    number_format: Numbers
     state: State | None
     ledger: Ledger
-
-    @cached_property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name to shape, in the order in which tensors are coded."""
-        return expected_shapes(self.spec)
 
     @property
     def num_weights(self) -> int:
@@ -97,7 +93,7 @@ class Body:
         for name, shape in self.shapes.items():
             end = start + prod(shape)
             first, last = np.searchsorted(places, [start, end])
-            flat = torch.zeros(end - start, dtype=torch.float32)
+            flat = torch.zeros(end - start, dtype=values.dtype)
             flat[torch.from_numpy(places[first:last] - start)] = values[first:last]
             found[name] = flat.view(shape)
             start = end

@@ -12,15 +12,18 @@ from analysis.codes import CODES
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
 from analysis.quantize.formats import FORMATS, NumberFormat
+from analysis.quantize.integers import INTEGER_TYPES, MAX_BITS, MAX_FIELDS, IntegerFormat
 from training.data.input_map import InputMap
 from training.spec.architectures import NETWORKS, NetworkSpec
 from training.spec.normalization import FIXED_MEAN, FIXED_STD, Normalization, fixed_normalization
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest. Version 2 has tensors of integers; what has none is written as in version 1."""
 _MAX_NAME = 4096
 _MAX_CHANNELS = 4096
 _MAX_TENSORS = 1 << 20
 _MAX_DIMENSIONS = 16
+_MAX_FORMATS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +71,18 @@ def code_header(coder: ArithmeticCoder, header: Header | None) -> Header:
     Raises:
         CodecError: Decoding, and it is of a version that this code does not read, or damaged.
     """
-    version = coder.integer(FORMAT_VERSION)
-    if version != FORMAT_VERSION:
-        raise CodecError(f"format version {version}; this mdl reads version {FORMAT_VERSION}")
+    has_integers = header is not None and bool(getattr(header.spec, "integers", ()))
+    version = coder.integer(FORMAT_VERSION if has_integers else 1)
+    if version > FORMAT_VERSION:
+        raise CodecError(
+            f"format version {version}; this mdl reads versions up to {FORMAT_VERSION}; update mdl"
+        )
     number_format = _code_choice(
         coder, tuple(FORMATS), header.number_format.name if header else None
     )
     code = _code_choice(coder, CODES, header.code if header else None)
     try:
-        spec = _code_spec(coder, header.spec if header else None)
+        spec = _code_spec(coder, header.spec if header else None, version)
     except ValueError as error:
         raise _as_codec_error(error) from error
     inputs = None
@@ -96,7 +102,7 @@ def _code_choice(coder: ArithmeticCoder, names: tuple[str, ...], name: str | Non
     return names[index]
 
 
-def _code_spec(coder: ArithmeticCoder, spec: Spec | None) -> Spec:
+def _code_spec(coder: ArithmeticCoder, spec: Spec | None, version: int) -> Spec:
     names = (*NETWORKS, "")  # the last one: a list of tensors
     index = 1 + (names.index(spec.name) if isinstance(spec, NetworkSpec) else len(NETWORKS))
     # External tensors come first among the numbers, so that networks may be added behind.
@@ -104,7 +110,9 @@ def _code_spec(coder: ArithmeticCoder, spec: Spec | None) -> Spec:
     if number > len(NETWORKS) + 1:
         raise CodecError("damaged, or made by a newer mdl: a network that this mdl does not have")
     if number == 1:
-        return _code_tensor_list(coder, spec if isinstance(spec, TensorListSpec) else None)
+        return _code_tensor_list(coder, spec if isinstance(spec, TensorListSpec) else None, version)
+    if version > 1:
+        raise CodecError("damaged: a network of mdl's own, which has no integers")
     own = spec if isinstance(spec, NetworkSpec) else None
     name = NETWORKS[number - 2]
     width = "hidden_units" if name == "3-fc" else "base_channels"
@@ -114,7 +122,9 @@ def _code_spec(coder: ArithmeticCoder, spec: Spec | None) -> Spec:
     return NetworkSpec(name=name, **values)
 
 
-def _code_tensor_list(coder: ArithmeticCoder, spec: TensorListSpec | None) -> TensorListSpec:
+def _code_tensor_list(
+    coder: ArithmeticCoder, spec: TensorListSpec | None, version: int
+) -> TensorListSpec:
     num_tensors = _limited(coder, len(spec.shapes) if spec else 1, _MAX_TENSORS, "tensors")
     shapes = []
     for index in range(num_tensors):
@@ -125,7 +135,35 @@ def _code_tensor_list(coder: ArithmeticCoder, spec: TensorListSpec | None) -> Te
         num_dimensions = _limited(coder, len(shape) + 1, _MAX_DIMENSIONS, "dimensions") - 1
         sizes = tuple(coder.integer(shape[at] if spec else 1) for at in range(num_dimensions))
         shapes.append((read.decode(), sizes))
-    return TensorListSpec(tuple(shapes))
+    if version == 1:
+        return TensorListSpec(tuple(shapes))
+    return _code_integers(coder, spec, tuple(shapes))
+
+
+def _code_integers(
+    coder: ArithmeticCoder,
+    spec: TensorListSpec | None,
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+) -> TensorListSpec:
+    """The formats of integers, and of each tensor which one it has, R_b being the first choice."""
+    known = dict(spec.integers) if spec else {}
+    formats = list(dict.fromkeys(known.values()))
+    count = _limited(coder, max(len(formats), 1), _MAX_FORMATS, "formats of integers")
+    found = []
+    for place in range(count):
+        own = formats[place] if spec else None
+        stored = _code_choice(coder, INTEGER_TYPES, own.stored if own else None)
+        bits = _limited(coder, own.bits_per_weight if own else 1, MAX_BITS, "bits of an integer")
+        fields = _limited(coder, own.num_fields if own else 1, MAX_FIELDS, "numbers in an integer")
+        found.append(IntegerFormat(stored=stored, bits_per_weight=bits, num_fields=fields))
+    integers = []
+    for name, _ in shapes:
+        choice = coder.uniform(formats.index(known[name]) + 1 if name in known else 0, count + 1)
+        if choice:
+            integers.append((name, found[choice - 1]))
+    if not integers or list(dict.fromkeys(each for _, each in integers)) != found:
+        raise ValueError("formats of integers that no tensor has, or in another order")
+    return TensorListSpec(shapes, tuple(integers))
 
 
 def _limited(coder: ArithmeticCoder, value: int, highest: int, what: str) -> int:

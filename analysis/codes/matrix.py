@@ -13,9 +13,12 @@ from torch import Tensor
 
 from analysis.codes.arithmetic_coder import CodecError
 from analysis.quantize.formats import NumberFormat, chunks
+from analysis.quantize.integers import IntegerFormat
 from training.system import memory
 
 Ints = NDArray[np.int64]
+Numbers = NumberFormat | IntegerFormat
+"""The set that the numbers of a tensor are from: R_b, or the integers of b bits."""
 
 BYTES_A_PLACE = 8
 """What the column of a nonzero number takes."""
@@ -71,12 +74,14 @@ class SparseMatrix:
         )
 
 
-def read_patterns(values: Tensor, number_format: NumberFormat) -> Ints:
-    """Bit patterns, flat, of values that are numbers of the set R_b.
+def read_patterns(values: Tensor, number_format: Numbers) -> Ints:
+    """Bit patterns, flat, of values that are numbers of the set.
 
     Raises:
-        ValueError: A value is not in R_b, or is not finite.
+        ValueError: A value is not in the set, or is not finite.
     """
+    if isinstance(number_format, IntegerFormat):
+        return number_format.patterns(values)
     found = np.empty(values.numel(), dtype=np.int64)
     start = 0
     unsigned = _UNSIGNED[number_format.bits_per_weight]
@@ -94,8 +99,8 @@ def read_patterns(values: Tensor, number_format: NumberFormat) -> Ints:
     return found
 
 
-def make_values(patterns: Ints, number_format: NumberFormat) -> Tensor:
-    """The numbers, float32, that patterns stand for.
+def make_values(patterns: Ints, number_format: Numbers) -> Tensor:
+    """The numbers, float32 or integers, that patterns stand for.
 
     Raises:
         CodecError: One stands for infinity or NaN, or for -0: no encoder writes it.
@@ -103,6 +108,8 @@ def make_values(patterns: Ints, number_format: NumberFormat) -> Tensor:
     bits = number_format.bits_per_weight
     if len(patterns) and (patterns.min() < 0 or patterns.max() >> bits):
         raise CodecError(f"damaged: a pattern of more than {bits} bits")
+    if isinstance(number_format, IntegerFormat):
+        return number_format.values(patterns)
     values = _as_values(patterns.astype(_UNSIGNED[bits]), number_format)
     if not bool(torch.isfinite(values).all()):
         raise CodecError("damaged: a number that is infinite or not a number")
@@ -111,7 +118,7 @@ def make_values(patterns: Ints, number_format: NumberFormat) -> Tensor:
     return values
 
 
-def to_matrix(values: Tensor, number_format: NumberFormat, num_rows: int) -> SparseMatrix:
+def to_matrix(values: Tensor, number_format: Numbers, num_rows: int) -> SparseMatrix:
     """The nonzeros of a tensor, cut into `num_rows` rows of equal length."""
     flat = values.detach().reshape(-1)
     num_columns = flat.numel() // num_rows
@@ -127,9 +134,10 @@ def to_matrix(values: Tensor, number_format: NumberFormat, num_rows: int) -> Spa
     )
 
 
-def to_tensor(matrix: SparseMatrix, number_format: NumberFormat, shape: tuple[int, ...]) -> Tensor:
-    """The dense float32 tensor of that shape, the inverse of `to_matrix`."""
-    flat = torch.zeros(matrix.num_rows * matrix.num_columns, dtype=torch.float32)
+def to_tensor(matrix: SparseMatrix, number_format: Numbers, shape: tuple[int, ...]) -> Tensor:
+    """The dense tensor of that shape, the inverse of `to_matrix`."""
+    dtype = make_values(matrix.patterns[:0], number_format).dtype
+    flat = torch.zeros(matrix.num_rows * matrix.num_columns, dtype=dtype)
     starts = matrix.row_starts
     for first in range(0, matrix.num_nonzeros, _CHUNK):
         end = min(first + _CHUNK, matrix.num_nonzeros)

@@ -1,5 +1,6 @@
 """What a bit string stands for: a network as its classifier is defined, no more and no less."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from analysis.codes.arithmetic_coder import MAX_VALUE
 from analysis.quantize.formats import NumberFormat
+from analysis.quantize.integers import IntegerFormat, count_integers, tensor_counts, total_counts
+from analysis.quantize.nonzeros import Counts, NetworkCounts, TensorCounts, count_tensors
 from training.data.input_map import InputMap
 from training.networks.models import build_network
 from training.spec.architectures import LayerSpec, NetworkSpec
@@ -20,12 +23,15 @@ class TensorListSpec:
 
     Attributes:
         shapes: Name to shape, in order; at least one tensor, every size >= 1.
+        integers: Name to format of the tensors that hold integers, in the same order; all others
+            hold numbers of R_b. The last dimension of a packed one are its fields.
 
     Raises:
-        ValueError: No tensors, or one without numbers.
+        ValueError: No tensors, one without numbers, or a format that does not go with its shape.
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    integers: tuple[tuple[str, IntegerFormat], ...] = ()
 
     name: ClassVar[str] = "this list of tensors"
     layers: ClassVar[tuple[LayerSpec, ...]] = ()
@@ -38,6 +44,11 @@ class TensorListSpec:
         for name, shape in self.shapes:
             if min(shape, default=1) < 1:
                 raise ValueError(f"{name} must hold at least one number, not shape {shape}")
+        shapes = dict(self.shapes)
+        for name, number_format in self.integers:
+            fields = number_format.num_fields
+            if name not in shapes or (fields > 1 and shapes[name][-1:] != (fields,)):
+                raise ValueError(f"{name} must be a tensor whose last dimension is {fields} fields")
 
     @property
     def num_weights(self) -> int:
@@ -61,7 +72,8 @@ class NetworkMessage:
         spec: The network, or the names and shapes of an external one's tensors.
         number_format: R_b.
         state: Name to tensor in the order of `expected_shapes`: float32, every value in R_b,
-            BatchNorm folded into one scale and one shift per unit.
+            BatchNorm folded into one scale and one shift per unit. Integers of an external network
+            are held in the `dtype` of their format.
         inputs: What images are put through; None where the network's code is not ours.
 
     Raises:
@@ -136,6 +148,42 @@ class NetworkMessage:
             raise ValueError(_CANNOT_RUN)
         return self.inputs
 
+    @property
+    def integers(self) -> dict[str, IntegerFormat]:
+        """Name to format of the tensors that hold integers."""
+        return dict(self.spec.integers) if isinstance(self.spec, TensorListSpec) else {}
+
+    @property
+    def counts(self) -> NetworkCounts:
+        """Weights, nonzeros and distinct values of all tensors.
+
+        A value of R_b and an integer are two values, whatever they are.
+        """
+        return self.count(self.state)
+
+    def count(self, names: Iterable[str]) -> NetworkCounts:
+        """The same of some tensors."""
+        chosen = {name: self.state[name] for name in names}
+        formats = self.integers
+        rows: dict[str, TensorCounts] = {}
+        totals: list[Counts] = []
+        if numbers := {name: each for name, each in chosen.items() if name not in formats}:
+            counted = count_tensors(numbers, self.number_format)
+            rows |= {row.name: row for row in counted.tensors}
+            totals.append(counted.total)
+        for number_format in dict.fromkeys(formats[name] for name in chosen if name in formats):
+            own = [name for name in chosen if formats.get(name) == number_format]
+            found = [count_integers(iter([chosen[name]])) for name in own]
+            new = [
+                tensor_counts(name, tuple(chosen[name].shape), each)
+                for name, each in zip(own, found, strict=True)
+            ]
+            rows |= {row.name: row for row in new}
+            totals.append(total_counts(new, found))
+        return NetworkCounts(
+            tensors=tuple(rows[name] for name in chosen), total=join_counts(totals)
+        )
+
     def same_as(self, other: "NetworkMessage") -> bool:
         """Whether both stand for the same network, number by number."""
         return (
@@ -144,6 +192,16 @@ class NetworkMessage:
             and _input_values(self.inputs) == _input_values(other.inputs)
             and all(torch.equal(self.state[name], other.state[name]) for name in self.state)
         )
+
+
+def join_counts(totals: Iterable[Counts]) -> Counts:
+    """Counts of sets of numbers that have no value in common."""
+    listed = list(totals)
+    return Counts(
+        num_weights=sum(each.num_weights for each in listed),
+        num_nonzeros=sum(each.num_nonzeros for each in listed),
+        num_distinct_nonzero=sum(each.num_distinct_nonzero for each in listed),
+    )
 
 
 def expected_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:

@@ -1,9 +1,10 @@
 """A whole network as a prefix-free string of bits, and back.
 
 The head (`analysis.codes.header`) says what follows; the body holds every tensor that the function
-depends on. One arithmetic coder runs through both, so the whole costs at most two bits more than
-the sum of its parts. The decoder needs nothing but the bits and the version that they begin with,
-and it knows where they end: B is what it consumed.
+depends on: those of R_b, and those of each format of integers, together. One arithmetic coder runs
+through both, so the whole costs at most two bits more than the sum of its parts. The decoder needs
+nothing but the bits and the version that they begin with, and it knows where they end: B is what it
+consumed.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from analysis.codes.bodies import BODIES, Body, State
 from analysis.codes.header import Header, code_header, make_header, round_normalization
 from analysis.codes.ledger import END, HEAD, Ledger
 from analysis.codes.matrix import check_memory
-from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
+from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, expected_shapes
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
 from training.networks.embedding import embed_state
 from training.spec.architectures import NetworkSpec
@@ -155,10 +156,24 @@ def _code_body(
         if not isinstance(spec, NetworkSpec) or kind not in smaller_kinds(spec):
             raise CodecError(f"damaged: a {kind} structure that this network cannot have")
         spec = spec.twin(kind)
-    body = Body(
-        coder=coder, spec=spec, number_format=header.number_format, state=state, ledger=ledger
-    )
-    return BODIES[header.code](body)
+    shapes = expected_shapes(spec)
+    formats = dict(spec.integers) if isinstance(spec, TensorListSpec) else {}
+    found: State = {}
+    for number_format in dict.fromkeys(formats.get(name, header.number_format) for name in shapes):
+        body = Body(
+            coder=coder,
+            spec=spec,
+            shapes={
+                name: shape
+                for name, shape in shapes.items()
+                if formats.get(name, header.number_format) == number_format
+            },
+            number_format=number_format,
+            state=state,
+            ledger=ledger,
+        )
+        found |= BODIES[header.code](body)
+    return {name: found[name] for name in shapes}
 
 
 def _check_sizes(spec: Spec, error: type[ValueError]) -> None:

@@ -12,6 +12,7 @@ from analysis.codes.matrix import (
     BYTES_A_ROW,
     BYTES_A_VALUE,
     Ints,
+    Numbers,
     SparseMatrix,
     check_memory,
     make_values,
@@ -20,7 +21,6 @@ from analysis.codes.matrix import (
 )
 from analysis.codes.support import code_support
 from analysis.codes.values import Support, ValueCoder, code_multiset
-from analysis.quantize.formats import NumberFormat
 
 Record = Callable[[str, float], None]
 """Told what part of a tensor took how many bits."""
@@ -31,14 +31,14 @@ _NUM_KINDS = 3
 
 
 class TensorCoder:
-    """Codes tensors of R_b, each given only its shape; codebooks may be shared between them.
+    """Codes tensors of one set, each given only its shape; codebooks may be shared between them.
 
     Args:
         coder: Writes or reads.
-        number_format: R_b.
+        number_format: The set, such as R_b.
     """
 
-    def __init__(self, coder: ArithmeticCoder, number_format: NumberFormat) -> None:
+    def __init__(self, coder: ArithmeticCoder, number_format: Numbers) -> None:
         self.coder = coder
         self.number_format = number_format
         self.values = ValueCoder(coder, number_format)
@@ -48,7 +48,7 @@ class TensorCoder:
 
         Args:
             grid: Its layout; the tensor's entries are the layout's, row by row.
-            values: The tensor, float32 numbers of R_b; None when decoding.
+            values: The tensor, numbers of the set; None when decoding.
             record: Told the parts' bits.
         """
         start = self.coder.information
@@ -86,7 +86,7 @@ class TensorCoder:
 
         Args:
             size: Its length, >= 1, a multiple of num_groups.
-            values: The vector, float32 numbers of R_b; None when decoding.
+            values: The vector, numbers of the set; None when decoding.
             record: Told the parts' bits.
             num_groups: Values i, i + num_groups, i + 2 num_groups, ... are a group, and order is
                 that within groups.

@@ -13,9 +13,8 @@ import numpy as np
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError, counted_table
 from analysis.codes.grid import Grid
 from analysis.codes.kernels.value_kernel import NUM_SIGN_CONTEXTS
-from analysis.codes.matrix import Ints, make_values
+from analysis.codes.matrix import Ints, Numbers, make_values
 from analysis.codes.support import plane_marks
-from analysis.quantize.formats import NumberFormat
 
 Support = tuple[Grid, Ints, Ints]
 """Layout, row_starts, columns: where the nonzeros of a tensor are."""
@@ -60,7 +59,7 @@ class Codebook:
         return order[np.searchsorted(self.patterns[order], patterns)].astype(np.int64, copy=False)
 
 
-def make_codebook(patterns: Ints, number_format: NumberFormat) -> Codebook:
+def make_codebook(patterns: Ints, number_format: Numbers) -> Codebook:
     """The codebook of the distinct ones among these patterns.
 
     Raises:
@@ -73,16 +72,16 @@ def make_codebook(patterns: Ints, number_format: NumberFormat) -> Codebook:
 
 
 def code_codebook(
-    coder: ArithmeticCoder, codebook: Codebook | None, number_format: NumberFormat
+    coder: ArithmeticCoder, codebook: Codebook | None, number_format: Numbers
 ) -> Codebook:
     """Code a codebook: k by the δ code, then its values as a set.
 
     Raises:
-        CodecError: Decoding, and the values are not k distinct numbers of R_b.
+        CodecError: Decoding, and the values are not k distinct numbers of the set.
     """
     bits = number_format.bits_per_weight
     num_values = coder.integer(1 if codebook is None else codebook.num_values)
-    if num_values >> bits:
+    if num_values > 1 << bits:
         raise CodecError(f"damaged: {num_values} values of {bits} bits")
     own = [] if codebook is None else [int(pattern) for pattern in codebook.patterns]
     found = code_multiset(coder, own, num_values, bits, distinct=True)
@@ -138,7 +137,7 @@ class ValueCoder:
 
     Args:
         coder: Writes or reads.
-        number_format: R_b.
+        number_format: The set, such as R_b.
 
     Attributes:
         codebooks: Those written so far.
@@ -147,7 +146,7 @@ class ValueCoder:
         codebook_bits: Bits of the last tensor's codebook, the choice of it included.
     """
 
-    def __init__(self, coder: ArithmeticCoder, number_format: NumberFormat) -> None:
+    def __init__(self, coder: ArithmeticCoder, number_format: Numbers) -> None:
         self.coder = coder
         self.number_format = number_format
         self.codebooks: list[Codebook] = []

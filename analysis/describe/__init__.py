@@ -8,7 +8,10 @@ __all__ = [
     "bound_report",
     "describe",
     "description",
+    "export",
     "external_network",
     "external_report",
+    "folded_norms",
+    "reparametrized",
     "validity",
 ]

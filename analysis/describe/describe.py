@@ -17,13 +17,13 @@ from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.codes.structure import structured_codes
 from analysis.describe.external_network import (
-    BN_EPS,
     TIE,
+    ExternalNetwork,
     describe_tensors,
     external_message_tensors,
 )
+from analysis.describe.folded_norms import BN_EPS
 from analysis.quantize.formats import NumberFormat, find_format
-from analysis.quantize.nonzeros import count_tensors
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.networks.models import Network
 from training.spec.normalization import fixed_normalization
@@ -106,7 +106,7 @@ class NetworkDescription:
                 found[code] = found.get(code, 0.0) + entry.bits
         rows = []
         for name, by_code in bits.items():
-            counts = count_tensors(tensors[name]).total if name in tensors else None
+            counts = self.message.count(tensors[name]).total if name in tensors else None
             if counts is None and not by_code:
                 continue
             row = LayerRow(
@@ -166,6 +166,7 @@ def describe(
     *,
     bits: int | None = None,
     number_format: str | None = None,
+    key: str | None = None,
     canonical: bool = True,
 ) -> NetworkDescription:
     """Describe a network in bits, in every code that can.
@@ -176,6 +177,8 @@ def describe(
             mdl's own is taken to have the fixed normalisation.
         bits: b, bits a number: 32, 16 or 8; None for 16.
         number_format: The set of numbers by its name, such as "e4m3fn".
+        key: The key that another program's state dict lies under in a file, with dots between
+            nested ones; None looks for it.
         canonical: Whether steps that keep the function are taken first to make it shorter; only
             for networks of mdl's own.
 
@@ -195,7 +198,7 @@ def describe(
     sum               136        10            1,277        340          245      240
     """
     chosen = find_format(bits, number_format)
-    return compare_codes(_message(network, chosen, canonical=canonical))
+    return compare_codes(_message(network, chosen, key=key, canonical=canonical))
 
 
 def compare_codes(message: NetworkMessage, code: str = "auto") -> NetworkDescription:
@@ -222,6 +225,7 @@ def read_message(
     path: Path,
     number_format: NumberFormat,
     *,
+    key: str | None = None,
     canonical: bool = True,
     bn_eps: float = BN_EPS,
     fixed: Sequence[str] = (),
@@ -233,6 +237,7 @@ def read_message(
     Args:
         path: The file, or a run folder.
         number_format: R_b.
+        key: The key that another program's state dict lies under; None looks for it.
         canonical: Whether steps that keep the function are taken to make it shorter.
         bn_eps: ε of another program's BatchNorms.
         fixed: Names or patterns of another program's tensors that its code sets without data.
@@ -243,21 +248,34 @@ def read_message(
     """
     if not is_external(path):
         return checkpoint_message(load_checkpoint(path), number_format, canonical=canonical)
-    with open_tensor_file(path) as file:
+    with open_tensor_file(path, key) as file:
         network = describe_tensors(file, bn_eps=bn_eps, fixed=fixed)
-        tensors = external_message_tensors(network, number_format)
+        return external_message(network, number_format)
+
+
+def external_message(network: ExternalNetwork, number_format: NumberFormat) -> NetworkMessage:
+    """The message of another program's network, whose file is open.
+
+    Raises:
+        CheckpointError: A tensor holds a number that is not finite, or the file cannot be read.
+    """
+    tensors = external_message_tensors(network, number_format)
     shapes = tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
-    return NetworkMessage(spec=TensorListSpec(shapes), number_format=number_format, state=tensors)
+    spec = TensorListSpec(shapes, tuple(network.integer_formats.items()))
+    return NetworkMessage(spec=spec, number_format=number_format, state=tensors)
 
 
 def _message(
     network: nn.Module | Mapping[str, Tensor] | Checkpoint | Path | str,
     number_format: NumberFormat,
     *,
+    key: str | None,
     canonical: bool,
 ) -> NetworkMessage:
     if isinstance(network, Path | str):
-        return read_message(Path(network), number_format, canonical=canonical)
+        return read_message(Path(network), number_format, key=key, canonical=canonical)
+    if key is not None:
+        raise ValueError("key must be None where no file is given")
     if isinstance(network, Network):
         network = Checkpoint(
             network=network.spec,

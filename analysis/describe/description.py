@@ -12,11 +12,12 @@ from typing import Any
 from analysis.bounds.bounds import quoted_bits, shortest_length
 from analysis.bounds.lengths import (
     DescriptionLength,
+    Term,
     enumerative_length,
     plain_length,
     theorem_2_length,
 )
-from analysis.describe.external_network import AFFINE, STATISTICS, fold_vectors, round_to_type
+from analysis.describe.folded_norms import AFFINE, STATISTICS, fold_vectors, round_to_type
 from analysis.quantize.formats import NumberFormat
 from analysis.quantize.nonzeros import NetworkCounts, twin_weight_counts
 from analysis.quantize.stream_counts import Source, count_sources
@@ -27,6 +28,8 @@ from training.run.progress import OnCount
 from training.spec.architectures import NetworkSpec
 from training.tensor_files.stored_tensor import StoredTensor
 
+_WIDTH_BITS = 5  # 32 choices of b
+
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
@@ -36,26 +39,20 @@ class Description:
         spec: The network; None if its code is external.
         number_format: R_b.
         counts: Of every tensor that the function depends on.
+        parts: Where some tensors hold integers, b and the counts of each set of numbers.
     """
 
     spec: NetworkSpec | None
     number_format: NumberFormat
     counts: NetworkCounts
+    parts: tuple[tuple[int, NetworkCounts], ...] = ()
 
     @cached_property
     def lengths(self) -> dict[str, DescriptionLength]:
         """Of the paper's descriptions, by name, in the order in which they are shown."""
-        total, bits = self.counts.total, self.number_format.bits_per_weight
-        lengths = (
-            plain_length(total.num_weights, bits),
-            theorem_2_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits),
-            enumerative_length(
-                [(each.num_weights, each.num_nonzeros) for each in self.counts.tensors],
-                total.num_distinct_nonzero,
-                bits,
-            ),
-        )
-        return {length.name: length for length in lengths}
+        if not self.parts:
+            return _lengths(self.counts, self.number_format.bits_per_weight)
+        return _join([_lengths(counts, bits) for bits, counts in self.parts])
 
     @property
     def shortest(self) -> DescriptionLength:
@@ -88,6 +85,47 @@ class Description:
             "description": self.shortest.name,
             "description_bits": self.shortest_bits,
         }
+
+
+def _lengths(counts: NetworkCounts, bits: int) -> dict[str, DescriptionLength]:
+    total = counts.total
+    lengths = (
+        plain_length(total.num_weights, bits),
+        theorem_2_length(total.num_weights, total.num_nonzeros, total.num_distinct, bits),
+        enumerative_length(
+            [(each.num_weights, each.num_nonzeros) for each in counts.tensors],
+            total.num_distinct_nonzero,
+            bits,
+        ),
+    )
+    return {length.name: length for length in lengths}
+
+
+def _join(parts: list[dict[str, DescriptionLength]]) -> dict[str, DescriptionLength]:
+    """Several sets of numbers described one after another, and b of each, which the network chose.
+
+    Theorem 2 is about one set of values, so none of the terms is its map.
+    """
+    widths = Term(
+        name="bits of each set of numbers",
+        formula="log 32 each",
+        bits=float(_WIDTH_BITS * len(parts)),
+        whole_bits=_WIDTH_BITS * len(parts),
+    )
+    joined = {}
+    for name, first in parts[0].items():
+        terms = tuple(
+            Term(
+                name=term.name,
+                formula=term.formula,
+                bits=sum(part[name].terms[place].bits for part in parts),
+                whole_bits=sum(part[name].terms[place].whole_bits for part in parts),
+            )
+            for place, term in enumerate(first.terms)
+        )
+        formula = f"log 32 + {first.formula}, summed over the sets of numbers"
+        joined[name] = DescriptionLength(name=name, formula=formula, terms=(widths, *terms))
+    return joined
 
 
 def describe_file(

@@ -4,14 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from analysis.bounds.bounds import Bound, ErrorCount, bounds_of_length, check_delta, quoted_bound
+from analysis.codes.message import join_counts
 from analysis.describe.description import Description
-from analysis.describe.external_network import SUFFIXES, ExternalNetwork
-from analysis.describe.validity import Finding, check_external_norms, check_given, is_certificate
-from analysis.quantize.formats import NumberFormat
+from analysis.describe.external_network import TIE, ExternalNetwork
+from analysis.describe.folded_norms import COUNTER, SUFFIXES, prefix_of
+from analysis.describe.integer_source import IntegerTensor, find_packed
+from analysis.describe.reparametrized import CODED
+from analysis.describe.validity import Finding, check_external, check_given, is_certificate
+from analysis.quantize.formats import NumberFormat, find_format
+from analysis.quantize.integers import tensor_counts, total_counts
+from analysis.quantize.nonzeros import NetworkCounts, TensorCounts, count_tensors
 from analysis.quantize.stream_counts import count_sources
 from training.errors import CheckpointError
 from training.run.progress import OnCount
+from training.tensor_files.open import TensorFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +64,11 @@ class ExternalReport(Description):
         described = super().to_dict()
         del described["twins"]
         return described | {
-            "checkpoint": str(network.path),
-            "key": network.key or None,
+            "checkpoint": str(network.file.path),
+            "key": network.file.key or None,
             "num_rounded": self.num_rounded,
+            "beside": list(network.file.beside),
+            "integers": {name: form.name for name, form in network.integer_formats.items()},
             "fixed": list(network.fixed),
             "folded": [norm.name for norm in network.norms],
             "delta": self.delta,
@@ -103,15 +114,12 @@ def report_external(
         ValueError: δ is outside (0, 1).
     """
     check_delta(delta)
-    try:
-        found = count_sources(network.sources, number_format, on_progress=on_progress)
-    except ValueError as error:
-        raise CheckpointError(f"{network.path}: {error}; use an earlier one") from error
-    described = Description(spec=None, number_format=number_format, counts=found.counts)
-    num_rounded = _count_rounded(found.rounded, network, number_format)
-    bounds, findings = {}, tuple(check_external_norms(network))
+    counts, parts, rounded = count_external(network, number_format, on_progress=on_progress)
+    described = Description(spec=None, number_format=number_format, counts=counts, parts=parts)
+    num_rounded = _count_rounded(rounded, network, number_format)
+    bounds, findings = {}, tuple(check_external(network))
     if train is not None:
-        n = found.counts.total.num_weights
+        n = counts.total.num_weights
         bounds = {
             name: bounds_of_length(length, train, n, delta)
             for name, length in described.lengths.items()
@@ -123,7 +131,8 @@ def report_external(
         spec=None,
         network=network,
         number_format=number_format,
-        counts=found.counts,
+        counts=counts,
+        parts=parts,
         num_rounded=num_rounded,
         delta=delta,
         train=train,
@@ -133,18 +142,119 @@ def report_external(
     )
 
 
+def count_external(
+    network: ExternalNetwork, number_format: NumberFormat, *, on_progress: OnCount | None = None
+) -> tuple[NetworkCounts, tuple[tuple[int, NetworkCounts], ...], dict[str, int]]:
+    """Count what is coded, in one pass over the file.
+
+    Args:
+        network: Its tensors.
+        number_format: R_b.
+        on_progress: Called with bytes done and bytes in all, from any thread.
+
+    Returns:
+        The counts of all tensors; where there are integers, b and the counts of each set of
+        numbers; and the numbers by tensor that rounding changed.
+
+    Raises:
+        CheckpointError: A tensor holds a number that is not finite, or the file cannot be read.
+    """
+    parts: list[tuple[int, NetworkCounts]] = []
+    rounded: dict[str, int] = {}
+    if network.numbers:
+        try:
+            found = count_sources(network.numbers, number_format, on_progress=on_progress)
+        except ValueError as error:
+            raise CheckpointError(f"{network.file.path}: {error}; use an earlier one") from error
+        parts.append((number_format.bits_per_weight, found.counts))
+        rounded = found.rounded
+    integers = network.integers
+    for form in dict.fromkeys(network.integer_formats.values()):
+        own = {name: each for name, each in integers.items() if each.number_format == form}
+        rows = tuple(tensor_counts(name, each.shape, each.counts) for name, each in own.items())
+        total = total_counts(rows, [each.counts for each in own.values()])
+        parts.append((form.bits_per_weight, NetworkCounts(tensors=rows, total=total)))
+    network.file.check_bytes()
+    by_name: dict[str, TensorCounts] = {row.name: row for _, each in parts for row in each.tensors}
+    counts = NetworkCounts(
+        tensors=tuple(by_name[name] for name in network.sources),
+        total=join_counts(each.total for _, each in parts),
+    )
+    return counts, tuple(parts) if integers else (), rounded
+
+
+def count_stored(file: TensorFile, *, on_progress: OnCount | None = None) -> NetworkCounts:
+    """Count every dense tensor of a file as it is, but for BatchNorm's counters.
+
+    One with several names counts once, under all of them; packed integers are taken apart.
+
+    Args:
+        file: The tensors.
+        on_progress: Called with bytes done and bytes in all, from any thread.
+
+    Raises:
+        CheckpointError: A tensor holds a number that is not finite, or the file cannot be read.
+    """
+    places: dict[tuple[object, ...], list[str]] = {}
+    stored = {name: each for name, each in file.items() if prefix_of(name, COUNTER) is None}
+    stored |= {name: each.integers for name, each in file.quantized.items()}
+    packed = find_packed(stored)
+    for name, tensor in stored.items():
+        if tensor.num_numbers and tensor.number_type.kind != "other":
+            places.setdefault(tensor.place, []).append(name)
+    tensors = {TIE.join(names): stored[names[0]] for names in places.values()}
+    numbers = {name: each for name, each in tensors.items() if each.number_type.kind == "float"}
+    wide = {each.number_type.name for each in numbers.values()} - {"float64"}
+    parts: list[NetworkCounts] = []
+    try:
+        if numbers and len(wide) == len({each.number_type.name for each in numbers.values()}):
+            exact = find_format(32)
+            parts.append(count_sources(numbers, exact, on_progress=on_progress).counts)
+        elif numbers:  # float64 has numbers that float32 has not
+            held = {name: torch.from_numpy(each.read_float64()) for name, each in numbers.items()}
+            parts.append(count_tensors(held))
+    except ValueError as error:
+        raise CheckpointError(f"{file.path}: {error}; use an earlier one") from error
+    integers = {
+        name: IntegerTensor(
+            stored=each,
+            type_name=each.number_type.name,
+            num_fields=packed.get(name.partition(TIE)[0], 1),
+        )
+        for name, each in tensors.items()
+        if name not in numbers
+    }
+    if integers:
+        found = {name: each.count() for name, each in integers.items()}
+        rows = tuple(
+            tensor_counts(name, each.shape, found[name]) for name, each in integers.items()
+        )
+        total = total_counts(rows, list(found.values()))
+        parts.append(NetworkCounts(tensors=rows, total=total))
+    file.check_bytes()
+    if not parts:
+        raise CheckpointError(f"{file.path}: it holds no number to count; save model.state_dict()")
+    by_name = {row.name: row for part in parts for row in part.tensors}
+    return NetworkCounts(
+        tensors=tuple(by_name[name] for name in tensors),
+        total=join_counts(part.total for part in parts),
+    )
+
+
 def _count_rounded(
     rounded: Mapping[str, int], network: ExternalNetwork, number_format: NumberFormat
 ) -> int:
     """Numbers that set the file's network apart from the one that is described.
 
     Statistics that a decoded BatchNorm was written as come back to its scale and shift but for
-    their last bits, which rounding removes. At 32 bits, folding itself rounds.
+    their last bits, which rounding removes; so does a weight of its norm and direction. At 32 bits,
+    folding itself rounds.
     """
     found = sum(
         count
         for name, count in rounded.items()
         if not name.endswith(tuple(f".{each}" for each in SUFFIXES[False]))
+        and not ((match := CODED.fullmatch(name)) and match["kind"] != "pruned")
     )
     if number_format.bits_per_weight == 32:
         found += sum(norm.num_units for norm in network.norms if not norm.is_plain)

@@ -8,6 +8,7 @@ What cannot even be counted is refused earlier, by an error: data of unknown m, 
 neither coded nor fixed, numbers that are not finite.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -19,6 +20,9 @@ from training.data.image_set import ImageSet
 from training.data.telling import count_repeated, repeats_line
 from training.run.evaluate import EvaluationData
 from training.tensor_files.stored_tensor import printable
+
+_ADAPTER = re.compile(r"(^|[._])(lora|ia3|adapter|prompt_embeddings)([._]|$)", re.IGNORECASE)
+"""Names of what PEFT trains beside a base model."""
 
 Severity = Literal["invalid", "note"]
 
@@ -144,7 +148,7 @@ def check_given(
     if network.fixed:
         fixed.append(f"by your word {_names(network.fixed)}")
     found.append(_note("fixed", _taken_as_fixed(fixed)))
-    found += check_external_norms(network)
+    found += check_external(network)
     if test == train:
         found.append(
             _note(
@@ -168,9 +172,38 @@ def note_given_errors(train: ErrorCount) -> Finding:
     )
 
 
-def check_external_norms(network: ExternalNetwork) -> list[Finding]:
-    """Look for BatchNorms that were left in training mode."""
+def check_external(network: ExternalNetwork) -> list[Finding]:
+    """Look at which tensors were taken, and for BatchNorms that were left in training mode."""
     found = []
+    if network.file.beside:
+        found.append(
+            _note(
+                "one-of-several",
+                f"These are the tensors under {printable(network.file.key)!r}; the file has others "
+                f"under {_names(network.file.beside)}. Give the key that you evaluated.",
+            )
+        )
+    if network.sources and all(_ADAPTER.search(name) for name in network.sources):
+        found.append(
+            _note(
+                "adapter",
+                "These tensors change a base model, which is taken as fixed before the data: the "
+                "bound holds if none of the samples had a part in it.",
+            )
+        )
+    if network.integers:
+        kinds = dict.fromkeys(
+            f"{form.name} in {form.bits_per_weight} bits" if form.num_fields == 1 else form.name
+            for form in network.integer_formats.values()
+        )
+        found.append(
+            _note(
+                "integers",
+                f"Tensors of integers ({len(network.integers):,}) are described by these, in the "
+                f"fewest bits that hold all of a type: {', '.join(kinds)}. Declare as fixed those "
+                "that your code sets without looking at data.",
+            )
+        )
     if network.counters:
         found.append(
             _invalid(

@@ -1,6 +1,6 @@
 """First-layer filters and how local they are.
 
-Others take `filters` and, without torch, `locality`.
+Others take `filters`, `external` and, without torch, `locality`.
 """
 
-__all__ = ["filters", "locality"]
+__all__ = ["external", "filters", "locality"]

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from training.checkpoint.checkpoint import Checkpoint
 from training.data.input_map import pixel_permutation
+from training.errors import ConfigError
 from training.spec.architectures import LayerSpec
 
 MIN_NONZEROS = 20  # as in the paper's Figures 7 to 9
@@ -59,7 +60,7 @@ def sample_filters(
     checkpoint: Checkpoint,
     *,
     max_filters: int = MAX_FILTERS,
-    min_nonzeros: int = MIN_NONZEROS,
+    min_nonzeros: int | None = MIN_NONZEROS,
     unpermute: bool = True,
     seed: int = 0,
 ) -> FilterSample:
@@ -68,7 +69,7 @@ def sample_filters(
     Args:
         checkpoint: Any network of the project. Only its first weight tensor is read.
         max_filters: Filters to choose, >= 1; fewer eligible ones are all taken.
-        min_nonzeros: Fewest nonzeros of a filter, >= 1.
+        min_nonzeros: Fewest nonzeros of a filter, >= 1; None as `sample_layer` has it.
         unpermute: Undo the fixed pixel permutation of the data, so that filters lie on the images
             as they were before it. Nothing changes where there was none.
         seed: Seed of the choice.
@@ -80,24 +81,64 @@ def sample_filters(
         ValueError: An argument outside its range, no filter with enough nonzeros, or weights that
             are not finite.
     """
-    for name, value in (("max_filters", max_filters), ("min_nonzeros", min_nonzeros)):
-        if value < 1:
-            raise ValueError(f"{name} must be >= 1, not {value}")
     layer = checkpoint.network.layers[0]
-    weight = checkpoint.state[f"{layer.name}.weight"]
-    nonzeros = count_filter_nonzeros(layer, weight)
-    eligible = np.flatnonzero(nonzeros >= min_nonzeros)
-    if len(eligible) == 0:
-        fullest = int(nonzeros.max())
-        raise ValueError(
-            f"no filter of {layer.name} has min_nonzeros >= {min_nonzeros}; "
-            + (f"the fullest has {fullest}" if fullest else "all of its weights are zero")
-        )
-    indices = np.random.default_rng(seed).permutation(eligible)[:max_filters]
-    images = lay_filters(layer, weight, indices)
     permutation_seed = None
     if unpermute and checkpoint.data is not None:
         permutation_seed = checkpoint.data.config["permute_pixels"]
+    return sample_layer(
+        layer,
+        checkpoint.state[f"{layer.name}.weight"],
+        max_filters=max_filters,
+        min_nonzeros=min_nonzeros,
+        permutation_seed=permutation_seed,
+        seed=seed,
+    )
+
+
+def sample_layer(
+    layer: LayerSpec,
+    weight: Tensor,
+    *,
+    max_filters: int = MAX_FILTERS,
+    min_nonzeros: int | None = None,
+    permutation_seed: int | None = None,
+    seed: int = 0,
+) -> FilterSample:
+    """Choose filters of a layer at random among those with enough nonzeros.
+
+    Args:
+        layer: A layer that sees the image.
+        weight: Its weight, of shape `layer.weight_shape`.
+        max_filters: Filters to choose, >= 1; fewer eligible ones are all taken.
+        min_nonzeros: Fewest nonzeros of a filter, >= 1; None: 20, or half of what the fullest
+            filter has, where none has 20.
+        permutation_seed: Seed of the pixel permutation to undo; None if there is none.
+        seed: Seed of the choice.
+
+    Raises:
+        ValueError: An argument outside its range, no filter with enough nonzeros, or weights that
+            are not finite.
+    """
+    for name, value in (("max_filters", max_filters), ("min_nonzeros", min_nonzeros)):
+        if value is not None and value < 1:
+            raise ConfigError.naming(f"{{{name}}} must be >= 1, not {{}}", value)
+    nonzeros = count_filter_nonzeros(layer, weight)
+    if min_nonzeros is None:
+        fullest = int(nonzeros.max())
+        min_nonzeros = MIN_NONZEROS if fullest >= MIN_NONZEROS else max(1, fullest // 2)
+    eligible = np.flatnonzero(nonzeros >= min_nonzeros)
+    if len(eligible) == 0:
+        fullest = int(nonzeros.max())
+        if not fullest:
+            raise ValueError(f"all weights of {layer.name} are zero; it has no filter to draw")
+        raise ConfigError.naming(
+            "no filter of {} has {} nonzeros, the fullest has {}; give a smaller {min_nonzeros}",
+            layer.name,
+            min_nonzeros,
+            fullest,
+        )
+    indices = np.random.default_rng(seed).permutation(eligible)[:max_filters]
+    images = lay_filters(layer, weight, indices)
     if permutation_seed is not None:
         images = unpermute_pixels(images, pixel_permutation(permutation_seed, layer.in_size**2))
     if not images.isfinite().all():

@@ -9,8 +9,9 @@ import typer
 from analysis.bounds.bounds import ErrorCount, compare_bounds
 from analysis.codes.network_code import Codeword
 from analysis.describe.bound_report import BoundReport
-from analysis.describe.external_network import BN_EPS, describe_tensors
+from analysis.describe.external_network import describe_tensors
 from analysis.describe.external_report import report_external
+from analysis.describe.folded_norms import BN_EPS
 from analysis.describe.validity import note_given_errors
 from analysis.quantize.formats import NumberFormat, find_format
 from mdl.terminal import console
@@ -83,6 +84,19 @@ def choose_format(bits: int | None, number_format: str | None) -> NumberFormat:
         raise typer.BadParameter(str(error), param_hint="--bits, --format") from error
 
 
+def refuse_options(checkpoint: Path, **options: object) -> None:
+    """Refuse options about another program's network where there is none.
+
+    Raises:
+        typer.BadParameter: One of them was given.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, each in options.items() if each is not None]
+    if given:
+        raise typer.BadParameter(
+            f"{checkpoint} is not another program's network", param_hint=", ".join(given)
+        )
+
+
 def show_external(
     checkpoint: Path,
     number_format: NumberFormat,
@@ -113,9 +127,11 @@ def show_external(
             test=test,
             on_progress=progress.on_bytes,
         )
-    same = {"bn_eps": bn_eps}
+    same: dict[str, object] = {"bn_eps": bn_eps}
     form = None if number_format.name == DEFAULT_FORMAT else number_format.name
-    encode = console.command("encode", checkpoint, out="net.mdl", format=form, fixed=fixed, **same)
+    encode = console.command(
+        "encode", checkpoint, out="net.mdl", format=form, key=key, fixed=fixed, **same
+    )
     next_ = (encode, console.command("decode", "net.mdl", state_dict="decoded.pt", **same))
     if json:
         console.print_json(report.to_dict())

@@ -5,15 +5,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.filters.filters import MAX_FILTERS, FilterSample, filter_place, sample_filters
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from analysis.describe.reparametrized import Reparametrized, find_reparametrized
+from analysis.filters.external import choose_first_layer
+from analysis.filters.filters import (
+    MAX_FILTERS,
+    FilterSample,
+    filter_place,
+    sample_filters,
+    sample_layer,
+)
 from analysis.filters.locality import (
     Locality,
     LocalitySummary,
     measure_locality,
     summarize_locality,
 )
+from mdl.cli.bound import refuse_options
 from mdl.terminal import console
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from training.errors import CheckpointError, ConfigError
+from training.spec.architectures import LayerSpec
+from training.tensor_files.open import is_external, open_tensor_file
+from training.tensor_files.stored_tensor import StoredTensor
 
 METHOD_TITLES = {"beta-lasso": "β-lasso", "sgd": "SGD"}
 
@@ -30,6 +47,7 @@ class MeasuredFilters:
         locality: Of every filter of the sample.
         summary: Of all of them.
         num_drawn: So many of the first are drawn.
+        is_external: Whether another program wrote it; the title then says what was taken.
     """
 
     path: Path
@@ -39,38 +57,115 @@ class MeasuredFilters:
     locality: Locality
     summary: LocalitySummary
     num_drawn: int
+    is_external: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalImages:
+    """What options say of the images of another program's network; None where they do not.
+
+    Attributes:
+        key: The key that its state dict lies under.
+        layer: The name of its first layer.
+        image_size: Side of the images in pixels.
+        channels: Of the images.
+    """
+
+    key: str | None = None
+    layer: str | None = None
+    image_size: int | None = None
+    channels: int | None = None
 
 
 def measure_filters(
-    path: Path, *, num: int, min_nonzeros: int, unpermute: bool, seed: int
+    path: Path,
+    *,
+    num: int,
+    min_nonzeros: int | None,
+    unpermute: bool,
+    seed: int,
+    external: ExternalImages | None = None,
 ) -> MeasuredFilters:
     """Load a checkpoint, choose filters of its first layer and measure them.
+
+    Args:
+        path: A checkpoint of ours, or another program's file.
+        num: Filters to draw.
+        min_nonzeros: Fewest nonzeros of a filter; None as `sample_layer` has it.
+        unpermute: Whether to undo the pixel permutation.
+        seed: Of the choice.
+        external: What is known of another program's network.
 
     Raises:
         CheckpointError: The file cannot be used.
         ValueError: The network has no filter with so many nonzeros.
     """
-    checkpoint = load_checkpoint(path)
+    is_ours = not is_external(path)
+    if is_ours:
+        refuse_options(path, **vars(external or ExternalImages()))
+    max_filters = max(num, MAX_FILTERS)
     try:
-        sample = sample_filters(
-            checkpoint,
-            max_filters=max(num, MAX_FILTERS),
-            min_nonzeros=min_nonzeros,
-            unpermute=unpermute,
-            seed=seed,
-        )
+        if is_ours:
+            checkpoint = load_checkpoint(path)
+            title, network = _title(checkpoint), checkpoint.network.name
+            sample = sample_filters(
+                checkpoint,
+                max_filters=max_filters,
+                min_nonzeros=min_nonzeros,
+                unpermute=unpermute,
+                seed=seed,
+            )
+        else:
+            title, layer, weight = _read_first_layer(path, external or ExternalImages())
+            network = title
+            sample = sample_layer(
+                layer, weight, max_filters=max_filters, min_nonzeros=min_nonzeros, seed=seed
+            )
+    except ConfigError as error:
+        raise CheckpointError.naming("{}: {}", path, error) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     locality = measure_locality(sample.images, seed=seed)
     return MeasuredFilters(
         path=path,
-        title=_title(checkpoint),
-        network=checkpoint.network.name,
+        title=title,
+        network=network,
         sample=sample,
         locality=locality,
         summary=summarize_locality(locality),
         num_drawn=min(num, len(sample.indices)),
+        is_external=not is_ours,
     )
+
+
+def _read_first_layer(path: Path, images: ExternalImages) -> tuple[str, LayerSpec, Tensor]:
+    """A title that says what was taken, the layer, and its weight."""
+    with open_tensor_file(path, images.key) as file:
+        computed = find_reparametrized(file)
+        weights: dict[str, StoredTensor | Reparametrized] = {}
+        for name, tensor in file.items():
+            if name in computed:
+                weights[computed[name].name] = computed[name]
+            elif tensor.number_type.kind == "float":
+                weights[name] = tensor
+        shapes = {
+            name: file[each.parts[1]].shape if isinstance(each, Reparametrized) else each.shape
+            for name, each in weights.items()
+        }
+        layer = choose_first_layer(
+            shapes, layer=images.layer, image_size=images.image_size, channels=images.channels
+        )
+        chosen = weights[layer.name]
+        values = chosen.read(file) if isinstance(chosen, Reparametrized) else chosen.read_float32()
+        file.check_bytes()
+        title = file.title
+    weight = torch.from_numpy(values)
+    rows, columns = shapes[layer.name][2:] or (0, 0)
+    if layer.kind == "conv" and rows != columns:  # zeros fill a kernel up to a square
+        weight = functional.pad(weight, (0, max(0, rows - columns), 0, max(0, columns - rows)))
+    side = layer.in_size if images.image_size or layer.kind == "dense" else layer.kernel
+    what = "images" if images.image_size or layer.kind == "dense" else "kernels"
+    return f"{title}: {layer.name} on {layer.in_channels}x{side}x{side} {what}", layer, weight
 
 
 def _title(checkpoint: Checkpoint) -> str:
@@ -159,8 +254,10 @@ def answer_filters(
         next_: Commands to suggest.
     """
     first, summaries = measured[0], [one.summary for one in measured]
+    taken = [one.title for one in measured if one.is_external]
     console.print_answer(
         "\n".join(f"Picture: {picture}" for picture in pictures),
+        *taken,
         "Medians over filters with "
         f"{first.sample.min_nonzeros} nonzeros or more: half-mass radius in pixels, the same with "
         "the pixels shuffled (by chance), their ratio; below 1 is local.",

@@ -81,7 +81,7 @@ def answer_external(report: "ExternalReport", *, next_: Sequence[str]) -> None:
         next_: Commands to suggest.
     """
     invalid = [each for each in report.findings if each.severity == "invalid"]
-    name, code = report.network.path.name, f"{report.shortest.name} description"
+    name, code = report.network.file.title, f"{report.shortest.name} description"
     why = ""
     if invalid:
         answer = f"{name}: no certificate. No bound can be quoted, for this reason."
@@ -103,7 +103,7 @@ def answer_external(report: "ExternalReport", *, next_: Sequence[str]) -> None:
         _lengths_line({}, report),
         *notes,
         why=why,
-        table=_tensor_rows(report.counts),
+        table=tensor_rows(report.counts),
         next_=next_,
     )
 
@@ -138,7 +138,7 @@ def answer_description(description: "Description", *, next_: Sequence[str]) -> N
         f"{description.number_format.name}, ‖w‖₀ = {total.num_nonzeros:,}, "
         f"k = {total.num_distinct:,}.",
         _lengths_line({}, description),
-        table=_tensor_rows(description.counts),
+        table=tensor_rows(description.counts),
         next_=next_,
     )
 
@@ -194,16 +194,32 @@ def answer_certificate(
 
 
 def answer_encoded(
-    report: "NetworkDescription", file: str, num_bytes: int, *, next_: Sequence[str]
+    report: "NetworkDescription",
+    file: str,
+    num_bytes: int,
+    *,
+    notes: Sequence[str] = (),
+    next_: Sequence[str],
 ) -> None:
-    """Say how long a network's bits are, by layer and by code."""
+    """Say how long a network's bits are, by layer and by code.
+
+    Args:
+        report: Its codewords.
+        file: What the bits were written to.
+        num_bytes: Size of that file.
+        notes: Sentences to add.
+        next_: Commands to suggest.
+    """
     codeword, form = report.codeword, report.message.number_format
+    integers = dict.fromkeys(each.name for each in report.message.integers.values())
+    kinds = ", ".join([f"{form.name} (b = {form.bits_per_weight})", *integers])
     console.print_answer(
         f"{file}: {codeword.num_bits:,} bits ({codeword.code} code) in {num_bytes:,} bytes.",
-        f"n = {report.num_weights:,} numbers of {form.name} (b = {form.bits_per_weight}), ‖w‖₀ = "
+        f"n = {report.num_weights:,} numbers of {kinds}, ‖w‖₀ = "
         f"{report.num_nonzeros:,}, {codeword.num_bits / max(report.num_nonzeros, 1):,.2f} bits "
         "per nonzero.",
         _lengths_line(report.lengths),
+        *notes,
         table=codeword_rows(codeword),
         next_=next_,
     )
@@ -273,9 +289,7 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
         codeword: The bits.
         counts: Of the decoded tensors, if they are known.
     """
-    from analysis.quantize.nonzeros import count_tensors  # noqa: PLC0415  # bits have loaded torch
-
-    sizes = (counts or count_tensors(codeword.message.state)).tensors
+    sizes = (counts or codeword.message.counts).tensors
     layers: dict[str, list[float]] = {}
     for row in sizes:
         found = layers.setdefault(_layer(row.name), [0, 0, 0.0])
@@ -308,7 +322,8 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
     )
 
 
-def _tensor_rows(counts: "NetworkCounts") -> console.Rows:
+def tensor_rows(counts: "NetworkCounts") -> console.Rows:
+    """A row a tensor with its numbers, nonzeros and distinct values."""
     rows = [*((printable(row.name), row) for row in counts.tensors), ("all", counts.total)]
     cells = [
         (

@@ -65,12 +65,12 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
 def print_external(report: "ExternalReport") -> None:
     """Print the lengths of an external network, and its bound if errors were given."""
     network = report.network
-    where = f", under {network.key!r}" if network.key else ""
-    console.stdout().print(f"{network.path}{where}: δ = {report.delta:g}", markup=False)
+    where = f", under {network.file.key!r}" if network.file.key else ""
+    console.stdout().print(f"{network.file.path}{where}: δ = {report.delta:g}", markup=False)
     if network.norms:
         console.stdout().print(f"{len(network.norms):,} BatchNorms found by their names.")
     _print_rounding(report.number_format)
-    _print_tensors(report.counts)
+    print_tensors(report.counts)
     if report.train is not None:
         _print_errors({"training, given": report.train, "test, given": report.test})
     print_lengths(report)
@@ -137,7 +137,8 @@ def print_certificate(certificate: "Certificate") -> None:
 
 def print_lengths(report: "Description") -> None:
     """Print every length term by term."""
-    total, bits = report.counts.total, report.number_format.bits_per_weight
+    total = report.counts.total
+    sizes = [bits for bits, _ in report.parts] or [report.number_format.bits_per_weight]
     rows: list[tuple[str, ...]] = []
     for name, length in report.lengths.items():
         own = [
@@ -156,7 +157,8 @@ def print_lengths(report: "Description") -> None:
     console.print_table(
         f"Description lengths in bits: n = {total.num_weights:,}, "
         f"‖w‖₀ = {total.num_nonzeros:,}, k = {total.num_distinct:,} (with zero if it occurs), "
-        f"k' = {total.num_distinct_nonzero:,} (without), b = {bits}; log is log2",
+        f"k' = {total.num_distinct_nonzero:,} (without), b = {', '.join(map(str, sizes))}; log is "
+        "log2",
         ("description", "term", "formula", "as printed", "whole bits"),
         rows,
         num_text_columns=3,
@@ -245,7 +247,8 @@ def _print_rounding(number_format: "NumberFormat") -> None:
     )
 
 
-def _print_tensors(counts: "NetworkCounts") -> None:
+def print_tensors(counts: "NetworkCounts", title: str = "Numbers of the described network") -> None:
+    """Print the counts of all tensors with their shapes."""
     rows = [
         (
             printable(row.name),
@@ -259,9 +262,7 @@ def _print_tensors(counts: "NetworkCounts") -> None:
     sizes = _sizes(total.num_weights, total.num_nonzeros)
     rows.append(("all tensors", "", *sizes, f"{total.num_distinct:,}"))
     console.print_table(
-        "Numbers of the described network",
-        ("tensor", "shape", "numbers", "nonzeros", "density", "distinct values"),
-        rows,
+        title, ("tensor", "shape", "numbers", "nonzeros", "density", "distinct values"), rows
     )
 
 

@@ -73,6 +73,14 @@ FixedOption = Annotated[
         rich_help_panel=OTHERS,
     ),
 ]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        help="Key that the state dict lies under in the file, with dots between nested ones.",
+        rich_help_panel=OTHERS,
+    ),
+]
 BnEpsOption = Annotated[
     float | None,
     typer.Option(

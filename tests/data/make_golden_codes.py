@@ -20,6 +20,7 @@ from analysis.codes.bit_file import save_codeword
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, expected_shapes
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.quantize.formats import FORMATS, quantize_tensors
+from analysis.quantize.integers import IntegerFormat
 from training.data.input_map import InputMap
 from training.networks.embedding import embed_state
 from training.spec.architectures import NetworkSpec
@@ -35,6 +36,16 @@ EXTERNAL = TensorListSpec(
         ("embedding", (40, 33)),
         ("bias", (6,)),
     )
+)
+
+INTEGERS = TensorListSpec(
+    (("scale", (2, 3)), ("words", (3, 2, 8)), ("weight", (5, 6)), ("mask", (7,)), ("zero", ())),
+    (
+        ("words", IntegerFormat(stored="int32", bits_per_weight=4, num_fields=8)),
+        ("weight", IntegerFormat(stored="int8", bits_per_weight=8)),
+        ("mask", IntegerFormat(stored="bool", bits_per_weight=1)),
+        ("zero", IntegerFormat(stored="int8", bits_per_weight=8)),
+    ),
 )
 
 
@@ -66,14 +77,32 @@ def make_message(
     spec: Spec, format_name: str, state: dict[str, Tensor], **fields: Any
 ) -> NetworkMessage:
     """A message of these tensors, rounded; fixed inputs unless others are given."""
+    formats = dict(spec.integers) if isinstance(spec, TensorListSpec) else {}
     if isinstance(spec, NetworkSpec):
         fields.setdefault("inputs", InputMap(fixed_normalization(spec.in_channels)))
     return NetworkMessage(
         spec=spec,
         number_format=FORMATS[format_name],
-        state=quantize_tensors(state, FORMATS[format_name]),
+        state={
+            name: tensor
+            if name in formats
+            else quantize_tensors({name: tensor}, FORMATS[format_name])[name]
+            for name, tensor in state.items()
+        },
         **fields,
     )
+
+
+def make_integers(spec: TensorListSpec) -> dict[str, Tensor]:
+    """Numbers of R_b, and integers from all over their formats, the two extremes among them."""
+    state = make_state(spec, density=0.8, levels=5)
+    for index, (name, form) in enumerate(spec.integers):
+        generator = random.Random(100 + index)
+        last = form.smallest + (1 << form.bits_per_weight) - 1
+        numbers = [generator.randint(form.smallest, last) for _ in range(state[name].numel())]
+        numbers[:2] = [form.smallest, last][: len(numbers)]
+        state[name] = torch.tensor(numbers, dtype=form.dtype).view(state[name].shape)
+    return state
 
 
 def make_spec(name: str, image_size: int, **fields: int) -> NetworkSpec:
@@ -128,6 +157,13 @@ def golden_messages() -> dict[str, tuple[NetworkMessage, str]]:
             make_message(EXTERNAL, "e4m3fn", make_state(EXTERNAL, density=0.2, levels=9)),
             "auto",
         ),
+        **{
+            f"integers_{code}_bfloat16": (
+                make_message(INTEGERS, "bfloat16", make_integers(INTEGERS)),
+                code,
+            )
+            for code in ("plain", "theorem-2", "enumerative", "context")
+        },
     }
 
 

@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: forks must not in
 
 import torch
 
-from tests.fuzz.cases import RECORD, Case, load_case
+from tests.fuzz.cases import Case, find_kept, load_case
 from tests.fuzz.goods import make_goods
 from tests.fuzz.judge import FAULTS, VERDICTS, Outcome
 from tests.fuzz.kinds import KINDS, Goods, make_case
@@ -98,11 +98,6 @@ def _source(
         return range(arguments.files), partial(make_case, goods, arguments.seed, kinds=kinds)
     kept = [load_case(place) for place in find_kept(arguments.replay)]
     return range(len(kept)), kept.__getitem__
-
-
-def find_kept(folder: Path) -> list[Path]:
-    """The kept faults of a folder, or the folder itself if it is one."""
-    return sorted(path.parent for path in folder.rglob(RECORD))
 
 
 def _report(outcome: Outcome, case: Case, keep: Path | None) -> None:

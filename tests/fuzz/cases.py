@@ -72,6 +72,11 @@ def load_case(folder: Path) -> Case:
     return Case(files=files, **{name: record[name] for name in names})
 
 
+def find_kept(folder: Path) -> list[Path]:
+    """The kept faults of a folder, or the folder itself if it is one."""
+    return sorted(path.parent for path in folder.rglob(RECORD))
+
+
 def draw_of(seed: int, number: int) -> random.Random:
     """The random numbers of one file, the same on every machine."""
     return random.Random(f"{seed}/{number}")

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from analysis.certify.certify import certify
-from analysis.codes.bit_file import save_codeword
-from analysis.codes.checkpoint_message import described_codeword
 from analysis.codes.ledger import Entry
-from analysis.quantize.formats import find_format
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import run_key
 from tests.data import make_external_files
+from tests.fuzz.arrays import good_arrays
 from tests.fuzz.pictures import FEATURES, good_columns, good_images, write_table
 from tests.mdl.experiments.store.test_run_result import CONFIG, make_result
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -71,6 +68,7 @@ def make_goods(folder: Path) -> dict[str, dict[str, Files]]:
         "certificate": {"glyphs": _certificate(sparse, folder / "certificate")},
         "image": _image_folders(good_images()),
         "parquet": _tables(),
+        "arrays": good_arrays(),
         "policy": {"two steps": {"policy.json": _policy()}},
         "result": {"store": _store(folder / "store")},
         "run": {"finished": _texts(folder / "3-fc")},

@@ -5,7 +5,7 @@ import random
 import traceback
 import warnings
 from collections.abc import Mapping
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -78,7 +78,7 @@ def judge(case: Case, folder: Path, meanings: Mapping[str, str]) -> Outcome:
                     verdict, said = used, f"mdl {command}: {line}"
     peak = _peak() - before
     most = KINDS[case.kind].most_bytes
-    if most is not None and peak > most and verdict in GOOD:
+    if most is not None and peak > most and verdict != "memory":
         verdict, said = "memory", f"{peak / 1e9:.1f} GB, then {verdict}: {said}"
     return Outcome(
         case=Case(kind=case.kind, files={}, origin=case.origin, seed=case.seed, number=case.number),
@@ -161,7 +161,8 @@ def _is_memory(error: BaseException | None) -> bool:
     """Whether memory was asked for and not given, whatever was said of it then."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
-        if isinstance(error, MemoryError) or "not enough memory" in str(error):
+        words = ("not enough memory", "allocate memory", "malloc of size")
+        if isinstance(error, MemoryError) or any(each in str(error) for each in words):
             return True
         seen.append(error)
         error = error.__cause__ or error.__context__
@@ -170,10 +171,8 @@ def _is_memory(error: BaseException | None) -> bool:
 
 def _start_peak() -> int:
     """Forget the largest memory so far; gives what the process has now, in bytes."""
-    try:
+    with suppress(OSError):  # a system without it: the peak of the whole process counts
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:  # a system without it: the peak of the whole process counts
-        pass
     return _peak()
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz import readers
-from tests.fuzz.archives import change_archive, change_pickle, change_tensor, change_values
+from tests.fuzz.archives import change_archive, change_pickle
+from tests.fuzz.arrays import change_arrays, change_npz
 from tests.fuzz.cases import Case, draw_of
 from tests.fuzz.damage import damage
 from tests.fuzz.documents import (
@@ -20,7 +21,8 @@ from tests.fuzz.documents import (
     change_safetensors,
     splice_one,
 )
-from tests.fuzz.pictures import change_arrays, change_image, change_table
+from tests.fuzz.pictures import change_image, change_table
+from tests.fuzz.tensors import change_tensor, change_values
 
 Change = Callable[[Files, random.Random], Files]
 Goods = dict[str, dict[str, Files]]
@@ -96,7 +98,7 @@ def _network_kind(goods: str, change: Change, file: str, *, is_sealed: bool = Fa
 
 def _change_store(files: Files, draw: random.Random) -> Files:
     name = draw.choice(sorted(files))
-    change = {"z": change_arrays, "l": change_lines, "n": change_json}[name[-1]]
+    change = {"z": change_npz, "l": change_lines, "n": change_json}[name[-1]]
     return files | {name: change(files[name], draw)}
 
 
@@ -152,6 +154,12 @@ KINDS: dict[str, Kind] = {
     "parquet": Kind(
         goods=("parquet",),
         change=_change_first(change_table),
+        read=readers.read_images,
+        commands=("budget --target 0.1 --data .",),
+    ),
+    "arrays": Kind(
+        goods=("arrays",),
+        change=change_arrays,
         read=readers.read_images,
         commands=("budget --target 0.1 --data .",),
     ),

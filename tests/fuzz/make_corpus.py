@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 
-from tests.fuzz.archives import pack, pickle_bombs, read_records, save_bytes, with_pickle
+from tests.fuzz.archives import pack, pickle_bombs, read_records, with_pickle
 from tests.fuzz.cases import RECORD, Case
 from tests.fuzz.documents import frame, giant_codeword
 from tests.fuzz.goods import Files, make_goods
 from tests.fuzz.pictures import FEATURES, STRANGERS, good_columns, write_table
+from tests.fuzz.tensors import save_bytes
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 MOST_BYTES = 10_000

@@ -1,4 +1,4 @@
-"""Images, tables of images and arrays, with lies in them."""
+"""Images and tables of images, with lies in them."""
 
 import io
 import json
@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from tests.fuzz.archives import change_archive
 from tests.fuzz.damage import NUMBERS, TEXTS, change_tree, damage, write_number
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -203,31 +202,3 @@ def change_table(data: bytes, draw: random.Random) -> bytes:
     footer = draw.choice((damage, write_number))(data[start:-8], draw)
     stated = len(footer) if draw.random() < 0.9 else draw.choice(NUMBERS) % 2**32
     return data[:start] + footer + struct.pack("<I", stated) + data[-4:]
-
-
-def good_arrays(**arrays: Any) -> bytes:
-    """An npz file."""
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-def change_arrays(data: bytes, draw: random.Random) -> bytes:
-    """An npz file whose archive or whose arrays' headers say what is not so."""
-    if draw.random() < 0.5:
-        return change_archive(data, draw)
-    number = draw.choice(NUMBERS)
-    shapes = (f"({number},)", f"({number}, {number})", "()", "(1,)", "(-1,)", "(2.5,)", "x")
-    types = ("'<f2'", "'|O'", "'<f8'", "'<M8[ns]'", "[('a', '<f2')]", "'|V2'", "'U9'", "1", "'>f2'")
-    header = (
-        f"{{'descr': {draw.choice(types)}, 'fortran_order': {draw.choice(('False', 'True', '0'))}, "
-        f"'shape': {draw.choice(shapes)}, }}"
-    ).encode()[:60_000]
-    version, length = draw.choice(
-        ((b"\1\0", "<H"), (b"\2\0", "<I"), (b"\3\0", "<I"), (b"\9\0", "<H"))
-    )
-    array = b"\x93NUMPY" + version + struct.pack(length, len(header)) + header + bytes(200)
-    file = io.BytesIO()
-    with __import__("zipfile").ZipFile(file, "w") as archive:
-        archive.writestr(draw.choice(("filters.npy", "filters.npy", "x.npy", "filters")), array)
-    return file.getvalue()

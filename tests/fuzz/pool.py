@@ -7,6 +7,7 @@ signal, also in the middle of compiled code, and leaves a traceback.
 
 import faulthandler
 import multiprocessing
+import os
 import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +29,12 @@ CPU_S, WALL_S = 5.0, 60.0
 _FILES = 1000  # that one process judges; then it makes room for a fresh one
 _OWN_FRAMES = '  File "' + __file__
 _FORKS = multiprocessing.get_context("fork")
+
+
+def memory_limit() -> int:
+    """Bytes of address space that this process has and may take."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    return pages * page_size() + MEMORY_BYTES
 
 
 def judge_all(
@@ -145,11 +152,17 @@ def _work(
     for number in (signal.SIGPROF, signal.SIGALRM):
         faulthandler.register(number, trace, chain=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    most = pages * page_size() + MEMORY_BYTES
+    most = memory_limit()
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    while (number := connection.recv()) is not None:
+    parent = os.getppid()
+    while True:
+        while not connection.poll(1.0):
+            if os.getppid() != parent:  # it died, and nobody asks any more
+                return
+        number = connection.recv()
+        if number is None:
+            return
         case = make(number)
         signal.setitimer(signal.ITIMER_PROF, CPU_S)
         signal.setitimer(signal.ITIMER_REAL, WALL_S)

@@ -23,6 +23,7 @@ from analysis.quantize.formats import find_format
 from mdl.cli.app import build_app
 from mdl.experiments.store.result_store import ResultStore
 from mdl.report.run_files import read_runs
+from mdl.terminal.errors import error_line
 from training.checkpoint.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -124,7 +125,7 @@ def read_certificate(folder: Path) -> str:
     found = verify(folder)
     if found.certificate is None or not found.ok:
         for line in found.differences:
-            check_line(" ".join(line.split()))
+            check_line(error_line(ValueError(line)))
         raise RefusedError(f"{folder}: {' '.join(found.differences[0].split())}")
     return meaning_of(found.certificate.to_dict())
 

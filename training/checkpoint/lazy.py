@@ -16,6 +16,8 @@ from training.spec.architectures import NetworkSpec
 from training.system.checks import check_keys, check_type, shown
 from training.system.files import FileBytes
 from training.system.memory import as_memory_error
+from training.tensor_files.open import DESCRIBES_OTHERS, refuse_external
+from training.tensor_files.other_formats import name_zip
 from training.tensor_files.stored_tensor import StoredRows, StoredTensor, shorten
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 from training.tensor_files.zip_records import Records
@@ -26,8 +28,6 @@ FILE_NAME = "checkpoint.pt"
 FIELDS = ("data", "normalization", "config", "metrics", "versions", "training")
 _KEYS = {"format", "version", "network", "state", "num_nonzeros", *FIELDS}
 _FLOATING = ("float64", "float32", "float16", "bfloat16")
-_START_BYTES = 4096
-_PICKLE_START = b"\x80"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,9 +87,9 @@ def open_checkpoint(path: Path | str) -> StoredCheckpoint:
     """
     source = FileBytes(find_file(Path(path)))
     try:
-        start = source.read(0, min(_START_BYTES, source.num_bytes))
-        if not start.startswith(ZIP_START):
-            raise CheckpointError(f"{source.path}: {_describe_start(start)}")
+        start = source.read(0, min(len(ZIP_START), source.num_bytes))
+        if not start.startswith(ZIP_START) or name_zip(source) is not None:
+            refuse_external(source.path)
         contents = read_torch_archive(source, is_own=True)
         try:
             return _parse(source, parse_header(contents), contents)
@@ -140,7 +140,7 @@ def parse_header(contents: Any) -> NetworkSpec:
         ValueError: They are not, or the network's fields are not.
     """
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
-        raise ValueError("a torch file, but not a checkpoint of mdl")
+        raise ValueError(f"a torch file, but not a checkpoint of mdl; {DESCRIBES_OTHERS}")
     version: Any = contents.get("version")
     check_type("version", version, int)
     if version > FORMAT_VERSION:
@@ -221,17 +221,3 @@ def _check_tensor(
         raise ValueError(f"has shape {tensor.shape} in rows and columns, not {rows.matrix_shape}")
     rows.check()
     return rows
-
-
-def _describe_start(start: bytes) -> str:
-    if not start:
-        return "the file is empty; copy it again, or train anew"
-    if start.startswith(_PICKLE_START):
-        return (
-            "a pickle, which could run code when it is read; nothing was run; save it with "
-            "torch.save in its zip format"
-        )
-    characters = start.decode("utf-8", errors="replace")
-    is_text = all(character.isprintable() or character.isspace() for character in characters)
-    what = "a text file, not a checkpoint" if is_text else "not a checkpoint"
-    return f"{what}; give a checkpoint that mdl train wrote"

@@ -74,6 +74,16 @@ _ANYWHERE = (
     (r".*\.mdb", "LMDB", f"write its images to {_FOLDERS}"),
     (r".*\.(beton|rec)", "a container of a training library", f"write its images to {_FOLDERS}"),
     (
+        r".*\.(feather|orc|lance|parquet\.\w+)",
+        "a table in another form than .parquet",
+        "write each split with pandas: read_feather(FILE).to_parquet('train.parquet')",
+    ),
+    (
+        r".*\.(heic|heif|avif|svg|dcm|nii|nii\.gz|exr|psd|eps|jxl)",
+        "an image in another format",
+        "save the images as PNG or JPEG, medical ones with 8 bits",
+    ),
+    (
         r"(instances|captions|person_keypoints|stuff)_.*\.json|_annotations\.coco\.json",
         "annotations of COCO",
         "an image has one label here: cut out the box of each object and save it to "
@@ -94,12 +104,12 @@ _AT_THE_TOP = (
         "unpack it and give the folder",
     ),
     (
-        r".*\.(npy|pt|pth|pkl|pickle)",
+        r".*\.(npy|pt|pth|pkl|pickle)(\.gz)?",
         "bare arrays",
         f"load them with the library that wrote them, then {_NPZ}",
     ),
     (
-        r".*\.(csv|tsv)",
+        r".*\.(csv|tsv)(\.gz)?",
         "a table of text",
         f"if it names files, move each image to {_FOLDERS}; if it holds pixels, load it with "
         f"numpy, then {_NPZ}",

@@ -70,8 +70,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> EncodedDataset:
             raise DataError(
                 f"{path} has no labels for {images[split]}: expected {EXPECTED}, found {has}"
             )
-        pixels = _read_array(archive, names[images[split]], path)
-        numbers = _read_array(archive, names[labels[split]], path)
+        pixels = read_array(archive, names[images[split]], path)
+        numbers = read_array(archive, names[labels[split]], path)
         files = as_pixels(pixels, f"{path}: {images[split]}")
         found = _as_labels(numbers, len(files), f"{path}: {labels[split]}")
         splits.append(pixel_split(files, found, images[split]))
@@ -99,8 +99,19 @@ def _by_split(names: Iterable[str], kinds: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
-    """One array, once its header says that it is plain and as large as its place in the file."""
+def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+    """One array, once its header says that it is plain and as large as its place in the file.
+
+    Args:
+        archive: An open npz file.
+        name: Of the array in it, with .npy.
+        path: Of the file, for messages.
+
+    Raises:
+        DataError: The array is cut short, or holds Python objects.
+        OutOfMemoryError: There is no memory for it.
+        ValueError: Its header is damaged; or what `zipfile` raises.
+    """
     with archive.open(name) as stream:
         shape, dtype, in_columns = _read_header(stream)
         num_bytes = math.prod(shape) * dtype.itemsize
@@ -123,11 +134,18 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, in_columns, dtype = np.lib.format.read_array_header_1_0(stream, _MAX_HEADER)
-    else:
-        shape, in_columns, dtype = np.lib.format.read_array_header_2_0(stream, _MAX_HEADER)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, in_columns, dtype = np.lib.format.read_array_header_1_0(stream, _MAX_HEADER)
+        else:
+            shape, in_columns, dtype = np.lib.format.read_array_header_2_0(stream, _MAX_HEADER)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        raise
+    except Exception as error:  # NumPy raises whatever its reader of Python trips over
+        raise ValueError("the header of an array is damaged") from error
+    if min(shape, default=0) < 0:
+        raise ValueError("the header of an array is damaged")
     return shape, dtype, in_columns
 
 

@@ -1,10 +1,11 @@
 """Checks of single values and of the keys of dicts: one line that names what is wrong."""
 
 import json
+import math
 import sys
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from training.errors import ConfigError
 
@@ -111,7 +112,7 @@ def check_text(name: str, value: object) -> None:
 
 
 def load_json(text: str | bytes, *, exact: bool = False) -> Any:
-    """JSON without repeated keys, numbers that are not finite, and deep nesting.
+    """JSON without repeated keys, numbers that are not finite, halves of characters, deep nesting.
 
     Args:
         text: The JSON.
@@ -121,12 +122,21 @@ def load_json(text: str | bytes, *, exact: bool = False) -> Any:
     Raises:
         ValueError: It is not JSON of that kind.
     """
-    number = _exact_number if exact else float
-    hooks: dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _refuse_constant}
     try:
-        return json.loads(text, parse_float=number, **hooks)
+        found = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_exact_number if exact else _finite_float,
+        )
+        # Half of a surrogate pair can only be written by its number.
+        if "\\u" in (text if isinstance(text, str) else text.decode(errors="replace")):
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("its JSON has half of a character, which no text has") from error
+    return found
 
 
 def _exact_number(text: str) -> float:
@@ -142,5 +152,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(text: str) -> Any:
+def _finite_float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_constant(text)
+
+
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"its JSON has {text}")

@@ -1,60 +1,78 @@
 """An external checkpoint as an ordered mapping from names to tensors that stay in their files.
 
-Read are `torch.save` files (a state dict, bare or wrapped), `.safetensors` files, and both of them
-in shards with an index. Nothing in a file is run. A file of any size takes little memory: numbers
-are read where they lie, when they are asked for.
+Read are `torch.save` files (a state dict, bare or wrapped, with and without zip), `.safetensors`
+files, and all of them in shards with an index. Nothing in a file is run. A file of any size takes
+little memory: numbers are read where they lie, when they are asked for.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
-from training.errors import CheckpointError, ConfigError
-from training.system.checks import load_json
+from training.errors import CheckpointError
 from training.system.files import FileBytes
+from training.tensor_files.legacy_torch import LEGACY_START, read_legacy_torch
+from training.tensor_files.other_formats import (
+    START_BYTES,
+    count_names,
+    name_file,
+    name_folder,
+    name_zip,
+)
 from training.tensor_files.plain_pickle import Opaque
+from training.tensor_files.quantized import QuantizedTensor
 from training.tensor_files.safetensors_file import looks_like_safetensors, read_safetensors
-from training.tensor_files.stored_tensor import StoredRows, StoredTensor, printable, shorten
+from training.tensor_files.shards import INDEX_SUFFIX, read_index, refuse_part
+from training.tensor_files.state_dict import (
+    FoundState,
+    describe_value,
+    find_state,
+    is_tensor,
+    strip_wrappers,
+)
+from training.tensor_files.stored_tensor import NumberType, StoredTensor, shorten
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 from training.tensor_files.zip_records import Records
 
-INDEX_SUFFIX = ".index.json"
-MAX_INDEX_BYTES = 1 << 25
-_FOLDER_FILES = (
-    "model.safetensors.index.json",
+_STEMS = (
     "model.safetensors",
-    "pytorch_model.bin.index.json",
     "pytorch_model.bin",
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.bin",
 )
+_FOLDER_FILES = tuple(f"{stem}{ending}" for stem in _STEMS for ending in (INDEX_SUFFIX, ""))
+DESCRIBES_OTHERS = (
+    "give a checkpoint that mdl train wrote; mdl bound, encode, nonzeros and filters take others"
+)
+"""The way out where only a checkpoint of ours can be taken."""
 _OWN_FORMAT = "mdl-checkpoint"
-_START_BYTES = 16
-_PICKLE_START = b"\x80"
-
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
-"""Keys that a state dict may lie under; where there are several, the first one is taken."""
-_PREFIX = "module."
-_COMPILED = "_orig_mod."
-_MAX_DEPTH = 3
+_OWN_FILE = "checkpoint.pt"
+_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".json", ".mdl", ".tar")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TYPE_NAME = re.compile(r"torch\.q?u?int\d+(x\d)?|torch\.(b?float|complex)\w+|torch\.bool")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TensorFile(Mapping[str, StoredTensor]):
     """The tensors of a checkpoint, by name in the order of the file; a context manager.
 
-    Who leaves the context without an error has read what was written.
-
     Attributes:
         path: The file, or the index of its shards.
-        key: Where in it the state dict lies; "" at its top.
-        tensors: All dense tensors.
+        key: Where in it the state dict lies, with dots between nested keys; "" at its top.
+        tensors: All dense tensors. Those of a list are named `name[0 of 2]` and so on.
         others: What else lies in the state dict, by name: what it is.
+        quantized: Tensors of torch's quantized types.
+        beside: Keys that were not given and under which the file has other tensors.
     """
 
     path: Path
     key: str
     tensors: dict[str, StoredTensor]
     others: dict[str, str]
+    quantized: dict[str, QuantizedTensor] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> StoredTensor:
         return self.tensors[name]
@@ -66,37 +84,44 @@ class TensorFile(Mapping[str, StoredTensor]):
         return len(self.tensors)
 
     @property
+    def title(self) -> str:
+        """The file's name, and the key where there is one."""
+        return f"{self.path.name} under {shorten(self.key)}" if self.key else self.path.name
+
+    @property
     def num_bytes(self) -> int:
-        """Bytes of all tensors, shared ones once."""
+        """Bytes of all dense tensors, shared ones once."""
         return sum({each.place: each.num_bytes for each in self.tensors.values()}.values())
 
-    def close(self) -> None:
-        """Close the files."""
-        for source in {tensor.source for tensor in self.tensors.values()}:
-            source.close()
+    @property
+    def sources(self) -> set[FileBytes | Records]:
+        """The open files."""
+        stored = [*self.tensors.values(), *(each.integers for each in self.quantized.values())]
+        return {tensor.source for tensor in stored}
 
     def check_bytes(self) -> None:
-        """Compare what has been read, and what has not, with the checksums that the files have.
+        """Compare all bytes, read so far or not, with the checksums that files of torch have.
 
         Raises:
             CheckpointError: A bit of one is not what was written.
         """
-        for source in {tensor.source for tensor in self.tensors.values()}:
+        for source in self.sources:
             if isinstance(source, Records):
                 try:
                     source.check()
                 except ValueError as error:
                     raise CheckpointError(f"{source.path}: {error}; copy it again") from error
 
+    def close(self) -> None:
+        """Close the files."""
+        for source in self.sources:
+            source.close()
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        try:
-            if kind is None:
-                self.check_bytes()
-        finally:
-            self.close()
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def open_tensor_file(path: Path | str, key: str | None = None) -> TensorFile:
@@ -104,7 +129,8 @@ def open_tensor_file(path: Path | str, key: str | None = None) -> TensorFile:
 
     Args:
         path: A file, the index of shards, or a folder with one of the customary names in it.
-        key: The key that the state dict lies under; None looks under the customary ones.
+        key: The key that the state dict lies under, with dots between nested ones; None looks under
+            the customary ones.
 
     Raises:
         CheckpointError: It holds no state dict that can be read; one line says why.
@@ -112,64 +138,76 @@ def open_tensor_file(path: Path | str, key: str | None = None) -> TensorFile:
     file = _find_file(Path(path))
     if file.name.endswith(INDEX_SUFFIX):
         return _open_shards(file, key)
-    where, state = _open_one(file, key)
-    return _gather(file, where, state)
+    refuse_part(file)
+    return _gather(file, _open_one(file, key))
 
 
 def is_external(path: Path | str) -> bool:
     """Whether a path holds tensors that another program wrote, by a look at how it begins.
 
-    False also for what cannot be read at all: `load_checkpoint` says what is wrong with it.
+    False for a checkpoint of ours, and for a folder with one.
+
+    Raises:
+        CheckpointError: It is neither; one line says what it is.
     """
     file = Path(path)
-    try:
-        if file.is_dir():
-            return any((file / name).exists() for name in _FOLDER_FILES)
-        if file.name.endswith((INDEX_SUFFIX, ".safetensors")):
-            return True
-        with FileBytes(file) as source:
-            start = source.read(0, min(_START_BYTES, source.num_bytes))
-            if not start.startswith(ZIP_START):
-                return looks_like_safetensors(start, source.num_bytes)
-            contents = read_torch_archive(source)
-    except (CheckpointError, OSError):
+    if file.is_dir() and (file / _OWN_FILE).exists():
         return False
+    file = _find_file(file)
+    if file.name.endswith(INDEX_SUFFIX):
+        return True
+    with FileBytes(file) as source:
+        contents = _read(source)
     return not (isinstance(contents, dict) and contents.get("format") == _OWN_FORMAT)
+
+
+def refuse_external(path: Path | str) -> NoReturn:
+    """Say what a file is that is no checkpoint of ours, where only such a one can be taken.
+
+    Raises:
+        CheckpointError: Always.
+    """
+    is_external(path)
+    raise CheckpointError(f"{path}: another program's network; {DESCRIBES_OTHERS}")
 
 
 def _find_file(path: Path) -> Path:
     try:
         if not path.is_dir():
+            if not path.exists():
+                raise CheckpointError(f"{path}: {_explain_absence(path)}")
             return path
         for name in _FOLDER_FILES:
             if (path / name).exists():
                 return path / name
+        what = name_folder(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    raise CheckpointError(f"{path}: a folder without {_FOLDER_FILES[1]}; give a file")
+    raise CheckpointError(f"{path}: {what}")
 
 
-def _open_one(path: Path, key: str | None) -> tuple[str, dict[str, Any]]:
+def _explain_absence(path: Path) -> str:
+    """A name on a hub is told from a mistyped path: one slash, and before it no folder."""
+    is_name = _HUB_NAME.fullmatch(str(path)) and path.suffix not in _SUFFIXES
+    if is_name and not path.parent.exists():
+        return (
+            "no such file or folder; if it is the name of a model on a hub, download that first "
+            f"(hf download {path} --local-dir FOLDER) and give the folder"
+        )
+    return "no such file or folder; give a checkpoint"
+
+
+def _open_one(path: Path, key: str | None) -> FoundState:
     source = FileBytes(path)
     try:
-        start = source.read(0, min(_START_BYTES, source.num_bytes))
-        if start.startswith(ZIP_START):
-            contents = read_torch_archive(source)
-        elif looks_like_safetensors(start, source.num_bytes) or path.suffix == ".safetensors":
-            contents = read_safetensors(source)
-            if key is not None:
-                raise CheckpointError.naming(
-                    "{}: a safetensors file has no keys; leave {key} out", path
-                )
-        elif start.startswith(_PICKLE_START):
-            raise CheckpointError(
-                f"{path}: a pickle, which could run code when it is read; nothing was run; save it "
-                "with torch.save in its zip format"
-            )
-        else:
-            raise CheckpointError(
-                f"{path}: neither a torch file nor a safetensors file; give a state dict that "
-                "torch.save wrote in its zip format, or a .safetensors file"
+        contents = _read(source)
+        if (
+            key is not None
+            and contents
+            and all(type(each) is StoredTensor for each in _values(contents))
+        ):
+            raise CheckpointError.naming(
+                "{}: it is a state dict itself, without keys above it; leave {key} out", path
             )
         try:
             return find_state(contents, key)
@@ -180,137 +218,101 @@ def _open_one(path: Path, key: str | None) -> tuple[str, dict[str, Any]]:
         raise
 
 
-def _gather(path: Path, where: str, found: Mapping[str, Any]) -> TensorFile:
+def _read(source: FileBytes) -> Any:
+    """The contents of a file in one of the forms that are read."""
+    start = source.read(0, min(START_BYTES, source.num_bytes))
+    if start.startswith(ZIP_START):
+        if what := name_zip(source):
+            raise CheckpointError(f"{source.path}: {what}")
+        return read_torch_archive(source)
+    if start.startswith(LEGACY_START):
+        return read_legacy_torch(source)
+    is_known = name_file(source.path, start)
+    if looks_like_safetensors(start, source.num_bytes):
+        return read_safetensors(source)
+    if source.path.suffix == ".safetensors" and is_known.startswith(("neither", "it begins")):
+        return read_safetensors(source)  # it says what is damaged
+    raise CheckpointError(f"{source.path}: {is_known}")
+
+
+def _values(contents: Any) -> list[Any]:
+    return list(contents.values()) if isinstance(contents, dict) else []
+
+
+def _gather(path: Path, found: FoundState) -> TensorFile:
     try:
-        state = strip_wrappers(found)
+        state = _flatten(strip_wrappers(found.state))
     except ValueError as error:
-        _close(found)
+        _close(found.state)
         raise CheckpointError(f"{path}: {error}") from error
-    tensors = {name: each for name, each in state.items() if isinstance(each, StoredTensor)}
-    others = {
-        name: _describe(each) for name, each in state.items() if not isinstance(each, StoredTensor)
-    }
-    return TensorFile(path=path, key=where, tensors=tensors, others=others)
+    return TensorFile(
+        path=path,
+        key=found.key,
+        tensors={name: each for name, each in state.items() if isinstance(each, StoredTensor)},
+        quantized={name: each for name, each in state.items() if isinstance(each, QuantizedTensor)},
+        others={
+            name: describe_value(each)
+            for name, each in state.items()
+            if not isinstance(each, StoredTensor | QuantizedTensor) and not _is_type(each)
+        },
+        beside=found.beside,
+    )
 
 
-def _describe(value: Any) -> str:
-    if isinstance(value, Opaque):
-        name = printable(value.name)
-        return name if name.startswith("a ") else f"an object of class {name}"
-    kind = type(value).__name__
-    return "a sparse tensor" if isinstance(value, StoredRows) else f"a value of type {kind}"
+def _flatten(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A list of tensors becomes tensors with names of their own."""
+    flat: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, list | tuple) and any(map(is_tensor, value)):
+            parts = {f"{name}[{place} of {len(value)}]": each for place, each in enumerate(value)}
+            flat |= {part: each for part, each in parts.items() if each is not None}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _is_type(value: Any) -> bool:
+    """Whether it is a type of number, which is code and no number."""
+    return isinstance(value, NumberType) or (
+        isinstance(value, Opaque) and bool(_TYPE_NAME.fullmatch(value.name))
+    )
 
 
 def _open_shards(path: Path, key: str | None) -> TensorFile:
-    shards: dict[str, dict[str, Any]] = {}
-    try:
-        placed = _read_index(path)
-        for shard in dict.fromkeys(placed.values()):
-            _, shards[shard] = _open_one(path.parent / shard, key)
+    placed = read_index(path)
+    shards: dict[str, FoundState] = {}
+    bad: dict[str, CheckpointError] = {}
+    for shard in dict.fromkeys(placed.values()):
+        try:
+            shards[shard] = _open_one(path.parent / shard, key)
             named = {name for name, place in placed.items() if place == shard}
-            for name in sorted(named ^ shards[shard].keys()):
+            for name in sorted(named ^ shards[shard].state.keys()):
                 relation = "lacks" if name in named else "has, beside what the index names,"
                 raise CheckpointError(
                     f"{path.parent / shard}: {relation} {shorten(name)}; copy the index and its "
                     "shards again"
                 )
-    except BaseException:
-        for state in shards.values():
-            _close(state)
-        raise
-    return _gather(
-        path, "", {name: each for part in shards.values() for name, each in part.items()}
-    )
-
-
-def _read_index(path: Path) -> dict[str, str]:
-    """Name of each tensor to the file name of its shard, in the index's own folder."""
-    with FileBytes(path) as source:
-        if source.num_bytes > MAX_INDEX_BYTES:
-            raise CheckpointError(f"{path}: too long for an index of shards; give the index itself")
-        text = source.read(0, source.num_bytes)
-    try:
-        index = load_json(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not an index of shards: it is not JSON") from error
-    placed = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(placed, dict) or not placed:
-        raise CheckpointError(f"{path}: not an index of shards: it has no weight_map")
-    for name, shard in placed.items():
-        is_plain = isinstance(shard, str) and shard not in ("", ".", "..")
-        if not is_plain or Path(shard).name != shard or "\\" in shard or "\0" in shard:
-            raise CheckpointError(
-                f"{path}: the shard of {shorten(name)} must be a file beside the index, not "
-                f"{shorten(str(shard))}"
-            )
-    return placed
+        except CheckpointError as error:
+            bad[shard] = error
+    if bad:
+        for found in shards.values():
+            _close(found.state)
+        first = next(iter(bad.values()))
+        if len(bad) == 1:
+            raise first
+        count = len(dict.fromkeys(placed.values()))
+        raise CheckpointError.naming(
+            "{}: {} of its {} cannot be used; the first one: {}",
+            path,
+            count_names("shard", bad),
+            count,
+            first,
+        )
+    state = {name: each for part in shards.values() for name, each in part.state.items()}
+    return _gather(path, FoundState(key="", state=state, beside=()))
 
 
 def _close(state: Mapping[str, Any]) -> None:
     for tensor in state.values():
         if isinstance(tensor, StoredTensor):
             tensor.source.close()
-
-
-def find_state(contents: Any, key: str | None = None) -> tuple[str, dict[str, Any]]:
-    """Where the state dict lies, and it itself.
-
-    Args:
-        contents: What the file holds.
-        key: The key that it lies under; None looks under `WRAPPERS` and then at the top.
-
-    Raises:
-        ValueError: There is none.
-    """
-    where = []
-    if key is not None:
-        if not isinstance(contents, dict) or key not in contents:
-            raise ConfigError.naming("has no key {}; give another {key}", shorten(key))
-        where.append(key)
-        contents = contents[key]
-    while len(where) < _MAX_DEPTH and isinstance(contents, dict):
-        # A dict comes before an object: a whole model may lie beside its state dict.
-        found = [name for name in WRAPPERS if isinstance(contents.get(name), dict)]
-        found += [name for name in WRAPPERS if isinstance(contents.get(name), Opaque)]
-        if not found:
-            break
-        where.append(found[0])
-        contents = contents[found[0]]
-    if isinstance(contents, Opaque):
-        raise ValueError(
-            f"holds an object of class {printable(contents.name)}, which is not made here; save "
-            "its state_dict()"
-        )
-    if not isinstance(contents, dict) or not _has_tensor(contents):
-        raise ValueError("no state dict was found in it; save model.state_dict()")
-    for name in contents:
-        if not isinstance(name, str):
-            raise ValueError(f"a tensor's name must be text, not {type(name).__name__}")
-    return ".".join(where), dict(contents)
-
-
-def strip_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The same tensors under the names that the bare module has.
-
-    DataParallel puts `module.` in front of every name, torch.compile puts `_orig_mod.` in front of
-    the names of what it compiled. `module.` goes only where every name has it.
-
-    Raises:
-        ValueError: Two names become one.
-
-    >>> strip_wrappers({"module._orig_mod.a": 1, "module.b._orig_mod.c": 2})
-    {'a': 1, 'b.c': 2}
-    """
-    names = {name: name.replace(_COMPILED, "") for name in state}
-    while names and all(short.startswith(_PREFIX) for short in names.values()):
-        names = {name: short.removeprefix(_PREFIX) for name, short in names.items()}
-    stripped: dict[str, Any] = {}
-    for name, short in names.items():
-        if short in stripped:
-            raise ValueError(f"two tensors have the name {shorten(short)} without their prefixes")
-        stripped[short] = state[name]
-    return stripped
-
-
-def _has_tensor(contents: Mapping[Any, Any]) -> bool:
-    return any(isinstance(value, StoredTensor | StoredRows) for value in contents.values())

@@ -11,6 +11,7 @@ from typing import Any
 from training.errors import CheckpointError
 from training.system.files import FileBytes
 from training.tensor_files.plain_pickle import MAX_BYTES, Opaque, read_plain_pickle
+from training.tensor_files.quantized import QuantizedTensor, make_quantized
 from training.tensor_files.stored_tensor import (
     NUMBER_TYPES,
     NumberType,
@@ -20,7 +21,7 @@ from training.tensor_files.stored_tensor import (
 )
 from training.tensor_files.zip_records import ZIP_START, Record, Records, read_records
 
-__all__ = ["ZIP_START", "read_torch_archive"]
+__all__ = ["ZIP_START", "known_names", "read_torch_archive"]
 
 _STORAGES = {
     "Double": "float64",
@@ -33,6 +34,9 @@ _STORAGES = {
     "Char": "int8",
     "Byte": "uint8",
     "Bool": "bool",
+    "QInt8": "int8",
+    "QUInt8": "uint8",
+    "QInt32": "int32",
     "ComplexFloat": "complex64",
     "ComplexDouble": "complex128",
 }
@@ -80,28 +84,7 @@ class _Archive:
 
     def read(self) -> Any:
         """The value of its pickle."""
-        return read_plain_pickle(self._pickle, self._known(), self._load_storage)
-
-    def _known(self) -> dict[str, Any]:
-        storages = {
-            f"torch {prefix}Storage": NUMBER_TYPES[name] for prefix, name in _STORAGES.items()
-        }
-        untyped = {"torch.storage UntypedStorage": _UNTYPED, "torch UntypedStorage": _UNTYPED}
-        types = {f"torch {name}": each for name, each in NUMBER_TYPES.items()}
-        return {
-            **storages,
-            **untyped,
-            **types,
-            "collections OrderedDict": _make_dict,
-            "torch Size": _make_size,
-            "torch.serialization _get_layout": _first,
-            "torch._utils _rebuild_tensor_v2": _make_tensor,
-            "torch._utils _rebuild_tensor_v3": self._make_retyped_tensor,
-            "torch._utils _rebuild_parameter": _first,
-            "torch._utils _rebuild_parameter_with_state": _first,
-            "torch._utils _rebuild_sparse_tensor": _make_sparse,
-            "torch._tensor _rebuild_from_type_v2": _make_of_type,
-        }
+        return read_plain_pickle(self._pickle, known_names(), self._load_storage)
 
     def _read_small(self, record: Record) -> bytes:
         if record.num_bytes > MAX_BYTES:
@@ -126,29 +109,58 @@ class _Archive:
             shape=(num_numbers,), number_type=number_type, source=self._records, start=record.start
         )
 
-    def _make_retyped_tensor(
-        self,
-        storage: Any,
-        offset: Any,
-        shape: Any,
-        strides: Any,
-        _grad: Any,
-        _hooks: Any,
-        number_type: Any,
-        *_rest: Any,
-    ) -> StoredTensor | Opaque:
-        """A tensor over a storage of bytes that is to be read as another type."""
-        if isinstance(number_type, Opaque):
-            return number_type
-        if not isinstance(storage, StoredTensor) or not isinstance(number_type, NumberType):
-            raise ValueError("its list of contents is damaged")
-        count, rest = divmod(storage.num_bytes, number_type.num_bytes)
-        if rest:
-            raise ValueError("a tensor's numbers do not fill their place in it")
-        flat = StoredTensor(
-            shape=(count,), number_type=number_type, source=storage.source, start=storage.start
-        )
-        return _make_tensor(flat, offset, shape, strides)
+
+def known_names() -> dict[str, Any]:
+    """What the names in a file of torch stand for, as `read_plain_pickle` takes them."""
+    storages = {f"torch {prefix}Storage": NUMBER_TYPES[name] for prefix, name in _STORAGES.items()}
+    untyped = {"torch.storage UntypedStorage": _UNTYPED, "torch UntypedStorage": _UNTYPED}
+    types = {f"torch {name}": each for name, each in NUMBER_TYPES.items()}
+    return {
+        **storages,
+        **untyped,
+        **types,
+        "collections OrderedDict": _make_dict,
+        "torch Size": _make_size,
+        "torch.serialization _get_layout": _first,
+        "torch._utils _rebuild_tensor": _make_tensor,
+        "torch._utils _rebuild_tensor_v2": _make_tensor,
+        "torch._utils _rebuild_tensor_v3": _make_retyped_tensor,
+        "torch._utils _rebuild_parameter": _first,
+        "torch._utils _rebuild_parameter_with_state": _first,
+        "torch._utils _rebuild_sparse_tensor": _make_sparse,
+        "torch._utils _rebuild_qtensor": _make_quantized,
+        "torch._tensor _rebuild_from_type_v2": _make_of_type,
+    }
+
+
+def _make_retyped_tensor(
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    _grad: Any,
+    _hooks: Any,
+    number_type: Any,
+    *_rest: Any,
+) -> StoredTensor | Opaque:
+    """A tensor over a storage of bytes that is to be read as another type."""
+    if isinstance(number_type, Opaque):
+        return number_type
+    if not isinstance(storage, StoredTensor) or not isinstance(number_type, NumberType):
+        raise ValueError("its list of contents is damaged")
+    count, rest = divmod(storage.num_bytes, number_type.num_bytes)
+    if rest:
+        raise ValueError("a tensor's numbers do not fill their place in it")
+    flat = StoredTensor(
+        shape=(count,), number_type=number_type, source=storage.source, start=storage.start
+    )
+    return _make_tensor(flat, offset, shape, strides)
+
+
+def _make_quantized(
+    storage: Any, offset: Any, shape: Any, strides: Any, quantizer: Any, *_rest: Any
+) -> QuantizedTensor | Opaque:
+    return make_quantized(_make_tensor(storage, offset, shape, strides), quantizer)
 
 
 def _make_tensor(

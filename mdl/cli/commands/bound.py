@@ -18,6 +18,7 @@ from mdl.terminal.options import (
     FormatOption,
     FullOption,
     JsonOption,
+    KeyOption,
     LabelColumnOption,
 )
 
@@ -64,9 +65,7 @@ def bound(
     test_samples: Annotated[
         int | None, typer.Option(help="Samples of the test set.", rich_help_panel=OTHERS)
     ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Key that the state dict lies under.", rich_help_panel=OTHERS)
-    ] = None,
+    key: KeyOption = None,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,
     full: FullOption = False,
@@ -80,11 +79,11 @@ def bound(
     A file of bits that mdl encode wrote is taken as it is, with --data.
 
     Another program's network (a state dict, bare or wrapped, .safetensors,
-    shards by their index) can be described but not run here: give the errors
-    that you counted, of the decoded network.
+    shards by their index; integers and quantized weights too) can be described
+    but not run here: give the errors that you counted, of the decoded network.
     """
     from analysis.codes.bit_file import is_bit_file
-    from mdl.cli.bound import GivenCounts, choose_format, show_external
+    from mdl.cli.bound import GivenCounts, choose_format, refuse_options, show_external
     from training.tensor_files.open import is_external
 
     chosen = choose_format(bits, number_format)
@@ -94,9 +93,12 @@ def bound(
         test_errors=test_errors,
         test_samples=test_samples,
     )
-    external = is_external(checkpoint)
+    is_bits = is_bit_file(checkpoint)
+    external = not is_bits and is_external(checkpoint)
     _check_plot(plot, is_possible=not lengths_only and not external)
-    if is_bit_file(checkpoint):
+    if not external:
+        refuse_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
+    if is_bits:
         if bits is not None or number_format is not None:
             raise typer.BadParameter(
                 f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
@@ -120,10 +122,6 @@ def bound(
             json=json,
         )
         return
-    if any(each is not None for each in (key, fixed, bn_eps)):
-        raise typer.BadParameter(
-            f"{checkpoint} is not another program's network", param_hint="--key, --fixed, --bn-eps"
-        )
     if lengths_only:
         _describe(checkpoint, chosen, full=full, json=json)
         return

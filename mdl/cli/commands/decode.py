@@ -100,12 +100,15 @@ def _write_state_dict(codeword: "Codeword", path: Path, bn_eps: float | None) ->
 
     import torch
 
-    from analysis.describe.external_network import BN_EPS, export_state
+    from analysis.describe.export import export_state
+    from analysis.describe.folded_norms import BN_EPS
     from training.system.files import write_atomically
 
-    state = dict(codeword.message.state)
-    if not codeword.message.can_run:
-        state = export_state(state, bn_eps=BN_EPS if bn_eps is None else bn_eps)
+    message = codeword.message
+    state: dict[str, Any] = dict(message.state)
+    if not message.can_run:
+        eps = BN_EPS if bn_eps is None else bn_eps
+        state = dict(export_state(message.state, bn_eps=eps, integers=message.integers))
 
     def write(file: BinaryIO) -> None:
         torch.save(state, file)

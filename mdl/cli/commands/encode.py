@@ -15,12 +15,14 @@ from mdl.terminal.options import (
     FormatOption,
     FullOption,
     JsonOption,
+    KeyOption,
     Twin,
 )
 
 if TYPE_CHECKING:
     from analysis.codes.message import NetworkMessage
     from analysis.describe.describe import NetworkDescription
+    from analysis.quantize.formats import NumberFormat
 
 
 def encode(
@@ -47,6 +49,7 @@ def encode(
             "scales, order of units.",
         ),
     ] = True,
+    key: KeyOption = None,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,
     full: FullOption = False,
@@ -59,17 +62,17 @@ def encode(
     """
     from analysis.codes.bit_file import save_codeword
     from analysis.describe.describe import compare_codes, read_message
-    from analysis.describe.external_network import BN_EPS
-    from mdl.cli.bound import choose_format
+    from mdl.cli.bound import choose_format, refuse_options
     from mdl.terminal.answers import answer_encoded
+    from training.tensor_files.open import is_external
 
-    message = read_message(
-        checkpoint,
-        choose_format(bits, number_format),
-        canonical=shorten,
-        bn_eps=BN_EPS if bn_eps is None else bn_eps,
-        fixed=fixed or (),
-    )
+    chosen = choose_format(bits, number_format)
+    notes: list[str] = []
+    if is_external(checkpoint):
+        message, notes = _read_external(checkpoint, chosen, key, fixed, bn_eps)
+    else:
+        refuse_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
+        message = read_message(checkpoint, chosen, canonical=shorten)
     if twin is not None:
         message = _as_twin(message, twin, checkpoint)
     report = compare_codes(message, code)
@@ -91,12 +94,37 @@ def encode(
         next_ = [console.command("decode", out, state_dict="decoded.pt", bn_eps=bn_eps)]
     num_bytes = out.stat().st_size
     if not full:
-        answer_encoded(report, str(out), num_bytes, next_=next_)
+        answer_encoded(report, str(out), num_bytes, notes=notes, next_=next_)
         return
     _print_report(report, message)
     line = f"{out}: {report.codeword.num_bits:,} bits in {num_bytes:,} bytes"
-    console.stdout().print(line, markup=False)
+    for each in (line, *notes):
+        console.stdout().print(each, markup=False)
     console.print_next(*next_)
+
+
+def _read_external(
+    checkpoint: Path,
+    number_format: "NumberFormat",
+    key: str | None,
+    fixed: list[str] | None,
+    bn_eps: float | None,
+) -> "tuple[NetworkMessage, list[str]]":
+    """The message of another program's network, and what is to be said of it."""
+    from analysis.describe.describe import external_message
+    from analysis.describe.external_network import describe_tensors
+    from analysis.describe.folded_norms import BN_EPS
+    from analysis.describe.validity import check_external
+    from training.tensor_files.open import open_tensor_file
+
+    eps = BN_EPS if bn_eps is None else bn_eps
+    with open_tensor_file(checkpoint, key) as file:
+        network = describe_tensors(file, bn_eps=eps, fixed=fixed or ())
+        message = external_message(network, number_format)
+    notes = [finding.text for finding in check_external(network)]
+    if network.file.key and not network.file.beside:
+        notes.append(f"Described is {network.file.title}.")
+    return message, notes
 
 
 def _as_twin(message: "NetworkMessage", twin: str, path: Path) -> "NetworkMessage":

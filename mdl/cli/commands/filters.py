@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import FullOption, JsonOption, SeedOption
+from mdl.terminal.options import OTHERS, FullOption, JsonOption, KeyOption, SeedOption
 
 if TYPE_CHECKING:
     from figures.filters import FilterPanel
@@ -23,8 +23,13 @@ def filters(
     ] = False,
     num: Annotated[int, typer.Option(min=1, help="Filters to draw of each checkpoint.")] = 36,
     min_nonzeros: Annotated[
-        int, typer.Option(min=1, help="Choose among filters with N nonzeros or more.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Choose among filters with N nonzeros or more (default: 20, or half of the "
+            "fullest filter's where none has 20).",
+        ),
+    ] = None,
     unpermute: Annotated[
         bool,
         typer.Option(
@@ -40,6 +45,21 @@ def filters(
         ),
     ] = None,
     seed: SeedOption = 0,
+    key: KeyOption = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of its first layer (default: the first that sees an image by its shape).",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Side of its images in pixels.", rich_help_panel=OTHERS),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Channels of its images.", rich_help_panel=OTHERS)
+    ] = None,
     full: FullOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -49,7 +69,9 @@ def filters(
     of mass within which half of its |weight| lies. By chance means with the
     filter's pixels shuffled over the image. A ratio of the two below 1 is local.
 
-    Several checkpoints make a picture each; --compare makes one for all.
+    Several checkpoints make a picture each; --compare makes one for all. Of another
+    program's network, the first layer is told by its shape: kernels, or as many
+    inputs as an image has pixels.
     """
     from figures.filters import draw_filters
     from figures.style.look import check_figure_path, figure_style, save_figure
@@ -64,9 +86,17 @@ def filters(
                 f"--out names one picture, but there are {len(checkpoints)} checkpoints; add "
                 "--compare to draw them side by side"
             )
+    external = filter_report.ExternalImages(
+        key=key, layer=layer, image_size=image_size, channels=channels
+    )
     measured = [
         filter_report.measure_filters(
-            path, num=num, min_nonzeros=min_nonzeros, unpermute=unpermute, seed=seed
+            path,
+            num=num,
+            min_nonzeros=min_nonzeros,
+            unpermute=unpermute,
+            seed=seed,
+            external=external,
         )
         for path in checkpoints
     ]
@@ -80,7 +110,7 @@ def filters(
         report = {
             "checkpoints": [filter_report.filters_to_dict(one) for one in measured],
             "figures": [str(file) for file in files],
-            "min_nonzeros": min_nonzeros,
+            "min_nonzeros": measured[0].sample.min_nonzeros,
             "seed": seed,
         }
         console.print_json(report)
@@ -89,7 +119,10 @@ def filters(
     if len(checkpoints) > 1 and not compare:
         next_ = [console.command("filters", *checkpoints, compare=True)]
     else:
-        next_ = [console.command(name, checkpoints[0]) for name in ("nonzeros", "bound")]
+        next_ = [
+            console.command("nonzeros", checkpoints[0], key=key),
+            console.command("bound", checkpoints[0], key=key, lengths_only=measured[0].is_external),
+        ]
     if not full:
         filter_report.answer_filters(measured, files, notes, next_=next_)
         return

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,12 +19,14 @@ from mdl.experiments.store.checksums import (
     check_values,
     checked_json,
     pack_array,
-    unpack_array,
     without_checksum,
+    without_seal,
 )
 from mdl.experiments.store.run_lock import run_lock
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
+from training.data.npz_source import read_array
+from training.errors import DataError
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
 from training.system.checks import load_json
@@ -53,7 +56,6 @@ _DAMAGES = (
     KeyError,
     EOFError,
     OverflowError,
-    MemoryError,  # a head that tells of more numbers than there are
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
@@ -205,7 +207,9 @@ class ResultStore:
             return None
         packed = _read(path, "the filters of a run")
         try:
-            found = unpack_array(packed, _FILTERS, max_bytes=_MAX_FILE).astype(np.float16)
+            found = _unpack_filters(without_seal(packed), path)
+        except DataError as error:
+            raise _broken(path, str(error).removeprefix(f"{path}: ")) from error
         except _DAMAGES as error:
             raise _broken(path, error) from error
         if found.ndim != 4:
@@ -303,6 +307,11 @@ def _parse(text: bytes, place: str, it: str) -> RunResult:
 
 def _read(path: Path, what: str, *, missing: bytes | None = None) -> bytes:
     return read_bytes(path, what=what, cap=_MAX_FILE, error=StoreError, missing=missing)
+
+
+def _unpack_filters(packed: bytes, path: Path) -> Filters:
+    with zipfile.ZipFile(BytesIO(packed)) as archive:
+        return read_array(archive, f"{_FILTERS}.npy", path).astype(np.float16)
 
 
 def _write_filters(filters: Filters, file: BinaryIO) -> None:

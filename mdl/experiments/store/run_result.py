@@ -192,14 +192,14 @@ def _check_values(record: Any) -> None:
 
     Fields that are records check themselves.
     """
-    for name, hint in _hints(type(record)).items():
+    for name, hint in _hints(type(record)):  # type: ignore[arg-type]  # types can be hashed
         if not _fits(getattr(record, name), hint):
             raise ValueError(f"{name} is not of type {hint}, or outside its range")
 
 
 @lru_cache(maxsize=8)
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _hints(kind: type) -> tuple[tuple[str, Any], ...]:
+    return tuple(get_type_hints(kind).items())
 
 
 def _fits(value: Any, hint: Any) -> bool:

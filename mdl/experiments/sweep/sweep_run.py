@@ -23,6 +23,7 @@ from mdl.terminal import console
 from mdl.terminal.errors import OptionError
 from mdl.terminal.options import read_policy
 from training.data.loading import load_dataset, split_validation
+from training.data.telling import tell_dataset
 from training.spec.config import DataConfig, TrainConfig
 from training.spec.recipes import recipe_config
 from training.system.signals import StopRequest
@@ -112,8 +113,12 @@ def check_images(trials: Sequence[TrainConfig]) -> None:
         DataError: Images that cannot be loaded, or too few to hold some out.
     """
     data = trials[0].data
-    console.stderr().print(f"Loading {data.source} ...", markup=False)
-    split_validation(load_dataset(data).train, data.validation, seed=data.seed)
+    log = console.stderr()
+    log.print(f"Loading {data.source} ...", markup=False)
+    dataset = load_dataset(data)
+    for line in tell_dataset(dataset, num_train=data.num_train, num_test=data.num_test):
+        log.print(line, markup=False)
+    split_validation(dataset.train, data.validation, seed=data.seed)
 
 
 def show_list(trials: Sequence[TrainConfig], *, command: str, full: bool, as_json: bool) -> None:

@@ -29,6 +29,7 @@ def read(code: str, data: bytes, *shape: int):
     body = Body(
         coder=ArithmeticCoder(data),
         spec=TensorListSpec((("a", shape),)),
+        shapes={"a": shape},
         number_format=E4M3,
         state=None,
         ledger=Ledger(),
@@ -118,7 +119,12 @@ def test_a_codebook_that_holds_zero_is_refused() -> None:
 
 def body_of(state, data: bytes | None = None) -> Body:
     return Body(
-        coder=ArithmeticCoder(data), spec=SPEC, number_format=E4M3, state=state, ledger=Ledger()
+        coder=ArithmeticCoder(data),
+        spec=SPEC,
+        shapes=dict(SPEC.shapes),
+        number_format=E4M3,
+        state=state,
+        ledger=Ledger(),
     )
 
 
@@ -229,6 +235,7 @@ def test_more_values_than_patterns_are_refused() -> None:
     work = Body(
         coder=ArithmeticCoder(coder.finish()[0] + bytes(900)),
         spec=spec,
+        shapes=dict(spec.shapes),
         number_format=E4M3,
         state=None,
         ledger=Ledger(),

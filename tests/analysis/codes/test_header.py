@@ -154,7 +154,7 @@ def forge(*numbers: int, behind: bytes = bytes(40)) -> bytes:
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ((2,), "format version 2; this mdl reads version 1"),
+        ((3,), "format version 3; this mdl reads versions up to 2"),
         ((2**100,), "format version"),
         ((1, 6), "a choice that is none of float32"),
         ((1, 1, 7), "a choice that is none of plain"),

@@ -70,6 +70,8 @@ def test_any_module_and_its_state_dict() -> None:
 
 def test_what_cannot_be_described(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="neither coded nor fixed"):
-        describe({"order": torch.arange(4), "weight": torch.ones(2)})
+        describe({"phase": torch.ones(2, dtype=torch.complex64), "weight": torch.ones(2)})
+    with pytest.raises(ValueError, match="key must be None where no file is given"):
+        describe({"weight": torch.ones(2)}, key="model")
     with pytest.raises(ValueError, match="bits"):
         describe({"weight": torch.ones(2)}, bits=7)

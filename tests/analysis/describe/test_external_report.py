@@ -9,11 +9,8 @@ import pytest
 import torch
 
 from analysis.bounds.bounds import ErrorCount, binomial_tail, theorem_2
-from analysis.describe.external_network import (
-    describe_tensors,
-    export_state,
-    external_message_tensors,
-)
+from analysis.describe.export import export_state
+from analysis.describe.external_network import describe_tensors, external_message_tensors
 from analysis.describe.external_report import ExternalReport, report_external
 from analysis.quantize.formats import find_format
 from tests.analysis.describe.test_external_network import make_network

@@ -21,6 +21,7 @@ from analysis.quantize.formats import find_format
 from tests.analysis.describe.test_bound_report import make_case
 from training.data.image_set import ImageSet
 from training.spec.normalization import Normalization
+from training.tensor_files.open import TensorFile
 
 NORM = FoldedNorm(
     name="n", affine=True, num_batches=9, num_units=3, is_initial=False, is_plain=False
@@ -52,8 +53,7 @@ def errors(num_errors: int, num_samples: int) -> ErrorCount:
 
 def given(**changes: Any) -> dict[str, Finding]:
     parts: dict[str, Any] = {
-        "path": Path("net.pt"),
-        "key": "",
+        "file": TensorFile(path=Path("net.pt"), key="", tensors={}, others={}),
         "sources": {},
         "fixed": (),
         "norms": (NORM,),

@@ -229,14 +229,26 @@ def test_the_choice_is_random_and_seeded() -> None:
 
 
 def test_no_filter_with_enough_nonzeros() -> None:
-    with pytest.raises(ValueError, match=r"no filter of fc1 .*>= 20; the fullest has 19$"):
+    with pytest.raises(ValueError, match="no filter of fc1 has 20 nonzeros, the fullest has 19; "):
         sample_filters(sparse_checkpoint([3, 19, 0]))
-    with pytest.raises(ValueError, match="all of its weights are zero"):
+    with pytest.raises(ValueError, match="all weights of fc1 are zero"):
         sample_filters(sparse_checkpoint([0, 0]))
     with pytest.raises(ValueError, match="min_nonzeros must be >= 1, not 0"):
         sample_filters(sparse_checkpoint([20]), min_nonzeros=0)
     with pytest.raises(ValueError, match="max_filters must be >= 1, not 0"):
         sample_filters(sparse_checkpoint([20]), max_filters=0)
+
+
+def test_where_no_filter_has_twenty_nonzeros_the_fuller_ones_are_taken() -> None:
+    for nonzeros, least, chosen in (
+        ([3, 19, 0, 9], 9, [1, 3]),
+        ([9, 9, 8], 4, [0, 1, 2]),
+        ([1, 0], 1, [0]),
+        ([20, 19], 20, [0]),
+    ):
+        sample = sample_filters(sparse_checkpoint(nonzeros), min_nonzeros=None)
+        assert sample.min_nonzeros == least
+        assert sorted(sample.indices.tolist()) == chosen
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:

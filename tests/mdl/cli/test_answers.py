@@ -30,6 +30,10 @@ CALLS = {
     "bound-bits": (("bound", "net.mdl", "--data", "glyphs"), BOUND),
     "bound-lengths": (("bound", "deep", "--lengths-only"), r"resnet18: B = [\d,]+ bits \("),
     "bound-external": (("bound", "net.pt", *GIVEN), r"net.pt: true error <= "),
+    "bound-integers": (("bound", "many.pt", *GIVEN), r"many.pt under 'params_ema': true error"),
+    "nonzeros-external": (("nonzeros", "many.pt"), r"many.pt under 'params_ema': [\d,]+ of"),
+    "encode-integers": (("encode", "many.pt", "-o", "c.mdl"), r"c.mdl: [\d,]+ bits \("),
+    "filters-external": (("filters", "image.pt"), r"Picture: image-filters.png$"),
     "bound-external-bits": (("bound", "other.mdl", *GIVEN), r"other.mdl: true error <= "),
     "filters": (("filters", "run", "--min-nonzeros", "1"), r"Picture: run/filters.png$"),
     "scaling": (("scaling",), r"Weights of 9 networks at s = 32"),
@@ -58,6 +62,10 @@ def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "run").symlink_to(trained)
     pair = ("s-fc", *TINY[2:], "--image-size", "32", "--base-channels", "2", "--l1-conv", "3e-4")
     torch.save(make_network().state_dict(), place / "net.pt")
+    words = {f"layer{n}.q": torch.randint(-90, 90, (9, 7), dtype=torch.int8) for n in range(30)}
+    state = {"0.weight": torch.randn(40, 30), **words, "ids": torch.arange(30)}
+    torch.save({"params_ema": state, "params": state, "net": state}, place / "many.pt")
+    torch.save({"net": {"conv.weight": torch.randn(8, 3, 5, 5)}}, place / "image.pt")
     for arguments in (
         ("train", "s-conv", *TINY, "--out", "conv"),
         ("train", "resnet18", *TINY, "--out", "deep"),

@@ -31,6 +31,11 @@ MADE = {
     "x_train.npy": "bare arrays",
     "training.pt": "bare arrays",
     "lmdb/data.mdb": "LMDB",
+    "train/cat/photo.heic": "an image in another format",
+    "scan.nii.gz": "an image in another format",
+    "train.feather": "a table in another form than .parquet",
+    "train.parquet.gzip": "a table in another form than .parquet",
+    "mnist.pkl.gz": "bare arrays",
     "train.beton": "a container of a training library",
     "train/metadata.csv": "labels of datasets' imagefolder",
 }

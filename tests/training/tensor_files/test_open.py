@@ -141,9 +141,11 @@ def test_files_of_the_first_version_still_read(path: Path) -> None:
 
 def test_what_is_external() -> None:
     assert all(is_external(path) for path in GOOD)
-    assert not any(is_external(OURS / f"{name}.pt") for name in ("good", "hostile_torch", "empty"))
+    assert not is_external(OURS / "good.pt")
     assert is_external(OURS / "external_state.pt")
-    assert not is_external(CORPUS / "nothing.pt")
+    for path, words in ((OURS / "empty.pt", "is empty"), (CORPUS / "nothing.pt", "no such file")):
+        with pytest.raises(CheckpointError, match=words):
+            is_external(path)
 
 
 @given(
@@ -161,8 +163,8 @@ def test_a_damaged_file_is_refused_or_harmless(
         damaged = damaged[: int(length * len(damaged))]
     path = tmp_path_factory.mktemp("flip") / name
     path.write_bytes(damaged)
-    is_external(path)
     try:
+        is_external(path)
         with open_tensor_file(path) as file:
             for tensor in file.values():
                 tensor.read()

@@ -86,7 +86,6 @@ def test_a_file_that_is_no_checkpoint_gets_one_line(mdl, tmp_path: Path) -> None
     for command in ("bound", "nonzeros", "filters", "evaluate"):
         done = mdl(command, str(path))
         assert done.returncode == 1
-        assert (
-            done.stderr == f"error: {path}: a text file, not a checkpoint; give a checkpoint "
-            "that mdl train wrote\n"
-        )
+        assert done.stderr.startswith(f"error: {path}: a text file, not ")
+        assert "; give a checkpoint" in done.stderr
+        assert len(done.stderr.splitlines()) == 1

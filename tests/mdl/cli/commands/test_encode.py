@@ -104,7 +104,7 @@ def test_tables_for_people(mdl, trained, tmp_path):
     ("arguments", "said"),
     [
         (("encode", "nowhere.pt"), "nowhere.pt: no such file"),
-        (("decode", "nowhere.mdl"), "nowhere.mdl: cannot be read"),
+        (("decode", "nowhere.mdl"), "nowhere.mdl: no such file"),
         (("encode", "RUN", "--bits", "3"), "bits must be one of"),
         (("encode", "RUN", "--code", "structured-conv"), "structure"),
         (("encode", "RUN", "--as", "d-fc"), "not of the d- family"),

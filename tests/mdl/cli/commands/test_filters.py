@@ -102,7 +102,8 @@ def test_an_error_is_one_line_that_names_the_file(mdl: Command, runs: dict[str, 
     done = mdl("filters", runs["sparse"], "--min-nonzeros", "76")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"error: {runs['sparse']}: no filter of conv1 has min_nonzeros >= 76; the fullest has 75\n"
+        f"error: {runs['sparse']}: no filter of conv1 has 76 nonzeros, the fullest has 75; give a "
+        "smaller --min-nonzeros\n"
     )
 
 

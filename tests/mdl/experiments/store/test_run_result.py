@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from mdl.experiments.store.run_result import (
 from tests.mdl.experiments.answers import answers_with
 from training.spec.config import Augmentation, DataConfig, TrainConfig
 
+ROOT = Path(__file__).resolve().parents[4]
 CONFIG = TrainConfig(
     network="s-fc", base_channels=1, data=DataConfig(validation=20), augmentation=Augmentation()
 )
@@ -235,3 +237,15 @@ def test_only_the_last_part_of_a_path_counts(folders: list[str], is_absolute: bo
 
 def test_a_configuration_that_was_written_and_read_has_the_same_key() -> None:
     assert run_key(TrainConfig.from_dict(BASE.to_dict())) == run_key(BASE)
+
+
+def test_published_results_keep_their_keys() -> None:
+    """A setting that is new leaves the hash of configurations without it as it was."""
+    lines = (ROOT / "results" / "laptop" / "results.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert found
+    for each in found:
+        config = TrainConfig.from_dict(each["config"])
+        assert run_key(config) == each["key"]
+        other = replace(config, data=replace(config.data, label_column="coarse_label"))
+        assert run_key(other) != each["key"]
