@@ -345,10 +345,7 @@ def _is_padding(extra: bytes, entry: _Entry) -> bool:
 
 def _wide_numbers(extra: bytes) -> list[int]:
     """The numbers of 64 bits at the start of the fields behind a name."""
-    if len(extra) < 4 or extra[:2] != b"\x01\x00":
-        return []
     size = int.from_bytes(extra[2:4], "little")
-    return [
-        int.from_bytes(extra[at : at + 8], "little")
-        for at in range(4, min(4 + size, len(extra)) - 7, 8)
-    ]
+    if extra[:2] != b"\x01\x00" or size % 8 or 4 + size > len(extra):
+        return []
+    return [int.from_bytes(extra[at : at + 8], "little") for at in range(4, 4 + size, 8)]

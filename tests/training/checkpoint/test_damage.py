@@ -151,6 +151,45 @@ def test_archives_that_torch_does_not_write_are_refused(change: str, tmp_path: P
     assert notices(tmp_path / "a.pt")
 
 
+def wide_archive() -> bytes:
+    """One record as torch writes those beyond 4 GiB: its place stands in a field of 64 bits."""
+    name, data, sum_ = b"a/data.pkl", b"N.", zlib.crc32(b"N.")
+    wide = b"\x01\x00\x08\x00" + bytes(8)  # it begins at 0
+    fill = b"FB\x04\x00ZZZZ"
+    flags = struct.pack("<5H", 0, 0x0808, 0, 0, 0)
+    header = b"PK\x03\x04" + flags + struct.pack("<3L2H", 0, 0, 0, len(name), len(wide + fill))
+    record = header + name + wide + fill + data + b"PK\x07\x08" + struct.pack("<L2Q", sum_, 2, 2)
+    sizes = struct.pack("<3L5H2L", sum_, 2, 2, len(name), len(wide), 0, 0, 0, 0, 2**32 - 1)
+    entry = b"PK\x01\x02" + b"\0\0" + flags + sizes + name + wide
+    place = len(record)
+    end = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 0x31E, 45, 0, 0, 1, 1, len(entry), place)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, place + len(entry), 1)
+    short = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), place, 0)
+    return record + entry + end + locator + short
+
+
+def test_every_bit_of_an_archive_with_numbers_of_64_bits(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.pt", wide_archive()
+    path.write_bytes(data)
+    with FileBytes(path) as source:
+        assert read_torch_archive(source, is_own=True) is None
+    # Of the only record nothing else says by what program it was made.
+    made_by = data.index(b"PK\x01\x02") + 4
+    for bit in range(8 * len(data)):
+        changed_data = bytearray(data)
+        changed_data[bit >> 3] ^= 1 << (bit & 7)
+        path.write_bytes(changed_data)
+        if bit >> 3 not in range(made_by, made_by + 2) and bit >> 3 not in range(*fixed(data)):
+            with FileBytes(path) as source, pytest.raises(CheckpointError):
+                read_torch_archive(source, is_own=True)
+
+
+def fixed(data: bytes) -> tuple[int, int]:
+    """The attributes of the only entry, which nothing else repeats."""
+    entry = data.index(b"PK\x01\x02")
+    return entry + 36, entry + 42
+
+
 def with_end(data: bytes, **numbers: int) -> bytes:
     """The file with other numbers in its end in 64 bits."""
     place = data.rindex(b"PK\x06\x06")
