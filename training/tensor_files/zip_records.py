@@ -38,7 +38,6 @@ _SIZES_FOLLOW, _ENCRYPTED = 1 << 3, 1 | 1 << 6 | 1 << 13  # flags of a record
 _MADE_BY, _NEEDED = 0x031E, 45  # what torch's writer has in the end in 64 bits
 _CHUNK = 1 << 20
 _DAMAGED = "its archive is damaged"
-_NOT_TORCHS = "a zip archive, but not one that torch.save wrote"
 
 
 @dataclass(frozen=True)
@@ -192,10 +191,9 @@ def read_records(source: FileBytes) -> Records:
         CheckpointError: The file cannot be read any more.
         ValueError: It is no such archive.
     """
-    num_entries, first, last, is_as_written = _find_directory(source)
-    if last - first > MAX_DIRECTORY_BYTES:
-        raise ValueError(f"its directory has more than {MAX_DIRECTORY_BYTES >> 20} MiB")
-    entries = list(_parse_directory(source.read(first, last - first), num_entries))
+    entries, first, is_as_written = _read_directory(source)
+    if not all(entry.is_stored for entry in entries):
+        raise ValueError("a zip archive, but not one that torch.save wrote")
     entries.sort(key=lambda entry: entry.offset)
     by_name, at = {}, 0
     for entry in entries:
@@ -207,6 +205,16 @@ def read_records(source: FileBytes) -> Records:
     return Records(source, by_name, is_as_written and at == first)
 
 
+def record_names(source: FileBytes) -> list[str]:
+    """The names in the directory of any zip archive; of its records nothing is looked at.
+
+    Raises:
+        CheckpointError: The file cannot be read any more.
+        ValueError: It is no zip archive.
+    """
+    return [entry.name.decode(errors="replace") for entry in _read_directory(source)[0]]
+
+
 @dataclass(frozen=True)
 class _Entry:
     """What the directory says of a record; `others` is the same in all that one program wrote."""
@@ -215,6 +223,7 @@ class _Entry:
     offset: int
     num_bytes: int
     checksum: int
+    is_stored: bool
     common: tuple[int, ...]
     others: tuple[Any, ...]
     extra: bytes
@@ -252,6 +261,14 @@ def _find_directory(source: FileBytes) -> tuple[int, int, int, bool]:
     return count, offset, end, agrees
 
 
+def _read_directory(source: FileBytes) -> tuple[list[_Entry], int, bool]:
+    """The entries, where the first one begins, and whether the end is as torch writes it."""
+    num_entries, first, last, agrees = _find_directory(source)
+    if last - first > MAX_DIRECTORY_BYTES:
+        raise ValueError(f"its directory has more than {MAX_DIRECTORY_BYTES >> 20} MiB")
+    return list(_parse_directory(source.read(first, last - first), num_entries)), first, agrees
+
+
 def _parse_directory(data: bytes, num_entries: int) -> Iterator[_Entry]:
     at = 0
     for _ in range(num_entries):
@@ -284,13 +301,10 @@ def _parse_directory(data: bytes, num_entries: int) -> Iterator[_Entry]:
             wide.pop(0) if is_wide else number
             for is_wide, number in zip(needed, (size, packed, offset), strict=True)
         )
-        if common[2] != 0 or packed != size:  # the method
-            raise ValueError(_NOT_TORCHS)
-        if common[1] & _ENCRYPTED or disk:
-            raise ValueError(_NOT_TORCHS)
+        is_stored = common[2] == 0 and packed == size and not common[1] & _ENCRYPTED and not disk
         others = (made_by, common[0], *common[3:], comment_size, internal, external)
         name = data[at + _ENTRY.size : name_end]
-        yield _Entry(name, offset, size, checksum, tuple(common), others, extra)
+        yield _Entry(name, offset, size, checksum, is_stored, tuple(common), others, extra)
         at = name_end + extra_size + comment_size
     if at != len(data):
         raise ValueError(_DAMAGED)
