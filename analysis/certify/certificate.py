@@ -150,7 +150,7 @@ class Certificate:
     def __str__(self) -> str:
         """What it proves, in one line."""
         return (
-            f"{self.spec.name} on {self.data.name}: {self._headline()} "
+            f"{self.spec.name} on {self.data.title}: {self._headline()} "
             f"B = {self.description_bits:,} bits, {self.errors.num_errors:,} errors on "
             f"{self.errors.num_samples:,} images. {self.repeats}"
         ).rstrip()
@@ -163,7 +163,7 @@ class Certificate:
     def _repr_html_(self) -> str:
         counts = {"training": self.errors, "held-out": self.held_out, "test": self.test}
         rows = [
-            ("network", f"{self.spec.name} on {self.data.name}"),
+            ("network", f"{self.spec.name} on {self.data.title}"),
             ("description", f"{self.description_bits:,} bits ({self.code} code)"),
             *(
                 (f"{name} errors", f"{each.num_errors:,} of {each.num_samples:,}")

@@ -1,6 +1,6 @@
 """Which images a certificate counts errors on: enough to find them again and to know them."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from training.system.checks import MAX_COUNT, MAX_SEED, check_keys, check_text, 
 from training.system.memory import check_memory
 
 GLYPHS = "glyphs"
+KNOWN_IMAGES = {
+    "964d4ccbd19c589cc5ee0aedba54b2c920070ea4d9f100baa7b264339a2fffc7": "MNIST",
+    "9a530325baad295a7adaa2114d34ca714364268ee432c5a36616defc503f33a8": "CIFAR-10 (JPEG)",
+}
+"""Names of whole data sets by their fingerprints; glyphs are known by their generator."""
 TRAINING = "training"
 WITH_VALIDATION = "training and validation"
 _LOWEST = {
@@ -43,6 +48,9 @@ class CertifiedData:
         validation: Training images held out for selection, drawn by the seed.
         samples: What the m samples are: "training", the images left for training; or "training
             and validation", all training images.
+        is_known: Whether the images themselves, not somebody's word, say that this is their name:
+            they were generated, or are the first of a set of `KNOWN_IMAGES`. It is found out anew
+            where images are loaded, and not written.
 
     Raises:
         ValueError: A value of another type or outside its range.
@@ -58,6 +66,7 @@ class CertifiedData:
     seed: int
     validation: int
     samples: str
+    is_known: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         for text in ("name", "fingerprint", "samples"):
@@ -88,12 +97,19 @@ class CertifiedData:
         """
         if not isinstance(values, dict):
             raise ValueError(f"data must be of type dict, not {type(values).__name__}")
-        check_keys("data", values, {field.name for field in fields(cls)})
+        check_keys("data", values, {each.name for each in fields(cls)} - {"is_known"})
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "is_known"}
+
+    @property
+    def title(self) -> str:
+        """The name, and beside one that nothing verifies the fingerprint, which is what counts."""
+        if self.is_known:
+            return self.name
+        return f"{self.name} (name not verified, images {self.fingerprint[:12]})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +140,10 @@ def load_images(
         DataError: The data cannot be loaded.
     """
     dataset = load_dataset(config)
+    known = _known_name(config, dataset)
     needs_seed = config.source == GLYPHS or config.validation > 0
     record = CertifiedData(
-        name=dataset.name,
+        name=known or dataset.name,
         fingerprint=dataset.fingerprint,
         num_train=len(dataset.train),
         num_test=len(dataset.test),
@@ -136,8 +153,18 @@ def load_images(
         seed=config.seed if needs_seed else 0,
         validation=config.validation,
         samples=WITH_VALIDATION if count_validation else TRAINING,
+        is_known=known is not None,
     )
     return record, _split(dataset, record)
+
+
+def _known_name(config: DataConfig, dataset: Dataset) -> str | None:
+    """The name that images have for certain; None if they have none."""
+    if config.is_generated:
+        return GLYPHS
+    if config.num_train is not None or config.num_test is not None:
+        dataset = load_dataset(replace(config, num_train=None, num_test=None))
+    return KNOWN_IMAGES.get(dataset.fingerprint)
 
 
 def find_images(

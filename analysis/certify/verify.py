@@ -5,7 +5,7 @@ Only the bits, the images and δ are believed. B is what the decoder consumed.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,8 @@ def verify(
             fingerprint=record.fingerprint,
             owner="the certificate, by its data.fingerprint,",
         )
-        # The name may follow the folder's on this machine; the fingerprint is what counts.
-        known = CertifiedData.from_dict(found.to_dict() | {"name": record.name})
+        # A name that the images do not give may follow the folder's on this machine.
+        known = found if found.is_known else replace(found, name=record.name)
         certificate = make_certificate(
             codeword, known, images, delta=delta, device=device, progress=progress
         )

@@ -27,7 +27,7 @@ from training.networks.embedding import acting_entries, input_units
 from training.spec.architectures import LayerSpec, NetworkSpec
 
 State = dict[str, Tensor]
-_TRIED = 1 << 23
+MAX_TRIED = 1 << 23
 """Larger networks are not encoded several times to find which of their forms is the shortest."""
 
 
@@ -123,7 +123,7 @@ def canonical_form(message: NetworkMessage) -> NetworkMessage:
     state = make_scales_positive(spec, state)
     state = move_scales(spec, state, message.number_format)
     ordered = replace(message, state=order_units(spec, state, message.number_format, spatial=False))
-    if spec.num_weights > _TRIED:
+    if spec.num_weights > MAX_TRIED:
         return ordered
     candidates = [ordered, message]
     if any(link.is_spatial for link in list_links(spec)):

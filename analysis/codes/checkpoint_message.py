@@ -1,7 +1,7 @@
 """From a checkpoint to the message that its description stands for, and back."""
 
 from analysis.codes.bit_file import decoded_codeword
-from analysis.codes.canonical_form import canonical_form
+from analysis.codes.canonical_form import MAX_TRIED, canonical_form
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword
 from analysis.quantize.formats import NumberFormat, quantize_network
@@ -23,9 +23,9 @@ def description_bytes(spec: NetworkSpec, most_nonzeros: int | None = None) -> in
     """
     largest = max(layer.num_weights for layer in spec.layers)
     nonzeros = largest if most_nonzeros is None else most_nonzeros
-    making = 12 * spec.num_weights + 10 * largest + 10 * nonzeros
+    making = 12 * spec.num_weights + 10 * (largest + nonzeros)
     coding = 8 * spec.num_weights + 40 * nonzeros
-    return max(making, coding)
+    return making + coding if spec.num_weights <= MAX_TRIED else max(making, coding)
 
 
 def checkpoint_message(

@@ -177,4 +177,4 @@ def check_memory(num_bytes: int) -> None:
     Raises:
         OutOfMemoryError: It is more.
     """
-    memory.check_memory(num_bytes, "the code of this network")
+    memory.check_memory(num_bytes, "this network")

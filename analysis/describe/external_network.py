@@ -38,9 +38,10 @@ from analysis.describe.reparametrized import CODED, find_reparametrized
 from analysis.quantize.formats import NumberFormat, quantize_tensors
 from analysis.quantize.integers import IntegerFormat
 from training.errors import CheckpointError, ConfigError
+from training.system.text import shorten
 from training.tensor_files.open import TensorFile
 from training.tensor_files.quantized import QuantizedTensor
-from training.tensor_files.stored_tensor import Float32s, StoredTensor, shorten
+from training.tensor_files.stored_tensor import Float32s, StoredTensor
 
 TIE = " = "
 INTEGERS, SCALE, ZERO_POINT = "int_repr", "scale", "zero_point"

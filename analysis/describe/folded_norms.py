@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.quantize.rounding_kernel import LAYOUTS, round_to_patterns
-from training.tensor_files.stored_tensor import Float32s, StoredTensor, shorten
+from training.system.text import shorten
+from training.tensor_files.stored_tensor import Float32s, StoredTensor
 
 Float64s = NDArray[np.float64]
 

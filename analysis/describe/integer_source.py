@@ -17,7 +17,8 @@ from analysis.quantize.integers import (
     fewest_bits,
 )
 from training.errors import ConfigError
-from training.tensor_files.stored_tensor import StoredTensor, shorten
+from training.system.text import shorten
+from training.tensor_files.stored_tensor import StoredTensor
 
 _PIECE = 1 << 20
 

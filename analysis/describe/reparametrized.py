@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.tensor_files.stored_tensor import Float32s, StoredTensor, shorten
+from training.system.text import shorten
+from training.tensor_files.stored_tensor import Float32s, StoredTensor
 
 CODED = re.compile(r"(?P<base>.*)@(?P<kind>pruned|(parametrized_)?norm(?P<dim>\d*))")
 _PARAMETRIZED = re.compile(r"(?P<prefix>(.*\.)?)parametrizations\.(?P<attribute>[^.]+)\.original0")

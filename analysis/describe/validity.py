@@ -19,7 +19,7 @@ from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
 from training.data.telling import count_repeated, repeats_line
 from training.run.evaluate import EvaluationData
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
 
 _ADAPTER = re.compile(r"(^|[._])(lora|ia3|adapter|prompt_embeddings)([._]|$)", re.IGNORECASE)
 """Names of what PEFT trains beside a base model."""
@@ -277,7 +277,9 @@ def _taken_as_fixed(parts: list[str]) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    listed = [printable(name.removesuffix(".")) or "(the network itself)" for name in names]
+    listed = [
+        printable(name.removesuffix("."), MAX_NAME) or "(the network itself)" for name in names
+    ]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 

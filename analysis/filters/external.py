@@ -2,7 +2,8 @@
 
 Of a state dict only names and shapes are known. A weight of four dimensions with at most four input
 channels is a convolution that sees an image; one of two dimensions with as many inputs as an image
-of one or three channels has pixels is a dense layer that may. What was taken is to be said.
+of one or three channels has pixels is a dense layer that may; and one of three, positions by
+channels by the entries of a kernel, a locally connected layer. What was taken is to be said.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from math import isqrt
 
 from training.errors import ConfigError
 from training.spec.architectures import LayerSpec
-from training.tensor_files.stored_tensor import shorten
+from training.system.text import shorten
 
 _MOST_CHANNELS = 4
 _CHANNELS = [3, 1]
@@ -61,11 +62,11 @@ def choose_first_layer(
             )
         return found
     convolutions = {name: shape for name, shape in shapes.items() if len(shape) == 4}
-    dense = {
-        name: shape
+    matrices = [
+        name
         for name, shape in shapes.items()
-        if len(shape) == 2 and "embed" not in name.lower()
-    }
+        if (len(shape) == 2 and "embed" not in name.lower()) or _local_kernel(shape, channels)
+    ]
     for most in (3, _MOST_CHANNELS):  # a depthwise kernel has one channel too
         for name, shape in convolutions.items():
             fits = shape[1] == channels if channels else shape[1] == 3 or most == _MOST_CHANNELS
@@ -75,8 +76,8 @@ def choose_first_layer(
                 and (found := _layer(name, shape, image_size, channels))
             ):
                 return found
-    for name, size in list(dense.items())[:1]:  # those behind it see what it makes of the image
-        if found := _layer(name, size, image_size, channels):
+    for name in matrices[:1]:  # those behind it see what it makes of the image
+        if found := _layer(name, shapes[name], image_size, channels):
             return found
     raise ConfigError.naming(
         "no weight has a shape that sees an image: a kernel of at most {} channels, or, in the "
@@ -90,23 +91,56 @@ def _layer(
     name: str, shape: tuple[int, ...], image_size: int | None, channels: int | None
 ) -> LayerSpec | None:
     """The layer of a weight; None where its shape does not fit the images."""
-    if len(shape) == 4:
-        kernel = max(shape[2:])
-        if min(shape) < 1 or channels not in (None, shape[1]) or (image_size or kernel) < kernel:
-            return None
-        middle = 2 * ((kernel - 1) // 2) + 1
-        return LayerSpec(
-            name=name,
-            kind="conv",
-            group="conv",
-            in_channels=shape[1],
-            in_size=image_size or kernel,
-            out_channels=shape[0],
-            out_size=image_size or middle,
-            kernel=kernel,
-        )
-    if len(shape) != 2 or min(shape) < 1:
+    if len(shape) not in (2, 3, 4) or min(shape) < 1:
         return None
+    make = {2: _dense, 3: _local, 4: _convolution}[len(shape)]
+    return make(name, shape, image_size, channels)
+
+
+def _convolution(
+    name: str, shape: tuple[int, ...], image_size: int | None, channels: int | None
+) -> LayerSpec | None:
+    kernel = max(shape[2:])
+    if channels not in (None, shape[1]) or (image_size or kernel) < kernel:
+        return None
+    return LayerSpec(
+        name=name,
+        kind="conv",
+        group="conv",
+        in_channels=shape[1],
+        in_size=image_size or kernel,
+        out_channels=shape[0],
+        out_size=image_size or 2 * ((kernel - 1) // 2) + 1,
+        kernel=kernel,
+    )
+
+
+def _local(
+    name: str, shape: tuple[int, ...], image_size: int | None, channels: int | None
+) -> LayerSpec | None:
+    kernel = _local_kernel(shape, channels)
+    if kernel is None or image_size is None:
+        return None
+    side = isqrt(shape[0])
+    stride = max(1, round(image_size / side))
+    if -(-image_size // stride) != side:
+        return None
+    return LayerSpec(
+        name=name,
+        kind="local",
+        group="conv",
+        in_channels=kernel[0],
+        in_size=image_size,
+        out_channels=shape[1],
+        out_size=side,
+        kernel=kernel[1],
+        stride=stride,
+    )
+
+
+def _dense(
+    name: str, shape: tuple[int, ...], image_size: int | None, channels: int | None
+) -> LayerSpec | None:
     for number in [channels] if channels else _CHANNELS:
         side = isqrt(shape[1] // number)
         if number * side**2 == shape[1] and side > 1 and image_size in (None, side):
@@ -119,4 +153,15 @@ def _layer(
                 out_channels=shape[0],
                 out_size=1,
             )
+    return None
+
+
+def _local_kernel(shape: tuple[int, ...], channels: int | None) -> tuple[int, int] | None:
+    """Input channels and kernel of a locally connected layer, (positions, channels, entries)."""
+    if len(shape) != 3 or min(shape) < 1 or shape[0] == 1 or isqrt(shape[0]) ** 2 != shape[0]:
+        return None
+    for number in [channels] if channels else _CHANNELS:
+        kernel = isqrt(shape[2] // number)
+        if number * kernel**2 == shape[2] and kernel > 1 and kernel % 2:
+            return number, kernel
     return None

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from training.system.files import write_atomically
+from training.system.text import printable
 
 COLUMN_WIDTH = 3.3  # inches: one column of a two-column paper
 PAGE_WIDTH = 6.9  # inches: the full width of a page
@@ -230,6 +231,15 @@ def add_note(figure: Figure, *sentences: str) -> None:
             color=MUTED,
             linespacing=1.35,
         )
+
+
+def literal(name: str) -> str:
+    r"""A name from a file as a picture shows it: no formula, and nothing that no font can draw.
+
+    >>> literal("$x$"), literal(chr(27))
+    ('\\$x\\$', '\\x1b')
+    """
+    return printable(name).replace("$", r"\$")
 
 
 def wrapped(figure: Figure, text: str) -> str:

@@ -19,6 +19,7 @@ from mdl.terminal.answers import answer_external, answer_external_bits
 from mdl.terminal.bound_tables import print_external, print_external_bits
 from mdl.terminal.options import DEFAULT_DELTA
 from mdl.terminal.progress import ReadingProgress
+from training.checkpoint.lazy import open_checkpoint
 from training.tensor_files.open import open_tensor_file
 
 DEFAULT_FORMAT = find_format().name
@@ -114,8 +115,8 @@ def show_external(
     Raises:
         typer.Exit: Something makes every bound invalid; it has been printed.
     """
-    train, test = (None, None) if given is None else given.read(checkpoint)
     with open_tensor_file(checkpoint, key) as file, ReadingProgress() as progress:
+        train, test = (None, None) if given is None else given.read(checkpoint)
         network = describe_tensors(
             file, bn_eps=BN_EPS if bn_eps is None else bn_eps, fixed=fixed or ()
         )
@@ -172,6 +173,18 @@ def show_external_bits(
         print_external_bits(codeword, train, bounds, note, delta=delta)
     else:
         answer_external_bits(codeword, file.name, train, bounds, note, delta=delta)
+
+
+def bound_command(checkpoint: Path, **options: object) -> str:
+    """`mdl bound` of a checkpoint; of its lengths alone where it does not say what its data are.
+
+    Args:
+        checkpoint: A checkpoint of mdl.
+        options: Of the command.
+    """
+    with open_checkpoint(checkpoint) as opened:
+        lengths_only = opened.fields.get("data") is None
+    return console.command("bound", checkpoint, lengths_only=lengths_only, **options)
 
 
 def next_commands(

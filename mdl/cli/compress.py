@@ -238,13 +238,13 @@ def write_compression(
 
 def _plot(path: Path, job: Job, compression: Compression) -> None:
     from figures.compression import CompressionFigure, plot_compression  # noqa: PLC0415
-    from figures.style.look import figure_style, save_figure  # noqa: PLC0415
+    from figures.style.look import figure_style, literal, save_figure  # noqa: PLC0415
 
     num_samples = compression.errors.num_samples
     with figure_style():
         figure = plot_compression(
             CompressionFigure(
-                title=f"{job.spec.name} on {job.record.name}",
+                title=literal(f"{job.spec.name} on {job.record.name}"),
                 bits=[point.description_bits for point in compression.curve],
                 errors=[point.num_errors / num_samples for point in compression.curve],
                 bounds=[point.bound for point in compression.curve],

@@ -39,7 +39,7 @@ from training.errors import TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
-from training.run.run_folder import create_run_folder
+from training.run.run_folder import new_run_folder
 from training.spec.config import DataConfig, Method, TrainConfig
 from training.spec.recipes import recipe_config
 from training.system.files import write_text_atomically
@@ -193,11 +193,12 @@ def _configs(data: DataConfig, seed: int) -> Iterator[tuple[TrainConfig, str]]:
 def _train(folder: Path, config: TrainConfig, dataset: Dataset, words: str, bar: _Bar) -> Path:
     """Train one network; its run folder."""
     bar.begin(f"Training {config.network} by {METHODS[config.method]}: {words}")
-    run = create_run_folder(config.network, out=folder / f"{config.network}-{config.method}")
-    run.write_config({"config": config.to_dict(), "versions": collect_versions()})
-    run_training(
-        config=config, dataset=dataset, folder=run, options=RunOptions(), progress=bar, stop=bar
-    )
+    out = folder / f"{config.network}-{config.method}"
+    with new_run_folder(config.network, out=out) as run:
+        run.write_config({"config": config.to_dict(), "versions": collect_versions()})
+        run_training(
+            config=config, dataset=dataset, folder=run, options=RunOptions(), progress=bar, stop=bar
+        )
     return run.path
 
 

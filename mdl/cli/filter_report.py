@@ -24,6 +24,7 @@ from analysis.filters.locality import (
     measure_locality,
     summarize_locality,
 )
+from figures.style.look import literal
 from mdl.cli.bound import refuse_options
 from mdl.terminal import console
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -160,11 +161,11 @@ def _read_first_layer(path: Path, images: ExternalImages) -> tuple[str, LayerSpe
         file.check_bytes()
         title = file.title
     weight = torch.from_numpy(values)
-    rows, columns = shapes[layer.name][2:] or (0, 0)
-    if layer.kind == "conv" and rows != columns:  # zeros fill a kernel up to a square
+    if layer.kind == "conv":  # zeros fill a kernel up to a square
+        rows, columns = weight.shape[2:]
         weight = functional.pad(weight, (0, max(0, rows - columns), 0, max(0, columns - rows)))
-    side = layer.in_size if images.image_size or layer.kind == "dense" else layer.kernel
-    what = "images" if images.image_size or layer.kind == "dense" else "kernels"
+    side = layer.in_size if images.image_size or layer.kind != "conv" else layer.kernel
+    what = "images" if images.image_size or layer.kind != "conv" else "kernels"
     return f"{title}: {layer.name} on {layer.in_channels}x{side}x{side} {what}", layer, weight
 
 
@@ -178,7 +179,7 @@ def _title(checkpoint: Checkpoint) -> str:
         parts.append(METHOD_TITLES.get(str(method), str(method)))
     if checkpoint.data is not None:
         parts.append(checkpoint.data.name)
-    return ", ".join(parts)
+    return literal(", ".join(parts))
 
 
 def describe_filters(one: MeasuredFilters) -> str:
@@ -186,7 +187,7 @@ def describe_filters(one: MeasuredFilters) -> str:
     sample, summary = one.sample, one.summary
     low, high = summary.ratio_interval
     lines = [
-        f"{_run_name(one.path)}: {one.num_drawn} of {sample.num_eligible:,} filters with "
+        f"{literal(_run_name(one.path))}: {one.num_drawn} of {sample.num_eligible:,} filters with "
         f"{sample.min_nonzeros} nonzeros or more",
         f"half-mass radius {summary.radius:.1f} px, by chance {summary.chance_radius:.1f} px",
         f"ratio {summary.ratio:.2f} (95%: {low:.2f} to {high:.2f}); "
@@ -232,6 +233,7 @@ def filters_to_dict(one: MeasuredFilters) -> dict[str, Any]:
         "layer": one.sample.layer.name,
         "num_filters": one.sample.num_filters,
         "num_eligible": one.sample.num_eligible,
+        "min_nonzeros": one.sample.min_nonzeros,
         "permutation_undone": one.sample.permutation_seed,
         "summary": asdict(one.summary),
         "filters": _rows(one),
@@ -253,13 +255,13 @@ def answer_filters(
         notes: Sentences to add.
         next_: Commands to suggest.
     """
-    first, summaries = measured[0], [one.summary for one in measured]
+    summaries = [one.summary for one in measured]
     taken = [one.title for one in measured if one.is_external]
     console.print_answer(
-        "\n".join(f"Picture: {picture}" for picture in pictures),
+        [f"Picture: {picture}" for picture in pictures],
         *taken,
         "Medians over filters with "
-        f"{first.sample.min_nonzeros} nonzeros or more: half-mass radius in pixels, the same with "
+        f"{_least(measured)} nonzeros or more: half-mass radius in pixels, the same with "
         "the pixels shuffled (by chance), their ratio; below 1 is local.",
         *notes,
         table=console.Rows(
@@ -278,6 +280,11 @@ def answer_filters(
         ),
         next_=next_,
     )
+
+
+def _least(measured: Sequence[MeasuredFilters]) -> str:
+    """Nonzeros that the filters have at least: of each checkpoint, where they differ."""
+    return " or ".join(dict.fromkeys(str(one.sample.min_nonzeros) for one in measured))
 
 
 def print_filters(one: MeasuredFilters) -> None:
@@ -317,7 +324,7 @@ def print_summaries(measured: list[MeasuredFilters]) -> None:
                 f"{100 * summary.local_share:.0f}%",
             )
         )
-    nonzeros = f">= {measured[0].sample.min_nonzeros} nonzeros"
+    nonzeros = f">= {_least(measured)} nonzeros"
     console.print_table(
         "First-layer filters: half-mass radius and what pixels shuffled at random would have "
         "(medians; of random supports 5% count as local)",

@@ -24,6 +24,7 @@ from mdl.terminal.errors import error_line, is_told
 from mdl.terminal.options import Device, read_policy
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from training.checkpoint.lazy import find_file
 from training.data.loading import Dataset, load_dataset, split_validation
 from training.data.telling import tell_dataset
 from training.distributed.ranks import PATIENCE, LostRankError, Ranks, is_launched, joined_ranks
@@ -32,7 +33,7 @@ from training.errors import CheckpointError, TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
-from training.run.run_folder import RunFolder, check_run_folder, create_run_folder
+from training.run.run_folder import RunFolder, check_run_folder, new_run_folder
 from training.spec.config import DataConfig, TrainConfig
 from training.spec.recipes import missing_parts, recipe_config
 from training.system.signals import StopRequest
@@ -56,10 +57,21 @@ def plan_new(
     *,
     out: Path | None,
     options: RunOptions,
+    held: ExitStack,
 ) -> TrainingPlan:
     """A run from a recipe and flags. Its folder is made last, when all else has been checked.
 
+    Args:
+        network: Its name.
+        recipe: Likewise.
+        settings: Flags; None leaves the recipe's own.
+        data_settings: Likewise.
+        out: The run folder; None for the next number in `runs`.
+        options: Of the machine.
+        held: Keeps the folder for this process until it is closed.
+
     Raises:
+        RunBusyError: Another process works on a run in the folder.
         ConfigError: Settings that do not fit together, or a folder that is not empty. No image has
             been read then.
         OptionError: A file that is not a policy; likewise.
@@ -75,20 +87,33 @@ def plan_new(
         check_run_folder(out)
     dataset = _load(config)
     split_validation(dataset.train, config.data.validation, seed=config.data.seed)
-    folder = create_run_folder(network, out=out)
+    folder = held.enter_context(new_run_folder(network, out=out))
     return TrainingPlan(config=config, dataset=dataset, folder=folder)
 
 
-def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> TrainingPlan:
+def plan_resumed(
+    run: Path, *, source: str | None, options: RunOptions, held: ExitStack
+) -> TrainingPlan:
     """A stopped run as it was configured; its images may lie at `source` now.
 
+    Its folder is held, as `plan_new` holds it, before its checkpoint is read.
+
     Raises:
+        RunBusyError: Another process works on the run.
         CheckpointError: Not a run folder, or a finished run.
         ConfigError: So many ranks, or --shard, do not go with the run.
         DataError: Images that are not those of the run.
     """
     if not run.is_dir():
         raise CheckpointError(f"{run} is not a run folder; --resume takes the folder of a run")
+    begun = RunFolder(run)
+    if begun.was_begun and not begun.checkpoint.exists():
+        raise CheckpointError(
+            f"{run} was ended before its first checkpoint; begin it anew by the command that began "
+            f"it, with --out {run}"
+        )
+    find_file(run)  # no lock in a folder that is none of ours
+    folder = held.enter_context(begun.hold())
     checkpoint = load_checkpoint(run)
     if checkpoint.training is None or checkpoint.data is None:
         raise CheckpointError(f"{run} is finished; look at it with mdl bound {run}")
@@ -103,9 +128,7 @@ def plan_resumed(run: Path, *, source: str | None, options: RunOptions) -> Train
     )
     dataset = _load(located)
     checkpoint.data.check(dataset, owner=str(run))
-    return TrainingPlan(
-        config=config, dataset=dataset, folder=RunFolder(run), resume_from=checkpoint
-    )
+    return TrainingPlan(config=config, dataset=dataset, folder=folder, resume_from=checkpoint)
 
 
 def _load(config: TrainConfig) -> Dataset:
@@ -230,7 +253,10 @@ def print_result(metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFol
             ],
             sizes=list(sizes.values()),
         ),
-        next_=[console.command(name, folder.path) for name in ("bound", "filters")],
+        next_=[
+            console.command("bound", folder.path),
+            *console.filters_command(folder.path, nonzeros),
+        ],
     )
 
 

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from mdl.terminal.console import width
 from mdl.terminal.errors import OptionError, message_of
 from training.errors import ConfigError
+from training.system.text import printable
 
 Row = tuple[str, str]
 """What is typed, and what it does."""
@@ -74,7 +75,7 @@ def _told_in_a_line(ctx: Any = None) -> Iterator[None]:
     except (_UsageError, OptionError, ConfigError) as error:
         found = getattr(error, "ctx", None)
         path = found.command_path if found else f"{ctx.command_path} {ctx.invoked_subcommand}"
-        sys.stderr.write(f"{path}: {_message(error)}\nTry '{path} --help'.\n")
+        sys.stderr.write(f"{path}: {printable(_message(error))}\nTry '{path} --help'.\n")
         raise typer.Exit(_WRONG_USAGE) from error
 
 

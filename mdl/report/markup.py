@@ -8,16 +8,13 @@ so that it fits light, dark and paper; the mark tells runs apart without colour.
 """
 
 import html
-import re
 from collections.abc import Iterable, Sequence
+
+from training.system.text import printable
 
 Value = str | int | float | bool | None
 
 _VOID = frozenset({"br", "img", "link", "meta"})
-# What a page may not hold (control characters, half pairs), and what turns the reading direction.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
 MAX_RUNS = 8
 """Colours that there are."""
 _RADIUS = 3.6
@@ -41,16 +38,16 @@ class Markup(str):
 
 
 def escape(text: str) -> Markup:
-    """Text as HTML, for content and for attributes between double quotes.
+    r"""Text as HTML, for content and for attributes between double quotes.
 
     >>> escape('<b>"&"</b>')
     '&lt;b&gt;&quot;&amp;&quot;&lt;/b&gt;'
     >>> escape("a" + chr(0xD800) + chr(0x202E))
-    'a\ufffd\ufffd'
+    'a\\ud800\\u202e'
     """
     if isinstance(text, Markup):
         return text
-    return Markup(html.escape(_UNPRINTABLE.sub("\ufffd", text), quote=True))
+    return Markup(html.escape(printable(text), quote=True))
 
 
 def join(children: Iterable[str | Markup]) -> Markup:

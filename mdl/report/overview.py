@@ -9,7 +9,7 @@ from analysis.describe.bound_report import BoundReport
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
-from training.tensor_files.stored_tensor import printable
+from training.system.text import printable
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
 WIDTHS = {"base_channels": "α", "hidden_units": "h", "kernel_size": "kernel"}

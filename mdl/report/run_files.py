@@ -11,7 +11,7 @@ from mdl.experiments.store.run_result import EpochPoint
 from training.checkpoint.checkpoint import FILE_NAME, Checkpoint, load_checkpoint
 from training.run.run_folder import RunFolder
 from training.system.files import read_text
-from training.tensor_files.stored_tensor import printable
+from training.system.text import printable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

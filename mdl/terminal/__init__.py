@@ -8,6 +8,7 @@ __all__ = [
     "devices",
     "errors",
     "options",
+    "process",
     "progress",
     "scaling_tables",
 ]

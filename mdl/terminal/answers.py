@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from analysis.bounds.bit_budget import bits_for_target
 from analysis.bounds.bounds import percent_up
 from mdl.terminal import console
-from training.tensor_files.stored_tensor import printable
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -175,8 +174,8 @@ def answer_certificate(
         bounds.append(f"hold-out, if these images chose nothing, {held_out}")
     console.print_answer(
         answer,
-        f"The network: {made.spec.name} on {data.name}, n = {made.counts.num_weights:,} numbers of "
-        f"{made.number_format} (b = {made.bits_per_weight}), ‖w‖₀ = "
+        f"The network: {made.spec.name} on {data.title}, n = {made.counts.num_weights:,} numbers "
+        f"of {made.number_format} (b = {made.bits_per_weight}), ‖w‖₀ = "
         f"{made.counts.num_nonzeros:,}, k = {made.counts.num_distinct:,}.",
         f"Bounds: {'; '.join(bounds)}.",
         *filter(None, (made.repeats,)),
@@ -304,7 +303,7 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
         columns=("layer", "numbers", "nonzeros", "bits", "share"),
         rows=[
             (
-                printable(name),
+                name,
                 *(f"{count:,.0f}" if numbers else "" for count in (numbers, nonzeros)),
                 f"{bits:,.0f}",
                 f"{bits / total:.1%}",
@@ -324,7 +323,7 @@ def codeword_rows(codeword: "Codeword", counts: "NetworkCounts | None" = None) -
 
 def tensor_rows(counts: "NetworkCounts") -> console.Rows:
     """A row a tensor with its numbers, nonzeros and distinct values."""
-    rows = [*((printable(row.name), row) for row in counts.tensors), ("all", counts.total)]
+    rows = [*((row.name, row) for row in counts.tensors), ("all", counts.total)]
     cells = [
         (
             name,

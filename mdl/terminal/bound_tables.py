@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from analysis.bounds.bounds import bound_titles, percent_up
 from mdl.terminal import console
-from training.tensor_files.stored_tensor import printable
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -112,7 +111,7 @@ def print_certificate(certificate: "Certificate") -> None:
     made, data = certificate, certificate.data
     output = console.stdout()
     output.print(
-        f"{made.spec.name} on {data.name}: B = {made.description_bits:,} bits in the {made.code} "
+        f"{made.spec.name} on {data.title}: B = {made.description_bits:,} bits in the {made.code} "
         f"code, n = {made.counts.num_weights:,} numbers of {made.number_format} "
         f"(b = {made.bits_per_weight}), ‖w‖₀ = {made.counts.num_nonzeros:,}, "
         f"k = {made.counts.num_distinct:,}",
@@ -251,7 +250,7 @@ def print_tensors(counts: "NetworkCounts", title: str = "Numbers of the describe
     """Print the counts of all tensors with their shapes."""
     rows = [
         (
-            printable(row.name),
+            row.name,
             "x".join(map(str, row.shape)) or "1",
             *_sizes(row.num_weights, row.num_nonzeros),
             f"{row.num_distinct:,}",

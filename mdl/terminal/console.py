@@ -1,22 +1,26 @@
 """What commands print: tables and hints on stdout, logs on stderr, or one JSON object."""
 
 import json
+import os
 import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from training.system.text import printable
+
 MAX_LINES = 23
 """Of an answer: a screen of 24 lines, less the prompt."""
+_MAX_CELL = 1000  # characters
 _MAX_NAME = 32  # characters of the first cell of a row; a longer name loses its middle
 
 
@@ -40,19 +44,32 @@ class Rows:
     num_text_columns: int = 1
 
 
-def stdout() -> Console:
+class Printer(Console):
+    """A console whose texts are one line each, hold nothing but what can be seen, and are plain."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file=file, highlight=False, emoji=False, soft_wrap=not file.isatty())
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts and tables; the cells of a table were made printable as it was made."""
+        shown = (printable(each) if isinstance(each, str) else each for each in objects)
+        super().print(*shown, **options)
+
+
+def stdout() -> Printer:
     """Console for results. Colour only on a terminal and without NO_COLOR."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Printer(sys.stdout)
 
 
-def stderr() -> Console:
+def stderr() -> Printer:
     """Console for logs, progress and errors."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Printer(sys.stderr)
 
 
 def print_json(result: Any) -> None:
     """Print one JSON object, keys sorted, alone on stdout. Non-finite numbers are an error."""
-    sys.stdout.write(json.dumps(result, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False)
+    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")  # the one that JSON lets pass
 
 
 def print_table(
@@ -62,6 +79,8 @@ def print_table(
 
     A terminal too narrow for it gets it in blocks, each of which begins with the first column.
     """
+    title, columns = printable(title), _printable_cells(columns)
+    rows = [_printable_cells(row) for row in rows]
     console, on_terminal = stdout(), sys.stdout.isatty()
     console.width = width() if on_terminal else 1000
     words = [[cell.split() for cell in cells] for cells in zip(columns, *rows, strict=True)]
@@ -100,7 +119,11 @@ def print_table(
 
 
 def print_answer(
-    answer: str, *lines: str, why: str = "", table: Rows | None = None, next_: Sequence[str] = ()
+    answer: str | Sequence[str],
+    *lines: str,
+    why: str = "",
+    table: Rows | None = None,
+    next_: Sequence[str] = (),
 ) -> None:
     """Print the answer, a table, what else is to be said, and what to run next.
 
@@ -108,7 +131,7 @@ def print_answer(
     as many rows as leave the whole at `MAX_LINES`, and at least three.
 
     Args:
-        answer: The first sentence.
+        answer: The first sentence, or several lines of it.
         lines: Further sentences, below the table.
         why: A sentence above the table.
         table: Numbers behind it.
@@ -116,7 +139,8 @@ def print_answer(
     """
     console = stdout()
     above, below = _wrap(why), [part for line in lines for part in _wrap(line)]
-    first = _wrap(answer)
+    answers = [answer] if isinstance(answer, str) else answer
+    first = [part for line in answers for part in _wrap(line)]
     for line in first:
         console.print(line, style="bold", markup=False, soft_wrap=True)
     if table is not None and table.rows:
@@ -150,7 +174,16 @@ def command(*words: object, **options: object) -> str:
         elif value is not None and value is not False:
             for each in value if isinstance(value, list) else [value]:
                 parts += [option, str(each)]
-    return shlex.join(parts)
+    return " ".join(map(_quoted, parts))
+
+
+def filters_command(path: object, num_nonzeros: Mapping[str, int]) -> list[str]:
+    """`mdl filters PATH`, or nothing where the first layer has no weights left to draw.
+
+    >>> filters_command("run", {"conv1": 0, "fc1": 3})
+    []
+    """
+    return [command("filters", path)] if next(iter(num_nonzeros.values()), 0) else []
 
 
 def new_name(name: str) -> str:
@@ -165,13 +198,32 @@ def width() -> int:
     return max(20, shutil.get_terminal_size((80, 24)).columns)
 
 
+def _quoted(word: str) -> str:
+    r"""A word of a command as a shell takes it, and as a terminal can show it.
+
+    >>> _quoted("a b"), _quoted("a\x1b")
+    ("'a b'", "$'a\\x1b'")
+    """
+    if word == printable(word):
+        return shlex.quote(word)
+    seen = (
+        f"\\x{byte:02x}" if byte < 32 or byte > 126 or byte in b"'\\" else chr(byte)
+        for byte in os.fsencode(word)
+    )
+    return f"$'{''.join(seen)}'"
+
+
+def _printable_cells(cells: Sequence[str]) -> list[str]:
+    return [printable(cell, _MAX_CELL) for cell in cells]
+
+
 def _wrap(line: str) -> list[str]:
-    """Lines in pieces of the terminal's width; a label and a file's name stay together."""
+    """A line in pieces of the terminal's width; a label and a file's name stay together."""
+    line = printable(line)
+    if len(line.split()) == 2:
+        return [line]
     wrapper = textwrap.TextWrapper(width(), break_long_words=False, break_on_hyphens=False)
-    wrapped: list[str] = []
-    for part in line.splitlines():
-        wrapped += [part] if len(part.split()) == 2 else wrapper.wrap(part)
-    return wrapped
+    return wrapper.wrap(line)
 
 
 def _lines(table: Rows, num_lines: int) -> list[str]:
@@ -182,12 +234,12 @@ def _lines(table: Rows, num_lines: int) -> list[str]:
         sizes = table.sizes or [-place for place in places]
         largest = sorted(places, key=lambda place: -sizes[place])
         places = sorted(largest[: room - 1])
-    cells = [list(table.rows[place]) for place in places]
+    cells = [_printable_cells(table.rows[place]) for place in places]
     if hidden := len(table.rows) - len(cells):
         cells.append([f"{hidden:,} more rows", *[""] * (len(table.columns) - 1)])
     if table.last is not None:
-        cells.append(list(table.last))
-    cells = [list(table.columns), *cells]
+        cells.append(_printable_cells(table.last))
+    cells = [_printable_cells(table.columns), *cells]
     if not _fits(_widths(cells)):
         cells = [[_shorten(row[0]), *row[1:]] for row in cells]
     widths = _widths(cells)

@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from mdl.terminal.console import stderr
+from training.system.text import printable
 
 if TYPE_CHECKING:
     from training.run.progress import EpochMetrics
@@ -32,13 +33,13 @@ class ProgressBar:
     def __init__(self, label: str, *columns: ProgressColumn) -> None:
         self.console = stderr()
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             *columns,
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self._task = self._bar.add_task(label, total=None)
+        self._task = self._bar.add_task(printable(label), total=None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -53,7 +54,7 @@ class ProgressBar:
 
     def name(self, label: str) -> None:
         """Change what stands before the bar."""
-        self._bar.update(self._task, description=label)
+        self._bar.update(self._task, description=printable(label))
 
     def print(self, line: str) -> None:
         """Print a line, above the bar where there is one."""

@@ -159,7 +159,15 @@ def giant_codeword(draw: random.Random) -> bytes:
     header = Header(spec=large, number_format=number_format, code=code, inputs=inputs)
     code_header(coder, header)
     state = {name: torch.zeros(shape) for name, shape in expected_shapes(small).items()}
-    body = Body(coder=coder, spec=small, number_format=number_format, state=state, ledger=Ledger())
+    shapes = expected_shapes(small)
+    body = Body(
+        coder=coder,
+        spec=small,
+        shapes=shapes,
+        number_format=number_format,
+        state=state,
+        ledger=Ledger(),
+    )
     BODIES[code](body)
     return coder.finish()[0]
 

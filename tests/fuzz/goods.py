@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from analysis.certify.certify import certify
@@ -17,6 +18,7 @@ from mdl.experiments.store.run_result import run_key
 from tests.data import make_external_files
 from tests.fuzz.arrays import good_arrays
 from tests.fuzz.pictures import FEATURES, good_columns, good_images, write_table
+from tests.fuzz.tensors import save_bytes
 from tests.mdl.experiments.store.test_run_result import CONFIG, make_result
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.data.loading import load_dataset
@@ -49,17 +51,22 @@ def make_goods(folder: Path) -> dict[str, dict[str, Files]]:
         training=None,
     )
     checkpoints = {"dense": dense, "sparse": sparse, "stopped": stopped, "folded": folded}
-    external = make_external_files.make_good()
+    external, state = make_external_files.make_good(), make_external_files.make_state()
     return {
         "checkpoint": {
             name: {"checkpoint.pt": _save(each, folder / "new.pt")}
             for name, each in checkpoints.items()
         },
         "external": {
-            name: {"net.pt": data} for name, data in external.items() if name.endswith(".pt")
+            **{name: {"net.pt": data} for name, data in external.items() if name.endswith(".pt")},
+            "types": {"net.pt": save_bytes(_state_of_types())},
+        },
+        "legacy": {
+            "state": {"net.pt": save_bytes(state, _use_new_zipfile_serialization=False)},
+            "model": {"net.pt": save_bytes({"model": state}, _use_new_zipfile_serialization=False)},
         },
         "safetensors": {"good": {"net.safetensors": external["good.safetensors"]}},
-        "index": {"two shards": _shards(make_external_files.make_state())},
+        "index": {"two shards": _shards(state)},
         "codeword": {
             path.stem: {"net.mdl": path.read_bytes()}
             for path in sorted(_CODES.glob("*.mdl"))
@@ -128,6 +135,22 @@ def _save(checkpoint: Checkpoint, path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _state_of_types() -> dict[str, Tensor]:
+    """Numbers of several types, whole ones, a scalar, a tied tensor, and weight norm's parts."""
+    weight = torch.arange(12.0).reshape(3, 4) / 8
+    halves = {f"{name}.weight": weight.to(getattr(torch, name)) for name in ("float16", "bfloat16")}
+    return {
+        **halves,
+        "quantized.weight": torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+        "whole.weight": weight.to(torch.int8),
+        "mask": weight > 1,
+        "scale": torch.tensor(1.5),
+        "tied.weight": halves["float16.weight"],
+        "norm.weight_g": torch.ones(3, 1),
+        "norm.weight_v": weight,
+    }
+
+
 def _shards(state: Mapping[str, Tensor]) -> Files:
     from safetensors.torch import save
 
@@ -162,7 +185,7 @@ def _tables() -> dict[str, Files]:
     other = write_table(columns)
     text = {"image": columns["image"], "label": ["zero", "one"]}
     return {
-        name: {"train-0.parquet": table, "test-0.parquet": other}
+        name: {"train-0.parquet": table, "test-0.parquet": table if name == "text" else other}
         for name, table in {
             "plain": other,
             "features": write_table(columns, FEATURES),

@@ -9,7 +9,7 @@ from tests.fuzz import readers
 from tests.fuzz.archives import change_archive, change_pickle
 from tests.fuzz.arrays import change_arrays, change_npz
 from tests.fuzz.cases import Case, draw_of
-from tests.fuzz.damage import damage
+from tests.fuzz.damage import damage, flip
 from tests.fuzz.documents import (
     Files,
     change_certificate,
@@ -22,7 +22,7 @@ from tests.fuzz.documents import (
     splice_one,
 )
 from tests.fuzz.pictures import change_image, change_table
-from tests.fuzz.tensors import change_tensor, change_values
+from tests.fuzz.tensors import change_legacy, change_tensor, change_values
 
 Change = Callable[[Files, random.Random], Files]
 Goods = dict[str, dict[str, Files]]
@@ -40,6 +40,7 @@ class Kind:
         read: Gives its meaning.
         commands: Arguments of `mdl` in the folder of the files, each followed by how often it is
             taken against the others.
+        damage: Blind damage. A store cut between two lines is a store, so there it is a bit.
         is_sealed: Whether blind damage must be noticed or change nothing.
         most_bytes: Memory that one may take. A codeword of a few bytes may stand for a network as
             large as the memory that is available, and has that limit alone.
@@ -49,6 +50,7 @@ class Kind:
     change: Change
     read: Callable[[Path], str]
     commands: tuple[str, ...] = ()
+    damage: Callable[[bytes, random.Random], bytes] = damage
     is_sealed: bool = False
     most_bytes: int | None = 1 << 28
 
@@ -68,6 +70,16 @@ _OWN = (
 )
 
 
+def _external_commands(file: str) -> tuple[str, ...]:
+    return (
+        f"bound {file} --lengths-only",
+        f"bound {file} --samples 100 --train-errors 10",
+        f"encode {file} --out out.mdl",
+        f"filters {file} --out filters.png",
+        f"nonzeros {file}",
+    )
+
+
 def _torch_kind(change: Callable[[bytes, random.Random], bytes]) -> Kind:
     return Kind(
         goods=("checkpoint", "external"),
@@ -77,22 +89,14 @@ def _torch_kind(change: Callable[[bytes, random.Random], bytes]) -> Kind:
             if (folder / "checkpoint.pt").exists()
             else readers.read_network(folder)
         ),
-        commands=_OWN,
+        commands=(*_OWN, *_external_commands("net.pt")),
         is_sealed=True,
     )
 
 
-def _network_kind(goods: str, change: Change, file: str, *, is_sealed: bool = False) -> Kind:
+def _network_kind(goods: str, change: Change, file: str) -> Kind:
     return Kind(
-        goods=(goods,),
-        change=change,
-        read=readers.read_network,
-        commands=(
-            f"bound {file} --lengths-only",
-            f"bound {file} --samples 100 --train-errors 10",
-            f"encode {file} --out out.mdl",
-        ),
-        is_sealed=is_sealed,
+        goods=(goods,), change=change, read=readers.read_network, commands=_external_commands(file)
     )
 
 
@@ -123,6 +127,7 @@ KINDS: dict[str, Kind] = {
     "pickle": _torch_kind(change_pickle),
     "fields": _torch_kind(change_values),
     "tensor": _torch_kind(change_tensor),
+    "legacy torch": _network_kind("legacy", change_one(change_legacy), "net.pt"),
     "safetensors": _network_kind("safetensors", change_one(change_safetensors), "net.safetensors"),
     "shard index": _network_kind("index", change_index, "model.safetensors.index.json"),
     "codeword": Kind(
@@ -164,7 +169,13 @@ KINDS: dict[str, Kind] = {
         commands=("budget --target 0.1 --data .",),
     ),
     "policy": Kind(goods=("policy",), change=change_one(change_json), read=readers.read_policy),
-    "stored result": Kind(goods=("result",), change=_change_store, read=readers.read_store),
+    "stored result": Kind(
+        goods=("result",),
+        change=_change_store,
+        read=readers.read_store,
+        damage=flip,
+        is_sealed=True,
+    ),
     "run": Kind(
         goods=("run",),
         change=_change_run,
@@ -190,7 +201,7 @@ def make_case(goods: Goods, seed: int, number: int, kinds: tuple[str, ...] = ())
     origin = draw.choice(sorted(goods[form]))
     files, chance = goods[form][origin], draw.random()
     if chance < _DAMAGED + _GOOD:
-        files = files if chance < _GOOD else change_one(damage)(files, draw)
+        files = files if chance < _GOOD else change_one(kind.damage)(files, draw)
         return Case(kind=name, files=files, origin=f"{form}/{origin}", seed=seed, number=number)
     if chance < _GOOD + _DAMAGED + _SPLICED:
         files = splice_one(files, goods[form][draw.choice(sorted(goods[form]))], draw)

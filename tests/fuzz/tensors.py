@@ -2,6 +2,7 @@
 
 import io
 import math
+import pickletools
 import random
 import warnings
 from dataclasses import replace
@@ -10,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.fuzz.archives import pack, read_records
-from tests.fuzz.damage import NUMBERS, change_tree, damage, odd_value
+from tests.fuzz.archives import change_steps, pack, read_records
+from tests.fuzz.damage import NUMBERS, change_tree, damage, odd_value, write_number
 
 _MOST_NUMBERS = 100_000
 
@@ -48,16 +49,38 @@ def _other_numbers(data: bytes, draw: random.Random) -> bytes:
     )
 
 
-def save_bytes(contents: Any) -> bytes:
+def change_legacy(data: bytes, draw: random.Random) -> bytes:
+    """A file of torch without zip: one of its five pickles, or a size behind them, is another."""
+    if draw.random() < 0.3:
+        contents = torch.load(io.BytesIO(data), weights_only=False)  # a good file of ours
+        changed = change_tree(contents, draw, lambda old: _odd_leaf(old, draw))
+        return save_bytes(changed, _use_new_zipfile_serialization=False)
+    pieces, start = [], 0
+    for _ in range(5):
+        *_, (_, _, last) = pickletools.genops(data[start:])
+        pieces.append(data[start : start + last + 1])
+        start += last + 1
+    numbers = data[start:]
+    place = draw.choice((0, 1, 2, 3, 3, 3, 4, 5))
+    if place == 5:
+        numbers = draw.choice(
+            (write_number(numbers[:8], draw) + numbers[8:], damage(numbers, draw))
+        )
+    else:
+        pieces[place] = change_steps(pieces[place], draw)
+    return b"".join(pieces) + numbers
+
+
+def save_bytes(contents: Any, **options: bool) -> bytes:
     """What torch writes."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            torch.save(contents, file)
+            torch.save(contents, file, **options)
         except (RuntimeError, UnicodeEncodeError, RecursionError):  # it cannot write everything
             file = io.BytesIO()
-            torch.save(repr(contents), file)
+            torch.save(repr(contents), file, **options)
     return file.getvalue()
 
 

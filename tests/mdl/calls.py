@@ -16,7 +16,7 @@ from unittest import mock
 
 import torch
 
-from mdl.__main__ import main
+from mdl.cli.app import run
 
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
@@ -38,7 +38,7 @@ def environment() -> dict[str, str]:
 def call_here(*arguments: object, folder: Path) -> Done:
     """Call `mdl ARGUMENTS` in this process, as if it had been started in that folder."""
     with chdir(folder), mock.patch.dict(os.environ, environment()):
-        return run_here(main, "mdl", *arguments)
+        return run_here(run, "mdl", *arguments)
 
 
 def run_here(program: Callable[[], None], name: str, *arguments: object) -> Done:

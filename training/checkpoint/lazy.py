@@ -16,9 +16,10 @@ from training.spec.architectures import NetworkSpec
 from training.system.checks import check_keys, check_type, shown
 from training.system.files import FileBytes
 from training.system.memory import as_memory_error
+from training.system.text import shorten
 from training.tensor_files.open import DESCRIBES_OTHERS, refuse_external
 from training.tensor_files.other_formats import name_zip
-from training.tensor_files.stored_tensor import StoredRows, StoredTensor, shorten
+from training.tensor_files.stored_tensor import StoredRows, StoredTensor
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 from training.tensor_files.zip_records import Records
 

@@ -7,7 +7,7 @@ from training.data.image_set import Dataset, NamedImages, check_same_images
 from training.errors import DataError
 from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
 from training.system.checks import MAX_COUNT, check_text, check_type, shown
-from training.tensor_files.stored_tensor import shorten
+from training.system.text import shorten
 
 
 @dataclass(frozen=True, kw_only=True)

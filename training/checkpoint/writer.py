@@ -20,6 +20,10 @@ from training.errors import TrainingError
 _PARTS = ("state", "config", "metrics", "num_nonzeros", "versions", "training")
 
 
+class SaveError(TrainingError):
+    """A checkpoint could not be written; what went wrong is its cause."""
+
+
 class Snapshot:
     """Buffers for the tensors of one checkpoint, made once and filled again and again.
 
@@ -36,6 +40,11 @@ class Snapshot:
         self._staged: dict[str, Tensor] = {}
         self._stream: torch.cuda.Stream | None = None
         self._arrived: torch.cuda.Event | None = None
+
+    @property
+    def has_any(self) -> bool:
+        """Whether a checkpoint has been taken."""
+        return self._checkpoint is not None
 
     def take(self, checkpoint: Checkpoint) -> None:
         """Copy a checkpoint whose tensors all belong to one step.
@@ -114,7 +123,7 @@ class CheckpointWriter:
     At most one write is under way. Who finds the writer busy comes back later, with a newer state:
     so the newest one wins, and there is one copy of the state and no queue. Each write goes through
     `save_checkpoint`: whenever the process is killed, the file is the old one or the new one,
-    whole. A write that failed raises one `TrainingError` at the next call of any method but
+    whole. A write that failed raises one `SaveError` at the next call of any method but
     `write_now`, or in the end; the older file is still there then.
 
     Leaving the context waits for the last write. When an exception leaves it, that exception stays
@@ -142,7 +151,7 @@ class CheckpointWriter:
         """Whether a write is under way.
 
         Raises:
-            TrainingError: The last write failed.
+            SaveError: The last write failed.
         """
         if self._writing is not None and not self._writing.done():
             return True
@@ -155,7 +164,7 @@ class CheckpointWriter:
         Waits for a write that is still under way.
 
         Raises:
-            TrainingError: The last write failed; this checkpoint has not been taken.
+            SaveError: The last write failed; this checkpoint has not been taken.
         """
         self.finish()
         self._snapshot.take(checkpoint)
@@ -173,11 +182,16 @@ class CheckpointWriter:
             self.finish()
         save_checkpoint(checkpoint, self._path)
 
+    @property
+    def taken(self) -> Checkpoint | None:
+        """What was submitted last; good until the next."""
+        return self._snapshot.read() if self._snapshot.has_any else None
+
     def finish(self) -> None:
         """Wait until nothing is being written.
 
         Raises:
-            TrainingError: The last write failed.
+            SaveError: The last write failed.
         """
         writing, self._writing = self._writing, None
         if writing is None:
@@ -186,7 +200,7 @@ class CheckpointWriter:
             processor, elapsed = writing.result()
         except Exception as error:  # Whatever went wrong in the thread is told in the loop's.
             reason = error.strerror if isinstance(error, OSError) else None
-            raise TrainingError.naming(
+            raise SaveError.naming(
                 "{}: a checkpoint could not be written ({}); the one before it is still there; "
                 "when there is room for it, resume the run ({resume_from} {})",
                 self._path,

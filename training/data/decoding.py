@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from training.data.encoded import EncodedSplit, Pixels
+from training.data.encoded import EncodedSplit, Pixels, reason_of
 from training.data.not_read import refuse_pointer
 from training.errors import DataError
 from training.system.files import FileBytes
@@ -52,12 +52,16 @@ class Seen:
         kinds: How many images are of each kind of `_KINDS`.
         sizes: Smallest and largest image, as (pixels, width, height); None before the first.
         deepest: Largest 16-bit pixel, or None.
+        num_grey: How many have one channel.
+        num_coloured: How many have three.
     """
 
     formats: set[str] = field(default_factory=set)
     kinds: Counter[str] = field(default_factory=Counter)
     sizes: tuple[tuple[int, int, int], tuple[int, int, int]] | None = None
     deepest: int | None = None
+    num_grey: int = 0
+    num_coloured: int = 0
 
     def add_size(self, width: int, height: int) -> None:
         """Count an image of that size in."""
@@ -73,6 +77,8 @@ class Seen:
             self.add_size(*each[1:])
         if other.deepest is not None:
             self.deepest = max(self.deepest or 0, other.deepest)
+        self.num_grey += other.num_grey
+        self.num_coloured += other.num_coloured
 
     def remarks(self, image_size: int | None) -> tuple[str, ...]:
         """What to say of it, where images were brought to that side or kept."""
@@ -93,6 +99,11 @@ class Seen:
         ]
         if counts:
             found.append(f"Images: {'; '.join(counts)}.")
+        if self.num_grey and self.num_coloured:
+            found.append(
+                f"{self.num_grey:,} of {self.num_grey + self.num_coloured:,} images are grey; they "
+                "are made RGB as the others are."
+            )
         if self.deepest is not None and self.deepest < 1 << 14:
             found.append(
                 f"The largest 16-bit pixel is {self.deepest:,} of 65,535: "
@@ -213,8 +224,7 @@ def _decode_chunk(
             raise
         except Exception as error:  # Pillow raises many kinds for bad bytes; none of them is ours
             raise DataError(
-                f"{source}: {split.place(index)} is not a readable image "
-                f"({' '.join(str(error).split()) or type(error).__name__})"
+                f"{source}: {split.place(index)} is not a readable image ({reason_of(error)})"
             ) from error
         height, width = image.shape[:2]
         if height != width:
@@ -229,6 +239,8 @@ def _decode_chunk(
         if pixels and height != len(pixels[0]):
             _refuse_sizes(split, index, source, height, len(pixels[0]))
         pixels.append(image)
+        seen.num_grey += image.ndim == 2
+        seen.num_coloured += image.ndim == 3
     if any(image.ndim == 3 for image in pixels):
         pixels = [
             image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)

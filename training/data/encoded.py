@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.data.image_set import Reading
 from training.errors import DataError
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
 
 Pixels = NDArray[np.uint8]
 """One image that is stored without a format of images: (h, w) or (h, w, 3)."""
@@ -29,7 +29,7 @@ _NAMES = {
     kind: re.compile(f"(?:partial|{_AROUND})?(?:{spellings})(?:{_AROUND})?")
     for kind, spellings in _SPELLINGS.items()
 }
-_SHOWN = 5
+_MAX_REASON = 300
 _ENOUGH = 10  # images, of which some would be of one class
 MAKE_SPLIT = "testing on training images would say nothing, so make a test split of others"
 
@@ -124,14 +124,19 @@ def choose_splits(names: Sequence[str], source: str, expected: str, how: str = "
     return ChosenSplits(train=train[0], test=test[0], unused=unused)
 
 
-def first_names(names: Sequence[str]) -> str:
+def reason_of(error: BaseException) -> str:
+    """What another library says of a file, in one line that is not too long."""
+    return " ".join(str(error).split())[:_MAX_REASON] or type(error).__name__
+
+
+def first_names(names: Sequence[str], number: int = 5) -> str:
     """The first few names, with a mark that there are more.
 
     >>> first_names(["a", "b"]), first_names([str(each) for each in range(10)])
     ('a, b', '0, 1, 2, 3, 4 and 5 more')
     """
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
+    more = f" and {len(names) - number:,} more" if len(names) > number else ""
+    return ", ".join(printable(name, MAX_NAME) for name in names[:number]) + more
 
 
 def ordered_names(names: Sequence[str]) -> tuple[str, ...]:

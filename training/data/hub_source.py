@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.encoded import EncodedDataset, choose_splits
+from training.data.encoded import EncodedDataset, choose_splits, reason_of
 from training.data.label_column import choose_label
 from training.data.parquet_source import (
     TableSplit,
@@ -142,7 +142,7 @@ def _explained(name: HubName, error: Exception, *, online: bool) -> DataError:
             "(train-*.parquet, test-*.parquet)",
             name,
         )
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = reason_of(error)
     return DataError(f"{name} could not be loaded from the hub: {reason}")
 
 

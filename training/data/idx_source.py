@@ -12,7 +12,7 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.encoded import EncodedDataset, choose_splits
+from training.data.encoded import EncodedDataset, choose_splits, reason_of
 from training.data.image_set import Reading
 from training.data.not_read import refuse_pointer
 from training.data.npz_source import as_pixels, pixel_split
@@ -117,7 +117,7 @@ def _read_array(path: Path, num_dims: int) -> NDArray[np.uint8]:
         try:
             return _read_stream(cast("IO[bytes]", stream), path, num_dims)
         except (OSError, EOFError, zlib.error) as error:
-            reason = " ".join(str(error).split())
+            reason = reason_of(error)
             raise DataError(f"{path} is not a readable idx file ({reason})") from error
 
 

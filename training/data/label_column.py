@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from training.data.encoded import first_names, ordered_names
 from training.errors import DataError
+from training.system.text import MAX_NAME, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +30,7 @@ _NO_LABEL = re.compile(
     r"width|height|size|split|md5|sha1|sha256|hash|source|license|caption|text|date|time|fold)|"
     r"index_level_\d+|unnamed_\d+"
 )
+_COLUMNS_SHOWN = 20
 
 Features = Mapping[str, Any]
 """What Hugging Face `datasets` writes beside a table: a column's name to its feature."""
@@ -78,7 +80,7 @@ def choose_label(
     if asked is not None:
         if asked not in types:
             rule = "{} has no column {!r} that {label_column} could take; its columns are {}"
-            raise DataError.naming(rule, source, asked, ", ".join(types))
+            raise DataError.naming(rule, source, asked, first_names(list(types), _COLUMNS_SHOWN))
         return LabelColumn(name=asked, class_names=classes[asked], is_asked_for=True)
     candidates = [name for name in types if classes[name] or plain_name(name) in LABEL_NAMES]
     exact = [name for name in candidates if plain_name(name) == "label"]
@@ -111,7 +113,7 @@ def _guess(schema: "pa.Schema", types: Mapping[str, "pa.DataType"], source: str)
     ]
     if len(left) != 1:
         rule = "{} has no label column, its columns are {}; name one with {label_column}"
-        raise DataError.naming(rule, source, ", ".join(schema.names))
+        raise DataError.naming(rule, source, first_names(schema.names, _COLUMNS_SHOWN))
     remark = f"That {left[0]!r} is the label is a guess: no other column holds classes."
     return LabelColumn(
         name=left[0], class_names=None, is_asked_for=False, is_guess=True, remarks=(remark,)
@@ -219,7 +221,7 @@ def read_labels(
     values = [
         _values(column, label, source, place) for column, place in zip(columns, places, strict=True)
     ]
-    words = f"column {label.name!r}"
+    words = f"column {printable(label.name, MAX_NAME)!r}"
     if isinstance(values[0], np.ndarray) and isinstance(values[1], np.ndarray):
         if label.is_guess and _all_distinct(values[0].tolist()):
             _refuse_own_labels(label.name, source)
@@ -294,7 +296,8 @@ def _values(
         return numbers.astype(np.int64)
     if numbers is None or not pa.types.is_floating(kind):
         raise DataError(
-            f"{source}: column {name!r} holds {kind}; labels are integers, texts or truth values"
+            f"{source}: column {name!r} holds {str(kind)[:80]}; labels are integers, texts or "
+            "truth values"
         )
     whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (abs(numbers) < 2**53)
     if not whole.all():

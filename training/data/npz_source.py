@@ -10,7 +10,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.encoded import EncodedDataset, EncodedSplit, choose_splits
+from training.data.encoded import (
+    EncodedDataset,
+    EncodedSplit,
+    choose_splits,
+    first_names,
+    reason_of,
+)
 from training.data.image_set import Reading
 from training.data.not_read import refuse_pointer
 from training.errors import DataError
@@ -51,14 +57,14 @@ def read_npz(path: Path) -> EncodedDataset:
             if isinstance(error, DataError):
                 raise
             refuse_pointer(path)
-            reason = " ".join(str(error).split())
+            reason = reason_of(error)
             raise DataError(f"{path} is not a readable .npz file ({reason})") from error
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> EncodedDataset:
     names = {name.removesuffix(".npy"): name for name in archive.namelist()}
     images, labels = _by_split(names, _IMAGES), _by_split(names, _LABELS)
-    has = ", ".join(names) or "nothing"
+    has = first_names(list(names), 12) or "nothing"
     if not images:
         raise DataError(
             f"{path} has no arrays of images by split: expected {EXPECTED}, found {has}"
@@ -70,8 +76,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> EncodedDataset:
             raise DataError(
                 f"{path} has no labels for {images[split]}: expected {EXPECTED}, found {has}"
             )
-        pixels = read_array(archive, names[images[split]], path)
-        numbers = read_array(archive, names[labels[split]], path)
+        pixels = _read_array(archive, names[images[split]], path)
+        numbers = _read_array(archive, names[labels[split]], path)
         files = as_pixels(pixels, f"{path}: {images[split]}")
         found = _as_labels(numbers, len(files), f"{path}: {labels[split]}")
         splits.append(pixel_split(files, found, images[split]))
@@ -99,7 +105,7 @@ def _by_split(names: Iterable[str], kinds: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
     """One array, once its header says that it is plain and as large as its place in the file.
 
     Args:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from training.data.encoded import EncodedDataset, EncodedSplit, first_names
+from training.data.encoded import EncodedDataset, EncodedSplit, first_names, reason_of
 from training.data.image_set import Reading
 from training.data.label_column import LabelColumn, choose_label, class_names_of, read_labels
 from training.data.not_read import refuse_pointer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CAP = 1 << 42  # bytes of a file: 4 TiB
+_MAX_PATH = 1024
 _ROWS = 256  # read at once, so that what they unpack to is seen before the next
 _IMAGE_NAMES = ("image", "img")
 
@@ -31,6 +32,17 @@ def read_parquet(files: ParquetFiles, label_column: str | None = None) -> Encode
     Raises:
         DataError: An unreadable file, or no clear image and label columns.
     """
+    import pyarrow as pa  # noqa: PLC0415  (slow to import)
+
+    try:
+        return _read_splits(files, label_column)
+    except (pa.ArrowException, UnicodeError) as error:  # of names and texts that are not UTF-8
+        raise DataError(
+            f"{files.folder}: its tables cannot be read ({reason_of(error)})"
+        ) from error
+
+
+def _read_splits(files: ParquetFiles, label_column: str | None) -> EncodedDataset:
     source = str(files.folder)
     schema = _read_schema(files.train[0])
     features = metadata_features(schema)
@@ -132,7 +144,7 @@ def choose_image(
         )
     raise DataError(
         f"{source} has no column of encoded images (bytes, or a struct of bytes and path); its "
-        f"columns are {', '.join(f'{field.name}: {field.type}'[:80] for field in schema)}"
+        f"columns are {first_names([f'{field.name}: {field.type}'[:80] for field in schema], 20)}"
     )
 
 
@@ -183,7 +195,11 @@ def _path_inside(text: str, roots: Sequence[Path], place: str) -> Path:
         is_inside = any(path.is_relative_to(root.resolve()) for root in roots)
     except (OSError, ValueError, RuntimeError):  # a loop of links, or no path at all
         is_inside = False
-    is_plain = ".." not in PurePath(text).parts and not PureWindowsPath(text).drive
+    is_plain = (
+        len(text) < _MAX_PATH
+        and ".." not in PurePath(text).parts
+        and not PureWindowsPath(text).drive
+    )
     if not is_inside or not is_plain:
         raise DataError(
             f"{place} names the image file {text[:80]!r}, which is not inside of the data set's "
@@ -198,7 +214,7 @@ def _open(path: Path) -> FileBytes:
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     refuse_pointer(path)
-    return DataError(f"{path} is not a readable parquet file ({' '.join(str(error).split())})")
+    return DataError(f"{path} is not a readable parquet file ({reason_of(error)})")
 
 
 def _read_schema(path: Path) -> "pa.Schema":
@@ -215,8 +231,8 @@ def _read_schema(path: Path) -> "pa.Schema":
 def _check_columns(path: Path, image: str, label: LabelColumn, *, first: Path) -> None:
     """Every file must have both columns, and mean the same by a class number."""
     schema = _read_schema(path)
-    for name in (image, label.name.partition(".")[0]):
-        if name not in schema.names:
+    for name in (image, label.name):
+        if not _has_column(schema, name):
             raise DataError(f"{path} is a table without the column {name!r}, which {first} has")
     names = class_names_of(metadata_features(schema), label.name)
     if names is not None and label.class_names is not None and names != label.class_names:
@@ -228,6 +244,17 @@ def _check_columns(path: Path, image: str, label: LabelColumn, *, first: Path) -
             f"{path} and {first} have different class names, first for class {number}; a class "
             "number must mean the same in both"
         )
+
+
+def _has_column(schema: "pa.Schema", name: str) -> bool:
+    """Whether there is a column, or the field of a struct, of a name that is there once."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    parent, _, child = name.partition(".")
+    if schema.names.count(name) == 1:
+        return True
+    is_struct = schema.names.count(parent) == 1 and pa.types.is_struct(schema.field(parent).type)
+    return is_struct and bool(schema.field(parent).type.get_field_index(child) >= 0)
 
 
 def _read_table(path: Path, columns: list[str]) -> "pa.Table":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.encoded import first_names
 from training.data.image_set import Dataset, ImageSet
-from training.tensor_files.stored_tensor import printable
+from training.system.text import MAX_NAME, printable
 
 NEARLY_CONSTANT = 2.0
 """Standard deviation, in grey levels of 255, below which an image is called nearly constant.
@@ -122,7 +122,7 @@ def _extremes(counts: NDArray[np.int64], names: Sequence[str]) -> str:
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[least] == counts[most]:
         return f"{counts[least]:,} of each"
-    low, high = printable(names[least]), printable(names[most])
+    low, high = printable(names[least], MAX_NAME), printable(names[most], MAX_NAME)
     return f"{counts[least]:,} ({low}) to {counts[most]:,} ({high})"
 
 

@@ -66,7 +66,6 @@ def count_errors(
     *,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
     on_batch: Callable[[], None] = lambda: None,
 ) -> int:
@@ -80,7 +79,6 @@ def count_errors(
         inputs,
         batch_size=batch_size,
         device=device,
-        dtype=dtype,
         ranks=ranks,
         on_batch=on_batch,
     )
@@ -95,7 +93,6 @@ def right_answers(
     *,
     batch_size: int = 1024,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
     ranks: Ranks = ALONE,
     on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -105,12 +102,11 @@ def right_answers(
     count and back into its mode after it.
 
     Args:
-        network: Takes floats (N, C, s, s), gives logits (N, c).
+        network: Takes floats (N, C, s, s) of its parameters' type, gives logits (N, c).
         images: uint8 images and labels.
         inputs: Applied to the images.
         batch_size: Images a forward pass of one rank; it changes nothing but rounding.
         device: Where to compute; the network must be there.
-        dtype: Floating-point type of the inputs; the network's parameters must have it.
         ranks: Each answers for its rows of every batch.
         on_batch: Called before every forward pass.
 
@@ -120,6 +116,7 @@ def right_answers(
     Raises:
         OutOfMemoryError: A batch is too large for the memory available.
     """
+    dtype = next(network.parameters()).dtype
     if isinstance(network, Network) and torch.device(device).type == "cpu":
         needed = answering_bytes(network.spec, min(batch_size, len(images)))
         check_memory(needed, f"a batch of {batch_size} images in {network.spec.name}")

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from training.checkpoint.checkpoint import Checkpoint, DataRecord
+from training.checkpoint.writer import SaveError
 from training.data.input_map import InputMap, measure_normalization
 from training.data.loading import Dataset, ImageSet, split_validation
 from training.distributed.ranks import Vote, naming_lost_ranks
@@ -61,8 +63,9 @@ def run_training(
     but for the order of sums, and a run may resume with another number of ranks.
 
     Raises:
-        TrainingError: The loss or a weight is not finite, a checkpoint could not be written, or
-            another rank is gone; the last good checkpoint stays.
+        TrainingError: The loss or a weight is not finite, a file of the run could not be written,
+            or another rank is gone. The last good checkpoint stays; where the run's folder takes no
+            newer one, it lies in a temporary folder that the message names.
         DataError: The validation split or the batch does not fit the data.
     """
     train_set, validation_set = split_validation(
@@ -99,38 +102,41 @@ def run_training(
         ) as checkpoints,
         Vote(lambda: stop.requested, options.ranks) as stopping,
         Vote(checkpoints.is_due, options.ranks) as saving,
+        np.errstate(over="ignore", invalid="ignore"),  # what diverges is told by the loss
     ):
-        if resume_from is None:
-            checkpoints.save_now(metrics)
         try:
-            while state.step < state.num_steps or not _was_evaluated(state, metrics):
-                if _was_evaluated(state, metrics):  # else a signal came in the middle of that
-                    _run_epoch(
-                        state,
-                        checkpoints,
-                        metrics,
-                        progress=progress,
-                        stopping=stopping,
-                        saving=saving,
+            try:
+                if resume_from is None:
+                    checkpoints.save_now(metrics)
+                while state.step < state.num_steps or not _was_evaluated(state, metrics):
+                    if _was_evaluated(state, metrics):  # else a signal came in the middle of that
+                        _run_epoch(
+                            state,
+                            checkpoints,
+                            metrics,
+                            progress=progress,
+                            stopping=stopping,
+                            saving=saving,
+                        )
+                    last = state.step == state.num_steps
+                    epoch_metrics = measures.of_epoch(
+                        due=last or state.epoch % options.evaluate_every == 0
                     )
-                last = state.step == state.num_steps
-                epoch_metrics = measures.of_epoch(
-                    due=last or state.epoch % options.evaluate_every == 0
-                )
-                metrics = asdict(epoch_metrics)
-                if options.ranks.is_first:
-                    folder.append_metrics(metrics)
-                progress.on_epoch(epoch_metrics)
-                if not last and stopping.ask_now():
-                    raise _StoppedError
-                if not last and saving.ask_now():
-                    checkpoints.save(metrics)
-            metrics = metrics | measures.of_run()
-        except _StoppedError:
-            checkpoint = checkpoints.save_now(metrics)
-            return TrainResult(status="stopped", checkpoint=checkpoint, metrics=metrics)
-        checkpoint = checkpoints.save_now(metrics, final=True)
-        return TrainResult(status="finished", checkpoint=checkpoint, metrics=metrics)
+                    checkpoints.log(asdict(epoch_metrics))
+                    metrics = asdict(epoch_metrics)
+                    progress.on_epoch(epoch_metrics)
+                    if not last and stopping.ask_now():
+                        raise _StoppedError
+                    if not last and saving.ask_now():
+                        checkpoints.save(metrics)
+                finished = metrics | measures.of_run()
+                checkpoint = checkpoints.save_now(finished, final=True)
+                return TrainResult(status="finished", checkpoint=checkpoint, metrics=finished)
+            except _StoppedError:
+                checkpoint = checkpoints.save_now(metrics)
+                return TrainResult(status="stopped", checkpoint=checkpoint, metrics=metrics)
+        except SaveError as error:
+            raise checkpoints.rescue(error, metrics) from error
 
 
 def _make_state(
@@ -219,7 +225,6 @@ class _Measures:
             images,
             self.state.inputs,
             device=self.state.device,
-            dtype=self.state.dtype,
             ranks=self.state.ranks,
             on_batch=self._stop_between_batches,
         )

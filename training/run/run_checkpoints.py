@@ -1,12 +1,17 @@
 """The checkpoints of one run: when they are due, beside the training, and at its end at once."""
 
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from training.checkpoint.checkpoint import Checkpoint
+from training.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from training.checkpoint.record import DataRecord
-from training.checkpoint.writer import CheckpointWriter
+from training.checkpoint.writer import CheckpointWriter, SaveError
+from training.errors import TrainingError
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState
@@ -46,7 +51,7 @@ class RunCheckpoints:
         tell: Callable[[str], None],
     ) -> None:
         self.path = folder.checkpoint
-        self._state = state
+        self._folder, self._state, self._first_step = folder, state, state.step
         self._data, self._normalization = data, normalization
         self._versions = collect_versions()  # once: it starts a process
         self._interval, self._tell = interval, tell
@@ -70,7 +75,7 @@ class RunCheckpoints:
         saving would take more than `MAX_SHARE` of the time.
 
         Raises:
-            TrainingError: The last write failed.
+            SaveError: The last write failed.
         """
         is_busy = self._writer.is_busy()  # after every step, so that a failure is told at once
         if not (self._state.ranks.is_first and self._schedule.is_due(self._state.step)):
@@ -86,11 +91,13 @@ class RunCheckpoints:
         """Save the state beside the training, which may continue once this returns.
 
         Raises:
-            TrainingError: The last write failed.
+            SaveError: The last write failed.
         """
         start = time.perf_counter()
         checkpoint = self._collect(metrics, final=False)
         if self._state.ranks.is_first:
+            with _as_save_error():
+                self._folder.check()
             self._writer.submit(checkpoint)
         self._loop_seconds += time.perf_counter() - start
 
@@ -98,12 +105,89 @@ class RunCheckpoints:
         """Save the state before this returns. A final checkpoint cannot be resumed.
 
         Raises:
-            OSError: The file cannot be written; the one before it is still there.
+            SaveError: The file cannot be written; the one before it is still there.
         """
         checkpoint = self._collect(metrics, final=final)
         if self._state.ranks.is_first:
-            self._writer.write_now(checkpoint)
+            with _as_save_error():
+                self._folder.check()
+                self._writer.write_now(checkpoint)
         return checkpoint
+
+    def log(self, metrics: dict[str, Any]) -> None:
+        """Add an epoch's line to metrics.jsonl, on the first rank.
+
+        Raises:
+            SaveError: It cannot be written.
+        """
+        if self._state.ranks.is_first:
+            with _as_save_error():
+                self._folder.append_metrics(metrics)
+
+    def rescue(self, error: SaveError, metrics: dict[str, Any]) -> TrainingError:
+        """Save the state once more, where that can be, after a file could not be written.
+
+        That is the run's own folder, if it can be written again, else a new one for temporary
+        files, which then holds the run and can be resumed. Of several ranks the last state that
+        was taken is saved, for a newer one they would have to give together.
+
+        Args:
+            error: What went wrong.
+            metrics: Those of the last line of metrics.jsonl.
+
+        Returns:
+            What to raise: it says what could not be written and why, and where the state is now.
+        """
+        cause = error.__cause__ or error
+        reason, file = getattr(cause, "strerror", None), getattr(cause, "filename", None)
+        why = f"{file or self.path}: {reason}" if reason else str(cause)
+        if self._state.step == self._first_step:
+            return TrainingError(f"{why}; nothing is lost yet: begin where it can be written")
+        alone = self._state.ranks.size == 1
+        checkpoint = self._collect(metrics, final=False) if alone else self._writer.taken
+        folder = None if checkpoint is None else self._save_anywhere(checkpoint)
+        if checkpoint is None or folder is None:
+            lost = (
+                "{}; the state is lost, for it could not be saved in a folder for temporary files "
+                "($TMPDIR) either; "
+            )
+            if not self.path.exists():
+                return TrainingError.naming(f"{lost}no checkpoint is left", why)
+            return TrainingError.naming(
+                f"{lost}{{}} holds the last checkpoint: when there is room, {{resume_from}} {{}}",
+                why,
+                self.path,
+                self._folder.path,
+            )
+        step = checkpoint.training and checkpoint.training["step"]
+        told = "{}; the state after step {:,} is saved in {}"
+        if folder == self._folder.path:
+            return TrainingError.naming(f"{told}: {{resume_from}} it", why, step, folder)
+        return TrainingError.naming(
+            f"{told}; put its files back when that can be done, or {{resume_from}} it there",
+            why,
+            step,
+            folder,
+        )
+
+    def _save_anywhere(self, checkpoint: Checkpoint) -> Path | None:
+        """The folder that took it, with the run's other files; None where none did."""
+        with suppress(OSError, ValueError):
+            self._folder.check()
+            self._writer.write_now(checkpoint)  # after one that is under way
+            return self._folder.path
+        with suppress(OSError, ValueError):
+            folder = Path(tempfile.mkdtemp(prefix=f"mdl-{self._folder.path.name}-"))
+            try:
+                save_checkpoint(checkpoint, folder / self.path.name)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            for each in (self._folder.config, self._folder.metrics):
+                with suppress(OSError):
+                    shutil.copy(each, folder)
+            return folder
+        return None
 
     @property
     def _cost(self) -> float:
@@ -130,6 +214,14 @@ class RunCheckpoints:
             f"{self._cost / num_saves:.2g} s from the training, and saving keeps to "
             f"{MAX_SHARE:.0%} of the time."
         )
+
+
+@contextmanager
+def _as_save_error() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(str(error)) from error
 
 
 class SaveSchedule:

@@ -12,7 +12,7 @@ from training.distributed.run_options import RunOptions
 from training.run.loop import run_training
 from training.run.progress import Progress, Unwatched
 from training.run.provenance import collect_versions
-from training.run.run_folder import check_run_folder, create_run_folder
+from training.run.run_folder import check_run_folder, new_run_folder
 from training.spec.config import DataConfig
 from training.spec.recipes import recipe_config
 
@@ -58,8 +58,10 @@ def train(
         check_run_folder(Path(folder))
     dataset = load_dataset(data)
     split_validation(dataset.train, data.validation, seed=data.seed)
-    with TemporaryDirectory() as nowhere:
-        run = create_run_folder(network, out=Path(folder or nowhere))
+    with (
+        TemporaryDirectory() as nowhere,
+        new_run_folder(network, out=Path(folder or nowhere)) as run,
+    ):
         run.write_config({"config": config.to_dict(), "versions": collect_versions()})
         unwatched = Unwatched()
         return run_training(

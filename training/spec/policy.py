@@ -27,8 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.system.files import MAX_JSON_BYTES, read_bytes
-
 MIRRORED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 """Operations whose magnitude gets a random sign."""
 OPERATIONS = (
@@ -116,6 +114,8 @@ def read_policy_table(path: Path) -> PolicyTable:
     Raises:
         ValueError: Not such a file; names the file, the place in it and the rule.
     """
+    from training.system.files import MAX_JSON_BYTES, read_bytes  # noqa: PLC0415  # loads NumPy
+
     data = read_bytes(path, what="a policy table", cap=MAX_JSON_BYTES, error=ValueError)
     try:
         contents = json.loads(data)

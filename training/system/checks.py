@@ -122,13 +122,10 @@ def load_json(text: str | bytes, *, exact: bool = False) -> Any:
     Raises:
         ValueError: It is not JSON of that kind.
     """
+    number = _exact_number if exact else _finite_number
+    hooks: dict[str, Any] = {"object_pairs_hook": _unique, "parse_constant": _refuse_constant}
     try:
-        found = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_exact_number if exact else _finite_float,
-        )
+        found = json.loads(text, parse_float=number, **hooks)
         # Half of a surrogate pair can only be written by its number.
         if "\\u" in (text if isinstance(text, str) else text.decode(errors="replace")):
             json.dumps(found, ensure_ascii=False).encode()
@@ -145,16 +142,16 @@ def _exact_number(text: str) -> float:
     return float(text)
 
 
+def _finite_number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_constant(text)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("its JSON has a key twice")
     return found
-
-
-def _finite_float(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _refuse_constant(text)
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -11,6 +11,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from threading import Lock
@@ -42,7 +43,8 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None]) -> Non
         write: Called once with a binary file open for writing.
 
     Raises:
-        OSError: The folder is missing or full or may not be written to, or `path` is a folder.
+        OSError: The folder is missing or full or may not be written to, or `path` is a folder; it
+            names the file, also where `write` made another error of it.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -58,10 +60,22 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None]) -> Non
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        failure = _behind(error)
+        if failure is None or failure.errno is None:
+            raise
+        raise OSError(failure.errno, failure.strerror, os.fspath(path)) from error
     sync_folder(target.parent)
+
+
+def _behind(error: BaseException) -> OSError | None:
+    """The system's error behind another one, such as torch makes of it; None if there is none."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, OSError):
+        behind = behind.__context__ if isinstance(behind, RuntimeError) else None
+    return behind
 
 
 def write_text_atomically(path: Path | str, text: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from training.system.text import printable
+
 
 def html_table(
     headline: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, num_text_columns: int
@@ -22,13 +24,13 @@ def html_table(
     def line(tag: str, cells: Sequence[str]) -> str:
         sides = ["left" if index < num_text_columns else "right" for index in range(len(cells))]
         inner = (
-            f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>'
+            f'<{tag} style="text-align:{side}">{escape(printable(cell))}</{tag}>'
             for side, cell in zip(sides, cells, strict=True)
         )
         return f"<tr>{''.join(inner)}</tr>"
 
     body = "".join(line("td", row) for row in rows)
     return (
-        f"<div><p>{escape(headline)}</p><table><thead>{line('th', columns)}</thead>"
+        f"<div><p>{escape(printable(headline))}</p><table><thead>{line('th', columns)}</thead>"
         f"<tbody>{body}</tbody></table></div>"
     )

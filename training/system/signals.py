@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a polite request to stop after the current step."""
+"""Ctrl-C, SIGTERM and a lost terminal as a polite request to stop after the current step."""
 
 import os
 import select
@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -15,14 +16,18 @@ PATIENCE_S = 10.0
 _SLOW_STEPS = 2  # And as long as this many of its last steps, where those take longer.
 _POLL_S = 0.1
 _GRACE_S = 2.0  # To end the ordinary way after a second signal.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+_LOST_TERMINAL = getattr(signal, "SIGHUP", None)
 _END_OF_WATCH = 0
 
 
 class StopRequest:
-    """While entered, SIGINT and SIGTERM set `signal_number` instead of ending the process.
+    """While entered, SIGINT, SIGTERM and SIGHUP set `signal_number` and do not end the process.
 
-    A second signal of either kind ends it at once, the ordinary way.
+    A second signal of any kind ends it at once, the ordinary way. SIGHUP, which comes when a
+    terminal goes, is left alone where the process was told to ignore it (nohup).
 
     A compiled loop that never ends keeps Python from seeing any signal. So a thread watches: work
     that does not ask within `patience_s` of a signal (or twice the time of its last step, if that
@@ -59,8 +64,9 @@ class StopRequest:
         self._previous_fd = signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
         self._watcher = threading.Thread(target=self._watch, name="signals", daemon=True)
         self._watcher.start()
-        for number in _SIGNALS:
-            self._previous[number] = signal.signal(number, self._handle)
+        for number in STOP_SIGNALS:
+            if number != _LOST_TERMINAL or signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -98,12 +104,13 @@ class StopRequest:
         """The number of the next signal, `_END_OF_WATCH`, or None after that many seconds."""
         while select.select([self._hears], [], [], timeout)[0]:
             event = self._hears.recv(1)[0]
-            if event in (_END_OF_WATCH, *_SIGNALS):
+            if event in (_END_OF_WATCH, *STOP_SIGNALS):
                 return event
         return None
 
     def _end(self, number: int, reason: str) -> None:
         """End the process here and now; nothing that waits for the main thread would return."""
         text = f"\nEnded without saving: {reason}. {self._last_words}".rstrip() + "\n"
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode(errors="replace"))
+        with suppress(OSError, ValueError):  # closed, or its reader is gone
+            os.write(sys.stderr.fileno(), text.encode(errors="replace"))
         os._exit(128 + number)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Self
 
 from training.errors import CheckpointError
 from training.system.files import FileBytes
+from training.system.text import shorten
 from training.tensor_files.legacy_torch import LEGACY_START, read_legacy_torch
 from training.tensor_files.other_formats import (
     START_BYTES,
@@ -32,7 +33,7 @@ from training.tensor_files.state_dict import (
     is_tensor,
     strip_wrappers,
 )
-from training.tensor_files.stored_tensor import NumberType, StoredTensor, shorten
+from training.tensor_files.stored_tensor import NumberType, StoredTensor
 from training.tensor_files.torch_archive import ZIP_START, read_torch_archive
 from training.tensor_files.zip_records import Records
 

@@ -14,7 +14,8 @@ from typing import Any
 from training.errors import CheckpointError
 from training.system.checks import check_keys, load_json
 from training.system.files import FileBytes
-from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredTensor, is_shape, shorten
+from training.system.text import shorten
+from training.tensor_files.stored_tensor import NUMBER_TYPES, StoredTensor, is_shape
 
 MAX_HEADER_BYTES = 1 << 25
 """Longest header that is read, some 200,000 tensors; the format itself allows three times that."""

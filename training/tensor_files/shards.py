@@ -6,8 +6,8 @@ from pathlib import Path
 from training.errors import CheckpointError
 from training.system.checks import load_json
 from training.system.files import FileBytes
+from training.system.text import shorten
 from training.tensor_files.other_formats import PART, count_names
-from training.tensor_files.stored_tensor import shorten
 
 INDEX_SUFFIX = ".index.json"
 MAX_INDEX_BYTES = 1 << 25

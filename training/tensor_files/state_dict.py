@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.errors import ConfigError
+from training.system.text import MAX_NAME, printable, shorten
 from training.tensor_files.plain_pickle import Opaque
 from training.tensor_files.quantized import QuantizedTensor
-from training.tensor_files.stored_tensor import StoredRows, StoredTensor, printable, shorten
+from training.tensor_files.stored_tensor import StoredRows, StoredTensor
 
 WRAPPERS = (
     "state_dict_ema",
@@ -111,7 +112,7 @@ def is_tensor(value: Any) -> bool:
 def describe_value(value: Any) -> str:
     """What something is that is no dense tensor, for messages."""
     if isinstance(value, Opaque):
-        name = printable(value.name)
+        name = printable(value.name, MAX_NAME)
         if name.startswith("numpy") and name.endswith("_reconstruct"):
             return "a NumPy array"
         return name if name.startswith("a ") else f"an object of class {name}"
@@ -202,7 +203,7 @@ def _num_numbers(value: Any, depth: int, seen: set[int]) -> int:
 def _check_state(contents: Any, where: list[str]) -> None:
     at = f"under {shorten('.'.join(where))} it " if where else ""
     if isinstance(contents, Opaque):
-        name = printable(contents.name)
+        name = printable(contents.name, MAX_NAME)
         raise ValueError(
             f"{at}holds an object of class {name}, which is not made here; save its state_dict()"
         )

@@ -16,7 +16,6 @@ Float32s = NDArray[np.float32]
 
 _CHUNK = 1 << 20
 _MAX_DIMENSIONS = 32
-_MAX_NAME = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +188,16 @@ class StoredTensor:
         """Fill an array of the stored type with the numbers from `first` on."""
         self.source.read_into(self.start + first * self.number_type.num_bytes, piece)
 
+    def read_unnoted(self, first: int, piece: NDArray[Any]) -> None:
+        """As `read_piece_into`, for who calls `note` afterwards, such as beside the next read."""
+        source = self.source.source if isinstance(self.source, Records) else self.source
+        source.read_into(self.start + first * self.number_type.num_bytes, piece)
+
+    def note(self, first: int, piece: NDArray[Any]) -> None:
+        """Note the checksum of a piece, where the file has any to compare it with."""
+        if isinstance(self.source, Records):
+            self.source.note(self.start + first * self.number_type.num_bytes, piece)
+
     def read(self) -> NDArray[Any]:
         """The whole tensor, row by row, in the type that it is stored in."""
         numbers = self.read_piece(0, self.num_numbers)
@@ -272,25 +281,6 @@ class StoredRows:
             if not rising.all():
                 raise ValueError("is a sparse tensor whose columns are not in order")
             last = int(piece[-1])
-
-
-def shorten(name: str) -> str:
-    """A name from a file in quotes, on one line and not too long, for messages.
-
-    >>> shorten("a.weight"), shorten("x" * 1000) == repr("x" * 60 + "...")
-    ("'a.weight'", True)
-    """
-    return repr(name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "...")
-
-
-def printable(name: str) -> str:
-    """A name from a file as a table can print it: as it is, or escaped, and not too long.
-
-    >>> printable("a.weight"), len(printable("x" * 1000)), printable(chr(0)).isprintable()
-    ('a.weight', 123, True)
-    """
-    shown = name if name.isprintable() else repr(name)[1:-1]
-    return shown if len(shown) <= 2 * _MAX_NAME else shown[: 2 * _MAX_NAME] + "..."
 
 
 def is_shape(value: Any) -> bool:

@@ -100,9 +100,17 @@ class Records:
             part = data[at : at + _CHUNK]
             self.source.read_into(start + at, part)
             checksum = zlib.crc32(part.data, checksum)
-        if len(data):
+        self._note(start, len(data), checksum)
+
+    def note(self, start: int, piece: NDArray[Any]) -> None:
+        """Note the checksum of bytes that were read from `source` at `start`, from any thread."""
+        data = piece.reshape(-1).view(np.uint8)
+        self._note(start, len(data), zlib.crc32(data.data))
+
+    def _note(self, start: int, num_bytes: int, checksum: int) -> None:
+        if num_bytes:
             with self._lock:
-                self._seen[start] = len(data), checksum
+                self._seen[start] = num_bytes, checksum
 
     def read(self, record: Record) -> bytes:
         """The contents of a record, checked.

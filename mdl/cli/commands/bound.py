@@ -268,6 +268,7 @@ def _draw(report: "BoundReport", path: Path) -> None:
 
 def _describe(checkpoint: Path, number_format: "NumberFormat", *, full: bool, json: bool) -> None:
     from analysis.describe.description import describe_file
+    from mdl.cli.bound import bound_command
     from mdl.terminal.answers import answer_description
     from mdl.terminal.bound_tables import print_description
     from mdl.terminal.progress import ReadingProgress
@@ -277,9 +278,10 @@ def _describe(checkpoint: Path, number_format: "NumberFormat", *, full: bool, js
     if json:
         console.print_json({"checkpoint": str(checkpoint)} | description.to_dict())
         return
-    next_ = console.command(
-        "bound", checkpoint, format=None if number_format.name == "bfloat16" else number_format.name
-    )
+    form = None if number_format.name == "bfloat16" else number_format.name
+    next_ = bound_command(checkpoint, format=form)
+    if "--lengths-only" in next_:
+        next_ = console.command("nonzeros", checkpoint)
     if full:
         print_description(description)
         console.print_next(next_)

@@ -67,6 +67,8 @@ def _check_twin(spec: "NetworkSpec", twin: Twin) -> None:
             f"--as {twin}: this checkpoint is {spec.name}, whose twins are "
             f"{spec.family}-local and {spec.family}-fc"
         )
+    if spec.name == twin:
+        raise ValueError(f"--as {twin}: this network is {twin} already")
     num_weights = spec.twin(kind).num_weights
     check_memory(
         4 * (spec.num_weights + num_weights),  # the network's own tensors too, and its twin's
@@ -130,6 +132,8 @@ def _twin_checkpoint(loaded: "Checkpoint", embedded: "Network") -> "Checkpoint":
 
 
 def _print_report(result: dict[str, Any]) -> None:
+    from mdl.cli.bound import bound_command
+
     rows = [*result["layers"], {"layer": "total", **result["total"]}]
     cells = [(row["layer"], *(f"{row[key]:,}" for key in _COUNTS)) for row in rows]
     before, after = result["source_network"], result["network"]
@@ -143,5 +147,9 @@ def _print_report(result: dict[str, Any]) -> None:
             rows=cells[:-1],
             last=cells[-1],
         ),
-        next_=[console.command(name, path) for name in ("nonzeros", "filters", "bound")],
+        next_=[
+            console.command("nonzeros", path),
+            *console.filters_command(path, {rows[0]["layer"]: rows[0]["num_nonzeros"]}),
+            bound_command(Path(path)),
+        ],
     )

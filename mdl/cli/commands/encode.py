@@ -62,7 +62,7 @@ def encode(
     """
     from analysis.codes.bit_file import save_codeword
     from analysis.describe.describe import compare_codes, read_message
-    from mdl.cli.bound import choose_format, refuse_options
+    from mdl.cli.bound import bound_command, choose_format, refuse_options
     from mdl.terminal.answers import answer_encoded
     from training.tensor_files.open import is_external
 
@@ -88,7 +88,7 @@ def encode(
     if message.can_run:
         next_ = [
             console.command("decode", out),
-            console.command("bound", checkpoint, bits=bits, format=number_format),
+            bound_command(checkpoint, bits=bits, format=number_format),
         ]
     else:
         next_ = [console.command("decode", out, state_dict="decoded.pt", bn_eps=bn_eps)]

@@ -76,6 +76,7 @@ def filters(
     from figures.filters import draw_filters
     from figures.style.look import check_figure_path, figure_style, save_figure
     from mdl.cli import filter_report
+    from mdl.cli.bound import bound_command
 
     if out is not None:
         check_figure_path(out)
@@ -110,7 +111,7 @@ def filters(
         report = {
             "checkpoints": [filter_report.filters_to_dict(one) for one in measured],
             "figures": [str(file) for file in files],
-            "min_nonzeros": measured[0].sample.min_nonzeros,
+            "min_nonzeros": min(one.sample.min_nonzeros for one in measured),
             "seed": seed,
         }
         console.print_json(report)
@@ -119,9 +120,12 @@ def filters(
     if len(checkpoints) > 1 and not compare:
         next_ = [console.command("filters", *checkpoints, compare=True)]
     else:
+        first = checkpoints[0]
         next_ = [
-            console.command("nonzeros", checkpoints[0], key=key),
-            console.command("bound", checkpoints[0], key=key, lengths_only=measured[0].is_external),
+            console.command("nonzeros", first, key=key),
+            console.command("bound", first, key=key, lengths_only=True)
+            if measured[0].is_external
+            else bound_command(first),
         ]
     if not full:
         filter_report.answer_filters(measured, files, notes, next_=next_)

@@ -26,7 +26,7 @@ def nonzeros(
     from dataclasses import asdict
 
     from analysis.quantize.nonzeros import count_tensors, twin_weight_counts
-    from mdl.cli.bound import refuse_options
+    from mdl.cli.bound import bound_command, refuse_options
     from mdl.terminal.bound_tables import print_counts
     from training.checkpoint.checkpoint import load_checkpoint
     from training.tensor_files.open import is_external
@@ -49,7 +49,8 @@ def nonzeros(
         )
         return
     name = loaded.network.name
-    next_ = [console.command("bound", checkpoint), console.command("filters", checkpoint)]
+    filters = console.filters_command(checkpoint, loaded.num_nonzeros)
+    next_ = [bound_command(checkpoint), *filters]
     if full:
         print_counts(f"{name}, as trained", name, counts, twins)
         console.print_next(*next_)

@@ -120,4 +120,4 @@ def _draw_figure(report: "ScalingReport", base_channels: int | None, path: Path)
     with figure_style():
         figure = draw_scaling(data)
     save_figure(figure, path)
-    sys.stderr.write(f"figure: {path}\n")
+    console.stderr().print(f"figure: {path}", markup=False)

@@ -1,5 +1,6 @@
 """`mdl train`: from images to a checkpoint."""
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -262,7 +263,7 @@ def train(
     from training.distributed.run_options import RunOptions
 
     logs = tuple(dict.fromkeys(each.value for each in log_to or ()))
-    with launched_ranks(device) as (ranks, chosen):
+    with ExitStack() as held, launched_ranks(device) as (ranks, chosen):
         options = RunOptions(
             device=chosen,
             ranks=ranks,
@@ -275,14 +276,20 @@ def train(
         def make_plan() -> "TrainingPlan":
             check_logs(logs)
             if resume is not None:
-                plan = plan_resumed(resume, source=data, options=options)
+                plan = plan_resumed(resume, source=data, options=options, held=held)
                 say_if_emulated(plan.config.precision, chosen)
                 return plan
             reason = None
             if precision is None:
                 settings["precision"], reason = _choose_precision(device)
             plan = plan_new(
-                network or "", recipe or "quick", settings, data_settings, out=out, options=options
+                network or "",
+                recipe or "quick",
+                settings,
+                data_settings,
+                out=out,
+                options=options,
+                held=held,
             )
             if reason is not None:
                 line = f"Arithmetic: {plan.config.precision}, {reason}."

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
+from mdl.terminal.errors import error_line
 from mdl.terminal.options import DeviceOption, FullOption, JsonOption, LabelColumnOption
 from mdl.terminal.progress import CountProgress
 
@@ -51,5 +52,5 @@ def verify(
         console.stdout().print(f"{certificate}: verified", style="bold", markup=False)
     if not found.ok:
         for line in found.differences:
-            sys.stderr.write(f"error: {' '.join(line.split())}\n")
+            sys.stderr.write(error_line(ValueError(line)) + "\n")
         raise typer.Exit(1)

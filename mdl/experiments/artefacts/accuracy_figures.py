@@ -20,6 +20,7 @@ from figures.accuracy import (
     draw_train_and_test,
     fitting_point,
 )
+from figures.style.look import literal
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note, tuned_note
 from mdl.experiments.reproduce.run_plan import (
@@ -135,7 +136,7 @@ class SizeFigure(_PanelFigure[SizeStep]):
 
 def _size_panel(one: OneDataSet[list[SizeStep]]) -> SizePanel:
     return SizePanel(
-        title=one.data,
+        title=literal(one.data),
         families=tuple(_family(network, one.shown) for network in one.scale.ladders),
         fit_accuracy=one.scale.train_target,
     )
@@ -217,7 +218,7 @@ def _kernel_cells(step: KernelStep) -> dict[str, Cell]:
 
 def _kernel_panel(one: OneDataSet[list[KernelStep]]) -> KernelPanel:
     return KernelPanel(
-        title=one.data,
+        title=literal(one.data),
         lines=tuple(
             MethodLine(
                 method=method,

@@ -13,6 +13,7 @@ from figures.nonzeros import (
     draw_nonzeros,
     draw_nonzeros_history,
 )
+from figures.style.look import literal
 from mdl.experiments.artefacts.method_runs import (
     BETA_LASSO,
     CHOSEN_NETWORK,
@@ -138,7 +139,7 @@ def _panels(group: Sequence[_Trained]) -> list[LayerPanel]:
             references=_twin_sizes(first.results[0], layer),
             trained=tuple(
                 TrainedNonzeros(
-                    label=one.data,
+                    label=literal(one.data),
                     num_nonzeros=tuple(result.num_nonzeros[layer] for result in one.results),
                 )
                 for one in group
@@ -164,7 +165,7 @@ class TrainingCurves(DataSetArtefact[list[NonzerosHistory]]):
         if not one.shown:
             return None
         note = (
-            f"Data: {one.data}. First seed. Dashed: sizes of conv1 in s-conv and s-local. "
+            f"Data: {literal(one.data)}. First seed. Dashed: sizes of conv1 in s-conv and s-local. "
             f"{figure_note(one.scale, one.runs, networks=(CHOSEN_NETWORK,))}"
         )
         return draw_nonzeros_history(one.shown, note=note)

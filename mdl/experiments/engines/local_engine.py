@@ -15,13 +15,14 @@ from mdl.experiments.engines.engine import Engine
 from mdl.experiments.engines.trial import EXIT_BUSY
 from mdl.experiments.engines.trial_progress import TrialProgress, describe_trial
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_lock import is_locked
 from mdl.experiments.store.run_result import run_key
 from mdl.terminal.options import Device
 from training.run.progress import Stop
 from training.run.run_folder import MAX_METRICS_BYTES
 from training.spec.config import TrainConfig
 from training.system.files import read_bytes, write_text_atomically
+from training.system.locks import lock_holder
+from training.system.signals import STOP_SIGNALS
 
 Ending = Literal["finished", "failed", "busy", "stopped"]
 
@@ -109,8 +110,7 @@ class TrialProcess:
             return "finished"
         if code == EXIT_BUSY:
             return "busy"
-        stops = (signal.SIGTERM, signal.SIGINT)
-        if code in {128 + number for number in stops} or (self._was_asked and -code in stops):
+        if code - 128 in STOP_SIGNALS or (self._was_asked and -code in STOP_SIGNALS):
             return "stopped"
         return "failed"
 
@@ -230,7 +230,7 @@ class _Batch:
                 self._waiting.append(config)
             elif self._store.find(config) is not None:
                 self._tell_result(config)
-            elif is_locked(self._store.lock_path(key)):
+            elif lock_holder(self._store.lock_path(key)) is not None:
                 self._leave_to_another(config)
             else:
                 self._running.append(
@@ -269,7 +269,11 @@ class _Batch:
     def _leave_to_another(self, config: TrainConfig) -> None:
         key = run_key(config)
         if key not in self._look_again:
-            self._progress.on_note(f"{describe_trial(config)}: another process works on it.")
+            lock = self._store.lock_path(key)
+            holder = f" ({lock}: {found})" if (found := lock_holder(lock)) else ""
+            self._progress.on_note(
+                f"{describe_trial(config)}: another process works on it{holder}."
+            )
         self._look_again[key] = time.monotonic() + _LOOK_AGAIN_S
         if not self._was_stopped:
             self._waiting.append(config)

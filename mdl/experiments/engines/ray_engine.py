@@ -28,7 +28,6 @@ from mdl.experiments.engines.engine import Engine
 from mdl.experiments.engines.trial import run_trial
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import Filters, ResultStore
-from mdl.experiments.store.run_lock import RunBusyError
 from mdl.experiments.store.run_result import RunResult
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line
@@ -36,6 +35,7 @@ from mdl.terminal.options import Device
 from training.errors import TrainingError
 from training.run.progress import EpochMetrics, Stop
 from training.spec.config import TrainConfig
+from training.system.locks import RunBusyError
 
 _LOOK_AGAIN_S = 2.0
 _LOST = "its worker process or its node died; Ray's logs on that node say why"

@@ -21,11 +21,11 @@ import torch
 
 from mdl.experiments.engines.measure import measure_run
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_lock import RunBusyError, run_lock
 from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.terminal.devices import choose_device
 from mdl.terminal.errors import error_line, is_told
 from mdl.terminal.options import Device
+from mdl.terminal.process import run_as_process
 from mdl.terminal.progress import TrainingProgress
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.data.loading import Dataset, load_dataset
@@ -37,6 +37,7 @@ from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
 from training.spec.config import SaveInterval, TrainConfig
 from training.system.files import read_text
+from training.system.locks import RunBusyError
 from training.system.signals import StopRequest
 
 EXIT_BUSY = 75
@@ -72,19 +73,14 @@ def run_trial(
         DataError: The images cannot be loaded, or are not those it was begun with.
         TrainingError: The loss is not finite.
     """
-    with run_lock(store.lock_path(run_key(config))):
+    with store.run_folder(config).hold() as folder:
         found = store.find(config)
         if found is not None:
             return found
         with watch as (stop, progress):
             dataset = load_dataset(config.data)
             checkpoint = _train_run(
-                config,
-                dataset,
-                store.run_folder(config),
-                device=device,
-                stop=stop,
-                progress=progress,
+                config, dataset, folder, device=device, stop=stop, progress=progress
             )
         if checkpoint.training is not None or stop.requested:
             return None
@@ -92,7 +88,7 @@ def run_trial(
             checkpoint,
             dataset,
             config=config,
-            epochs=store.run_folder(config).read_metrics(),
+            epochs=folder.read_metrics(),
             versions=checkpoint.versions
             | {"device": device.type, "num_threads": torch.get_num_threads()},
             device=device,
@@ -163,7 +159,8 @@ def main() -> None:
     try:
         config = _read_config(options.config)
         if run_key(config) != options.key:
-            _fail(f"--key {options.key}: {options.config} has key {run_key(config)}", code=2)
+            wrong = f"--key {options.key}: {options.config} has key {run_key(config)}"
+            _fail(error_line(ValueError(wrong)), code=2)
         stop = StopRequest()
         result = run_trial(
             config,
@@ -173,7 +170,7 @@ def main() -> None:
         )
         sys.exit(0 if result is not None else 128 + (stop.signal_number or signal.SIGTERM))
     except RunBusyError as error:
-        _fail(str(error), code=EXIT_BUSY)
+        _fail(error_line(error), code=EXIT_BUSY)
     except Exception as error:
         if not is_told(error):
             raise
@@ -230,4 +227,4 @@ def _fail(message: str, *, code: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_process(main)

@@ -144,11 +144,8 @@ def print_short_dry_run(plan: DryRun) -> None:
         )
     if len(names) > _SHOWN:
         output.print(f"  and {len(names) - _SHOWN} more tables and figures", markup=False)
-    output.print(
-        "One run may serve several of these; --full lists all. Times are estimates:\n"
-        "training, then filters, bits and bound of each run.",
-        markup=False,
-    )
+    output.print("One run may serve several of these; --full lists all. Times are estimates:")
+    output.print("training, then filters, bits and bound of each run.")
 
 
 def print_dry_run(plan: DryRun) -> None:

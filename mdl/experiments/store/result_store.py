@@ -22,11 +22,8 @@ from mdl.experiments.store.checksums import (
     without_checksum,
     without_seal,
 )
-from mdl.experiments.store.run_lock import run_lock
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
-from training.data.npz_source import read_array
-from training.errors import DataError
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
 from training.system.checks import load_json
@@ -37,6 +34,7 @@ from training.system.files import (
     write_atomically,
     write_text_atomically,
 )
+from training.system.locks import Lock, run_lock
 from training.system.memory import check_memory
 
 Filters = NDArray[np.float16]
@@ -56,6 +54,7 @@ _DAMAGES = (
     KeyError,
     EOFError,
     OverflowError,
+    MemoryError,  # a head that tells of more numbers than there are
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
@@ -161,7 +160,7 @@ class ResultStore:
         self._known = _Lines(version, by_key)
         return self._known
 
-    def _lock(self) -> AbstractContextManager[None]:
+    def _lock(self) -> AbstractContextManager[Lock]:
         return run_lock(self.path.with_name(f"{self.path.name}.lock"), waits=True)
 
     def _write(self, results: Iterable[RunResult]) -> None:
@@ -207,9 +206,7 @@ class ResultStore:
             return None
         packed = _read(path, "the filters of a run")
         try:
-            found = _unpack_filters(without_seal(packed), path)
-        except DataError as error:
-            raise _broken(path, str(error).removeprefix(f"{path}: ")) from error
+            found = _unpack_filters(without_seal(packed))
         except _DAMAGES as error:
             raise _broken(path, error) from error
         if found.ndim != 4:
@@ -284,7 +281,7 @@ class ResultStore:
 
     def lock_path(self, key: str) -> Path:
         """The file whose lock a process holds while it works on a run."""
-        return self.root / "runs" / f"{key}.lock"
+        return RunFolder(self.root / "runs" / key).lock
 
 
 def _parse(text: bytes, place: str, it: str) -> RunResult:
@@ -309,9 +306,12 @@ def _read(path: Path, what: str, *, missing: bytes | None = None) -> bytes:
     return read_bytes(path, what=what, cap=_MAX_FILE, error=StoreError, missing=missing)
 
 
-def _unpack_filters(packed: bytes, path: Path) -> Filters:
-    with zipfile.ZipFile(BytesIO(packed)) as archive:
-        return read_array(archive, f"{_FILTERS}.npy", path).astype(np.float16)
+def _unpack_filters(packed: bytes) -> Filters:
+    with np.load(BytesIO(packed), allow_pickle=False) as arrays:
+        if arrays.zip.getinfo(f"{_FILTERS}.npy").file_size > _MAX_FILE:
+            raise ValueError(f"filters of more than {_MAX_FILE >> 20} MiB")
+        found: Filters = arrays[_FILTERS].astype(np.float16)
+    return found
 
 
 def _write_filters(filters: Filters, file: BinaryIO) -> None:

@@ -132,7 +132,8 @@ def show_list(trials: Sequence[TrainConfig], *, command: str, full: bool, as_jso
     else:
         output.print(f"{len(trials)} trials: {title(trials)}; --full lists them.", markup=False)
     output.print("As a Slurm job array:", style="bold")
-    output.print(job_script(command, len(trials)), markup=False)
+    for line in job_script(command, len(trials)).splitlines():
+        output.print(line, markup=False)
     console.print_next(command, f"{command} --collect")
 
 
@@ -249,7 +250,7 @@ def _next_steps(
     runs = report.final_results or report.ranked[0].runs
     checkpoint = store.run_folder(runs[0].config).checkpoint
     # It may lie on another node, or results alone may have been copied here.
-    bound = (f"mdl bound {checkpoint} --bits 16",) if checkpoint.exists() else ()
+    bound = (console.command("bound", checkpoint, bits=16),) if checkpoint.exists() else ()
     return bound if then == "retrain" else (f"{command} --then retrain", *bound)
 
 

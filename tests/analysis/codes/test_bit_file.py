@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from analysis.certify.errors import counting_bytes
-from analysis.codes import bodies
+from analysis.codes import network_code
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
 from analysis.codes.bit_file import MAGIC, decode_whole, is_bit_file, load_codeword, save_codeword
 from analysis.codes.header import Header, code_header
@@ -205,7 +205,7 @@ def test_the_work_grows_with_the_tensors_not_with_their_square(
         save_codeword(encode_network(message, code), path)
         with monkeypatch.context() as patch:
             listing = Mock(side_effect=expected_shapes)
-            patch.setattr(bodies, "expected_shapes", listing)
+            patch.setattr(network_code, "expected_shapes", listing)
             found = load_codeword(path)
         assert found.message.same_as(message)
         assert listing.call_count == 1  # not once a tensor

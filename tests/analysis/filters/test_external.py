@@ -25,6 +25,7 @@ VIT = {
 }
 MLP = {"fc1.weight": (300, 784), "fc2.weight": (10, 300)}
 COLOUR = {"fc1.weight": (100, 3072), "fc2.weight": (10, 100)}
+LOCAL = {"conv1.weight": (64, 5, 27), "conv1.bias": (5,), "fc1.weight": (10, 300)}
 TEXT = {"tok_embeddings.weight": (1000, 768), "head.weight": (5, 50)}
 
 
@@ -41,6 +42,7 @@ TEXT = {"tok_embeddings.weight": (1000, 768), "head.weight": (5, 50)}
         ({"w": (5, 1024)}, {}, ("w", "dense", 1, 32)),
         ({"w": (5, 1024)}, {"channels": 4}, ("w", "dense", 4, 16)),
         ({"w": (5, 50), "v": (5, 27)}, {"channels": 2, "image_size": 5}, ("w", "dense", 2, 5)),
+        (LOCAL, {"image_size": 16}, ("conv1.weight", "local", 3, 16)),
         (RESNET, {"layer": "conv1"}, ("conv1.weight", "conv", 3, 7)),
         (
             {"a.weight": (9, 3, 3, 3), "b.weight": (4, 12)},
@@ -67,6 +69,8 @@ def test_the_layer_that_sees_the_image(shapes: dict, options: dict, found: tuple
         ),
         (RESNET, {"layer": "conv9"}, "layer 'conv9' is no weight of it; it has 'conv1.weight', "),
         (RESNET, {"image_size": 5}, "no weight has a shape"),
+        (LOCAL, {}, "give image_size and channels"),
+        (LOCAL, {"image_size": 9}, "no weight has a shape"),
         ({"a": (9, 785), "b": (9, 784)}, {}, "no weight has a shape"),
         ({}, {}, "no weight has a shape"),
     ],

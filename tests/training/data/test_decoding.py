@@ -91,6 +91,11 @@ def test_training_on_black_is_refused(tmp_path: Path) -> None:
         load(tmp_path, tmp_path / "cache")
 
 
+def test_grey_images_among_coloured_ones_are_said(tmp_path: Path) -> None:
+    found = remarks(load_images([picture(5, mode="L"), picture(6, mode="L")], tmp_path))
+    assert "2 of 6 images are grey; they are made RGB as the others are." in found
+
+
 def test_images_of_several_sizes_are_told_with_theirs(tmp_path: Path) -> None:
     images: list[bytes | Image.Image] = [picture(1, size=20, width=30), picture(2, size=5)]
     found = remarks(load_images(images, tmp_path, image_size=6))

@@ -166,6 +166,21 @@ def test_a_label_of_which_no_two_images_have_one_is_none(values: Any, tmp_path: 
         load(tmp_path, tmp_path / "cache")
 
 
+def test_texts_that_are_no_texts_are_named(tmp_path: Path) -> None:
+    broken = pa.array([b"cat", b"\x80\xff", b"dog"]).cast(pa.binary()).view(pa.string())
+    write_pair(tmp_path, broken, broken)
+    with pytest.raises(DataError, match=r"its tables cannot be read .*utf-8"):
+        load(tmp_path, tmp_path / "cache")
+
+
+def test_a_part_of_what_has_no_parts_is_named(tmp_path: Path) -> None:
+    write_pair(tmp_path, [{"a": 0}, {"a": 1}], [{"a": 0}], column="labels")
+    path = tmp_path / "test-00000-of-00001.parquet"
+    write_table(path, {"image": [{"bytes": b"", "path": None}], "labels": [0]})
+    with pytest.raises(DataError, match="its tables cannot be read"):
+        load(tmp_path, tmp_path / "cache", label_column="labels.a")
+
+
 def test_class_numbers_must_mean_the_same_in_every_file(tmp_path: Path) -> None:
     write_pair(tmp_path, [0, 1], [0, 1], features={"label": class_label("cat", "dog")})
     other = {"label": class_label("dog", "cat")}

@@ -238,6 +238,37 @@ def test_the_hub_is_asked_by_its_own_name(tmp_path: Path, monkeypatch: pytest.Mo
     )
 
 
+def test_of_the_hub_files_are_read_only_where_its_libraries_keep_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = {"img": datasets.Image(), "fine_label": datasets.ClassLabel(names=["cat", "dog"])}
+    features["coarse_label"] = datasets.ClassLabel(names=["pet", "other"])
+    kept, outside = tmp_path / "kept" / "0.png", tmp_path / "0.png"
+    kept.parent.mkdir()
+    for number, path in enumerate((kept, outside)):
+        picture(number).save(path)
+
+    def fake(*_: object, **__: object) -> object:
+        paths = [{"bytes": None, "path": str(path)} for path in (kept, named)]
+        columns = {"img": paths, "fine_label": [0, 1], "coarse_label": [1, 0]}
+        split = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+        return datasets.DatasetDict({"train": split, "Validation": split, "extra": split})
+
+    monkeypatch.setattr(datasets, "load_dataset", fake)
+    monkeypatch.setattr(hub_source, "_hub_answers", lambda: True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", kept.parent)
+    named = kept
+    dataset = load("cifar100", tmp_path / "cache")
+    assert (dataset.class_names, dataset.reading.test) == (("cat", "dog"), "split Validation")
+    assert "Not used: extra." in dataset.reading.remarks
+    coarse = load("cifar100", tmp_path / "cache", label_column="coarse_label")
+    assert coarse.train.labels.tolist() == [1, 0]
+    named = outside
+    with pytest.raises(DataError, match=r"row 1 of train names .* not inside"):
+        load("someone/else", tmp_path / "cache")
+
+
 def test_without_a_network_the_hub_fails_soon_and_says_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

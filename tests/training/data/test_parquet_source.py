@@ -128,7 +128,9 @@ def test_a_path_in_a_table_is_inside_of_its_folder(path: str, tmp_path: Path) ->
     assert len(load(place, tmp_path / "cache").train) == 4
 
 
-@pytest.mark.parametrize("path", ["{root}/x.png", "../x.png", "images/../../x.png", "link.png"])
+@pytest.mark.parametrize(
+    "path", ["{root}/x.png", "../x.png", "images/../../x.png", "link.png", "a" * 5000]
+)
 def test_a_path_that_leads_outside_is_refused(path: str, tmp_path: Path) -> None:
     place = tmp_path / "set"
     place.mkdir()
@@ -138,7 +140,7 @@ def test_a_path_that_leads_outside_is_refused(path: str, tmp_path: Path) -> None
         write(place / f"{split}.parquet", image=named(path.format(root=tmp_path)))
     with pytest.raises(DataError, match=r"row 3 of train.parquet names .* not inside") as caught:
         load(place, tmp_path / "cache")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

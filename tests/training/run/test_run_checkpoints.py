@@ -2,6 +2,9 @@
 
 import errno
 import itertools
+import re
+import shutil
+import tempfile
 import threading
 from functools import partial
 from pathlib import Path
@@ -104,12 +107,82 @@ def test_a_full_disk_ends_the_run_with_the_last_good_file(
         sync(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", full_from_the_second_file_on)
-    with pytest.raises(TrainingError, match=r"No space left on device.*resume_from"):
+    with pytest.raises(
+        TrainingError,
+        match=r"checkpoint.pt: No space left on device; the state is lost.*resume_from",
+    ):
         train_and_watch(tmp_path / "run", Watch(), SaveInterval(count=1, unit="steps"))
     kept = load_checkpoint(tmp_path / "run").training
     assert kept is not None
     assert kept["step"] == 0
     assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "metrics", "gone"])
+def test_a_state_that_its_folder_does_not_take_is_saved_elsewhere(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes on from there to the weights of a run that nothing has cut."""
+    whole = run(make_config(), tmp_path / "whole").checkpoint.state
+    folder, other = tmp_path / "run", tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(other))
+    replace, appended = Path.replace, RunFolder.append_metrics
+
+    def full(self: Path, target: Path) -> Path:
+        if target.is_relative_to(folder) and target.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    def removed(self: RunFolder, values: dict[str, object]) -> None:
+        if kind == "gone":
+            shutil.rmtree(folder)
+        elif kind == "metrics" and values["epoch"] == 2:
+            raise OSError(errno.EROFS, "Read-only file system", str(self.metrics))
+        appended(self, values)
+
+    if kind != "gone":
+        monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(RunFolder, "append_metrics", removed)
+    with pytest.raises(TrainingError) as caught:
+        train_and_watch(folder, Watch(), SaveInterval(count=9 if kind == "metrics" else 1))
+    (saved,) = other.iterdir()
+    files = {"checkpoint": "checkpoint.pt", "metrics": "metrics.jsonl", "gone": "metrics.jsonl"}
+    words = {"checkpoint": "No space left", "metrics": "Read-only", "gone": "No such file"}
+    assert str(caught.value).startswith(f"{folder / files[kind]}: {words[kind]}")
+    assert f"is saved in {saved}; put its files back" in str(caught.value)
+    monkeypatch.undo()
+    resumed = run(make_config(), saved, resume=True)
+    assert all(torch.equal(whole[name], resumed.checkpoint.state[name]) for name in whole)
+    epochs = [line["epoch"] for line in RunFolder(saved).read_metrics()]
+    assert epochs == ([1, 2, 3] if kind != "gone" else [1, 2, 3][-len(epochs) :])
+
+
+def test_a_state_that_its_folder_takes_after_all_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: RunFolder, values: dict[str, object]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self.metrics))
+
+    monkeypatch.setattr(RunFolder, "append_metrics", full)
+    words = f"after step 4 is saved in {tmp_path}: resume_from it"
+    with pytest.raises(TrainingError, match=re.escape(words)):
+        run(make_config(), tmp_path)
+    monkeypatch.undo()
+    assert run(make_config(), tmp_path, resume=True).status == "finished"
+    assert [line["epoch"] for line in RunFolder(tmp_path).read_metrics()] == [1, 2, 3]
+
+
+def test_a_run_that_cannot_begin_has_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"No space left on device; nothing is lost yet"):
+        run(make_config(), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from training.system.signals import StopRequest
+from training.system.signals import STOP_SIGNALS, StopRequest
 
 HANGS_S = 120
 PROGRAM = """
@@ -103,13 +103,26 @@ def test_a_slow_step_is_waited_for():
         assert stop.signal_number == signal.SIGTERM
 
 
+def test_a_lost_terminal_asks_to_stop_unless_it_is_to_be_ignored():
+    for before, expected in ((signal.SIG_DFL, signal.SIGHUP), (signal.SIG_IGN, None)):
+        previous = signal.signal(signal.SIGHUP, before)
+        try:
+            with StopRequest() as stop:
+                signal.raise_signal(signal.SIGHUP)
+                assert stop.requested == (expected is not None)
+                assert stop.signal_number == expected
+            assert signal.getsignal(signal.SIGHUP) == before
+        finally:
+            signal.signal(signal.SIGHUP, previous)
+
+
 def test_all_is_as_before_when_it_is_left():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     threads = threading.active_count()
     with StopRequest() as stop:
         assert signal.getsignal(signal.SIGTERM) != before[1]
         assert not stop.requested
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
     assert threading.active_count() == threads
     assert signal.set_wakeup_fd(-1) == -1
 

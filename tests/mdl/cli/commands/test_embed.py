@@ -14,6 +14,7 @@ from training.checkpoint.checkpoint import (
     restore_network,
     save_checkpoint,
 )
+from training.errors import OutOfMemoryError
 from training.networks.models import build_model, fold_batch_norm
 from training.spec.architectures import NetworkSpec
 from training.spec.config import TrainConfig
@@ -152,7 +153,7 @@ def test_refusals_give_the_reason_and_write_nothing(tmp_path, name, twin, reason
 def test_a_twin_larger_than_the_machine_is_refused(tmp_path):
     """3·512⁴·64 weights and more: refused by the numbers, before anything is made."""
     spec = NetworkSpec(name="d-conv", image_size=512, num_classes=10, base_channels=64)
-    with pytest.raises(ValueError, match=r"--as d-fc: the twin has [\d,]+ weights, .* GB"):
+    with pytest.raises(OutOfMemoryError, match=r"--as d-fc: the twin with [\d,]+ weights .* GB"):
         _check_twin(spec, "d-fc")
 
 

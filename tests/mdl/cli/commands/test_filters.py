@@ -98,6 +98,22 @@ def test_compare_puts_checkpoints_side_by_side(
     assert (local["num_filters"], conv["num_filters"]) == (128, 2)
 
 
+@pytest.mark.parametrize("name", ["local", "sparse", "conv"])
+def test_a_state_dict_of_ours_has_the_filters_of_its_run(
+    name: str, mdl: Command, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    state = load_checkpoint(runs[name]).state
+    torch.save(state, tmp_path / "state.pt")
+    rest = ("--json", "--num", "1", "--out", tmp_path / "x.png")
+    ours = json.loads(mdl("filters", runs[name], *rest).stdout)["checkpoints"][0]
+    done = mdl("filters", tmp_path / "state.pt", "--image-size", "16", *rest)
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads(done.stdout)["checkpoints"][0]
+    assert theirs["layer"] == f"{ours['layer']}.weight"
+    assert theirs["summary"] == ours["summary"]
+    assert theirs["num_eligible"] == ours["num_eligible"]
+
+
 def test_an_error_is_one_line_that_names_the_file(mdl: Command, runs: dict[str, Path]) -> None:
     done = mdl("filters", runs["sparse"], "--min-nonzeros", "76")
     assert (done.returncode, done.stdout) == (1, "")

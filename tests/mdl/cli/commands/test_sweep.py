@@ -111,12 +111,12 @@ def test_one_trial_by_its_number(mdl: Command, tmp_path: Path) -> None:
 
 
 def test_failed_trials_are_tried_again_told_and_kept(mdl: Command, tmp_path: Path) -> None:
-    arguments = (*TINY, "--store", str(tmp_path), "--lr", "1e38", "--index", "1")
+    arguments = (*TINY, "--store", str(tmp_path), "--lr", "1e12", "--index", "1")
     done = mdl(*arguments, "--retries", "1")
     assert done.returncode == 1
     assert done.stderr.count("not finite") == 2
     assert "Traceback" not in done.stderr
-    collected = mdl(*TINY, "--store", str(tmp_path), "--lr", "1e38", "--collect", "--json")
+    collected = mdl(*TINY, "--store", str(tmp_path), "--lr", "1e12", "--collect", "--json")
     report = json.loads(collected.stdout)
     assert (report["num_failed"], report["num_missing"]) == (1, 3)
     assert "not finite" in report["trials"][0]["message"]

@@ -9,6 +9,7 @@ import torch
 
 from tests.mdl.calls import HANGS_S, SMALL, call_here, start_process
 from training.checkpoint.checkpoint import load_checkpoint
+from training.run.run_folder import RunFolder
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
@@ -158,6 +159,40 @@ def test_a_folder_in_use_is_told_before_any_image_is_read(tmp_path: Path) -> Non
     )
 
 
+def test_a_run_that_another_process_works_on_is_refused(tmp_path: Path) -> None:
+    code, _, err = finish("s-fc", *SMALL, "--epochs", "1", "--out", "run", folder=tmp_path)
+    assert code == 0, err
+    before = {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()}
+    with RunFolder(tmp_path / "run").hold():
+        for call in (("--resume", "run"), ("s-fc", *SMALL, "--out", "run")):
+            code, out, err = finish(*call, folder=tmp_path)
+            assert (code, out) == (1, ""), err
+            assert "error: run/run.lock: process " in err
+            assert err.count("works on it; wait for its end") == 1
+    after = {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()}
+    assert after == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.hold():
+        run.write_config({"config": {}, "versions": {}})
+    run.lock.write_text("1234567 here\n")
+    code, _, err = finish("--resume", "run", folder=tmp_path)
+    assert code == 1
+    assert err.splitlines() == [
+        "error: run was ended before its first checkpoint; begin it anew by the command that began "
+        "it, with --out run"
+    ]
+    code, _, err = finish("s-fc", *SMALL, "--epochs", "1", "--out", "run", folder=tmp_path)
+    assert code == 0, err
+    assert sorted(entry.name for entry in run.path.iterdir()) == [
+        "checkpoint.pt",
+        "config.json",
+        "metrics.jsonl",
+    ]
+
+
 def test_one_epoch_is_not_several(tmp_path: Path) -> None:
     code, _, err = finish("s-fc", *SMALL, "--epochs", "1", folder=tmp_path)
     assert code == 0, err
@@ -180,7 +215,7 @@ def test_a_diverging_run_ends_with_one_line(tmp_path: Path) -> None:
         "--method",
         "sgd",
         "--lr",
-        "1e38",
+        "1e12",
         "--out",
         "run",
         folder=tmp_path,

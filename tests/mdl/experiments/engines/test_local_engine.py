@@ -15,10 +15,10 @@ from mdl.experiments.engines.engine import Engine, Outcome
 from mdl.experiments.engines.local_engine import LocalEngine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_lock import is_locked, run_lock
 from mdl.experiments.store.run_result import run_key
 from training.checkpoint.checkpoint import load_checkpoint
 from training.spec.config import DataConfig, TrainConfig
+from training.system.locks import lock_holder, run_lock
 
 QUICK = TrainConfig(
     network="s-conv",
@@ -89,7 +89,7 @@ def has_begun(config: TrainConfig, store: ResultStore) -> bool:
 
 def holder(config: TrainConfig, store: ResultStore) -> int:
     """The process that trains a run."""
-    return int(store.lock_path(run_key(config)).read_text())
+    return int(store.lock_path(run_key(config)).read_text().split()[0])
 
 
 def check_trained_once(config: TrainConfig, store: ResultStore) -> None:
@@ -170,7 +170,7 @@ def test_a_batch_whose_parent_ends_goes_on_where_it_was(
     if number == signal.SIGTERM:
         assert parent.returncode == 128 + number, err
         assert out == "0 0 True\n"
-        assert not any(is_locked(store.lock_path(run_key(config))) for config in configs)
+        assert not any(lock_holder(store.lock_path(run_key(config))) for config in configs)
     assert store.all() == []
     # At once, while the trials of a parent that was killed may still be saving.
     outcome = run(configs, store)
@@ -211,7 +211,7 @@ def test_a_run_of_another_process_is_waited_for(
         outcome = run([QUICK], store, StopWhen(give_up))
     assert outcome == Outcome(finished=(), failed={}, stopped=True)
     assert capsys.readouterr().err.count("another process works on it") == 1
-    assert not store.run_folder(QUICK).path.exists()
+    assert not list(store.run_folder(QUICK).path.iterdir())
 
 
 @pytest.mark.parametrize(("name", "value"), [("workers", 0), ("threads", 0), ("retries", -1)])

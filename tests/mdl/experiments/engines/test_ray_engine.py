@@ -46,7 +46,7 @@ BASE = TrainConfig(
     network="s-fc", base_channels=1, data=TINY, epochs=1, batch_size=20, precision="fp32"
 )
 TRIALS = grid("s-fc", "beta-lasso", GRID, BASE)
-DIVERGING = replace(TRIALS[0], method="sgd", l1_conv=0.0, l1_fc=0.0, lr=1e38)
+DIVERGING = replace(TRIALS[0], method="sgd", l1_conv=0.0, l1_fc=0.0, lr=1e12)
 
 Environment = dict[str, str]
 
@@ -169,7 +169,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_is_tried_again(
     while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    os.kill(int(lock.read_text()), signal.SIGKILL)
+    os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     told = json.loads(out)

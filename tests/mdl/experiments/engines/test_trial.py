@@ -9,7 +9,6 @@ import torch
 from mdl.experiments.engines import trial
 from mdl.experiments.engines.trial import EXIT_BUSY, run_trial
 from mdl.experiments.store.result_store import ResultStore
-from mdl.experiments.store.run_lock import RunBusyError, run_lock
 from mdl.experiments.store.run_result import RunResult, run_key
 from tests.mdl.calls import Done, run_here
 from training.checkpoint.checkpoint import load_checkpoint
@@ -20,6 +19,7 @@ from training.run.provenance import collect_versions
 from training.sparse import costs, replicas
 from training.sparse.costs import LayerCosts
 from training.spec.config import DataConfig, TrainConfig
+from training.system.locks import RunBusyError, run_lock
 
 CPU = torch.device("cpu")
 EAGER = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
@@ -166,7 +166,7 @@ def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     with run_lock(store.lock_path(run_key(CONFIG))), pytest.raises(RunBusyError):
         run(CONFIG, store, Watch())
-    assert not store.run_folder(CONFIG).path.exists()
+    assert not list(store.run_folder(CONFIG).path.iterdir())
 
 
 def test_long_runs_are_not_evaluated_after_every_epoch(
@@ -192,7 +192,7 @@ def test_the_process_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     store = ("--store", tmp_path / "store", "--config", path)
     done = call(*store, "--key", "0" * 16)
     assert done.returncode == 2
-    assert done.stderr == f"--key {'0' * 16}: {path} has key {run_key(bad)}\n"
+    assert done.stderr == f"error: --key {'0' * 16}: {path} has key {run_key(bad)}\n"
     done = call(*store, "--key", run_key(bad))
     assert done.returncode == 1
     assert done.stderr.startswith("error: no data at 'no/such/place'")
@@ -206,7 +206,7 @@ def test_the_process_tells_that_a_run_is_busy(tmp_path: Path) -> None:
     with run_lock(store.lock_path(run_key(CONFIG))):
         done = call("--store", store.root, "--config", path, "--key", run_key(CONFIG))
     assert done.returncode == EXIT_BUSY
-    assert "works on this run" in done.stderr
+    assert "works on it; wait for its end" in done.stderr
 
 
 def test_no_clock_decides_what_becomes_sparse(
