@@ -14,7 +14,7 @@ from training.checkpoint.ranges import check_training
 from training.data.image_set import Dataset
 from training.data.loading import load_dataset
 from training.distributed.run_options import RunOptions
-from training.errors import CheckpointError, DataError, UserError
+from training.errors import CheckpointError, UserError
 from training.run.evaluate import evaluation_data
 from training.run.loop import run_training
 from training.run.progress import Unwatched
@@ -180,7 +180,7 @@ def test_no_image_is_drawn_that_the_record_does_not_have(
     for place in (("config", "data"), ("data", "config")):
         made = with_value(made, (*place, "num_train"), 10**12)
     (tmp_path / "a.pt").write_bytes(changed(made))
-    with pytest.raises(DataError, match=r"made with 64 training images .* ask for 1000000000000"):
+    with pytest.raises(CheckpointError, match=r"training saw 64 images, .* ask for 1000000000000"):
         evaluation_data(load_checkpoint(tmp_path / "a.pt"))
     made = with_value(made, ("data", "num_samples"), 10**12)
     (tmp_path / "a.pt").write_bytes(changed(made))
