@@ -19,7 +19,7 @@ from training.checkpoint.checkpoint import Checkpoint
 from training.data.image_set import ImageSet
 from training.data.telling import count_repeated, repeats_line
 from training.run.evaluate import EvaluationData
-from training.system.text import MAX_NAME, printable
+from training.system.text import MAX_NAME, printable, shorten
 
 _ADAPTER = re.compile(r"(^|[._])(lora|ia3|adapter|prompt_embeddings)([._]|$)", re.IGNORECASE)
 """Names of what PEFT trains beside a base model."""
@@ -179,7 +179,7 @@ def check_external(network: ExternalNetwork) -> list[Finding]:
         found.append(
             _note(
                 "one-of-several",
-                f"These are the tensors under {printable(network.file.key)!r}; the file has others "
+                f"These are the tensors under {shorten(network.file.key)}; the file has others "
                 f"under {_names(network.file.beside)}. Give the key that you evaluated.",
             )
         )

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mdl.cli.usage import Command, Group
+from mdl.terminal.console import flow
 from mdl.terminal.errors import error_line, is_told
 
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -121,4 +122,4 @@ def run() -> None:
     except Exception as error:
         if not is_told(error):
             raise
-        sys.exit(error_line(error))
+        sys.exit(flow(error_line(error)))

@@ -1,7 +1,7 @@
 """`mdl compress`: what it works on, a checkpoint or a recipe, and what it leaves and prints."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from mdl.terminal.answers import bound_answer
-from mdl.terminal.options import DEFAULT_DELTA
 from training.checkpoint.checkpoint import (
     Checkpoint,
     DataRecord,
@@ -262,7 +261,7 @@ def print_compression(
     report: dict[str, object],
     *,
     checkpoint: Path | None,
-    data: str | None,
+    given: Mapping[str, object],
 ) -> None:
     """Print the bound, how each stage ended, the test errors, and what to run next.
 
@@ -272,7 +271,7 @@ def print_compression(
         compression: What came out.
         report: From `compression_report`.
         checkpoint: What it came from; None for a recipe.
-        data: What --data said, or None.
+        given: The options as the user gave them, by name; None or a default where not.
     """
     best: dict[str, dict[str, Any]] = {}
     points: list[dict[str, Any]] = report["curve"]  # type: ignore[assignment]
@@ -295,7 +294,7 @@ def print_compression(
         else " Longer training helps.",
     )
     num_test = report["num_test"]
-    tested = [f"Test errors: {report['test_errors']} of {num_test:,}."] if num_test else []
+    tested = [f"Test errors: {report['test_errors']:,} of {num_test:,}."] if num_test else []
     num_repeated: Any = report["num_repeated"]
     tested += filter(None, [repeats_line(num_repeated, m)])
     console.print_answer(
@@ -319,48 +318,41 @@ def print_compression(
         next_=_next_commands(
             out,
             job,
-            report,
             checkpoint=checkpoint,
-            data=data,
+            given=given,
             is_telling=compression.bound < 1 - 1 / job.spec.num_classes,
         ),
     )
 
 
 def _next_commands(
-    out: Path,
-    job: Job,
-    report: dict[str, object],
-    *,
-    checkpoint: Path | None,
-    data: str | None,
-    is_telling: bool,
+    out: Path, job: Job, *, checkpoint: Path | None, given: Mapping[str, object], is_telling: bool
 ) -> list[str]:
-    """To certify the bits, or, where they prove no more than a guess does, to get fewer."""
-    delta = None if report["delta"] == DEFAULT_DELTA else report["delta"]
-    column = job.record.config["label_column"]
+    """To certify the bits, or, where they prove no more than a guess does, to get fewer.
+
+    What the user gave stays; a recipe has its own epochs where three times as many are not more.
+    """
     if is_telling:
-        images, cert = _data_options(job, data), console.new_name(f"{out}-cert")
+        images, cert = _data_options(job, given["data"]), console.new_name(f"{out}-cert")
+        delta = given["delta"]
         return [console.command("certify", out / BITS_FILE, **images, delta=delta, out=cert)]
-    again: dict[str, object] = {
-        "recipe": report["recipe"],
-        "data": data,
-        "label_column": None if checkpoint else column,
-        "epochs": _LONGER * job.settings.training.epochs,
-        "levels": 1 if checkpoint else None,
-        "delta": delta,
-        "out": console.new_name(str(out)),
-    }
-    longer = console.command("compress", *([checkpoint] if checkpoint else []), **again)
-    if checkpoint is None:
-        return [longer]
-    place, tight = data or job.record.config["source"], console.new_name("tight")
-    recipe: dict[str, object] = {"recipe": next(iter(RECIPES)), "data": place}
-    recipe |= {"label_column": column, "delta": delta, "out": tight}
-    return [longer, console.command("compress", **recipe)]
+    epochs = _LONGER * job.settings.training.epochs
+    again = dict(given)
+    if checkpoint is not None:
+        more: dict[str, object] = again | {"epochs": epochs, "levels": 1}
+        longer = console.command("compress", checkpoint, **more, out=console.new_name(str(out)))
+        recipe = next(iter(RECIPES))
+        config = job.record.config
+        tight = {"data": given["data"] or config["source"], "label_column": config["label_column"]}
+        kept = {name: given[name] for name in ("delta", "seed", "threads")}
+        short = console.new_name("tight")
+        return [longer, console.command("compress", recipe=recipe, **tight, **kept, out=short)]
+    is_more = epochs > find_recipe(str(given["recipe"])).epochs
+    again["epochs"] = epochs if is_more else None
+    return [console.command("compress", **again, out=console.new_name(str(out)))]
 
 
-def _data_options(job: Job, data: str | None) -> dict[str, object]:
+def _data_options(job: Job, data: object) -> dict[str, object]:
     """The options by which `mdl certify` finds the same m images for a file of bits."""
     config = job.record.config
     chosen = {name: config[name] or None for name in ("num_train", "num_test", "validation")}

@@ -54,6 +54,11 @@ _WIDTH, _EPOCHS, _BATCH_SIZE = 2, 9, 128
 _LAMBDA_CONV, _LAMBDA_FC = 3e-4, 1e-4
 _SHORT_EPOCHS, _SHORT_BATCH, _SHORT_LR = 4, 64, 0.02
 _BITS, _SHORT_BITS = 16, 8
+_ABOUT = (
+    "Three networks of mdl train on the same drawn digits: s-conv is convolutional by design, the "
+    "units of s-fc see all pixels. Compare its bits and filters by SGD and by β-lasso. The last, "
+    "short, is s-conv after mdl compress: few bits, and what they prove about its true error."
+)
 _NETWORKS: tuple[tuple[str, Method, str], ...] = (
     ("s-conv", "sgd", "units see nearby pixels, by design"),
     ("s-fc", "sgd", "as wide, but every unit sees every pixel"),
@@ -164,7 +169,7 @@ def demonstrate(out: Path, *, seed: int) -> Demonstration:
         if not verification.ok:
             raise TrainingError("; ".join(verification.differences))
         *trained, short = _measure([*runs, folder / SHORT / CHECKPOINT_FILE])
-        page = write_page([*trained, short], "mdl demo")
+        page = write_page([*trained, short], "mdl demo", _ABOUT)
         write_text_atomically(folder / REPORT_FILE, page)
     return Demonstration(trained=tuple(map(_row, trained)), certificate=certificate)
 
@@ -273,12 +278,12 @@ def print_demonstration(found: Demonstration, out: Path) -> None:
     for line in answer(found.certificate):
         output.print(line, markup=False)
     console.print_table(
-        "Trained on the same pictures, 16 bits a number",
+        "The three trained networks; bits: of their description, in 16-bit numbers",
         ("network", "test accuracy", "layer 1 nonzeros", "bits", "radius/chance"),
         [
             (
                 row.title,
-                f"{row.test_accuracy:.1%}",
+                f"{row.test_accuracy:.2%}",
                 f"{row.num_nonzeros:,}",
                 f"{row.description_bits:,}",
                 "" if row.radius_ratio is None else f"{row.radius_ratio:.2f}",
@@ -310,7 +315,7 @@ def answer(made: Certificate) -> list[str]:
         error = made.test.num_errors / made.test.num_samples
         lines.append(
             f"That took no test images; on {made.test.num_samples:,} of them its error is "
-            f"{error:.1%} (guessing: {guessing:.0%})."
+            f"{error:.2%} (guessing: {guessing:.0%})."
         )
     return lines
 

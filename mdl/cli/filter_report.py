@@ -262,7 +262,8 @@ def answer_filters(
         *taken,
         "Medians over filters with "
         f"{_least(measured)} nonzeros or more: half-mass radius in pixels, the same with "
-        "the pixels shuffled (by chance), their ratio; below 1 is local.",
+        "the pixels shuffled (by chance), their ratio; below 1 is local. Column local: share of "
+        "filters whose radius is below the 5% quantile of chance; 5% by chance.",
         *notes,
         table=console.Rows(
             columns=("checkpoint", "radius", "by chance", "ratio", "95% interval", "local"),

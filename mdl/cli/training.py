@@ -34,7 +34,9 @@ from training.run.loop import run_training
 from training.run.progress import EpochMetrics
 from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder, check_run_folder, new_run_folder
-from training.spec.config import DataConfig, TrainConfig
+from training.sparse.costs import may_be_sparse
+from training.spec.architectures import NetworkSpec
+from training.spec.config import DataConfig, Precision, TrainConfig
 from training.spec.recipes import missing_parts, recipe_config
 from training.system.signals import StopRequest
 
@@ -164,7 +166,9 @@ def carry_out(
     if resume_from is None:
         hint = "" if config.augmentation.policy_table else "; --policy FILE reads a table"
         line = f"Recipe {config.recipe} does not have {missing_parts(config)}{hint}."
-        log.print(line, markup=False)
+        for part in console.wrap(line):
+            log.print(part, markup=False)
+        _say_if_dense(plan, options)
         if ranks.is_first:
             folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
     shown = TrainingProgress(num_epochs=config.epochs)
@@ -196,21 +200,35 @@ def carry_out(
             }
         )
     elif result.status == "finished":
-        print_result(result.metrics, result.checkpoint, folder)
+        print_result(result.metrics, result.checkpoint, folder, precision=config.precision)
     if result.status == "finished":
         return 0
     log.print(f"Stopped and saved. Resume with: {command}", markup=False)
     return 128 + (stop.signal_number or signal.SIGTERM)  # Another rank's, if not this one's.
 
 
-def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
-    """What logs are told: epochs that go through the loop again are not among those before."""
+def _say_if_dense(plan: TrainingPlan, options: RunOptions) -> None:
+    """Say that `--sparse always` finds no layer that is large enough."""
+    layers = _network_spec(plan).layers
+    if options.sparsity == "always" and not any(may_be_sparse(one, plan.config) for one in layers):
+        console.stderr().print(
+            "--sparse always: all layers stay dense; none is fully connected, with 2^20 weights or "
+            "more and a λ of its own.",
+            markup=False,
+        )
+
+
+def _network_spec(plan: TrainingPlan) -> NetworkSpec:
     dataset = plan.dataset
-    spec = plan.config.network_spec(
+    return plan.config.network_spec(
         image_size=dataset.image_size,
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
     )
+
+
+def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
+    """What logs are told: epochs that go through the loop again are not among those before."""
     done = 0
     if with_history and plan.resume_from is not None:
         done = plan.resume_from.metrics.get("epoch", 0)
@@ -218,7 +236,7 @@ def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
     return LoggedRun(
         folder=plan.folder.path,
         config=plan.config.to_dict(),
-        num_weights={layer.name: layer.num_weights for layer in spec.layers},
+        num_weights={layer.name: layer.num_weights for layer in _network_spec(plan).layers},
         history=tuple(
             EpochMetrics(**{name: value for name, value in line.items() if name in known})
             for line in (plan.folder.read_metrics() if done else ())
@@ -227,7 +245,9 @@ def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
     )
 
 
-def print_result(metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFolder) -> None:
+def print_result(
+    metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFolder, *, precision: Precision
+) -> None:
     """Print errors by split, nonzeros by layer, and what to run next."""
     sizes = {layer.name: layer.num_weights for layer in checkpoint.network.layers}
     nonzeros = metrics["num_nonzeros"]
@@ -245,6 +265,11 @@ def print_result(metrics: dict[str, Any], checkpoint: Checkpoint, folder: RunFol
         f"{checkpoint.network.name}: {errors[-1].partition(' (')[0].replace(' ', ' accuracy ')}, "
         f"{kept:,} of {total:,} weights not zero ({kept / total:.2%}), in {folder.path}.",
         f"Accuracy: {', '.join(errors)}. Trained in {metrics['seconds']:.0f} s.",
+        *(
+            [f"Counted in fp32; the epoch lines in {precision}."]
+            if precision in ("bf16", "fp16")
+            else []
+        ),
         table=console.Rows(
             columns=("layer", "weights", "nonzeros", "density"),
             rows=[
@@ -306,7 +331,7 @@ def _report(error: BaseException, ranks: Ranks) -> None:
     if not is_told(error):
         traceback.print_exception(error)
     elif speaks:
-        sys.stderr.write(error_line(error) + "\n")
+        sys.stderr.write(console.flow(error_line(error)) + "\n")
     elif not isinstance(error, TrainingError):  # All ranks raise that one together.
         sys.stderr.write(f"{error_line(error)} (rank {ranks.rank} of {ranks.size})\n")
     sys.stdout.flush()

@@ -5,12 +5,13 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mdl.terminal.console import width
+from mdl.terminal.console import flow, width
 from mdl.terminal.errors import OptionError, message_of
 from training.errors import ConfigError
 from training.system.text import printable
@@ -19,6 +20,8 @@ Row = tuple[str, str]
 """What is typed, and what it does."""
 
 _WRONG_USAGE = 2
+_UNREAD = re.compile(r": Input should be a valid (integer|number), unable to parse .*$")
+_CHOICES = re.compile(r" must be one of (.+), not '([^']+)'$")
 _UsageError = cast(
     "type[Exception]", typer.BadParameter.__mro__[1]
 )  # unknown commands are one, too
@@ -75,7 +78,8 @@ def _told_in_a_line(ctx: Any = None) -> Iterator[None]:
     except (_UsageError, OptionError, ConfigError) as error:
         found = getattr(error, "ctx", None)
         path = found.command_path if found else f"{ctx.command_path} {ctx.invoked_subcommand}"
-        sys.stderr.write(f"{path}: {printable(_message(error))}\nTry '{path} --help'.\n")
+        lines = f"{path}: {printable(_message(error))}", f"Try '{path} --help'."
+        sys.stderr.write("".join(f"{flow(line)}\n" for line in lines))
         raise typer.Exit(_WRONG_USAGE) from error
 
 
@@ -84,7 +88,30 @@ def _message(error: Any) -> str:
     ours = isinstance(error, OptionError | ConfigError)
     told = message_of(error) if ours else error.format_message()
     text = re.sub(r"^Invalid value(?: for|:) ", "", " ".join(told.split()))
-    return re.sub(r"'(--?[a-z][\w-]*)'", r"\1", text.replace(": Value error, ", ": "))
+    text = re.sub(r"'(--?[a-z][\w-]*)'", r"\1", text.replace(": Value error, ", ": "))
+    unread = _UNREAD.search(text)
+    if unread:
+        kind = {"integer": "an integer", "number": "a number"}[unread[1]]
+        text = f"{text[: unread.start()]} must be {kind}{_given(error)}"
+    return text + _nearest(text)
+
+
+def _given(error: Any) -> str:
+    """The value that could not be read, where the library that reads them tells."""
+    found = error.__cause__ or error.__context__
+    values = [each["input"] for each in found.errors()] if hasattr(found, "errors") else []
+    return f", not {values[0]!r}" if values else ""
+
+
+def _nearest(text: str) -> str:
+    """A name that was probably meant, behind a sentence with the names that there are; else "".
+
+    >>> _nearest("NAME must be one of table1, table2, not 'tabel2'")
+    ". Did you mean 'table2'?"
+    """
+    found = _CHOICES.search(text)
+    near = get_close_matches(found[2], found[1].split(", "), 1) if found else []
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def _usage(command: Any, ctx: Any) -> str:

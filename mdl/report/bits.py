@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from analysis.bounds.bounds import ErrorCount, percent_up
+from analysis.bounds.bounds import ErrorCount
 from analysis.describe.bound_report import BITS, BoundReport
 from analysis.describe.validity import is_certificate
 from figures.bit_ledger import PART_COLORS, group_entries
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredBits, MeasuredRun
 from mdl.report.overview import bound_text
-from mdl.terminal.bound_tables import DESCRIPTIONS, guessing_remark
+from mdl.terminal.bound_tables import DESCRIPTIONS, bound_value
 
 _PARTS = tuple(PART_COLORS)
 _SCALE = 1000  # width of a bar's drawing; it is stretched to the page's
@@ -117,10 +117,10 @@ def _verdict(bits: MeasuredBits) -> str:
         return "no certificate: no bound can be quoted, for a reason given below."
     if report.bound.is_vacuous:
         return f"vacuous: B = {report.description_bits:,} bits prove nothing about the true error."
-    remark = guessing_remark(report.bound.value, report.spec.num_classes)
+    what = "true error" if report.bound.beats_guessing(report.spec.num_classes) else "bound"
     return (
-        f"true error {bound_text(report)}, by {report.bound.title} at B = "
-        f"{report.description_bits:,} bits and m = {report.num_samples:,} images.{remark}"
+        f"{what} {bound_text(report)}; {report.bound.title} at B = "
+        f"{report.description_bits:,} bits and m = {report.num_samples:,} images."
     )
 
 
@@ -189,6 +189,4 @@ def _share(count: ErrorCount | None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "vacuous" if value > 1 - 1e-9 else percent_up(value)
+    return "" if value is None else bound_value(value)

@@ -56,7 +56,8 @@ def draw_seconds(runs: Sequence[ReportedRun]) -> Markup | None:
     )
     if not any(each.points for each in series):
         return None
-    return _chart_grid([Chart(title="Seconds of an epoch", quantity=AMOUNT, series=series)], runs)
+    kept = tuple(each for each in series if each.points)
+    return _chart_grid([Chart(title="Seconds of an epoch", quantity=AMOUNT, series=kept)], runs)
 
 
 def draw_screened(runs: Sequence[ReportedRun]) -> Markup | None:
@@ -126,9 +127,11 @@ def _points(points: Sequence[EpochPoint], value: Callable[[EpochPoint], float | 
 
 
 def _chart_grid(charts: Sequence[Chart], runs: Sequence[ReportedRun]) -> Markup:
+    drawn = {each.style for chart in charts for each in chart.series}
+    names = [run.name if style in drawn else "" for style, run in enumerate(runs)]
     return element(
         "div",
-        legend([run.name for run in runs]) if len(runs) > 1 else None,
+        legend(names) if len(runs) > 1 else None,
         element(
             "div",
             (draw_chart(chart) for chart in charts),
@@ -144,7 +147,10 @@ def draw_layers(runs: Sequence[ReportedRun]) -> Markup:
     charts = [chart for name in names if (chart := _layer_chart(name, runs)) is not None]
     has_levels = any(chart.levels for chart in charts)
     notes = [line_sample(kind, f"weights of the {twin}") for kind, twin in _TWINS.items()]
-    labels = [run.name for run in runs] if len(runs) > 1 else []
+    drawn = {each.style for chart in charts for each in chart.series}
+    drawn |= {each.style for chart in charts for each in chart.levels if each.style is not None}
+    labels = [run.name if style in drawn else "" for style, run in enumerate(runs)]
+    labels = labels if len(runs) > 1 else []
     return element(
         "div",
         legend(labels, notes=notes if has_levels else ()) if labels or has_levels else None,

@@ -125,10 +125,10 @@ def legend(labels: Sequence[str], *, notes: Sequence[Markup] = ()) -> Markup:
     """Marks with their names; the first has style 0.
 
     Args:
-        labels: What the marks stand for.
+        labels: What the marks stand for; "" leaves one out.
         notes: Further entries, such as what a dashed line is.
     """
-    entries = [element("li", chip(style), label) for style, label in enumerate(labels)]
+    entries = [element("li", chip(style), label) for style, label in enumerate(labels) if label]
     return element("ul", entries, (element("li", note) for note in notes), class_="legend")
 
 

@@ -9,6 +9,7 @@ from analysis.describe.bound_report import BoundReport
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
+from mdl.terminal.bound_tables import guessing_remark
 from training.system.text import printable
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
@@ -37,7 +38,8 @@ def draw_overview(runs: Sequence[MeasuredRun]) -> Markup:
 
 def _card(style: int, measured: MeasuredRun) -> Markup:
     run = measured.run
-    best = final_accuracy(run, "test") or final_accuracy(run, "validation")
+    best = final_accuracy(run, "test") or described_accuracy(measured)
+    best = best or final_accuracy(run, "validation")
     facts = [
         element("div", element("dt", name), element("dd", text)) for name, text in _facts(measured)
     ]
@@ -106,6 +108,14 @@ def final_accuracy(run: ReportedRun, split: str) -> tuple[float, str] | None:
     return None
 
 
+def described_accuracy(measured: MeasuredRun) -> tuple[float, str] | None:
+    """Test accuracy of the described network, where its errors were counted, and what it is."""
+    report = None if measured.bits is None else measured.bits.report
+    if report is None or report.test is None:
+        return None
+    return 1 - report.test.error, "test accuracy, described network"
+
+
 def _facts(measured: MeasuredRun) -> list[tuple[str, str]]:
     run, facts = measured.run, []
     trained = final_accuracy(run, "train")
@@ -133,10 +143,10 @@ def bound_text(report: BoundReport) -> str:
     if any(finding.severity == "invalid" for finding in report.findings):
         return "no certificate"
     if report.bound.is_vacuous:
-        return "vacuous"
-    if not report.bound.beats_guessing(report.spec.num_classes):
-        return f"no better than guessing, at {percent_up(report.bound.value)}"
-    return f"≤ {percent_up(report.bound.value)} (probability {1 - report.delta:.4g})"
+        return "vacuous: proves nothing"
+    if remark := guessing_remark(report.bound.value, report.spec.num_classes):
+        return f"{percent_up(report.bound.value)}, {remark}"
+    return f"<= {percent_up(report.bound.value)} (probability {1 - report.delta:.4g})"
 
 
 def duration(seconds: float) -> str:

@@ -21,12 +21,15 @@ from training.run.provenance import collect_versions
 _NAMED = 3  # runs whose names fit a heading
 
 
-def write_page(runs: Sequence[MeasuredRun], title: str | None = None) -> str:
+def write_page(
+    runs: Sequence[MeasuredRun], title: str | None = None, about: str | None = None
+) -> str:
     """The whole page.
 
     Args:
         runs: In the order of their colours.
         title: Its heading; the names of the runs if not given.
+        about: What stands below the heading; which commands made the networks if not given.
     """
     heading = title or default_title(runs)
     version = collect_versions()["mdl"] or ""
@@ -47,13 +50,12 @@ def write_page(runs: Sequence[MeasuredRun], title: str | None = None) -> str:
     )
     sections = _sections(runs)
     links = (element("li", element("a", name, href=f"#{key}")) for key, name, _ in sections)
-    about = "A run of mdl train" if len(runs) == 1 else "Runs of mdl train, side by side"
     body = element(
         "body",
         element(
             "header",
             element("h1", heading),
-            element("p", about, class_="sub"),
+            element("p", about or _makers(runs), class_="sub"),
             element("nav", element("ul", links), aria_label="Sections"),
         ),
         element(
@@ -70,6 +72,15 @@ def write_page(runs: Sequence[MeasuredRun], title: str | None = None) -> str:
         element("script", script),
     )
     return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
+
+
+def _makers(runs: Sequence[MeasuredRun]) -> str:
+    """Which commands made the networks: only mdl train leaves a configuration."""
+    others = sum(not run.run.config for run in runs)
+    of = "mdl train" if not others else "mdl train and other commands" if len(runs) > others else ""
+    if len(runs) == 1:
+        return "A run of mdl train" if of else "A network"
+    return f"{'Runs' if not others else 'Networks'}{f' of {of}' if of else ''}, side by side"
 
 
 def default_title(runs: Sequence[MeasuredRun]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from analysis.bounds.bit_budget import bits_for_target
 from analysis.bounds.bounds import percent_up
 from mdl.terminal import console
+from mdl.terminal.bound_tables import bound_value, guessing_remark
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -60,6 +61,7 @@ def answer_measured(
         )
     if counted:
         lines.append(f"Errors on other images: {'; '.join(counted)}.")
+    lines.append("Numbers are weights and, of each unit, a scale and a shift.")
     # What every bound takes as fixed is among the tables; the other findings concern this one.
     lines += [finding.text for finding in report.findings if finding.rule != "fixed"]
     console.print_answer(
@@ -168,17 +170,17 @@ def answer_certificate(
     )
     counts = {f"{data.samples} (m)": made.errors, "held out": made.held_out, "test": made.test}
     titles = bound_titles()
-    bounds = [f"{titles[key]} {percent_up(value)}" for key, value in made.bounds.items()]
+    bounds = [(titles[key], bound_value(value)) for key, value in made.bounds.items()]
     if made.hold_out_bound is not None:
-        held_out = percent_up(made.hold_out_bound)
-        bounds.append(f"hold-out, if these images chose nothing, {held_out}")
+        bounds.append(("hold-out, if these images chose nothing", bound_value(made.hold_out_bound)))
     console.print_answer(
         answer,
         f"The network: {made.spec.name} on {data.title}, n = {made.counts.num_weights:,} numbers "
         f"of {made.number_format} (b = {made.bits_per_weight}), ‖w‖₀ = "
         f"{made.counts.num_nonzeros:,}, k = {made.counts.num_distinct:,}.",
-        f"Bounds: {'; '.join(bounds)}.",
+        console.Rows(columns=("bound on the true error", "value"), rows=bounds),
         *filter(None, (made.repeats,)),
+        "Errors are counted in exact integers; mdl evaluate counts in float32: a few may differ.",
         why=why,
         table=console.Rows(
             columns=("images", "number", "errors", "error"),
@@ -276,8 +278,8 @@ def bound_answer(
         way_out = ""
     else:
         why += f"a bound below {goal} takes at most {most:,} bit{'' if most == 1 else 's'}."
-    if bound < 1 - 1e-9:
-        why = f"That is no better than guessing, {chance:.2%}. {why}"
+    if num_classes is not None and bound < 1 - 1e-9:
+        why = f"The bound is {guessing_remark(bound, num_classes)}. {why}"
     return answer, why + way_out
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from analysis.bounds.bounds import bound_titles, percent_up
 from mdl.terminal import console
+from training.system.text import shorten
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -64,7 +65,7 @@ def print_measured(report: "BoundReport", data_name: str) -> None:
 def print_external(report: "ExternalReport") -> None:
     """Print the lengths of an external network, and its bound if errors were given."""
     network = report.network
-    where = f", under {network.file.key!r}" if network.file.key else ""
+    where = f", under {shorten(network.file.key)}" if network.file.key else ""
     console.stdout().print(f"{network.file.path}{where}: δ = {report.delta:g}", markup=False)
     if network.norms:
         console.stdout().print(f"{len(network.norms):,} BatchNorms found by their names.")
@@ -120,9 +121,9 @@ def print_certificate(certificate: "Certificate") -> None:
     counts = {f"{data.samples} (m)": made.errors, "held out": made.held_out, "test": made.test}
     _print_errors(counts, "Errors of the decoded network")
     titles = bound_titles()
-    bounds = [(titles[name], percent_up(value)) for name, value in made.bounds.items()]
+    bounds = [(titles[name], bound_value(value)) for name, value in made.bounds.items()]
     if made.hold_out_bound is not None:
-        bounds.append(("hold-out, if these images chose nothing", percent_up(made.hold_out_bound)))
+        bounds.append(("hold-out, if these images chose nothing", bound_value(made.hold_out_bound)))
     console.print_table(f"Bounds on the true error, δ = {made.delta:g}", ("bound", "value"), bounds)
     basis = f"over the m = {made.errors.num_samples:,} {data.samples} images (binomial tail)"
     if made.bound > 1 - 1e-9:
@@ -229,13 +230,22 @@ def print_ledger(codeword: "Codeword") -> None:
 
 
 def guessing_remark(bound: float, num_classes: int) -> str:
-    """What to add to a bound that guessing among c equally likely classes meets; else "".
+    """What to say of a bound that is not below the error of guessing among c classes; else "".
 
-    >>> guessing_remark(0.9, 10), guessing_remark(0.8, 10)
-    (' That is no better than guessing, 90.00%.', '')
+    >>> guessing_remark(0.95, 10), guessing_remark(0.8, 10)
+    ('above guessing (90.00%): proves nothing', '')
     """
     guessing = 1 - 1 / num_classes
-    return "" if bound < guessing else f" That is no better than guessing, {guessing:.2%}."
+    return "" if bound < guessing else f"above guessing ({guessing:.2%}): proves nothing"
+
+
+def bound_value(value: float) -> str:
+    """A bound in percent, or that it is vacuous.
+
+    >>> bound_value(0.2), bound_value(1.2)
+    ('20.00%', 'vacuous')
+    """
+    return "vacuous" if value > 1 - 1e-9 else percent_up(value)
 
 
 def _print_rounding(number_format: "NumberFormat") -> None:
@@ -320,5 +330,6 @@ def _print_verdict(
 
 def _verdict(bound: float, delta: float, basis: str, num_classes: int | None) -> str:
     """What a bound that is not vacuous proves."""
-    line = f"True error <= {percent_up(bound)} with probability {1 - delta:.4g} {basis}."
-    return line if num_classes is None else line + guessing_remark(bound, num_classes)
+    remark = "" if num_classes is None else guessing_remark(bound, num_classes)
+    line = f"True error <= {percent_up(bound)} with probability {1 - delta:.4g}"
+    return f"{line}, {remark} {basis}." if remark else f"{line} {basis}."

@@ -27,12 +27,14 @@ class CompressionProgress(Progress):
     def on_epoch(self, metrics: QATEpoch, num_epochs: int) -> None:
         """After the first epoch how long the training will take; of others a line now and then."""
         left = duration(metrics.seconds / metrics.epoch * (num_epochs - metrics.epoch))
+        if metrics.epoch == num_epochs:
+            return
         if metrics.epoch == 1:
             self._print(f"about {left} of training left")
         elif self._due():
             self._print(
-                f"epoch {metrics.epoch}/{num_epochs}: training errors {metrics.error:.2%}, about "
-                f"{metrics.bits:,.0f} bits, {left} left"
+                f"epoch {metrics.epoch}/{num_epochs}: training errors {metrics.error:.2%}, by "
+                f"estimate {metrics.bits:,.0f} bits, {left} left"
             )
 
     def on_point(self, point: CurvePoint) -> None:
@@ -41,15 +43,15 @@ class CompressionProgress(Progress):
         if point.stage == "training" and not is_telling and not self._due():
             return
         bound = f", bound {percent_up(point.bound)}" if is_telling else ""
-        self._print(
-            f"{point.stage}, epoch {point.epoch}: training errors "
-            f"{point.num_errors / self._num_samples:.2%}, {point.description_bits:,} bits{bound}"
-        )
+        error = f"{point.num_errors / self._num_samples:.2%}"
+        if point.num_errors == self._num_samples:
+            error += " (ties are errors)"
+        bits = f"{point.description_bits:,} bits{bound}"
+        self._print(f"{point.stage}, epoch {point.epoch}: training errors {error}, {bits}")
         if not is_telling and not self._has_said:
             self._has_said = True
             self._console.print(
-                f"These bits bound the error no better than a guess does ({self._chance:.2%}); "
-                "lines have the bound once it is lower.",
+                f"The bound is above guessing ({self._chance:.2%}); lines have it once lower.",
                 markup=False,
             )
 

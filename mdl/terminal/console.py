@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -20,6 +21,7 @@ from training.system.text import printable
 
 MAX_LINES = 23
 """Of an answer: a screen of 24 lines, less the prompt."""
+_WORD = re.compile(r"(?:[^\s']|'[^']*')+")  # of a command, with blanks where it is quoted
 _MAX_CELL = 1000  # characters
 _MAX_NAME = 32  # characters of the first cell of a row; a longer name loses its middle
 
@@ -85,7 +87,7 @@ def print_table(
     console.width = width() if on_terminal else 1000
     words = [[cell.split() for cell in cells] for cells in zip(columns, *rows, strict=True)]
     longest = [max((len(word) for cell in cells for word in cell), default=1) for cells in words]
-    for line in _wrap(title):
+    for line in wrap(title):
         console.print(line, style="bold", markup=False, soft_wrap=True)
     first = min(longest[0], console.width // 2)
     ends = [first + 1, *accumulate((size + 1 for size in longest[1:]), initial=first + 1)][1:]
@@ -120,7 +122,7 @@ def print_table(
 
 def print_answer(
     answer: str | Sequence[str],
-    *lines: str,
+    *lines: str | Rows,
     why: str = "",
     table: Rows | None = None,
     next_: Sequence[str] = (),
@@ -132,15 +134,15 @@ def print_answer(
 
     Args:
         answer: The first sentence, or several lines of it.
-        lines: Further sentences, below the table.
+        lines: Further sentences, below the table; a table there is short.
         why: A sentence above the table.
         table: Numbers behind it.
         next_: Commands for `print_next`.
     """
     console = stdout()
-    above, below = _wrap(why), [part for line in lines for part in _wrap(line)]
+    above, below = wrap(why), [part for line in lines for part in _below(line)]
     answers = [answer] if isinstance(answer, str) else answer
-    first = [part for line in answers for part in _wrap(line)]
+    first = [part for line in answers for part in wrap(line)]
     for line in first:
         console.print(line, style="bold", markup=False, soft_wrap=True)
     if table is not None and table.rows:
@@ -157,7 +159,24 @@ def print_next(*commands: str) -> None:
     console = stdout()
     console.print("Next:", style="bold")
     for command in commands:
-        console.print(f"  {command}", markup=False, soft_wrap=True)
+        for line in _continued(command) if console.is_terminal else [f"  {command}"]:
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def _continued(command: str) -> list[str]:
+    """A command as lines that fit and end, but for the last, in a backslash."""
+    lines = [" "]
+    for word in _WORD.findall(command):
+        if len(lines[-1]) + len(word) + 3 > width() and lines[-1].strip():
+            lines[-1] += " \\"
+            lines.append("     ")
+        lines[-1] += f" {word}"
+    return lines
+
+
+def flow(line: str) -> str:
+    """A line for stderr: on a terminal wrapped between words to its width, else as it is."""
+    return "\n".join(wrap(line)) if sys.stderr.isatty() else line
 
 
 def command(*words: object, **options: object) -> str:
@@ -198,6 +217,22 @@ def width() -> int:
     return max(20, shutil.get_terminal_size((80, 24)).columns)
 
 
+def wrap(line: str, *, indent: str = "") -> list[str]:
+    """A line in pieces of the terminal's width; a label and a file's name stay together.
+
+    Args:
+        line: It.
+        indent: Of all pieces but the first.
+    """
+    line = printable(line)
+    if len(line.split()) == 2:
+        return [line]
+    wrapper = textwrap.TextWrapper(
+        width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.wrap(line)
+
+
 def _quoted(word: str) -> str:
     r"""A word of a command as a shell takes it, and as a terminal can show it.
 
@@ -217,13 +252,8 @@ def _printable_cells(cells: Sequence[str]) -> list[str]:
     return [printable(cell, _MAX_CELL) for cell in cells]
 
 
-def _wrap(line: str) -> list[str]:
-    """A line in pieces of the terminal's width; a label and a file's name stay together."""
-    line = printable(line)
-    if len(line.split()) == 2:
-        return [line]
-    wrapper = textwrap.TextWrapper(width(), break_long_words=False, break_on_hyphens=False)
-    return wrapper.wrap(line)
+def _below(line: str | Rows) -> list[str]:
+    return _lines(line, MAX_LINES) if isinstance(line, Rows) else wrap(line)
 
 
 def _lines(table: Rows, num_lines: int) -> list[str]:

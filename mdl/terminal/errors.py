@@ -33,6 +33,10 @@ _WAYS_OUT = {
 }
 
 
+MAX_MESSAGE = 1000
+"""Characters of an error; of a longer one the middle is left out."""
+
+
 class OptionError(ValueError):
     """Wrong usage: names the option, the rule and the way out. The exit code is 2."""
 
@@ -89,5 +93,8 @@ def error_line(error: BaseException) -> str:
     >>> error_line(ValueError("b must be  32")), error_line(ValueError(chr(27) + "[2J"))
     ('error: b must be 32', 'error: \\x1b[2J')
     """
-    message = message_of(as_memory_error(error) or error)
-    return f"error: {printable(' '.join(message.split())) or type(error).__name__}"
+    message = printable(" ".join(message_of(as_memory_error(error) or error).split()))
+    if len(message) > MAX_MESSAGE:  # a name in it is a stranger's; what to do stands at the end
+        half = MAX_MESSAGE // 2
+        message = f"{message[:half]} ... {message[-half:]}"
+    return f"error: {message or type(error).__name__}"

@@ -95,19 +95,33 @@ NETWORK, DATA, TRAINING = "Network", "Data", "Training"
 """Panels of the help."""
 
 BaseChannelsOption = Annotated[
-    int | None, typer.Option(help="α, channels of the first convolution.", rich_help_panel=NETWORK)
+    int | None,
+    typer.Option(
+        help="α, channels of the first convolution (default: 8; d-local 4, d-fc and tiny-conv 2).",
+        rich_help_panel=NETWORK,
+    ),
 ]
 HiddenUnitsOption = Annotated[
-    int | None, typer.Option(help="Width of 3-fc.", rich_help_panel=NETWORK)
+    int | None, typer.Option(help="Width of 3-fc (default: 512).", rich_help_panel=NETWORK)
 ]
 ImageSizeOption = Annotated[
-    int | None, typer.Option(help="Side in pixels; images are resized.", rich_help_panel=DATA)
+    int | None,
+    typer.Option(
+        help="Side in pixels; images are resized (default: the images' own; glyphs: 32).",
+        rich_help_panel=DATA,
+    ),
 ]
 NumTrainOption = Annotated[
-    int | None, typer.Option(help="Use the first N images.", rich_help_panel=DATA)
+    int | None,
+    typer.Option(
+        help="Use the first N images (default: all; glyphs: 20,000).", rich_help_panel=DATA
+    ),
 ]
 NumTestOption = Annotated[
-    int | None, typer.Option(help="Use the first N test images.", rich_help_panel=DATA)
+    int | None,
+    typer.Option(
+        help="Use the first N test images (default: all; glyphs: 5,000).", rich_help_panel=DATA
+    ),
 ]
 LabelColumnOption = Annotated[
     str | None,

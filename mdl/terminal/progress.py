@@ -13,13 +13,15 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from mdl.terminal.console import stderr
+from mdl.terminal.console import stderr, width, wrap
 from training.system.text import printable
 
 if TYPE_CHECKING:
     from training.run.progress import EpochMetrics
 
 _LARGE_BYTES = 1 << 30
+_BY_NEED = ("train", "test", "validation", "nonzeros", "seconds", "loss", "screened", "rate")
+"""Parts of an epoch's line: where it is narrow, the last ones are left out."""
 
 
 class ProgressBar:
@@ -117,56 +119,54 @@ class TrainingProgress(ProgressBar):
     def on_epoch(self, metrics: "EpochMetrics") -> None:
         """Print the line of one epoch; before the first one, what its numbers mean."""
         if self._is_first:
-            self.print(_legend(metrics))
+            for line in _legend(metrics):
+                self.print(line)
             self._is_first = False
-        parts = [
-            f"epoch {metrics.epoch}/{self._num_epochs}",
-            f"loss {metrics.train_loss:.4f}",
-            f"train {metrics.train_accuracy:.2%}",
-        ]
-        if metrics.validation_accuracy is not None:
-            parts.append(f"validation {metrics.validation_accuracy:.2%}")
-        if metrics.test_accuracy is not None:
-            parts.append(f"test {metrics.test_accuracy:.2%}")
-        parts += [
-            "nonzeros " + " ".join(f"{k} {v:,}" for k, v in _short(metrics.num_nonzeros).items()),
-            *_screened(metrics),
-            f"{metrics.images_per_second:,.0f} img/s",
-            f"{metrics.seconds:.0f} s",
-        ]
-        self.print("  ".join(parts))
+        parts = {
+            "epoch": f"epoch {metrics.epoch}/{self._num_epochs}",
+            "loss": f"loss {metrics.train_loss:.4f}",
+            "train": f"train {metrics.train_accuracy:.2%}",
+            "validation": _percent("validation", metrics.validation_accuracy),
+            "test": _percent("test", metrics.test_accuracy),
+            "nonzeros": f"nonzeros {sum(metrics.num_nonzeros.values()):,}",
+            "screened": _screened(metrics),
+            "rate": f"{metrics.images_per_second:,.0f} img/s",
+            "seconds": f"{metrics.seconds:.0f} s",
+        }
+        chosen, room = {"epoch"}, width() - len(parts["epoch"])
+        for name in _BY_NEED:
+            if parts[name] and len(parts[name]) + 2 <= room:
+                chosen.add(name)
+                room -= len(parts[name]) + 2
+        self.print("  ".join(text for name, text in parts.items() if name in chosen))
 
     def on_note(self, line: str) -> None:
         """Print a line above the bar."""
         self.print(line)
 
 
-def _legend(metrics: "EpochMetrics") -> str:
+def _percent(name: str, share: float | None) -> str:
+    return "" if share is None else f"{name} {share:.2%}"
+
+
+def _legend(metrics: "EpochMetrics") -> list[str]:
     """What stands in the lines to come."""
     parts = ["loss and accuracy on the training images while the network learns"]
     if metrics.validation_accuracy is not None:
         parts.append("accuracy on held-out images")
     if metrics.test_accuracy is not None:
         parts.append("accuracy on test images")
-    parts.append("weights that are not zero, by layer")
+    parts.append("weights that are not zero")
     if metrics.screened:
         parts.append("screened: share of a layer's rows in which no zero weight can come back")
-    return f"Each line: {'; '.join(parts)}; images per second; time so far."
+    line = f"Each line: {'; '.join(parts)}; images per second; time so far. What does not fit a"
+    return wrap(f"{line} line, and numbers by layer, are in metrics.jsonl.")
 
 
-def _screened(metrics: "EpochMetrics") -> list[str]:
-    """Screened rows by layer, and which layers are sparse; nothing where none may be."""
+def _screened(metrics: "EpochMetrics") -> str:
+    """Screened rows by layer, and which layers are sparse; "" where none may be."""
     shares = [
         f"{name} {share:.0%}{' (sparse)' if name in metrics.sparse_layers else ''}"
         for name, share in metrics.screened.items()
     ]
-    return ["screened " + " ".join(shares)] if shares else []
-
-
-def _short(counts: dict[str, int], limit: int = 4) -> dict[str, int]:
-    """At most `limit` layers; deep networks show their first and last and the sum of the rest."""
-    if len(counts) <= limit:
-        return counts
-    (first, *_, last) = counts
-    rest = sum(counts.values()) - counts[first] - counts[last]
-    return {first: counts[first], "between": rest, last: counts[last]}
+    return " ".join(["screened", *shares]) if shares else ""

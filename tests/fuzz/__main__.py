@@ -55,9 +55,11 @@ def main() -> int:
             numbers, make, folder / "work", meanings, num_processes=arguments.processes
         ):
             outcomes.append(outcome)
+            if len(outcomes) % 1000 == 0:
+                print(f"{len(outcomes):,} files", file=sys.stderr)
             if outcome.verdict in FAULTS:
-                index = len(outcomes) - 1 if arguments.replay else outcome.case.number
-                _report(outcome, make(index), None if arguments.replay else arguments.keep)
+                keep = None if arguments.replay else arguments.keep
+                _report(outcome, make(outcome.index), keep)
             elif arguments.show:
                 print(
                     f"{outcome.case.kind} {outcome.case.number} {outcome.verdict}: {outcome.said}"

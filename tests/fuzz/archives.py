@@ -203,14 +203,13 @@ def change_steps(pickled: bytes, draw: random.Random) -> bytes:
     if draw.random() < 0.15:
         return damage(pickled, draw)
     found = list(pickletools.genops(pickled))
-    if len(found) < 2:
-        return damage(pickled, draw)
     ends = [place for _, _, place in found[1:]] + [len(pickled)]
     steps = [pickled[start:end] for (_, _, start), end in zip(found, ends, strict=True)]
     for _ in range(draw.choice((1, 1, 2, 4))):
-        place = draw.randrange(1, len(steps))
+        place = draw.randrange(len(steps))
         new = draw.choice((draw.choice(steps), _odd_step(draw), _near_step(steps[place], draw)))
         steps[place : place + draw.choice((0, 1, 1, 1))] = draw.choice(([new], [new], []))
+        steps = steps or [b"."]
     return b"".join(steps)
 
 

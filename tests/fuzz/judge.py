@@ -46,6 +46,7 @@ class Outcome:
         said: The line, or the end of the traceback.
         seconds: How long it took.
         peak_bytes: How much memory it took at most, beyond what the process had.
+        index: Which of the files asked for it was.
     """
 
     case: Case
@@ -53,6 +54,7 @@ class Outcome:
     said: str
     seconds: float = 0.0
     peak_bytes: int = 0
+    index: int = 0
 
 
 def judge(case: Case, folder: Path, meanings: Mapping[str, str]) -> Outcome:

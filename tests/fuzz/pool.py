@@ -12,6 +12,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO
@@ -107,7 +108,7 @@ class _Worker:
             outcome: Outcome = self.connection.recv()
         except EOFError:
             return self._bury()
-        return outcome
+        return replace(outcome, index=self._number)
 
     def _bury(self) -> Outcome:
         """The process is dead: say of what, and start another one."""
@@ -126,6 +127,7 @@ class _Worker:
             verdict="hang" if hung else "crash",
             said=f"{cause}\n{trace.partition(_OWN_FRAMES)[0][:2000]}",
             seconds=CPU_S if hung else 0.0,
+            index=self._number,
         )
 
     def end(self) -> None:

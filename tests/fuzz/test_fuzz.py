@@ -85,7 +85,7 @@ def _take_memory() -> str:
         (lambda folder: _raise(DataError(f"{folder}: bad")), "rejected"),
         (lambda folder: _raise(DataError("bad")), "other"),
         (lambda folder: _raise(ValueError("cannot reshape")), "other"),
-        (lambda folder: _raise(DataError(f"{folder}: {'x' * 5000}")), "other"),
+        (lambda folder: _raise(DataError(f"{folder}: {'x' * 5000}")), "rejected"),
         (lambda folder: _raise(KeyError(f"{folder}")), "other"),
         (lambda folder: (folder / "no such file").read_text(), "rejected"),
         (lambda folder: _fill_memory(), "memory"),

@@ -241,8 +241,11 @@ def restore_network(checkpoint: Checkpoint) -> Network:
     """The checkpoint's network in eval mode, with tensors of its own, in the state's type.
 
     Raises:
+        OutOfMemoryError: There is no memory for a second copy of them.
         ValueError: The state does not fit the network.
     """
+    spec, num_bytes = checkpoint.network, sum(each.nbytes for each in checkpoint.state.values())
+    check_memory(num_bytes, f"a copy of {spec.name} with {spec.num_weights:,} weights")
     state = {name: tensor.detach().clone() for name, tensor in checkpoint.state.items()}
     return network_from_state(checkpoint.network, state).eval()
 

@@ -1,7 +1,7 @@
 """Images: where they come from, how they are decoded, cached, split, and made inputs.
 
 Others take `loading` (a data set from a configuration), `telling` (what was understood of it),
-`image_set`, `input_map` and `glyphs`.
+`image_set`, `input_map`, `glyphs` and `npz_source` (an array of an npz file).
 """
 
-__all__ = ["glyphs", "image_set", "input_map", "loading", "telling"]
+__all__ = ["glyphs", "image_set", "input_map", "loading", "npz_source", "telling"]

@@ -137,13 +137,13 @@ def _cache_folders() -> tuple[Path, ...]:
 def _explained(name: HubName, error: Exception, *, online: bool) -> DataError:
     if not online:
         return DataError.naming(
-            "{}: the hub cannot be reached and this machine has no copy of the data set; load it "
-            "once where there is a network, or give {source} FOLDER with its parquet files "
-            "(train-*.parquet, test-*.parquet)",
+            "no folder {}; as a hub name: the hub cannot be reached and this machine has no copy "
+            "of the data set; load it once where there is a network, or give {source} FOLDER with "
+            "its parquet files (train-*.parquet, test-*.parquet)",
             name,
         )
     reason = reason_of(error)
-    return DataError(f"{name} could not be loaded from the hub: {reason}")
+    return DataError(f"no folder {name}; as a hub name it could not be loaded: {reason}")
 
 
 def _hub_answers() -> bool:

@@ -76,8 +76,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> EncodedDataset:
             raise DataError(
                 f"{path} has no labels for {images[split]}: expected {EXPECTED}, found {has}"
             )
-        pixels = _read_array(archive, names[images[split]], path)
-        numbers = _read_array(archive, names[labels[split]], path)
+        pixels = read_array(archive, names[images[split]], f"{path}: {names[images[split]]}")
+        numbers = read_array(archive, names[labels[split]], f"{path}: {names[labels[split]]}")
         files = as_pixels(pixels, f"{path}: {images[split]}")
         found = _as_labels(numbers, len(files), f"{path}: {labels[split]}")
         splits.append(pixel_split(files, found, images[split]))
@@ -105,13 +105,13 @@ def _by_split(names: Iterable[str], kinds: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+def read_array(archive: zipfile.ZipFile, name: str, what: str) -> NDArray[Any]:
     """One array, once its header says that it is plain and as large as its place in the file.
 
     Args:
         archive: An open npz file.
         name: Of the array in it, with .npy.
-        path: Of the file, for messages.
+        what: Names the array, for messages.
 
     Raises:
         DataError: The array is cut short, or holds Python objects.
@@ -122,17 +122,17 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]
         shape, dtype, in_columns = _read_header(stream)
         num_bytes = math.prod(shape) * dtype.itemsize
         if num_bytes > archive.getinfo(name).file_size:
-            raise DataError(f"{path}: {name} is cut short; copy the file again")
-        check_memory(2 * num_bytes, f"{path}: its array {name}")
+            raise DataError(f"{what} is cut short; copy the file again")
+        check_memory(2 * num_bytes, what)
         if dtype.hasobject:
-            raise DataError(f"{path}: {name} holds Python objects, which are not read")
+            raise DataError(f"{what} holds Python objects, which are not read")
         # Only as much as the header stands for is unpacked.
         content = bytearray(num_bytes)
         view, done = memoryview(content), 0
         while done < num_bytes:
             count = stream.readinto(view[done : done + (1 << 24)])  # type: ignore[attr-defined]
             if not count:
-                raise DataError(f"{path}: {name} is cut short; copy the file again")
+                raise DataError(f"{what} is cut short; copy the file again")
             done += count
         stream.read(1)  # at the end of the array its checksum is compared
     array = np.frombuffer(content, dtype=dtype)

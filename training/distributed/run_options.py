@@ -41,11 +41,11 @@ class RunOptions:
     evaluate_every: int = 1
 
     def check(self, config: TrainConfig) -> None:
-        """Refuse settings that do not go with the number of ranks.
+        """Refuse settings that do not go with the number of ranks or the training.
 
         Raises:
             ConfigError: Fewer images per step than ranks; "always" shards with one rank, or at
-                fp16, whose loss scaling knows no shards.
+                fp16, whose loss scaling knows no shards; "always" sparse where nothing may be.
         """
         if config.batch_size < self.ranks.size:
             raise ConfigError.naming(
@@ -60,6 +60,13 @@ class RunOptions:
         if self.sharding == "always" and config.precision == "fp16":
             raise ConfigError.naming(
                 "{sharding} always does not go with {precision} fp16; use bf16"
+            )
+
+        has_threshold = config.beta > 0 and max(config.l1_conv, config.l1_fc) > 0
+        if self.sparsity == "always" and not (self.chooses_sparse(config) and has_threshold):
+            raise ConfigError.naming(
+                "{sparsity} always needs {method} beta-lasso with {beta} and λ > 0, one rank, a "
+                "CPU or CUDA, and another {precision} than fp16: else no layer can be sparse"
             )
 
     def chooses_shards(self, config: TrainConfig, spec: NetworkSpec) -> bool:

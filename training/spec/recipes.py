@@ -209,6 +209,8 @@ def recipe_config(
     width = "hidden_units" if network == "3-fc" else "base_channels"
     defaults[width] = chosen.widths[network]
     if defaults["method"] == "sgd":
+        if "beta" in given:
+            raise ConfigError.naming("{beta} belongs to {method} beta-lasso; leave it out with sgd")
         defaults |= {"momentum": chosen.momentum, "weight_decay": chosen.weight_decay}
     else:
         defaults |= {"l1_conv": chosen.l1_conv, "l1_fc": chosen.l1_fc}

@@ -11,6 +11,7 @@ from training.tensor_files.other_formats import PART, count_names
 
 INDEX_SUFFIX = ".index.json"
 MAX_INDEX_BYTES = 1 << 25
+_MAX_NAME_BYTES = 255
 _SLICE = re.compile(r"(?P<stem>consolidated\.|mp_rank_)(?P<part>\d\d)(?P<rest>.*\.pth?)")
 
 
@@ -37,6 +38,7 @@ def read_index(path: Path) -> dict[str, str]:
         )
     for name, shard in placed.items():
         is_plain = isinstance(shard, str) and shard not in ("", ".", "..")
+        is_plain = is_plain and len(shard.encode(errors="replace")) <= _MAX_NAME_BYTES
         if not is_plain or Path(shard).name != shard or "\\" in shard or "\0" in shard:
             raise CheckpointError(
                 f"{path}: the shard of {shorten(name)} must be a file beside the index, not "

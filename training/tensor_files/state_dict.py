@@ -112,10 +112,12 @@ def is_tensor(value: Any) -> bool:
 def describe_value(value: Any) -> str:
     """What something is that is no dense tensor, for messages."""
     if isinstance(value, Opaque):
-        name = printable(value.name, MAX_NAME)
+        name = printable(value.name, 2 * MAX_NAME)
         if name.startswith("numpy") and name.endswith("_reconstruct"):
             return "a NumPy array"
         return name if name.startswith("a ") else f"an object of class {name}"
+    if callable(value):
+        return "a Python class or function"
     return (
         "a sparse tensor"
         if isinstance(value, StoredRows)

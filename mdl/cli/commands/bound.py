@@ -249,8 +249,20 @@ def _show(
         console.print_next(*next_)
     else:
         of_it = "the checkpoint of these bits" if is_bits else "it"
-        way_out = f" mdl compress shortens {of_it}; its recipe trains a short network instead."
+        whole = "" if is_bits or _is_whole(checkpoint) else ", on all images at their own size"
+        way_out = (
+            f" mdl compress shortens {of_it}; its recipe trains a short network instead{whole}."
+        )
         answer_measured(report, images.name, way_out=way_out, notes=figure, next_=next_)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a run took all images of its data set as they are, as recipes of compress do."""
+    from training.checkpoint.checkpoint import load_checkpoint
+
+    recorded = load_checkpoint(checkpoint).known_data.config
+    names = ("image_size", "num_train", "validation", "permute_pixels")
+    return not any(recorded[name] for name in names)
 
 
 def _draw(report: "BoundReport", path: Path) -> None:

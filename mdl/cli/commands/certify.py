@@ -134,8 +134,8 @@ def certify(
     way_out = ""
     if certificate.bound > 1 - 1 / certificate.spec.num_classes and not is_bit_file(network):
         way_out = " mdl compress shortens it."
-        short = console.new_name("short")
-        next_.append(console.command("compress", network, out=short, data=data))
+        short = console.new_name(f"{network.stem}-short" if network.is_dir() else "short")
+        next_.insert(0, console.command("compress", network, out=short, data=data))
     if full:
         print_certificate(certificate)
         console.print_next(*next_)

@@ -63,6 +63,7 @@ def _count_external(checkpoint: "Path", key: str | None, *, full: bool, json: bo
     from mdl.terminal.answers import tensor_rows
     from mdl.terminal.bound_tables import print_tensors
     from mdl.terminal.progress import ReadingProgress
+    from training.system.text import shorten
     from training.tensor_files.open import open_tensor_file
 
     with open_tensor_file(checkpoint, key) as file, ReadingProgress() as progress:
@@ -73,9 +74,8 @@ def _count_external(checkpoint: "Path", key: str | None, *, full: bool, json: bo
         return
     total, notes = counts.total, []
     if file.beside:
-        notes.append(
-            f"The file has other tensors under {', '.join(file.beside)}: --key takes them."
-        )
+        names = ", ".join(map(shorten, file.beside))
+        notes.append(f"The file has other tensors under {names}: --key takes them.")
     if file.others:
         notes.append(f"Not counted, for they are no dense tensors: {len(file.others):,} values.")
     next_ = [console.command("bound", checkpoint, key=key, lengths_only=True)]

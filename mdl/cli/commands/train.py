@@ -56,11 +56,14 @@ def train(
     base_channels: BaseChannelsOption = None,
     hidden_units: HiddenUnitsOption = None,
     kernel_size: Annotated[
-        int | None, typer.Option(help="Kernel of resnet18, odd.", rich_help_panel=NETWORK)
+        int | None,
+        typer.Option(help="Kernel of resnet18, odd (default: 3).", rich_help_panel=NETWORK),
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option(help="Dropout on the last two fc layers.", rich_help_panel=NETWORK),
+        typer.Option(
+            help="Dropout on the last two fc layers (default: 0).", rich_help_panel=NETWORK
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -78,7 +81,9 @@ def train(
     num_test: NumTestOption = None,
     validation: Annotated[
         int | None,
-        typer.Option(help="Training images held out for selection.", rich_help_panel=DATA),
+        typer.Option(
+            help="Training images held out for selection (default: 0).", rich_help_panel=DATA
+        ),
     ] = None,
     permute_pixels: Annotated[
         int | None,
@@ -102,10 +107,14 @@ def train(
         ),
     ] = None,
     crop: Annotated[
-        int | None, typer.Option(help="Padding of the random crop.", rich_help_panel=DATA)
+        int | None,
+        typer.Option(help="Padding of the random crop (default: 4).", rich_help_panel=DATA),
     ] = None,
     cutout: Annotated[
-        int | None, typer.Option(help="Side of the cutout square.", rich_help_panel=DATA)
+        int | None,
+        typer.Option(
+            help="Side of the cutout square (default: 0; paper recipes: 16).", rich_help_panel=DATA
+        ),
     ] = None,
     policy: Annotated[
         str | None,
@@ -123,7 +132,11 @@ def train(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the images.", rich_help_panel=TRAINING)
+        int | None,
+        typer.Option(
+            help="Passes over the images (default: 60; paper recipes: 400 or 4000).",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     batch_size: BatchSizeOption = None,
     lr: Annotated[
@@ -134,19 +147,30 @@ def train(
         ),
     ] = None,
     l1_conv: Annotated[
-        float | None, typer.Option(help="λ of conv-like layers.", rich_help_panel=TRAINING)
+        float | None,
+        typer.Option(
+            help="λ of conv-like layers under beta-lasso (default: 1.5e-4; paper recipes: 1e-5).",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     l1_fc: Annotated[
-        float | None, typer.Option(help="λ of the fc layers.", rich_help_panel=TRAINING)
+        float | None,
+        typer.Option(
+            help="λ of the fc layers under beta-lasso (default: 5e-5; paper recipes: 2e-6).",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     beta: Annotated[
-        float | None, typer.Option(help="Threshold is βλ (default: 50).", rich_help_panel=TRAINING)
+        float | None,
+        typer.Option(
+            help="Of beta-lasso: the threshold is βλ (default: 50).", rich_help_panel=TRAINING
+        ),
     ] = None,
     momentum: Annotated[
-        float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
+        float | None, typer.Option(help="Of sgd (default: 0.9).", rich_help_panel=TRAINING)
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)
+        float | None, typer.Option(help="Of sgd (default: 5e-4).", rich_help_panel=TRAINING)
     ] = None,
     precision: Annotated[
         Precision | None,

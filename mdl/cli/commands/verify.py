@@ -30,6 +30,7 @@ def verify(
     Exits with 1 and prints one line for each thing that differs. B is what the
     decoder consumed; nothing but the bits, the images and δ is believed.
     """
+    from analysis.certify.folder import BITS_FILE
     from analysis.certify.verify import verify as verify_certificate
     from mdl.terminal.answers import answer_certificate
     from mdl.terminal.bound_tables import print_certificate
@@ -46,11 +47,14 @@ def verify(
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())
     elif found.ok and found.certificate is not None and not full:
-        answer_certificate(found.certificate, "verified")
+        decode = console.command(
+            "decode", certificate / BITS_FILE, out=console.new_name("decoded.pt")
+        )
+        answer_certificate(found.certificate, "verified", next_=[decode])
     elif found.ok and found.certificate is not None:
         print_certificate(found.certificate)
         console.stdout().print(f"{certificate}: verified", style="bold", markup=False)
     if not found.ok:
         for line in found.differences:
-            sys.stderr.write(error_line(ValueError(line)) + "\n")
+            sys.stderr.write(console.flow(error_line(ValueError(line))) + "\n")
         raise typer.Exit(1)

@@ -20,6 +20,7 @@ Kind = Literal[
     "text", "as printed", "count", "millions", "percent", "bound", "points", "number", "bits"
 ]
 MISSING = "–"
+_SENTENCE = 72  # characters: a longer cell is a sentence, for which a table is no place
 _BLOCK_START = "<!-- table: "
 _BLOCK = re.compile(
     r"^<!-- table: (?P<head>.+?) -->$(?:(?!<!-- table: ).)*?^<!-- end -->$",
@@ -321,16 +322,32 @@ def comma_separated(table: Table) -> str:
 
 
 def print_table(table: Table) -> None:
-    """Print the table and its notes on stdout."""
-    console.print_table(
-        table.title,
+    """Print the table and its notes on stdout; as a list where cells are sentences."""
+    titles, rows, output = (
         [column.title for column in table.columns],
         table.texts(),
-        num_text_columns=table.num_text_columns,
+        console.stdout(),
     )
-    output = console.stdout()
-    for note in table.notes:
-        output.print(f"  {note}", markup=False)
+    if any(len(cell) > _SENTENCE for row in rows for cell in row):
+        for line in console.wrap(table.title):
+            output.print(line, style="bold", markup=False)
+        for line in (line for row in rows for line in _entry(titles, row)):
+            output.print(line, markup=False, soft_wrap=True)
+    else:
+        console.print_table(table.title, titles, rows, num_text_columns=table.num_text_columns)
+    for line in (line for note in table.notes for line in console.wrap(f"  {note}")):
+        output.print(line, markup=False, soft_wrap=True)
+
+
+def _entry(titles: Sequence[str], row: Sequence[str]) -> list[str]:
+    """A row as lines: its first two cells, then the others below with their titles."""
+    number, claim, *others = row
+    cells = [f"{title}: {cell}" for title, cell in zip(titles[2:], others, strict=True) if cell]
+    short = [cell for cell in cells if len(cell) <= _SENTENCE]
+    lines = [f"{number} {claim}", *(["; ".join(short)] if short else [])]
+    lines += [cell for cell in cells if len(cell) > _SENTENCE]
+    flowed = [console.wrap(line, indent="    ") for line in lines]
+    return [*flowed[0], *(f"    {part.strip()}" for each in flowed[1:] for part in each)]
 
 
 def _csv_values(cell: Cell, *, is_mean: bool) -> list[Cell]:

@@ -6,12 +6,15 @@ behind its end, where NumPy does not look. Files of stores of before have none a
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.data.npz_source import read_array
 
 _NAME = "checksum"
 _NUM_BYTES = 16
@@ -56,11 +59,12 @@ def pack_array(array: NDArray[Any], name: str) -> bytes:
     return packed.getvalue() + _MARK + _checksum(packed.getvalue())
 
 
-def without_seal(data: bytes) -> bytes:
-    """The .npz file alone, as it was written.
+def unpack_array(data: bytes, name: str, *, max_bytes: int) -> NDArray[Any]:
+    """The inverse of `pack_array`.
 
     Raises:
-        ValueError: The checksum does not fit it, or other bytes follow its end.
+        DataError, ValueError, TypeError, KeyError, EOFError, NotImplementedError,
+        zipfile.BadZipFile, zlib.error: It is damaged, or has more bytes.
     """
     packed, mark, checksum = (
         data[: -len(_MARK) - _NUM_BYTES],
@@ -68,12 +72,15 @@ def without_seal(data: bytes) -> bytes:
         data[-_NUM_BYTES:],
     )
     if not mark.endswith(_MARK):
+        packed = data
         if not data[-_ZIP_END_BYTES:].startswith(_ZIP_END):
             raise ValueError("bytes follow its end")
-        return data
-    if checksum != _checksum(packed):
+    elif checksum != _checksum(packed):
         raise ValueError("its checksum does not fit the rest")
-    return packed
+    with zipfile.ZipFile(BytesIO(packed)) as archive:
+        if archive.getinfo(f"{name}.npy").file_size > max_bytes:
+            raise ValueError(f"an array of more than {max_bytes >> 20} MiB")
+        return read_array(archive, f"{name}.npy", name)
 
 
 def _dump(values: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
@@ -19,11 +18,12 @@ from mdl.experiments.store.checksums import (
     check_values,
     checked_json,
     pack_array,
+    unpack_array,
     without_checksum,
-    without_seal,
 )
 from mdl.experiments.store.run_result import KEY_DIGITS, RunResult, run_key
 from mdl.terminal import console
+from training.errors import DataError
 from training.run.run_folder import RunFolder
 from training.spec.config import DataConfig, TrainConfig
 from training.system.checks import load_json
@@ -49,12 +49,12 @@ _MAX_FILE = 1 << 26  # of the store's other files; filters of a run take 3 MB
 _MAX_REASON = 300
 _BYTES_A_BYTE = 8  # of a line, once parsed
 _DAMAGES = (
+    DataError,
     ValueError,
     TypeError,
     KeyError,
     EOFError,
     OverflowError,
-    MemoryError,  # a head that tells of more numbers than there are
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
@@ -206,7 +206,7 @@ class ResultStore:
             return None
         packed = _read(path, "the filters of a run")
         try:
-            found = _unpack_filters(without_seal(packed))
+            found = unpack_array(packed, _FILTERS, max_bytes=_MAX_FILE).astype(np.float16)
         except _DAMAGES as error:
             raise _broken(path, error) from error
         if found.ndim != 4:
@@ -304,14 +304,6 @@ def _parse(text: bytes, place: str, it: str) -> RunResult:
 
 def _read(path: Path, what: str, *, missing: bytes | None = None) -> bytes:
     return read_bytes(path, what=what, cap=_MAX_FILE, error=StoreError, missing=missing)
-
-
-def _unpack_filters(packed: bytes) -> Filters:
-    with np.load(BytesIO(packed), allow_pickle=False) as arrays:
-        if arrays.zip.getinfo(f"{_FILTERS}.npy").file_size > _MAX_FILE:
-            raise ValueError(f"filters of more than {_MAX_FILE >> 20} MiB")
-        found: Filters = arrays[_FILTERS].astype(np.float16)
-    return found
 
 
 def _write_filters(filters: Filters, file: BinaryIO) -> None:

@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 from mdl.cli.app import COMMANDS, GROUPS, build_app
-from mdl.terminal.console import Rows, print_answer, print_table
+from mdl.terminal.console import Rows, flow, print_answer, print_next, print_table
 from tests.analysis.describe.test_external_network import make_network
 from tests.mdl.calls import call_here
 from tests.mdl.test_processes import QUICK, TINY
@@ -149,6 +149,27 @@ def test_a_wide_table_falls_apart_between_columns_on_a_narrow_terminal(
     words = " ".join(lines[1:]).split()
     assert all(words.count(head) == 1 for head in heads[1:])
     assert words.count("runs/a") == words.count("checkpoint") == {40: 4, 80: 2, 120: 1}[columns]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_has_errors_and_commands_broken_between_words(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    error = f"error: {'no folder ' * 40}".strip()
+    command = f"mdl compress 'my run' {'--levels 1 ' * 15}--out runs/s-fc-beta-lasso-short-2"
+    assert flow(error) == error
+    print_next(command)
+    assert capsys.readouterr().out == f"Next:\n  {command}\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = flow(error).splitlines()
+    assert max(map(len, lines)) <= columns and " ".join(lines) == error
+    print_next(command)
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).removeprefix("Next:\n")
+    assert max(map(len, shown.splitlines())) <= columns
+    assert shlex.split(shown.replace("\\\n", "")) == shlex.split(command)
 
 
 def test_a_long_table_keeps_its_largest_rows_in_their_order(

@@ -129,6 +129,23 @@ def test_help_fills_the_lines_of_the_terminal_and_no_more(
             assert len(f"{line} {after.split()[0]}") > columns or line.endswith(":"), line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "s-cnov"), "not 's-cnov'. Did you mean 's-conv'?"),
+        (("reproduce", "tabel2"), "not 'tabel2'. Did you mean 'table2'?"),
+        (("train", "s-fc", "--epochs", "three"), "--epochs must be an integer, not 'three'"),
+        (("budget", "--target", "20%"), "--target must be a number, not '20%'"),
+    ],
+)
+def test_a_value_that_is_none_is_shown_with_the_nearest_that_is(
+    arguments: tuple[str, ...], said: str, mdl
+) -> None:
+    done = mdl(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_one_notation(command: str, mdl) -> None:
     text = mdl(command, "--help").stdout

@@ -60,6 +60,38 @@ def test_data_is_looked_for_where_the_user_says_and_then_where_it_lay(run: Repor
     assert found.report.bound == other.report.bound
 
 
+def test_a_bound_above_guessing_is_called_a_bound_and_no_error(run: ReportedRun) -> None:
+    found = measure(run)
+    assert found.bits is not None and found.bits.report is not None
+    report = found.bits.report
+    bound = replace(report.bound, value=0.9658)
+    bits = replace(found.bits, report=replace(report, bounds={"bits": (bound,)}))
+    weak = replace(found, bits=bits)
+    page = write_page([weak])
+    assert page.count("96.58%, above guessing (90.00%): proves nothing") == 2
+    assert "bound 96.58%" in page and "true error 96.58%" not in page
+    assert "no better than" not in page
+
+
+def test_the_filters_say_what_local_means_and_why_dense_ones_are(run: ReportedRun) -> None:
+    assert "passes it by a small difference" in write_page([measure(run)])
+
+
+def test_a_network_without_curves_has_its_accuracy_and_no_place_in_their_legend(
+    run: ReportedRun,
+) -> None:
+    bare = replace(run, name="short", points=(), config={})
+    assert bare.checkpoint is not None
+    bare = replace(bare, checkpoint=replace(bare.checkpoint, metrics={}))
+    page = write_page([measure(run), measure(bare)])
+    assert "test accuracy, described network" in page
+    assert "Networks of mdl train and other commands, side by side" in page
+    curves = page.partition('id="curves"')[2].partition("</section>")[0]
+    assert run.name in curves and "short" not in curves
+    seconds = page.partition('id="time"')[2].partition("</section>")[0]
+    assert run.name in seconds and "short" not in seconds
+
+
 def test_a_stopped_run_is_called_unfinished(run: ReportedRun) -> None:
     assert run.checkpoint is not None
     stopped = replace(

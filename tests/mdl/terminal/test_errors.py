@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mdl.cli import app
-from mdl.terminal.errors import error_line, is_told
+from mdl.terminal.errors import MAX_MESSAGE, error_line, is_told
 from training.errors import ConfigError, OutOfMemoryError
 from training.system import memory
 from training.system.memory import as_memory_error, available_memory
@@ -92,3 +92,11 @@ def test_other_errors_are_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_available_is_named_as_it_is() -> None:
     line = error_line(MemoryError())
     assert (available_memory() is not None) == ("is available" in line)
+
+
+def test_a_long_line_keeps_its_ends() -> None:
+    line = error_line(ValueError(f"a.json: {'x' * 5000}; copy it again"))
+    assert len(line) < MAX_MESSAGE + 20
+    assert line.startswith("error: a.json: xxx")
+    assert line.endswith("xxx; copy it again")
+    assert error_line(ValueError("y" * MAX_MESSAGE)) == f"error: {'y' * MAX_MESSAGE}"

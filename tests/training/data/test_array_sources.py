@@ -117,7 +117,7 @@ def test_an_npz_is_no_larger_than_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     write_header(path, "(10, 1000, 1000)", b"\0" * 10**7)
     assert path.stat().st_size < 50_000
     monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
-    with pytest.raises(OutOfMemoryError, match=r"its array train_images.npy needs about 20.0 MB"):
+    with pytest.raises(OutOfMemoryError, match=r"set.npz: train_images.npy needs about 20.0 MB"):
         load(path, tmp_path / "cache")
 
 

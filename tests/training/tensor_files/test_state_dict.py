@@ -1,5 +1,6 @@
 """Where a state dict lies: customary keys, nested keys, and messages that name the keys."""
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,13 @@ def test_what_is_found_without_a_key_is_found_by_the_key_that_is_said(tree: dict
     if "." not in "".join(tree):  # with dots in names another path may have the same key
         assert again.state == found.state
     assert all(isinstance(each, StoredTensor) for each in found.state.values())
+
+
+def test_what_a_value_is_called(tmp_path: Path) -> None:
+    contents = {"w": W, "f": dict, "o": OrderedDict, "gaps": torch.ones(4, 6)[:, ::2]}
+    with open_tensor_file(save(contents, tmp_path)) as file:
+        assert file.others == {
+            "f": "an object of class __builtin__.dict",
+            "o": "a Python class or function",
+            "gaps": "a tensor that is not stored number by number (call .contiguous())",
+        }

@@ -77,13 +77,29 @@ def test_above_chance_it_is_said_once_and_the_next_commands_train_longer_or_anew
     compressed, trained
 ):
     out, done = compressed
-    assert done.stderr.count("no better than a guess does (90.00%)") == 1
+    assert done.stderr.count("The bound is above guessing (90.00%)") == 1
     assert "bound 100" not in done.stderr
     assert "training, epoch" not in done.stderr  # these would repeat it, within ten seconds
     words = done.stdout.split("Next:\n")[1].splitlines()
     assert words == [
-        f"  mdl compress {trained} --epochs 9 --levels 1 --out {out}-2",
-        "  mdl compress --recipe mnist-tight --data glyphs --out tight",
+        f"  mdl compress {trained} --epochs 9 --levels 1 --trials 5 --batch-size 20 --lr 0.05 "
+        f"--threads 1 --out {out}-2",
+        "  mdl compress --recipe mnist-tight --data glyphs --threads 1 --out tight",
+    ]
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [("2", ""), ("40", "--epochs 120 ")])
+def test_a_recipe_that_failed_is_tried_with_its_own_epochs_or_more(
+    mdl, folder_of_images, tmp_path, monkeypatch, *, epochs, kept
+):
+    monkeypatch.setattr(Compression, "bound", 0.95)
+    recipe = ("--recipe", "mnist-tight", "--data", folder_of_images)
+    settings = ("--trials", "2", "--threads", "1", "--seed", "3", "--delta", "0.1")
+    done = mdl("compress", *recipe, "--epochs", epochs, *settings, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("Next:\n")[1].splitlines() == [
+        f"  mdl compress --recipe mnist-tight --data {folder_of_images} {kept}--trials 2 "
+        f"--delta 0.1 --seed 3 --threads 1 --out {tmp_path / 'out'}-2"
     ]
 
 
@@ -95,7 +111,7 @@ def test_points_below_chance_have_their_bound(capsys):
         )
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "refined, epoch 1: training errors 20.00%, 9,000 bits"
-    assert lines[1].startswith("These bits bound the error no better than a guess")
+    assert lines[1].startswith("The bound is above guessing (90.00%)")
     assert lines[2:] == [
         "refined, epoch 1: training errors 20.00%, 900 bits",
         "refined, epoch 1: training errors 20.00%, 300 bits, bound 50.00%",

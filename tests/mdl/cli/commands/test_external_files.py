@@ -89,7 +89,7 @@ def test_what_lies_beside_is_said(mdl: Command, folder: Path) -> None:
     values = json.loads(mdl("bound", folder / "both.pt", *GIVEN, "--json").stdout)
     assert (values["key"], values["beside"]) == ("params_ema", ["params"])
     counts = mdl("nonzeros", folder / "both.pt").stdout
-    assert "The file has other tensors under params: --key takes them." in counts
+    assert "The file has other tensors under 'params': --key takes them." in counts
 
 
 def test_counts_of_an_external_file(mdl: Command, folder: Path) -> None:

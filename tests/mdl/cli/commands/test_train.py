@@ -45,6 +45,32 @@ def test_train_prints_tables_and_the_next_steps(tmp_path: Path) -> None:
     assert "does not have" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("s-fc", "--method", "sgd", "--beta", "10"), "--beta belongs to --method beta-lasso"),
+        (("s-conv", "--beta", "10"), "--beta belongs to --method beta-lasso"),
+        (("s-fc", "--method", "sgd", "--sparse", "always"), "--sparse always needs --method"),
+        (("s-conv", "--sparse", "always"), "--sparse always needs --method beta-lasso"),
+        (("s-fc", "--beta", "0", "--sparse", "always"), "--sparse always needs --method"),
+        (("s-fc", "--precision", "fp16", "--sparse", "always"), "--sparse always needs"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    code, out, err = finish(arguments[0], *SMALL, *arguments[1:], folder=tmp_path)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_layers_too_small_to_be_sparse_are_said(tmp_path: Path) -> None:
+    code, _, err = finish("s-fc", *SMALL, "--epochs", "1", "--sparse", "always", folder=tmp_path)
+    assert code == 0, err
+    assert "--sparse always: all layers stay dense" in err
+
+
 def test_json_stands_alone_on_stdout(tmp_path: Path) -> None:
     out_folder = tmp_path / "elsewhere"
     code, out, err = finish(

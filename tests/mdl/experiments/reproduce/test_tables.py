@@ -22,6 +22,7 @@ from mdl.experiments.reproduce.tables import (
     difference,
     fill_page,
     markdown,
+    print_table,
     seed_mean,
     write_table,
 )
@@ -95,6 +96,21 @@ def test_the_three_files_say_the_same(tmp_path) -> None:
     values = json.loads(paths[2].read_text())
     assert values["rows"][0]["test"] == {"mean": 0.5, "half_width": 0.01, "num_seeds": 3}
     assert values["rows"][1]["size"] is None
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_sentences_are_printed_as_a_list_of_the_screens_width(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    claims = replace(TABLE, rows=({"model": "5", "test": "filters are local " * 9, "size": 7},))
+    print_table(replace(claims, notes=("A long note. " * 20,)))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[0] == "A table" and lines[1].startswith("5 filters are local")
+    assert "    size: 7" in lines
+    print_table(TABLE)
+    assert "┃" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("network", PAPER_NETWORKS)
