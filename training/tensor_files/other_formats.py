@@ -141,6 +141,9 @@ def name_folder(folder: Path) -> str:
         return f"parts of a network ({count_names('file', files)}) without their index; add it"
     if files:
         return f"a folder with {count_names('file', files)} that may hold tensors; give one of them"
+    runs = [entry.name for entry in entries if (entry / "checkpoint.pt").is_file()]
+    if runs:
+        return f"a folder of {count_names('run', runs)}; give one of them"
     return "a folder without model.safetensors or another file of tensors; give a file"
 
 
