@@ -55,7 +55,7 @@ _DAMAGES = (
     KeyError,
     EOFError,
     OverflowError,
-    NotImplementedError,
+    RuntimeError,  # an archive that is encrypted, or packed in an unknown way
     zipfile.BadZipFile,
     zlib.error,
 )
