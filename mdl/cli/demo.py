@@ -32,6 +32,7 @@ from mdl.report.overview import METHODS, summarize_run
 from mdl.report.page import write_page
 from mdl.report.run_files import read_runs
 from mdl.terminal import console
+from mdl.terminal.bound_tables import is_vacuous
 from mdl.terminal.progress import ProgressBar
 from training.data.loading import Dataset, load_dataset
 from training.distributed.run_options import RunOptions
@@ -304,7 +305,7 @@ def print_demonstration(found: Demonstration, out: Path) -> None:
 def answer(made: Certificate) -> list[str]:
     """What the certificate proves, then what the test images and a guess come to."""
     bits, guessing = f"{made.description_bits:,} bits", 1 - 1 / made.spec.num_classes
-    if made.bound > 1 - 1e-9:
+    if is_vacuous(made.bound):
         lines = [f"Vacuous: {bits} prove nothing about the true error of the network."]
     else:
         lines = [

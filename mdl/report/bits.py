@@ -9,7 +9,7 @@ from figures.bit_ledger import PART_COLORS, group_entries
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredBits, MeasuredRun
 from mdl.report.overview import bound_text
-from mdl.terminal.bound_tables import DESCRIPTIONS, bound_value
+from mdl.terminal.bound_tables import DESCRIPTIONS, bound_value, is_vacuous
 
 _PARTS = tuple(PART_COLORS)
 _SCALE = 1000  # width of a bar's drawing; it is stretched to the page's
@@ -115,7 +115,7 @@ def _verdict(bits: MeasuredBits) -> str:
         return bits.missing
     if not is_certificate(report.findings):
         return "no certificate: no bound can be quoted, for a reason given below."
-    if report.bound.is_vacuous:
+    if is_vacuous(report.bound.value):
         return f"vacuous: B = {report.description_bits:,} bits prove nothing about the true error."
     what = "true error" if report.bound.beats_guessing(report.spec.num_classes) else "bound"
     return (

@@ -9,7 +9,7 @@ from analysis.describe.bound_report import BoundReport
 from mdl.report.markup import Markup, chip, details, element, table
 from mdl.report.measurements import MeasuredRun
 from mdl.report.run_files import ReportedRun
-from mdl.terminal.bound_tables import guessing_remark
+from mdl.terminal.bound_tables import guessing_remark, is_vacuous
 from training.system.text import printable
 
 METHODS = {"beta-lasso": "β-lasso", "sgd": "SGD"}
@@ -142,7 +142,7 @@ def bound_text(report: BoundReport) -> str:
     """The bound to quote, or why there is none."""
     if any(finding.severity == "invalid" for finding in report.findings):
         return "no certificate"
-    if report.bound.is_vacuous:
+    if is_vacuous(report.bound.value):
         return "vacuous: proves nothing"
     if remark := guessing_remark(report.bound.value, report.spec.num_classes):
         return f"{percent_up(report.bound.value)}, {remark}"

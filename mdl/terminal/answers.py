@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from analysis.bounds.bit_budget import bits_for_target
 from analysis.bounds.bounds import percent_up
 from mdl.terminal import console
-from mdl.terminal.bound_tables import bound_value, guessing_remark
+from mdl.terminal.bound_tables import bound_value, guessing_remark, is_vacuous
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -180,7 +180,7 @@ def answer_certificate(
         f"{made.counts.num_nonzeros:,}, k = {made.counts.num_distinct:,}.",
         console.Rows(columns=("bound on the true error", "value"), rows=bounds),
         *filter(None, (made.repeats,)),
-        "Errors are counted in exact integers; mdl evaluate counts in float32: a few may differ.",
+        "Errors counted in exact integers; by mdl evaluate in float32: a few may differ.",
         why=why,
         table=console.Rows(
             columns=("images", "number", "errors", "error"),
@@ -255,11 +255,11 @@ def bound_answer(
     ...     delta=0.05, num_classes=10,
     ... )
     >>> answer.partition(" B =")[0], why.partition("a bound ")[2]
-    ('net: the bound is vacuous, 100.00%.', 'below chance (90.00%) takes at most 3,116 bits.')
+    ('net: the bound is vacuous, 100.00%.', 'below guessing (90.00%) takes at most 3,116 bits.')
     """
     m = errors.num_samples
     chance = 1.0 if num_classes is None else 1 - 1 / num_classes
-    if bound > 1 - 1e-9:
+    if is_vacuous(bound):
         proved = f"the bound is vacuous, {percent_up(min(bound, 1.0))}"
     else:
         proved = f"true error <= {percent_up(bound)} with probability {1 - delta:.4g}"
@@ -270,7 +270,7 @@ def bound_answer(
     answer = f"{what}: {proved}. {facts}"
     if bound < min(chance, 1 - 1e-9):
         return answer, ""
-    goal = f"chance ({chance:.2%})" if num_classes else "100%"
+    goal = f"guessing ({chance:.2%})" if num_classes else "100%"
     most = bits_for_target(min(chance, 1 - 1e-9), errors.num_errors, m, delta)
     why = f"Why: {bits / m:,.1f} bits per image; at these errors "
     if most is None:
@@ -278,8 +278,8 @@ def bound_answer(
         way_out = ""
     else:
         why += f"a bound below {goal} takes at most {most:,} bit{'' if most == 1 else 's'}."
-    if num_classes is not None and bound < 1 - 1e-9:
-        why = f"The bound is {guessing_remark(bound, num_classes)}. {why}"
+    if num_classes is not None and not is_vacuous(bound):
+        why = f"{guessing_remark(bound, num_classes).capitalize()}. {why}"
     return answer, why + way_out
 
 

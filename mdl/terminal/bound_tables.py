@@ -126,7 +126,7 @@ def print_certificate(certificate: "Certificate") -> None:
         bounds.append(("hold-out, if these images chose nothing", bound_value(made.hold_out_bound)))
     console.print_table(f"Bounds on the true error, δ = {made.delta:g}", ("bound", "value"), bounds)
     basis = f"over the m = {made.errors.num_samples:,} {data.samples} images (binomial tail)"
-    if made.bound > 1 - 1e-9:
+    if is_vacuous(made.bound):
         verdict = "Vacuous: this length proves nothing about the true error."
     else:
         verdict = _verdict(made.bound, made.delta, basis, made.spec.num_classes)
@@ -239,13 +239,18 @@ def guessing_remark(bound: float, num_classes: int) -> str:
     return "" if bound < guessing else f"above guessing ({guessing:.2%}): proves nothing"
 
 
-def bound_value(value: float) -> str:
+def is_vacuous(bound: float) -> bool:
+    """Whether it is 100% or more, in the digits that are printed."""
+    return bound > 1 - 1e-4 + 1e-9
+
+
+def bound_value(bound: float) -> str:
     """A bound in percent, or that it is vacuous.
 
-    >>> bound_value(0.2), bound_value(1.2)
-    ('20.00%', 'vacuous')
+    >>> bound_value(0.2), bound_value(0.99999), bound_value(1.2)
+    ('20.00%', 'vacuous', 'vacuous')
     """
-    return "vacuous" if value > 1 - 1e-9 else percent_up(value)
+    return "vacuous" if is_vacuous(bound) else percent_up(bound)
 
 
 def _print_rounding(number_format: "NumberFormat") -> None:
@@ -296,7 +301,11 @@ def _print_errors(
 def _cell(bound: "Bound | None") -> str:
     if bound is None:
         return ""
-    return f"vacuous ({percent_up(bound.value)})" if bound.is_vacuous else percent_up(bound.value)
+    return (
+        f"vacuous ({percent_up(bound.value)})"
+        if is_vacuous(bound.value)
+        else percent_up(bound.value)
+    )
 
 
 def _basis(report: "ExternalReport") -> str:
@@ -321,7 +330,7 @@ def _print_verdict(
     elif bound is not None:
         reason = f"({bound.title}, {basis})"
         verdict = _verdict(bound.value, delta, reason, num_classes)
-        if bound.is_vacuous:
+        if is_vacuous(bound.value):
             verdict = f"Vacuous: this length proves nothing about the true error {reason}."
         output.print(verdict, markup=False, style="bold")
     for finding in sorted(findings, key=lambda each: each.severity != "invalid"):

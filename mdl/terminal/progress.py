@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 1 << 30
 _BY_NEED = ("train", "test", "validation", "nonzeros", "seconds", "loss", "screened", "rate")
 """Parts of an epoch's line: where it is narrow, the last ones are left out."""
+_GROWTH = 8  # characters that a line may grow by while the epochs pass
 
 
 class ProgressBar:
@@ -111,6 +112,7 @@ class TrainingProgress(ProgressBar):
         )
         self._num_epochs = num_epochs
         self._is_first = True
+        self._left_out: set[str] = set()
 
     def on_step(self, step: int, num_steps: int) -> None:
         """Move the bar."""
@@ -118,10 +120,10 @@ class TrainingProgress(ProgressBar):
 
     def on_epoch(self, metrics: "EpochMetrics") -> None:
         """Print the line of one epoch; before the first one, what its numbers mean."""
-        if self._is_first:
+        is_first, self._is_first = self._is_first, False
+        if is_first:
             for line in _legend(metrics):
                 self.print(line)
-            self._is_first = False
         parts = {
             "epoch": f"epoch {metrics.epoch}/{self._num_epochs}",
             "loss": f"loss {metrics.train_loss:.4f}",
@@ -133,12 +135,15 @@ class TrainingProgress(ProgressBar):
             "rate": f"{metrics.images_per_second:,.0f} img/s",
             "seconds": f"{metrics.seconds:.0f} s",
         }
-        chosen, room = {"epoch"}, width() - len(parts["epoch"])
+        room = width() - len(parts["epoch"]) - (_GROWTH if is_first else 0)
         for name in _BY_NEED:
-            if parts[name] and len(parts[name]) + 2 <= room:
-                chosen.add(name)
-                room -= len(parts[name]) + 2
-        self.print("  ".join(text for name, text in parts.items() if name in chosen))
+            fits = len(parts[name]) + 2 <= room
+            if is_first and not fits:
+                self._left_out.add(name)
+            if not fits or name in self._left_out:
+                parts[name] = ""
+            room -= len(parts[name]) + 2 if parts[name] else 0
+        self.print("  ".join(filter(None, parts.values())))
 
     def on_note(self, line: str) -> None:
         """Print a line above the bar."""

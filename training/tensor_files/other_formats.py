@@ -5,11 +5,11 @@ names in its archive, or those in its folder.
 """
 
 import re
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from training.system.files import FileBytes
+from training.tensor_files.zip_records import record_names
 
 START_BYTES = 512
 """Of a file, enough to know it by."""
@@ -113,9 +113,8 @@ def name_file(path: Path, start: bytes) -> str:
 def name_zip(source: FileBytes) -> str | None:
     """What a zip archive is that torch.save did not write, and what to do; None if unknown."""
     try:
-        with zipfile.ZipFile(source.file) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        names = record_names(source)
+    except ValueError:
         return None
     for pattern, words in _ZIPS:
         if any(re.fullmatch(pattern, name) for name in names):
@@ -142,6 +141,9 @@ def name_folder(folder: Path) -> str:
         return f"parts of a network ({count_names('file', files)}) without their index; add it"
     if files:
         return f"a folder with {count_names('file', files)} that may hold tensors; give one of them"
+    runs = [entry.name for entry in entries if (entry / "checkpoint.pt").is_file()]
+    if runs:
+        return f"a folder of {count_names('run', runs)}; give one of them"
     return "a folder without model.safetensors or another file of tensors; give a file"
 
 

@@ -52,7 +52,7 @@ def evaluate(
     console.print_answer(
         f"{loaded.network.name} on {images.name}: {row['error']:.2%} errors on {split} images "
         f"(95% interval: {row['low']:.2%} to {row['high']:.2%}).",
-        "Counted in float32; mdl certify and mdl verify count in integers, so a few may differ.",
+        "Errors counted in float32; by mdl certify in exact integers: a few may differ.",
         table=console.Rows(
             columns=("images", "number", "errors", "error", "95% interval"),
             rows=[

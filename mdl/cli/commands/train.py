@@ -112,9 +112,7 @@ def train(
     ] = None,
     cutout: Annotated[
         int | None,
-        typer.Option(
-            help="Side of the cutout square (default: 0; paper recipes: 16).", rich_help_panel=DATA
-        ),
+        typer.Option(help="Side of the cutout square (quick: 0; paper: 16).", rich_help_panel=DATA),
     ] = None,
     policy: Annotated[
         str | None,
@@ -134,7 +132,7 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Passes over the images (default: 60; paper recipes: 400 or 4000).",
+            help="Passes over the images (quick: 60; paper-400: 400; paper-4000: 4000).",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -149,14 +147,14 @@ def train(
     l1_conv: Annotated[
         float | None,
         typer.Option(
-            help="λ of conv-like layers under beta-lasso (default: 1.5e-4; paper recipes: 1e-5).",
+            help="λ of conv-like layers under beta-lasso (quick: 1.5e-4; paper: 1e-5).",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     l1_fc: Annotated[
         float | None,
         typer.Option(
-            help="λ of the fc layers under beta-lasso (default: 5e-5; paper recipes: 2e-6).",
+            help="λ of the fc layers under beta-lasso (quick: 5e-5; paper: 2e-6).",
             rich_help_panel=TRAINING,
         ),
     ] = None,

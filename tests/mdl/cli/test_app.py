@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from analysis.compress.recipes import RECIPES as TIGHT
 from mdl import __version__
 from mdl.cli.app import COMMANDS, GROUPS
+from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN
+from training.spec.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("torch", "numpy", "scipy", "sympy", "matplotlib", "seaborn", "datasets", "pyarrow", "PIL")
@@ -144,6 +147,34 @@ def test_a_value_that_is_none_is_shown_with_the_nearest_that_is(
     done = mdl(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_the_help_has_the_numbers_of_the_recipes(mdl) -> None:
+    text = " ".join(mdl("train", "--help").stdout.split())
+    quick, paper = RECIPES["quick"], RECIPES["paper-4000"]
+    for told in (
+        f"(quick: {quick.epochs}; paper-400: 400; paper-4000: {paper.epochs})",
+        f"(quick: {quick.widths['s-fc']}; d-local {quick.widths['d-local']}, d-fc and tiny-conv "
+        f"{quick.widths['d-fc']}; paper: {paper.widths['s-fc']} for s- networks, "
+        f"{paper.widths['d-fc']} for d-, {paper.widths['resnet18']} for resnet18)",
+        f"(quick: {quick.widths['3-fc']}; paper: {paper.widths['3-fc']:,})",
+        f"(default: {quick.momentum})",
+        f"(default: {quick.crop})",
+        f"(quick: {quick.cutout}; paper: {paper.cutout})",
+        f"glyphs: {GLYPHS_IMAGE_SIZE})",
+        f"glyphs: {GLYPHS_NUM_TRAIN:,})",
+        f"glyphs: {GLYPHS_NUM_TEST:,})",
+    ):
+        assert told in text, told
+    found = re.findall(r"beta-lasso \(quick: ([\d.e-]+); paper: ([\d.e-]+)\)", text)
+    assert [tuple(map(float, each)) for each in found] == [
+        (quick.l1_conv, paper.l1_conv),
+        (quick.l1_fc, paper.l1_fc),
+    ]
+    tight = TIGHT["mnist-tight"]
+    text = " ".join(mdl("compress", "--help").stdout.split())
+    numbers = (tight.epochs, tight.max_level, f"{tight.num_trials:,}", tight.lr)
+    assert all(f"; mnist-tight: {number})" in text for number in numbers)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
