@@ -116,9 +116,9 @@ def check_versions(contents: dict[str, Any]) -> list[str]:
     """What is wrong with the versions, one line each: they are words, and no other machine's."""
     versions = contents.get(VERSIONS)
     if not isinstance(versions, dict) or set(versions) != set(_VERSIONS):
-        return [f"{VERSIONS} must name {', '.join(_VERSIONS)}, not {versions!r}"]
+        return [f"{VERSIONS} must name {', '.join(_VERSIONS)}, not {shown(versions)}"]
     return [
-        f"{VERSIONS}.{name} must be text, not {value!r}"
+        f"{VERSIONS}.{name} must be text, not {shown(value)}"
         for name, value in versions.items()
         if not isinstance(value, str | None)
     ]

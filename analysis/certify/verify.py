@@ -26,7 +26,9 @@ from analysis.codes.bit_file import load_codeword
 from training.data.image_set import check_network, check_same_images
 from training.errors import CheckpointError, OutOfMemoryError, UserError
 from training.run.progress import OnCount
+from training.system.checks import shown
 
+_MAX_NAME, _MAX_TEXT = 60, 500
 _SAME = 1e-12
 """Relative difference of two bounds that two libraries' logarithms may make."""
 
@@ -122,7 +124,7 @@ def _check_frame(contents: dict[str, Any]) -> list[str]:
 
 def _read_delta(value: object) -> float:
     if not isinstance(value, float) or not 0 < value < 1:
-        raise ValueError(f"delta must be a number in (0, 1), not {value!r}")
+        raise ValueError(f"delta must be a number in (0, 1), not {shown(value)}")
     return value
 
 
@@ -130,15 +132,21 @@ def _compare(place: str, stated: Any, found: Any) -> Iterator[str]:
     """A line for each field that differs, is missing, or is unknown."""
     if isinstance(stated, dict) and isinstance(found, dict):
         for name in sorted(stated.keys() | found.keys()):
-            where = f"{place}.{name}" if place else name
+            short = name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "..."
+            where = f"{place}.{short}" if place else short
             if name not in found:
                 yield f"{where}: a field that no certificate has"
             elif name not in stated:
-                yield f"{where}: missing; recomputed as {found[name]!r}"
+                yield f"{where}: missing; recomputed as {_told(found[name])}"
             else:
                 yield from _compare(where, stated[name], found[name])
     elif not _is_same(stated, found):
-        yield f"{place}: the certificate says {stated!r}, recomputed it is {found!r}"
+        yield (f"{place}: the certificate says {_told(stated)}, recomputed it is {_told(found)}")
+
+
+def _told(value: Any) -> str:
+    """A value in full where it is of a usual length: of hashes every digit counts."""
+    return repr(value) if isinstance(value, str) and len(value) <= _MAX_TEXT else shown(value)
 
 
 def _is_same(stated: Any, found: Any) -> bool:

@@ -228,6 +228,8 @@ def _add_quantized(
     sources: dict[str, _Raw], quantized: Mapping[str, QuantizedTensor]
 ) -> dict[str, _Raw]:
     for name, tensor in quantized.items():
+        if not tensor.num_numbers:  # there is nothing to code, as in an empty tensor of floats
+            continue
         axis = "" if tensor.axis is None else str(tensor.axis)
         integers, scale, zero_point = tensor.integers, tensor.scale, tensor.zero_point
         _add(

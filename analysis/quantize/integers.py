@@ -162,7 +162,7 @@ def fewest_bits(smallest: int, largest: int, *, signed: bool) -> int:
     """
     if not signed:
         return max(largest.bit_length(), 1)
-    return max(largest.bit_length(), (-smallest - 1).bit_length() if smallest < 0 else 0) + 1
+    return max(largest, -smallest - 1).bit_length() + 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,11 +106,13 @@ class PieceReader:
                 stored = source.stored
                 num_bytes = count * stored.number_type.num_bytes
                 numbers = buffer[:num_bytes].view(stored.number_type.storage)
-                stored.read_piece_into(first, numbers)
+                stored.read_unnoted(first, numbers)
             if self._on_progress is not None:
                 self._num_done += numbers.nbytes
                 self._on_progress(self._num_done, self.num_bytes)
-            return Piece(index=index, numbers=numbers, source=source)
+        if not isinstance(source, np.ndarray):
+            source.stored.note(first, numbers)
+        return Piece(index=index, numbers=numbers, source=source)
 
     def stop(self) -> None:
         """Hand out nothing more."""

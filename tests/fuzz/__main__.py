@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -34,6 +35,7 @@ def main() -> int:
     """Judge files, print the table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", choices=KINDS, action="append")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -50,6 +52,7 @@ def main() -> int:
         goods = make_goods(folder / "goods")
         meanings = measure_meanings(goods, folder / "meaning")
         numbers, make = _source(arguments, goods)
+        numbers = takewhile(lambda _: perf_counter() - start < 60 * arguments.minutes, numbers)
         outcomes = []
         for outcome in judge_all(
             numbers, make, folder / "work", meanings, num_processes=arguments.processes

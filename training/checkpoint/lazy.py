@@ -161,8 +161,13 @@ def _parse(source: FileBytes, network: NetworkSpec, contents: dict[str, Any]) ->
         check_type(name, contents[name], dict)
     counts = contents["num_nonzeros"]
     check_keys("num_nonzeros", counts, {layer.name for layer in network.layers})
-    for name, count in counts.items():
-        check_type(f"num_nonzeros[{name!r}]", count, int)  # compared with the tensors once counted
+    for layer in network.layers:  # compared with the tensors once these are counted
+        check_type(f"num_nonzeros[{layer.name!r}]", counts[layer.name], int)
+        if not 0 <= counts[layer.name] <= layer.num_weights:
+            raise ValueError(
+                f"num_nonzeros[{layer.name!r}] must be from 0 to {layer.num_weights}, not "
+                f"{shown(counts[layer.name])}"
+            )
     found = {name: contents[name] for name in FIELDS}
     return StoredCheckpoint(
         source=source,

@@ -221,6 +221,9 @@ _SCALER = {
 }
 
 
+_SETTINGS = ("lr", "l1_coef", "beta", "momentum", "weight_decay")
+
+
 def _check_optimizer(name: str, value: Any) -> None:
     """What any optimizer's state dict has; its own class looks at the groups' values."""
     check_type(name, value, dict)
@@ -236,7 +239,7 @@ def _check_optimizer(name: str, value: Any) -> None:
         for number in group["params"]:
             _check_count(f"a parameter of {name}", number)
         for key, number in group.items():
-            if key != "params" and not isinstance(number, str | bool | None):
+            if key in _SETTINGS or not (key == "params" or isinstance(number, str | bool | None)):
                 _check_amount(f"{shown(key)} of a group of {name}", number)
     if "sparse" in value:
         _check_sparse(f"{name}['sparse']", value["sparse"])

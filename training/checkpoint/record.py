@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from training.data.image_set import Dataset, NamedImages, check_same_images
-from training.errors import DataError
+from training.errors import CheckpointError
 from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
 from training.system.checks import MAX_COUNT, check_text, check_type, shown
-from training.system.text import shorten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,22 +79,23 @@ class DataRecord:
         Asked before anything is loaded, for what may be loaded are very many images.
 
         Raises:
-            DataError: They would.
+            CheckpointError: They would.
         """
         config = DataConfig(**self.config)
         num_train = config.num_train or (GLYPHS_NUM_TRAIN if config.is_generated else None)
         num_test = config.num_test or (GLYPHS_NUM_TEST if config.is_generated else None)
         size = config.image_size or (GLYPHS_IMAGE_SIZE if config.is_generated else None)
+        num_samples = None if num_train is None else num_train - config.validation
         for what, asked, there in (
-            ("training images", num_train, self.num_samples + self.num_validation),
-            ("validation images", config.validation, self.num_validation),
-            ("test images", num_test, self.num_test),
-            ("pixels a side", size, self.image_size),
+            ("{} images were held out", config.validation, self.num_validation),
+            ("training saw {} images", num_samples, self.num_samples),
+            ("there were {} test images", num_test, self.num_test),
+            ("images had {} pixels a side", size, self.image_size),
         ):
             if asked is not None and asked != there:
-                raise DataError(
-                    f"the checkpoint was made with {there} {what} of {shorten(self.name)}, but its "
-                    f"settings ask for {asked}; use a checkpoint that mdl train wrote"
+                raise CheckpointError(
+                    f"the checkpoint says that {what.format(there)}, but its settings ask for "
+                    f"{asked}; use a checkpoint that mdl train wrote"
                 )
 
     def __post_init__(self) -> None:

@@ -185,6 +185,8 @@ def as_pixels(images: NDArray[Any], what: str) -> NDArray[np.uint8]:
 def _as_labels(labels: NDArray[Any], num_images: int, what: str) -> NDArray[np.int64]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    if labels.ndim == 0:
+        raise DataError(f"{what} holds one number alone; an image must have one label")
     if labels.ndim != 1:
         raise DataError(
             f"{what} holds {labels.shape[-1]} labels an image (shape "

@@ -5,11 +5,11 @@ names in its archive, or those in its folder.
 """
 
 import re
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from training.system.files import FileBytes
+from training.tensor_files.zip_records import record_names
 
 START_BYTES = 512
 """Of a file, enough to know it by."""
@@ -113,9 +113,8 @@ def name_file(path: Path, start: bytes) -> str:
 def name_zip(source: FileBytes) -> str | None:
     """What a zip archive is that torch.save did not write, and what to do; None if unknown."""
     try:
-        with zipfile.ZipFile(source.file) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        names = record_names(source)
+    except ValueError:
         return None
     for pattern, words in _ZIPS:
         if any(re.fullmatch(pattern, name) for name in names):

@@ -23,6 +23,7 @@ MAX_VALUES = 1 << 21
 MAX_DEPTH = 200
 """Most containers inside one another."""
 
+_MAX_LARGE_KEYS = 100
 _DAMAGED = "its list of contents is damaged"
 
 
@@ -230,9 +231,9 @@ class _Machine:
         if not isinstance(target, dict):
             return
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Large integers can be made to have one hash, which makes a dict slow.
-            if isinstance(key, int) and key.bit_length() > 64:
-                raise ValueError("its list of contents has a key of more than 64 bits")
+            # Large integers can be made to have one hash, which makes a dict of many slow.
+            if isinstance(key, int) and key.bit_length() > 64 and len(target) > _MAX_LARGE_KEYS:
+                raise ValueError("its list of contents has many keys of more than 64 bits")
             # Only such keys: the hash of a deeply nested tuple would overrun the stack.
             if isinstance(key, str | int | float | bytes | None):
                 target[key] = value

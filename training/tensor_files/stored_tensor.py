@@ -188,6 +188,16 @@ class StoredTensor:
         """Fill an array of the stored type with the numbers from `first` on."""
         self.source.read_into(self.start + first * self.number_type.num_bytes, piece)
 
+    def read_unnoted(self, first: int, piece: NDArray[Any]) -> None:
+        """As `read_piece_into`, for who calls `note` afterwards, such as beside the next read."""
+        source = self.source.source if isinstance(self.source, Records) else self.source
+        source.read_into(self.start + first * self.number_type.num_bytes, piece)
+
+    def note(self, first: int, piece: NDArray[Any]) -> None:
+        """Note the checksum of a piece, where the file has any to compare it with."""
+        if isinstance(self.source, Records):
+            self.source.note(self.start + first * self.number_type.num_bytes, piece)
+
     def read(self) -> NDArray[Any]:
         """The whole tensor, row by row, in the type that it is stored in."""
         numbers = self.read_piece(0, self.num_numbers)

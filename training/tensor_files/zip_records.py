@@ -38,7 +38,6 @@ _SIZES_FOLLOW, _ENCRYPTED = 1 << 3, 1 | 1 << 6 | 1 << 13  # flags of a record
 _MADE_BY, _NEEDED = 0x031E, 45  # what torch's writer has in the end in 64 bits
 _CHUNK = 1 << 20
 _DAMAGED = "its archive is damaged"
-_NOT_TORCHS = "a zip archive, but not one that torch.save wrote"
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,17 @@ class Records:
             part = data[at : at + _CHUNK]
             self.source.read_into(start + at, part)
             checksum = zlib.crc32(part.data, checksum)
-        if len(data):
+        self._note(start, len(data), checksum)
+
+    def note(self, start: int, piece: NDArray[Any]) -> None:
+        """Note the checksum of bytes that were read from `source` at `start`, from any thread."""
+        data = piece.reshape(-1).view(np.uint8)
+        self._note(start, len(data), zlib.crc32(data.data))
+
+    def _note(self, start: int, num_bytes: int, checksum: int) -> None:
+        if num_bytes:
             with self._lock:
-                self._seen[start] = len(data), checksum
+                self._seen[start] = num_bytes, checksum
 
     def read(self, record: Record) -> bytes:
         """The contents of a record, checked.
@@ -192,10 +199,9 @@ def read_records(source: FileBytes) -> Records:
         CheckpointError: The file cannot be read any more.
         ValueError: It is no such archive.
     """
-    num_entries, first, last, is_as_written = _find_directory(source)
-    if last - first > MAX_DIRECTORY_BYTES:
-        raise ValueError(f"its directory has more than {MAX_DIRECTORY_BYTES >> 20} MiB")
-    entries = list(_parse_directory(source.read(first, last - first), num_entries))
+    entries, first, is_as_written = _read_directory(source)
+    if not all(entry.is_stored for entry in entries):
+        raise ValueError("a zip archive, but not one that torch.save wrote")
     entries.sort(key=lambda entry: entry.offset)
     by_name, at = {}, 0
     for entry in entries:
@@ -207,6 +213,16 @@ def read_records(source: FileBytes) -> Records:
     return Records(source, by_name, is_as_written and at == first)
 
 
+def record_names(source: FileBytes) -> list[str]:
+    """The names in the directory of any zip archive; of its records nothing is looked at.
+
+    Raises:
+        CheckpointError: The file cannot be read any more.
+        ValueError: It is no zip archive.
+    """
+    return [entry.name.decode(errors="replace") for entry in _read_directory(source)[0]]
+
+
 @dataclass(frozen=True)
 class _Entry:
     """What the directory says of a record; `others` is the same in all that one program wrote."""
@@ -215,6 +231,7 @@ class _Entry:
     offset: int
     num_bytes: int
     checksum: int
+    is_stored: bool
     common: tuple[int, ...]
     others: tuple[Any, ...]
     extra: bytes
@@ -252,6 +269,14 @@ def _find_directory(source: FileBytes) -> tuple[int, int, int, bool]:
     return count, offset, end, agrees
 
 
+def _read_directory(source: FileBytes) -> tuple[list[_Entry], int, bool]:
+    """The entries, where the first one begins, and whether the end is as torch writes it."""
+    num_entries, first, last, agrees = _find_directory(source)
+    if last - first > MAX_DIRECTORY_BYTES:
+        raise ValueError(f"its directory has more than {MAX_DIRECTORY_BYTES >> 20} MiB")
+    return list(_parse_directory(source.read(first, last - first), num_entries)), first, agrees
+
+
 def _parse_directory(data: bytes, num_entries: int) -> Iterator[_Entry]:
     at = 0
     for _ in range(num_entries):
@@ -284,13 +309,10 @@ def _parse_directory(data: bytes, num_entries: int) -> Iterator[_Entry]:
             wide.pop(0) if is_wide else number
             for is_wide, number in zip(needed, (size, packed, offset), strict=True)
         )
-        if common[2] != 0 or packed != size:  # the method
-            raise ValueError(_NOT_TORCHS)
-        if common[1] & _ENCRYPTED or disk:
-            raise ValueError(_NOT_TORCHS)
+        is_stored = common[2] == 0 and packed == size and not common[1] & _ENCRYPTED and not disk
         others = (made_by, common[0], *common[3:], comment_size, internal, external)
         name = data[at + _ENTRY.size : name_end]
-        yield _Entry(name, offset, size, checksum, tuple(common), others, extra)
+        yield _Entry(name, offset, size, checksum, is_stored, tuple(common), others, extra)
         at = name_end + extra_size + comment_size
     if at != len(data):
         raise ValueError(_DAMAGED)
@@ -345,10 +367,7 @@ def _is_padding(extra: bytes, entry: _Entry) -> bool:
 
 def _wide_numbers(extra: bytes) -> list[int]:
     """The numbers of 64 bits at the start of the fields behind a name."""
-    if len(extra) < 4 or extra[:2] != b"\x01\x00":
-        return []
     size = int.from_bytes(extra[2:4], "little")
-    return [
-        int.from_bytes(extra[at : at + 8], "little")
-        for at in range(4, min(4 + size, len(extra)) - 7, 8)
-    ]
+    if extra[:2] != b"\x01\x00" or size % 8 or 4 + size > len(extra):
+        return []
+    return [int.from_bytes(extra[at : at + 8], "little") for at in range(4, 4 + size, 8)]

@@ -63,7 +63,7 @@ def unpack_array(data: bytes, name: str, *, max_bytes: int) -> NDArray[Any]:
     """The inverse of `pack_array`.
 
     Raises:
-        DataError, ValueError, TypeError, KeyError, EOFError, NotImplementedError,
+        DataError, ValueError, TypeError, KeyError, EOFError, RuntimeError,
         zipfile.BadZipFile, zlib.error: It is damaged, or has more bytes.
     """
     packed, mark, checksum = (

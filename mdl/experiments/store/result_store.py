@@ -46,6 +46,7 @@ _OLD_RESULTS = "results/" + "[0-9a-f]" * KEY_DIGITS + ".json"
 _RESULTS = "the results.jsonl of a store"
 _MAX_RESULTS = 1 << 32
 _MAX_FILE = 1 << 26  # of the store's other files; filters of a run take 3 MB
+_MAX_REASON = 300
 _BYTES_A_BYTE = 8  # of a line, once parsed
 _DAMAGES = (
     DataError,
@@ -53,7 +54,8 @@ _DAMAGES = (
     TypeError,
     KeyError,
     EOFError,
-    NotImplementedError,
+    OverflowError,
+    RuntimeError,  # an archive that is encrypted, or packed in an unknown way
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -222,11 +224,12 @@ class ResultStore:
             return None
         text = _read(path, "the ledger of a run")
         try:
-            found = load_json(text.decode(), exact=True)
-            if not isinstance(found, list):  # as stores had them before, without a checksum
-                check_values(found)
-                found = without_checksum(found).get("entries")
-            entries = found
+            entries = load_json(text.decode(), exact=True)
+            if not isinstance(entries, list):  # as stores of before have them, with no checksum
+                if set(without_checksum(entries)) != {"entries"}:
+                    raise ValueError("not the ledger of a run")
+                check_values(entries)
+                entries = entries["entries"]
             if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
                 raise ValueError("not a list of JSON objects")
             return [Entry.from_dict(each) for each in entries]
@@ -317,6 +320,7 @@ def _num_tries(path: Path) -> int:
 
 def _broken(place: object, why: object, it: str = "it") -> StoreError:
     reason = " ".join(str(why).split())
+    reason = reason if len(reason) <= _MAX_REASON else reason[:_MAX_REASON] + "..."
     return StoreError(
         f"{place} is damaged or of another version ({reason}); delete {it}, and it is made again: "
         "from its run where the store has that, else by training"

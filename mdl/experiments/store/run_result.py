@@ -4,17 +4,22 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import PurePath
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.bounds.bounds import ErrorCount
 from training.spec.config import DataConfig, TrainConfig
+from training.system.checks import shown
 
 RESULT_VERSION = 3
+_LARGEST = 2.0**63
 KEY_DIGITS = 16
 """Of a key, hexadecimal."""
 
@@ -149,7 +154,7 @@ class RunResult:
         rest = dict(values)
         version = rest.pop("version", None)
         if version not in (2, RESULT_VERSION):
-            raise ValueError(f"version must be {RESULT_VERSION}, not {version!r}")
+            raise ValueError(f"version must be {RESULT_VERSION}, not {shown(version)}")
         unknown = set(rest) ^ {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"not a result of a run: {', '.join(sorted(unknown))}")
@@ -168,6 +173,9 @@ class RunResult:
                     **rest["locality"] | {"ratio_interval": (low, high)}
                 )
             result = cls(**rest)
+            for part in (result, *result.history, result.description, result.locality):
+                if part is not None:
+                    _check_values(part)
             num_wrong = int((~result.right_tests).sum())
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a result of a run: {error}") from error
@@ -177,6 +185,38 @@ class RunResult:
                 f"test.num_errors is {result.test.num_errors}"
             )
         return result
+
+
+def _check_values(record: Any) -> None:
+    """Refuse values of another type than their field's, and numbers that are negative or infinite.
+
+    Fields that are records check themselves.
+    """
+    for name, hint in _hints(type(record)):  # type: ignore[arg-type]  # types can be hashed
+        if not _fits(getattr(record, name), hint):
+            raise ValueError(f"{name} is not of type {hint}, or outside its range")
+
+
+@lru_cache(maxsize=8)
+def _hints(kind: type) -> tuple[tuple[str, Any], ...]:
+    return tuple(get_type_hints(kind).items())
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    parts = get_args(hint)
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(hint) is dict:
+        found = isinstance(value, dict)
+        return found and all(
+            _fits(name, str) and _fits(each, parts[1]) for name, each in value.items()
+        )
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(each, parts[0]) for each in value)
+    if hint in (int, float):
+        numbers = (int,) if hint is int else (int, float)
+        return type(value) in numbers and 0 <= value < math.inf and value < _LARGEST
+    return hint is Any or isinstance(value, hint)
 
 
 def _from_version_2(values: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -51,6 +51,9 @@ def test_patterns_are_twos_complement(stored: str, data: st.DataObject) -> None:
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**31), 2**31 - 1))
+@example(-(2**15), -(2**15))
+@example(0, 0)
+@example(-1, -1)
 def test_fewest_bits_hold_both_ends(one: int, other: int) -> None:
     low, high = min(one, other), max(one, other)
     bits = fewest_bits(low, high, signed=True)

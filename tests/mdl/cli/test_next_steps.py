@@ -41,7 +41,8 @@ def follow(starts: Iterable[str], folder: Path) -> set[str]:
     waiting, seen = [(line, False) for line in starts], set()
     while waiting:
         line, is_suggested = waiting.pop(0)
-        kind = re.sub(r"-\d+\b|--epochs \d+", "", line)  # a new name has a number behind it
+        # A new name has a number behind it; a suggestion keeps the options that made it small.
+        kind = " ".join(re.sub(r"--(epochs|threads|trials) \d+|-\d+\b", "", line).split())
         if kind in seen:
             continue
         seen.add(kind)
