@@ -63,13 +63,10 @@ def load_cached(
         decode: Makes the data set; its errors pass through.
         cache_dir: Folder of the cache; None for the default one.
     """
-    try:
-        folder = cache_dir or default_cache_dir()
-    except RuntimeError:  # no home folder on this machine
+    path = cache_file(place, state, image_size, cache_dir=cache_dir)
+    if path is None:
         return decode()
-    prefix = _short_digest(f"{place}\n{image_size}")
-    version = f"{CACHE_VERSION} Pillow {PIL.__version__}"  # its JPEG decoder may change pixels
-    path = folder / f"{prefix}-{_short_digest(f'{version}{chr(10)}{state}')}.images"
+    folder, prefix = path.parent, path.name.partition("-")[0]
     cached = _read(path)
     if cached is not None:
         return cached
@@ -81,6 +78,19 @@ def load_cached(
             if old != path:
                 old.unlink(missing_ok=True)
     return decoded
+
+
+def cache_file(
+    place: str, state: str, image_size: int | None, *, cache_dir: Path | None = None
+) -> Path | None:
+    """Where `load_cached` keeps a data set; None where this machine has no folder for it."""
+    try:
+        folder = cache_dir or default_cache_dir()
+    except RuntimeError:  # no home folder on this machine
+        return None
+    prefix = _short_digest(f"{place}\n{image_size}")
+    version = f"{CACHE_VERSION} Pillow {PIL.__version__}"  # its JPEG decoder may change pixels
+    return folder / f"{prefix}-{_short_digest(f'{version}{chr(10)}{state}')}.images"
 
 
 def _short_digest(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.data.cache import DecodedDataset, load_cached
+from training.data.cache import DecodedDataset, cache_file, load_cached
 from training.data.cifar_source import find_cifar, read_cifar
 from training.data.decoding import LOSSY_FORMATS, Seen, decode_split
 from training.data.encoded import EncodedDataset, check_labels
@@ -241,13 +241,17 @@ def find_source(source: str, label_column: str | None = None) -> Source:
     )
 
 
-def check_within_reach(source: str) -> None:
-    """Refuse a source whose images cannot be had here and now; none is read.
+def check_within_reach(config: DataConfig) -> None:
+    """Refuse stored images that cannot be had here and now; none is read.
 
     Raises:
         DataError: As `find_source`, or the hub does not answer and there is no copy.
     """
-    find_source(source)
+    source = config.source
+    found = find_source(source, config.label_column)
+    cached = cache_file(found.place, found.state, config.image_size)
+    if cached is not None and cached.is_file():
+        return
     hub_name = None if Path(source).expanduser().is_dir() else parse_hub_name(source)
     if hub_name is not None and not is_within_reach(hub_name):
         raise DataError.naming(

@@ -54,7 +54,7 @@ def lost_images(scale: Scale) -> list[str]:
         if one.data.is_generated:
             continue
         try:
-            check_within_reach(one.data.source)
+            check_within_reach(one.data)
         except DataError as error:
             notes.append(message_of(error))
     return notes

@@ -16,9 +16,11 @@ from PIL import Image
 
 from tests.training.data.made_sets import encode, load, picture, write_idx
 from training.data import hub_source
-from training.data.loading import ImageSet, split_validation
+from training.data.cache import cache_file
+from training.data.loading import ImageSet, check_within_reach, find_source, split_validation
 from training.data.telling import NEARLY_CONSTANT, count_repeated, deviations, tell_dataset
 from training.errors import DataError
+from training.spec.config import DataConfig
 
 MNIST_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 
@@ -306,3 +308,20 @@ def test_a_validation_split_is_a_partition(number: int, seed: int, data: st.Data
 def test_a_split_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(DataError, match="leaves nothing to train on"):
         split_validation(make_set(5), 5, seed=0)
+
+
+def test_decoded_images_of_the_hub_that_are_cached_are_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.data.hub_source._hub_answers", lambda: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path))
+    monkeypatch.setenv("MDL_CACHE", str(tmp_path / "images"))
+    config = DataConfig(source="cifar10", image_size=8)
+    with pytest.raises(DataError, match="no copy of the data set"):
+        check_within_reach(config)
+    source = find_source("cifar10")
+    file = cache_file(source.place, source.state, 8)
+    assert file is not None
+    file.parent.mkdir()
+    file.touch()
+    check_within_reach(config)

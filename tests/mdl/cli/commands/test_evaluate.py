@@ -25,4 +25,5 @@ def test_the_table_is_readable(mdl, trained: Path) -> None:
     done = mdl("evaluate", str(trained))
     assert done.returncode == 0
     assert "95% interval" in done.stdout
+    assert "Errors counted in float32; by mdl certify in exact integers" in done.stdout
     assert "mdl bound" in done.stdout
