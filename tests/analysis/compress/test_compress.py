@@ -10,16 +10,15 @@ from analysis.certify.errors import count_certified_errors
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.network_code import decode_network
 from analysis.compress.compress import (
-    RECIPES,
     Compression,
     CompressionSettings,
     CurvePoint,
     Progress,
     compress_from_scratch,
     compress_state,
-    find_recipe,
 )
 from analysis.compress.qat_training import QATEpoch, QATSettings
+from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.quantize.formats import find_format
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap

@@ -103,7 +103,8 @@ def test_a_dry_run_adds_up(made_up, tmp_path) -> None:
     assert [run["key"] for run in runs if run["done"]] == [run_key(trial)]
     assert values["total"]["num_missing"] == 8
     missing = [run for run in runs if not run["done"]]
-    assert values["total"]["seconds"] == pytest.approx(sum(run["seconds"] for run in missing))
+    times = [run["seconds"] + run["measuring_seconds"] for run in missing]
+    assert values["total"]["seconds"] == pytest.approx(sum(times))
     assert values["artefacts"]["figure3"]["num_runs"] == 3
     shared = [run for run in runs if run["artefacts"] == ["table2", "figure3"]]
     assert len(shared) == 3
