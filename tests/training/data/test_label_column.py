@@ -177,7 +177,7 @@ def test_a_part_of_what_has_no_parts_is_named(tmp_path: Path) -> None:
     write_pair(tmp_path, [{"a": 0}, {"a": 1}], [{"a": 0}], column="labels")
     path = tmp_path / "test-00000-of-00001.parquet"
     write_table(path, {"image": [{"bytes": b"", "path": None}], "labels": [0]})
-    with pytest.raises(DataError, match="is a table without the column 'labels.a'"):
+    with pytest.raises(DataError, match=r"is a table without the column 'labels\.a'"):
         load(tmp_path, tmp_path / "cache", label_column="labels.a")
 
 
