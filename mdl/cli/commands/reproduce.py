@@ -255,8 +255,8 @@ def _command(names: list[str], scale: ScaleName, options: list[str]) -> str:
 
 
 def _after(drawn: list[str], scale: ScaleName, options: list[str]) -> str:
-    """What to run once all of these are drawn: the claims, then everything, then a larger scale."""
+    """What to look at once these are drawn: what the claims, or a larger scale, would take."""
     if "claims" not in drawn:
-        return _command(["claims"], scale, options)
+        return f"{_command(['claims'], scale, options)} --dry-run"
     larger: ScaleName = "laptop" if scale == "smoke" else "paper"
     return f"{_command(['all'], larger, options)} --dry-run"

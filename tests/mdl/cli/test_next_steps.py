@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.analysis.describe.test_external_network import make_network
 from tests.mdl.calls import call_here
+from tests.mdl.cli.commands.test_sweep import TINY
 
 LOCAL = ("--device", "cpu", "--precision", "fp32")
 SHORT = ("--epochs", "1", "--batch-size", "20")
@@ -23,17 +24,21 @@ SMALLER = {
     "compress": (*SHORT, "--trials", "1", "--threads", "1"),
     "train": (*SHORT, *LOCAL, "--base-channels", "1", "--data", "small"),
     "report": ("--no-bound",),
+    "reproduce": ("--dry-run",),
     "bench": ("--quick", "--only", "optimizer", "--rounds", "2", "--weights", "20000"),
 }
 """What makes the suggested commands small that would take minutes."""
 
 
 def suggested(stdout: str) -> list[str]:
-    """The commands behind the last "Next:"; a file that takes an output is left out."""
+    """The commands behind the last "Next:" that can be run as they are.
+
+    A file that takes an output is left out, and so is what names a FOLDER of the user's.
+    """
     _, found, block = stdout.rpartition("Next:\n")
     lines = [line.partition(" > ")[0].strip() for line in block.splitlines()] if found else []
     assert all(line.startswith("mdl ") for line in lines), stdout
-    return lines
+    return [line for line in lines if "FOLDER" not in line]
 
 
 def follow(starts: Iterable[str], folder: Path) -> set[str]:
@@ -162,3 +167,10 @@ def test_after_each_command_about_no_run(place: Path) -> None:
 def test_after_training_on_mnist(place: Path, shared_data: Path) -> None:
     few = ("--num-train", "120", "--num-test", "40", "--validation", "20")
     follow([train_line("s-conv", str(shared_data / "mnist"), *few), "mdl evaluate run"], place)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("trials_here")
+def test_after_a_sweep_and_a_table_of_the_paper(place: Path) -> None:
+    sweep = ("mdl", *TINY, "--data", "glyphs", "--store", "my store")
+    follow([shlex.join(sweep), "mdl reproduce table3 --store paper"], place)

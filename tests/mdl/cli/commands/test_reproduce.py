@@ -249,7 +249,7 @@ def test_what_to_run_next_keeps_the_options(mdl, reproduced) -> None:
     done = mdl("reproduce", "figure3", *GLYPHS, "--store", str(store))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].strip() == (
-        f"mdl reproduce claims --scale smoke --data glyphs --store {store}"
+        f"mdl reproduce claims --scale smoke --data glyphs --store {store} --dry-run"
     )
 
 
