@@ -141,7 +141,7 @@ def test_a_signal_saves_and_ends_cleanly(number: signal.Signals, tmp_path: Path)
             "mdl train: --momentum and --weight-decay belong to sgd",
         ),
         (("s-fc", "--hidden-units", "9"), 2, "s-fc takes no --hidden-units; its width is --base"),
-        (("s-fc", "--base-channels", "0"), 2, "--base-channels must be an integer >= 1, not 0"),
+        (("s-fc", "--base-channels", "0"), 2, "--base-channels must be >= 1, not 0"),
         (("resnet18", "--kernel-size", "4"), 2, "mdl train: --kernel-size must be odd"),
         (("s-fc", "--shard", "always"), 2, "mdl train: --shard always needs several ranks"),
         (("s-fc", "--recipe", "slow"), 2, "slow"),
