@@ -33,6 +33,7 @@ def _limited_memory() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.usefixtures("_limited_memory")
 @pytest.mark.parametrize("place", KEPT, ids=lambda place: place.name)
 def test_no_fault_comes_back(place: Path, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def check_refused(done, path: Path, words: str) -> None:
     assert not list(path.parent.glob("out*"))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("command", TAKES.values(), ids=TAKES)
 def test_what_is_no_regular_file_is_one_line(mdl, command: tuple[str, ...], no_file: Path) -> None:
     words = "not a regular file|at most|is not a (folder|run folder|file)|is a file; pass the"
@@ -96,6 +97,7 @@ def test_in_a_store(mdl, no_file: Path, tmp_path: Path) -> None:
     check_refused(done, store / "results.jsonl", "not a regular file|at most")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "name", ["nonzeros", "evaluate", "bound", "encode", "certify", "filters", "report"]
 )

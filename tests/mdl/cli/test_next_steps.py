@@ -89,22 +89,18 @@ def train_line(network: str, data: str, *options: object, out: str = "run") -> s
     return shlex.join(map(str, ("mdl", "train", network, *given, *options)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "data"),
     [
         ("d-conv", "grey"),
-        *(
-            pytest.param(network, data, marks=pytest.mark.slow)
-            for network, data in (
-                ("s-conv", "grey"),
-                ("s-local", "grey"),
-                ("d-local", "grey"),
-                ("3-fc", "grey"),
-                ("resnet18", "grey"),
-                ("s-fc", "small"),
-                ("d-fc", "small"),
-            )
-        ),
+        ("s-conv", "grey"),
+        ("s-local", "grey"),
+        ("d-local", "grey"),
+        ("3-fc", "grey"),
+        ("resnet18", "grey"),
+        ("s-fc", "small"),
+        ("d-fc", "small"),
     ],
 )
 def test_after_training_on_grey_images(network: str, data: str, place: Path) -> None:

@@ -29,7 +29,10 @@ CALLS: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])
+@pytest.mark.parametrize(
+    "precision",
+    ["fp64", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fp32", "bf16"))],
+)
 def test_every_command_on_a_run(precision: str, mdl: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = mdl("train", "s-conv", *TRAINING, "--precision", precision, "--out", run)

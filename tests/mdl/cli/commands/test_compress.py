@@ -88,7 +88,9 @@ def test_above_chance_it_is_said_once_and_the_next_commands_train_longer_or_anew
     ]
 
 
-@pytest.mark.parametrize(("epochs", "kept"), [("2", ""), ("40", "--epochs 120 ")])
+@pytest.mark.parametrize(
+    ("epochs", "kept"), [("2", ""), pytest.param("40", "--epochs 120 ", marks=pytest.mark.slow)]
+)
 def test_a_recipe_that_failed_is_tried_with_its_own_epochs_or_more(
     mdl, folder_of_images, tmp_path, monkeypatch, *, epochs, kept
 ):

@@ -170,6 +170,7 @@ def test_a_damaged_file_of_before_stops_the_conversion(tmp_path: Path) -> None:
     assert good.exists() and not (tmp_path / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     """Processes add a result each time, one of them is killed, threads read and add meanwhile."""
