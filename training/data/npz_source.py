@@ -48,11 +48,10 @@ def read_npz(path: Path) -> EncodedDataset:
         except (
             zipfile.BadZipFile,
             zlib.error,
-            NotImplementedError,
             EOFError,
             ValueError,
             OSError,
-            RuntimeError,
+            RuntimeError,  # encrypted, or packed in an unknown way
         ) as error:
             if isinstance(error, DataError):
                 raise
