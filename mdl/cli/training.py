@@ -32,12 +32,12 @@ from training.distributed.run_options import RunOptions
 from training.errors import CheckpointError, TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
-from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder, check_run_folder, new_run_folder
 from training.sparse.costs import may_be_sparse
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig, Precision, TrainConfig
 from training.spec.recipes import missing_parts, recipe_config
+from training.spec.shrinkage import fill_penalties, shrinkages
 from training.system.signals import StopRequest
 
 
@@ -88,7 +88,8 @@ def plan_new(
     if out is not None:
         check_run_folder(out)
     dataset = _load(config)
-    split_validation(dataset.train, config.data.validation, seed=config.data.seed)
+    train_set, _ = split_validation(dataset.train, config.data.validation, seed=config.data.seed)
+    config = fill_penalties(config, _network_spec(config, dataset), len(train_set))
     folder = held.enter_context(new_run_folder(network, out=out))
     return TrainingPlan(config=config, dataset=dataset, folder=folder)
 
@@ -168,9 +169,8 @@ def carry_out(
         line = f"Recipe {config.recipe} does not have {missing_parts(config)}{hint}."
         for part in console.wrap(line):
             log.print(part, markup=False)
+        _say_penalties(plan)
         _say_if_dense(plan, options)
-        if ranks.is_first:
-            folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
     shown = TrainingProgress(num_epochs=config.epochs)
     chosen = logs if ranks.is_first else ()
     logged = LoggedProgress(shown, chosen, _logged_run(plan, with_history=bool(chosen)))
@@ -207,10 +207,24 @@ def carry_out(
     return 128 + (stop.signal_number or signal.SIGTERM)  # Another rank's, if not this one's.
 
 
+def _say_penalties(plan: TrainingPlan) -> None:
+    """Say λ, and what it adds up to over the run."""
+    config, dataset = plan.config, plan.dataset
+    if config.method == "beta-lasso":
+        num_images = len(dataset.train) - config.data.validation
+        conv, fc = shrinkages(config, _network_spec(config, dataset), num_images)
+        console.stderr().print(
+            f"λ: {config.l1_conv:.3g} conv-like, {config.l1_fc:.3g} fc; total shrinkage {conv:.3g} "
+            f"and {fc:.3g}, in units of the initial weights.",
+            markup=False,
+        )
+
+
 def _say_if_dense(plan: TrainingPlan, options: RunOptions) -> None:
     """Say that `--sparse always` finds no layer that is large enough."""
-    layers = _network_spec(plan).layers
-    if options.sparsity == "always" and not any(may_be_sparse(one, plan.config) for one in layers):
+    config = plan.config
+    layers = _network_spec(config, plan.dataset).layers
+    if options.sparsity == "always" and not any(may_be_sparse(one, config) for one in layers):
         console.stderr().print(
             "--sparse always: all layers stay dense; none is fully connected, with 2^20 weights or "
             "more and a λ of its own.",
@@ -218,9 +232,8 @@ def _say_if_dense(plan: TrainingPlan, options: RunOptions) -> None:
         )
 
 
-def _network_spec(plan: TrainingPlan) -> NetworkSpec:
-    dataset = plan.dataset
-    return plan.config.network_spec(
+def _network_spec(config: TrainConfig, dataset: Dataset) -> NetworkSpec:
+    return config.network_spec(
         image_size=dataset.image_size,
         num_classes=dataset.num_classes,
         in_channels=dataset.in_channels,
@@ -233,10 +246,11 @@ def _logged_run(plan: TrainingPlan, *, with_history: bool) -> LoggedRun:
     if with_history and plan.resume_from is not None:
         done = plan.resume_from.metrics.get("epoch", 0)
     known = {field.name for field in fields(EpochMetrics)}
+    layers = _network_spec(plan.config, plan.dataset).layers
     return LoggedRun(
         folder=plan.folder.path,
         config=plan.config.to_dict(),
-        num_weights={layer.name: layer.num_weights for layer in _network_spec(plan).layers},
+        num_weights={layer.name: layer.num_weights for layer in layers},
         history=tuple(
             EpochMetrics(**{name: value for name, value in line.items() if name in known})
             for line in (plan.folder.read_metrics() if done else ())

@@ -134,9 +134,33 @@ LabelColumnOption = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+SHRINKAGE_HELP = (
+    "Total shrinkage under beta-lasso, in place of λ: λ Σ η over the run, in units of the initial "
+    "weights. One number, or one for the conv-like and one for the fc layers: 10,2.5."
+)
 BatchSizeOption = Annotated[
     int | None, typer.Option(help="Images per step (default: 512).", rich_help_panel=TRAINING)
 ]
+
+
+def parse_shrinkage(text: str) -> tuple[float, float]:
+    """What `--shrinkage` gives: for the conv-like layers and for the fc layers.
+
+    Raises:
+        BadParameter: Neither one number nor two with a comma between.
+
+    >>> parse_shrinkage("10"), parse_shrinkage("10,2.5")
+    ((10.0, 10.0), (10.0, 2.5))
+    """
+    try:
+        conv, *rest = (float(part) for part in text.split(","))
+        (fc,) = rest or (conv,)
+    except ValueError:
+        raise typer.BadParameter(
+            f"takes one number such as 10, or two such as 10,2.5, not {text!r}",
+            param_hint="--shrinkage",
+        ) from None
+    return conv, fc
 
 
 def complete_network(incomplete: str) -> list[str]:

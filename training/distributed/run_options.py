@@ -62,8 +62,8 @@ class RunOptions:
                 "{sharding} always does not go with {precision} fp16; use bf16"
             )
 
-        has_threshold = config.beta > 0 and max(config.l1_conv, config.l1_fc) > 0
-        if self.sparsity == "always" and not (self.chooses_sparse(config) and has_threshold):
+        can_be_sparse = self.chooses_sparse(config) and config.has_threshold
+        if self.sparsity == "always" and not can_be_sparse:
             raise ConfigError.naming(
                 "{sparsity} always needs {method} beta-lasso with {beta} and λ > 0, one rank, a "
                 "CPU or CUDA, and another {precision} than fp16: else no layer can be sparse"

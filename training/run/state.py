@@ -24,6 +24,7 @@ from training.networks.models import Network, build_network
 from training.sparse.replicas import SparseReplicas
 from training.spec.architectures import NetworkSpec
 from training.spec.config import TrainConfig
+from training.spec.shrinkage import count_steps, fill_penalties
 
 NUM_EAGER = 3
 """Steps taken as they are before one is recorded, so that all has been compiled and allocated."""
@@ -60,6 +61,7 @@ class TrainingState:
     Attributes:
         step: Steps done.
         num_steps: Steps of the whole run.
+        config: With the λ that it is trained with.
         steps_per_epoch: Full batches in the training set.
         batch_size: Images per step: the configured number, or all if there are fewer.
         seconds: Training time so far.
@@ -77,13 +79,14 @@ class TrainingState:
         if len(train_set) < 2:
             raise DataError(f"training needs at least 2 images, not {len(train_set)}")
         device, ranks = options.device, options.ranks
+        config = fill_penalties(config, spec, len(train_set))
         self.config, self.device, self.ranks = config, device, ranks
         self.train_set, self.inputs = train_set, inputs
         self._permutation = inputs.permutation(train_set.images.shape[-1], device)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
         self.batch_size = min(config.batch_size, len(train_set))
         self.steps_per_epoch = len(train_set) // self.batch_size
-        self.num_steps = config.epochs * self.steps_per_epoch
+        self.num_steps = count_steps(config, len(train_set))
         self.network = _build(spec, config, self.dtype)
         span_ranks(self.network, ranks, num_images=self.batch_size)
         kind: type[Replicas | Shards] = Replicas

@@ -61,6 +61,15 @@ def _check_range(name: str, value: Any, lowest: int, highest: float, unit: str =
     _check(value <= highest, f"{{{name}}} must be <= {{}}{unit}, not {{}}", highest, shown(value))
 
 
+def _check_shrinkage(value: object) -> tuple[float, float]:
+    """Two numbers >= 0; JSON has a list where the configuration has a tuple."""
+    pair = tuple(value) if isinstance(value, tuple | list) else ()
+    _check(len(pair) == 2, "{shrinkage} must be two numbers, not {}", shown(value))
+    for each in pair:
+        _check_number("shrinkage", each, 0)
+    return pair[0], pair[1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which images, and what is done to every one of them.
@@ -177,6 +186,9 @@ class TrainConfig:
         lr: η at the start of the cosine schedule, > 0; it falls to 0 at the last step.
         l1_conv: λ of the layers that are, or correspond to, convolutions, >= 0.
         l1_fc: λ of the fully-connected head, >= 0.
+        shrinkage: Total shrinkage of the two, which says λ in units of the run's length, its
+            learning rate and its initial weights, as `training.spec.shrinkage` has it: both λ are
+            set from it when the run begins, whatever they are. None: λ are what they are.
         beta: β >= 0; weights below βλ in absolute value are set to zero.
         momentum: Momentum of SGD, in [0, 1).
         weight_decay: L2 coefficient of SGD, >= 0.
@@ -199,6 +211,7 @@ class TrainConfig:
     lr: float = 0.1
     l1_conv: float = 0.0
     l1_fc: float = 0.0
+    shrinkage: tuple[float, float] | None = None
     beta: float = 50.0
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -227,6 +240,8 @@ class TrainConfig:
         _check_integer("epochs", self.epochs, 1, MAX_UNITS)
         _check_integer("batch_size", self.batch_size, 2)
         check_text("recipe", self.recipe)
+        if self.shrinkage is not None:
+            object.__setattr__(self, "shrinkage", _check_shrinkage(self.shrinkage))
         if self.method == "beta-lasso":
             _check(
                 self.momentum == 0 and self.weight_decay == 0,
@@ -235,10 +250,15 @@ class TrainConfig:
             )
         else:
             _check(
-                self.l1_conv == 0 and self.l1_fc == 0,
-                "{l1_conv} and {l1_fc} belong to beta-lasso; "
+                self.l1_conv == 0 and self.l1_fc == 0 and self.shrinkage is None,
+                "{l1_conv}, {l1_fc} and {shrinkage} belong to beta-lasso; "
                 "sgd takes {momentum} and {weight_decay}",
             )
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether some weights are set to zero after a step: βλ > 0."""
+        return self.beta > 0 and max(self.l1_conv, self.l1_fc, *(self.shrinkage or ())) > 0
 
     def network_spec(self, *, image_size: int, num_classes: int, in_channels: int) -> NetworkSpec:
         """The network of this configuration for images of the given shape."""

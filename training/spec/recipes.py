@@ -33,8 +33,7 @@ class Recipe:
         missing: What of the paper's training it does not have, apart from the policy table.
         epochs: Passes over the training images.
         widths: base_channels by network (hidden_units for 3-fc).
-        l1_conv: λ of the conv-like layers under β-lasso.
-        l1_fc: λ of the fully-connected head under β-lasso.
+        penalties: Of β-lasso: `l1_conv` and `l1_fc`, or `shrinkage`, of `TrainConfig`.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
         crop: Padding in pixels of the random crop.
@@ -47,8 +46,7 @@ class Recipe:
     missing: str
     epochs: int
     widths: dict[str, int]
-    l1_conv: float
-    l1_fc: float
+    penalties: dict[str, Any]
     momentum: float
     weight_decay: float
     crop: int
@@ -88,8 +86,7 @@ def _paper(epochs: int) -> Recipe:
         missing="the search over λ, momentum, weight decay and dropout",
         epochs=epochs,
         widths=_PAPER_WIDTHS,
-        l1_conv=1e-5,
-        l1_fc=2e-6,
+        penalties={"l1_conv": 1e-5, "l1_fc": 2e-6},
         momentum=0.9,
         weight_decay=5e-4,
         crop=4,
@@ -110,8 +107,7 @@ RECIPES = {
             ),
             epochs=60,
             widths=_QUICK_WIDTHS,
-            l1_conv=1.5e-4,
-            l1_fc=5e-5,
+            penalties={"l1_conv": 1.5e-4, "l1_fc": 5e-5},
             momentum=0.9,
             weight_decay=5e-4,
             crop=4,
@@ -187,7 +183,8 @@ def recipe_config(
         cutout: Side of the cutout square; None takes the recipe's.
         policy: Name of a policy, `NO_POLICY` for none; None takes the recipe's for the data set.
         policy_table: Contents of the policy file that `policy` names.
-        **settings: Fields of `TrainConfig`; None leaves the recipe's value.
+        **settings: Fields of `TrainConfig`; None leaves the recipe's value. `shrinkage` may be one
+            number, for both groups.
 
     Raises:
         ValueError: Unknown recipe or network, or settings that do not fit together.
@@ -204,6 +201,8 @@ def recipe_config(
         )
     chosen = RECIPES[recipe]
     given = {name: value for name, value in settings.items() if value is not None}
+    if isinstance(given.get("shrinkage"), int | float):
+        given["shrinkage"] = (given["shrinkage"],) * 2
     data = data if data is not None else DataConfig()
     defaults: dict[str, Any] = {"method": given.get("method", default_method(network))}
     width = "hidden_units" if network == "3-fc" else "base_channels"
@@ -213,7 +212,7 @@ def recipe_config(
             raise ConfigError.naming("{beta} belongs to {method} beta-lasso; leave it out with sgd")
         defaults |= {"momentum": chosen.momentum, "weight_decay": chosen.weight_decay}
     else:
-        defaults |= {"l1_conv": chosen.l1_conv, "l1_fc": chosen.l1_fc}
+        defaults |= _penalties(chosen, given)
     if policy is None and chosen.has_policy:
         policy = default_policy(data.source)
     augmentation = Augmentation(
@@ -232,6 +231,26 @@ def recipe_config(
         **(defaults | given),
     )
     return replace(config, kernel_size=3) if _needs_kernel(config) else config
+
+
+def _penalties(chosen: Recipe, given: dict[str, Any]) -> dict[str, Any]:
+    """What the recipe has of λ: nothing where a total shrinkage is given, else by itself.
+
+    A λ that is given alone leaves the other to the recipe, which must then have one.
+    """
+    penalties = {"l1_conv", "l1_fc"} & given.keys()
+    if "shrinkage" in given:
+        if penalties:
+            raise ConfigError.naming("{shrinkage} stands for {l1_conv} and {l1_fc}; leave them out")
+        return {}
+    if penalties and "shrinkage" in chosen.penalties:
+        if len(penalties) == 1:
+            raise ConfigError.naming(
+                "give {l1_conv} and {l1_fc} both: recipe {} has {shrinkage} in their place",
+                chosen.name,
+            )
+        return {}
+    return chosen.penalties
 
 
 def _needs_kernel(config: TrainConfig) -> bool:

@@ -12,6 +12,7 @@ from mdl.terminal.errors import option_of
 from mdl.terminal.options import (
     DATA,
     NETWORK,
+    SHRINKAGE_HELP,
     TRAINING,
     BaseChannelsOption,
     BatchSizeOption,
@@ -24,6 +25,7 @@ from mdl.terminal.options import (
     NumTestOption,
     NumTrainOption,
     complete_network,
+    parse_shrinkage,
 )
 from training.spec.config import Method, Normalize, Precision, SaveInterval, Sharding, Sparsity
 from training.spec.recipes import RecipeName
@@ -158,6 +160,9 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    shrinkage: Annotated[
+        str | None, typer.Option(metavar="X[,Y]", help=SHRINKAGE_HELP, rich_help_panel=TRAINING)
+    ] = None,
     beta: Annotated[
         float | None,
         typer.Option(
@@ -254,6 +259,7 @@ def train(
         "lr": lr,
         "l1_conv": l1_conv,
         "l1_fc": l1_fc,
+        "shrinkage": None if shrinkage is None else parse_shrinkage(shrinkage),
         "beta": beta,
         "momentum": momentum,
         "weight_decay": weight_decay,

@@ -31,6 +31,7 @@ from training.errors import CheckpointError
 from training.networks.models import network_from_state
 from training.run.evaluate import EvaluationData, right_answers, split_as_trained
 from training.spec.config import TrainConfig
+from training.spec.shrinkage import fill_penalties
 
 MAX_DESCRIBED_WEIGHTS = 40_000_000
 """Larger networks are not described, which takes time and memory in proportion to their weights.
@@ -91,7 +92,7 @@ def measure_run(
         right = _right_tests(checkpoint, data, device)
         result = RunResult(
             key=run_key(config),
-            config=config,
+            config=fill_penalties(config, spec, metrics["num_samples"]),
             data_name=dataset.name,
             fingerprint=dataset.fingerprint,
             num_weights={layer.name: layer.num_weights for layer in spec.layers},

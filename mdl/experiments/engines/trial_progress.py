@@ -97,7 +97,11 @@ def describe_trial(config: TrainConfig) -> str:
         parts.append(f"kernel {config.kernel_size}")
     parts.append(config.method)
     if config.method == "beta-lasso":
-        parts.append(f"β {config.beta:g} λ {_short(config.l1_conv)}/{_short(config.l1_fc)}")
+        parts.append(f"β {config.beta:g}")
+        if config.shrinkage is None:
+            parts.append(f"λ {_short(config.l1_conv)}/{_short(config.l1_fc)}")
+        else:
+            parts.append("shrinkage " + "/".join(f"{each:g}" for each in config.shrinkage))
     else:
         parts.append(f"momentum {config.momentum:g} decay {_short(config.weight_decay)}")
     parts.append(f"η {config.lr:g}")

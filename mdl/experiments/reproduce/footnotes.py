@@ -29,7 +29,11 @@ def settings_text(config: TrainConfig) -> str:
     rest = f", η = {config.lr:g}" + (f", dropout {config.dropout:g}" if config.dropout else "")
     if config.method == "sgd":
         return f"SGD {config.momentum:g}, {config.weight_decay:g}{rest}"
-    return f"β = {config.beta:g}, λ = {config.l1_conv:g}, {config.l1_fc:g}{rest}"
+    penalties = f"λ = {config.l1_conv:.3g}, {config.l1_fc:.3g}"
+    if config.shrinkage is not None:
+        conv, fc = config.shrinkage
+        penalties = f"shrinkage {conv:g}, {fc:g} ({penalties})"
+    return f"β = {config.beta:g}, {penalties}{rest}"
 
 
 def seed_note(*seeds: Sequence[int], is_whole: bool = True) -> str:

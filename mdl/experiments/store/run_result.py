@@ -284,6 +284,11 @@ def _canonical(config: TrainConfig) -> dict[str, Any]:
     name = PurePath(config.data.source).name
     is_namesake = DataConfig(source=name).is_generated and not config.data.is_generated
     values["data"]["source"] = f"folder {name}" if is_namesake else name
+    # As before there were such settings:
     if config.data.label_column is None:
-        del values["data"]["label_column"]  # as before there was such a setting
+        del values["data"]["label_column"]
+    if config.shrinkage is None:
+        del values["shrinkage"]
+    else:
+        del values["l1_conv"], values["l1_fc"]  # they follow from it
     return values

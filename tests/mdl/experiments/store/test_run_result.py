@@ -166,6 +166,7 @@ CHANGES: dict[str, object] = {
     "lr": 0.2,
     "l1_conv": 2e-4,
     "l1_fc": 1e-5,
+    "shrinkage": (10.0, 2.5),
     "beta": 1.0,
     "dropout": 0.5,
     "epochs": 4,
