@@ -19,6 +19,7 @@ from mdl.terminal.options import (
     LabelColumnOption,
     NumTestOption,
     NumTrainOption,
+    parse_shrinkage,
 )
 from training.spec.config import Method, Precision
 
@@ -62,6 +63,15 @@ def sweep(
         typer.Option(
             help="Learning rate; give it several times to try several (default: 0.1, as the paper "
             "has it after a look at 0.01 and 1).",
+            rich_help_panel=GRID,
+        ),
+    ] = None,
+    shrinkage: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X[,Y]",
+            help="Total shrinkage, as of mdl train, in place of the grid's λ; give it several "
+            "times to try several.",
             rich_help_panel=GRID,
         ),
     ] = None,
@@ -186,8 +196,9 @@ def sweep(
     from training.spec.recipes import default_method
 
     chosen_method = method or default_method(network)
-    if beta is not None and chosen_method == "sgd":
-        raise typer.BadParameter("belongs to --method beta-lasso", param_hint="--beta")
+    for option, value in (("--beta", beta), ("--shrinkage", shrinkage)):
+        if value is not None and chosen_method == "sgd":
+            raise typer.BadParameter("belongs to --method beta-lasso", param_hint=option)
     trials = plan_trials(
         network,
         grid,
@@ -210,6 +221,7 @@ def sweep(
             "validation": validation,
         },
         learning_rates=lr or (),
+        shrinkages=[parse_shrinkage(each) for each in shrinkage or ()],
         num_seeds=seeds,
     )
     results, command = ResultStore(store), own_command(sys.argv[1:])

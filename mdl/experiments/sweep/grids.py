@@ -23,6 +23,7 @@ class Grid:
         recipe: Of `training.spec.recipes`: everything that the grid does not set.
         source: The images, as `training.spec.config.DataConfig` names them, if none are asked for.
         l1: Pairs (λ of the conv-like layers, λ of the fc layers), for β-lasso.
+        shrinkage: Pairs of total shrinkages in place of λ; a grid has the one or the other.
         sgd: Pairs (momentum, weight decay), for SGD.
         dropout: Probabilities of dropping an input of the last two fc layers.
         validation: Training images held out where the configuration holds out none, >= 1.
@@ -32,7 +33,8 @@ class Grid:
     about: str
     recipe: str
     source: str = "cifar10"
-    l1: tuple[tuple[float, float], ...]
+    l1: tuple[tuple[float, float], ...] = ()
+    shrinkage: tuple[tuple[float, float], ...] = ()
     sgd: tuple[tuple[float, float], ...]
     dropout: tuple[float, ...]
     validation: int
@@ -73,6 +75,7 @@ def grid(
     base: TrainConfig,
     *,
     learning_rates: Sequence[float] = (),
+    shrinkages: Sequence[tuple[float, float]] = (),
     seeds: Sequence[int] = (),
 ) -> list[TrainConfig]:
     """The trials of a sweep, always in the same order: learning rate, pair, dropout, seed.
@@ -85,6 +88,7 @@ def grid(
             If it holds out no validation images, the grid's number is held out, but at most a
             tenth of `num_train`.
         learning_rates: Values of η; the base's own if none are given.
+        shrinkages: Pairs of total shrinkages, for β-lasso, in place of the grid's own pairs.
         seeds: Every setting is trained once with each; the base's own if none are given.
 
     Returns:
@@ -101,10 +105,9 @@ def grid(
     20
     """
     chosen = find_grid(choice) if isinstance(choice, str) else choice
-    names = ("l1_conv", "l1_fc") if method == "beta-lasso" else ("momentum", "weight_decay")
-    pairs = chosen.l1 if method == "beta-lasso" else chosen.sgd
-    if method == "beta-lasso" and network in _WITHOUT_CONVOLUTIONS:
-        pairs = tuple(dict.fromkeys((0.0, l1_fc) for _, l1_fc in pairs))
+    if shrinkages:
+        chosen = replace(chosen, l1=(), shrinkage=tuple(shrinkages))
+    settings = _sgd_settings(chosen) if method == "sgd" else _penalties(chosen, network)
     data = replace(base.data, validation=base.data.validation or _held_out(chosen, base))
     untuned = replace(
         base,
@@ -113,16 +116,31 @@ def grid(
         data=data,
         l1_conv=0.0,
         l1_fc=0.0,
+        shrinkage=None,
         momentum=0.0,
         weight_decay=0.0,
     )
     rates, all_seeds = tuple(learning_rates) or (base.lr,), tuple(seeds) or (base.seed,)
     return [
-        replace(untuned, **dict(zip(names, pair, strict=True)), lr=lr, dropout=dropout, seed=seed)
-        for lr, pair, dropout, seed in itertools.product(
-            dict.fromkeys(rates), pairs, chosen.dropout, dict.fromkeys(all_seeds)
+        replace(untuned, **setting, lr=lr, dropout=dropout, seed=seed)
+        for lr, setting, dropout, seed in itertools.product(
+            dict.fromkeys(rates), settings, chosen.dropout, dict.fromkeys(all_seeds)
         )
     ]
+
+
+def _sgd_settings(chosen: Grid) -> list[dict[str, Any]]:
+    return [{"momentum": momentum, "weight_decay": decay} for momentum, decay in chosen.sgd]
+
+
+def _penalties(chosen: Grid, network: str) -> list[dict[str, Any]]:
+    """λ or total shrinkages, each different one once: 3-fc has no layers for the first."""
+    pairs = chosen.shrinkage or chosen.l1
+    if network in _WITHOUT_CONVOLUTIONS:
+        pairs = tuple(dict.fromkeys((0.0, fc) for _, fc in pairs))
+    if chosen.shrinkage:
+        return [{"shrinkage": pair} for pair in pairs]
+    return [{"l1_conv": conv, "l1_fc": fc} for conv, fc in pairs]
 
 
 def find_grid(name: str) -> Grid:

@@ -16,13 +16,13 @@ from mdl.terminal import console
 from training.spec.config import TrainConfig
 
 Then = Literal["report", "retrain"]
-_SETTINGS = {"beta-lasso": ("beta", "l1_conv", "l1_fc"), "sgd": ("momentum", "weight_decay")}
 _FAILURES_SHOWN = 3
-_COMMON = ("lr", "dropout")
 _LABELS = {
     "beta": "β",
     "l1_conv": "λ conv",
     "l1_fc": "λ fc",
+    "shrinkage_conv": "shrinkage conv",
+    "shrinkage_fc": "shrinkage fc",
     "momentum": "momentum",
     "weight_decay": "weight decay",
     "lr": "lr",
@@ -134,9 +134,21 @@ def read_sweep(trials: Sequence[TrainConfig], store: ResultStore, *, then: Then)
     )
 
 
-def settings_of(config: TrainConfig) -> dict[str, float]:
-    """What a sweep varies, apart from the seed."""
-    return {name: getattr(config, name) for name in (*_SETTINGS[config.method], *_COMMON)}
+def settings_of(config: TrainConfig) -> dict[str, float | None]:
+    """What a sweep varies, apart from the seed.
+
+    Where it varies total shrinkages, λ follow from them and are None until the run has begun.
+    """
+    settings: dict[str, float | None]
+    if config.method == "sgd":
+        settings = {"momentum": config.momentum, "weight_decay": config.weight_decay}
+    elif config.shrinkage is None:
+        settings = {"beta": config.beta, "l1_conv": config.l1_conv, "l1_fc": config.l1_fc}
+    else:
+        conv, fc = config.shrinkage
+        settings = {"beta": config.beta, "shrinkage_conv": conv, "shrinkage_fc": fc}
+        settings |= {"l1_conv": config.l1_conv or None, "l1_fc": config.l1_fc or None}
+    return settings | {"lr": config.lr, "dropout": config.dropout}
 
 
 def trial_row(number: int, trial: TrainConfig) -> dict[str, Any]:
@@ -151,12 +163,11 @@ def mean_test_error(runs: Sequence[RunResult]) -> float:
 
 def print_trials(trials: Sequence[TrainConfig]) -> None:
     """The numbered list of trials."""
-    names = (*_SETTINGS[trials[0].method], *_COMMON, "seed")
     console.print_table(
         title(trials),
-        ("trial", *(_LABELS[name] for name in names), "key"),
+        ("trial", *_setting_labels(trials[0]), "key"),
         [
-            (str(number), *(f"{getattr(trial, name):g}" for name in names), run_key(trial))
+            (str(number), *_setting_cells(trial), run_key(trial))
             for number, trial in enumerate(trials, start=1)
         ],
     )
@@ -164,16 +175,15 @@ def print_trials(trials: Sequence[TrainConfig]) -> None:
 
 def print_sweep(report: SweepReport) -> None:
     """Every trial, best first, then the choice and what it gives."""
-    names = (*_SETTINGS[report.trials[0].method], *_COMMON, "seed")
     order = [run.key for candidate in report.ranked for run in candidate.runs]
     place = {key: index for index, key in enumerate(order)}
     numbered = [(number, run_key(t), t) for number, t in enumerate(report.trials, start=1)]
     numbered.sort(key=lambda row: (place.get(row[1], len(place)), row[0]))
     console.print_table(
         f"{title(report.trials)}, best first",
-        ("trial", *(_LABELS[name] for name in names), "validation", "nonzeros", "seconds"),
+        ("trial", *_setting_labels(report.trials[0]), "validation", "nonzeros", "seconds"),
         [
-            (str(number), *(f"{getattr(trial, name):g}" for name in names), *_cells(report, key))
+            (str(number), *_setting_cells(_begun(report, key, trial)), *_cells(report, key))
             for number, key, trial in numbered
         ],
     )
@@ -207,7 +217,9 @@ def _print_failures(report: SweepReport, number: int) -> None:
 def _print_choice(report: SweepReport) -> None:
     output, best = console.stdout(), report.ranked[0]
     settings = ", ".join(
-        f"{_LABELS[name]} {value:g}" for name, value in settings_of(best.runs[0].config).items()
+        f"{_LABELS[name]} {value:.3g}"
+        for name, value in settings_of(best.runs[0].config).items()
+        if value is not None
     )
     word = "Chosen" if report.is_complete else "Best so far"
     output.print(
@@ -235,6 +247,20 @@ def _test_accuracies(runs: Sequence[RunResult]) -> str:
     if len(runs) == 1:
         return mean
     return f"{mean}, mean of {', '.join(f'{run.test.accuracy:.2%}' for run in runs)}"
+
+
+def _setting_labels(trial: TrainConfig) -> list[str]:
+    return [*(_LABELS[name] for name in settings_of(trial)), "seed"]
+
+
+def _setting_cells(trial: TrainConfig) -> list[str]:
+    values = settings_of(trial).values()
+    return [*("" if value is None else f"{value:.3g}" for value in values), str(trial.seed)]
+
+
+def _begun(report: SweepReport, key: str, trial: TrainConfig) -> TrainConfig:
+    """The configuration of a trial with the λ that it was trained with, if it was."""
+    return report.results[key].config if key in report.results else trial
 
 
 def _cells(report: SweepReport, key: str) -> tuple[str, str, str]:

@@ -80,6 +80,7 @@ def plan_trials(
     data_settings: dict[str, Any],
     *,
     learning_rates: Sequence[float],
+    shrinkages: Sequence[tuple[float, float]],
     num_seeds: int,
 ) -> list[TrainConfig]:
     """The trials of a sweep, from flags; None among the settings leaves the grid's own.
@@ -102,6 +103,7 @@ def plan_trials(
         chosen,
         base,
         learning_rates=learning_rates,
+        shrinkages=shrinkages,
         seeds=tuple(range(num_seeds)),
     )
 

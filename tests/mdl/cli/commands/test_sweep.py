@@ -200,3 +200,24 @@ def test_a_damaged_result_is_named(mdl: Command, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"{path}: line 1 is damaged" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_total_shrinkages_are_swept_with_the_penalties_beside_them(
+    mdl: Command, tmp_path: Path
+) -> None:
+    asked = (*TINY, "--method", "beta-lasso", "--shrinkage", "5", "--shrinkage", "10,2.5")
+    listed = json.loads(mdl(*asked, "--list", "--json").stdout)["trials"]
+    assert [(each["shrinkage_conv"], each["shrinkage_fc"]) for each in listed] == [
+        (5, 5),
+        (10, 2.5),
+    ]
+    assert {each["l1_conv"] for each in listed} == {None}
+    done = mdl(*asked, "--store", str(tmp_path / "store"), "--full")
+    assert done.returncode == 0, done.stderr
+    # 108 images in batches of 20 are 5 steps, so λ is 5 / √(3·3·8²) / (0.1·6/2), or twice that.
+    assert "0.694" in done.stdout
+    assert "1.39" in done.stdout
+    assert mdl(*TINY, "--shrinkage", "5").returncode == 2
+    wrong = mdl(*asked, "--shrinkage", "1,2,3")
+    assert wrong.returncode == 2
+    assert "takes one number such as 10, or two such as 10,2.5" in wrong.stderr

@@ -76,7 +76,8 @@ def test_validation_is_never_empty(num_train: int | None, validation: int, name:
 def test_the_base_decides_everything_else() -> None:
     base = replace(BASE, beta=1.0, epochs=7, seed=3, lr=0.01, base_channels=2)
     for trial in grid("s-fc", "beta-lasso", "small", base):
-        kept = replace(trial, l1_conv=base.l1_conv, l1_fc=base.l1_fc, data=base.data)
+        penalties = {name: getattr(base, name) for name in ("l1_conv", "l1_fc", "shrinkage")}
+        kept = replace(trial, **penalties, data=base.data)
         assert kept == base
 
 
@@ -106,3 +107,14 @@ def test_repeated_values_are_tried_once() -> None:
 def test_an_unknown_grid_is_named() -> None:
     with pytest.raises(ValueError, match="grid must be one of paper, small, not 'large'"):
         grid("s-fc", "sgd", "large", BASE)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_shrinkages_stand_in_for_the_pairs_of_a_grid(name: str) -> None:
+    asked = ((10.0, 10.0), (10.0, 2.5))
+    trials = grid("s-fc", "beta-lasso", name, BASE, shrinkages=asked)
+    assert {trial.shrinkage for trial in trials} == set(asked)
+    assert {(trial.l1_conv, trial.l1_fc) for trial in trials} == {(0.0, 0.0)}
+    assert len(trials) == 2 * len(GRIDS[name].dropout)
+    alone = grid("3-fc", "beta-lasso", name, recipe_config("quick", "3-fc"), shrinkages=asked)
+    assert {trial.shrinkage for trial in alone} == {(0.0, 10.0), (0.0, 2.5)}
