@@ -38,6 +38,7 @@ NAMES = (
     "locality",
     "training",
     "screening",
+    "gain-map",
     "claims",
 )
 """In the order in which `all` draws them."""
@@ -52,7 +53,7 @@ def reproduce(
         typer.Argument(
             metavar="NAME",
             help="table1 to table4, figure1 to figure9, mdl-view, ledger, locality, training, "
-            "screening, claims, or all.",
+            "screening, gain-map, claims, or all.",
         ),
     ],
     scale: Annotated[

@@ -11,6 +11,7 @@ from mdl.experiments.artefacts.filters import (
     FilterFigure,
     Locality,
 )
+from mdl.experiments.artefacts.gain_map import GainMap
 from mdl.experiments.artefacts.nonzeros import Figure3, TrainingCurves
 from mdl.experiments.artefacts.scaling import Figure1, ScalingTable
 from mdl.experiments.artefacts.screened_rows import ScreenedRows
@@ -36,6 +37,7 @@ _ARTEFACTS: tuple[Artefact, ...] = (
     Locality(),
     TrainingCurves(),
     ScreenedRows(),
+    GainMap(),
     Claims(),
 )
 ARTEFACTS = {artefact.name: artefact for artefact in _ARTEFACTS}

@@ -38,6 +38,7 @@ MAX_DESCRIBED_WEIGHTS = 40_000_000
 
 `mdl bound` does it on request.
 """
+LONG_TRIAL_EPOCHS = 50
 DESCRIPTION_BITS = 16
 NUM_KEPT_FILTERS = 24
 """Filters kept for drawing. Locality is measured of up to `filters.MAX_FILTERS`."""
@@ -58,9 +59,9 @@ def measure_run(
 
     The errors are those that the training loop counted of the final network; the test images are
     counted again, one by one. The description is that of `analysis.describe.bound_report` at 16
-    bits a number, where the network has at most `MAX_DESCRIBED_WEIGHTS` and held out no images:
-    trials of a sweep are compared by accuracy alone, and describing one can take longer than
-    training it.
+    bits a number, where the network has at most `MAX_DESCRIBED_WEIGHTS`. Trials, which hold out
+    images to choose by, are described from `LONG_TRIAL_EPOCHS` on: describing a shorter one can
+    take longer than training it.
 
     Args:
         checkpoint: The final one.
@@ -118,7 +119,8 @@ def measure_run(
 
 def is_to_describe(config: TrainConfig, num_weights: int) -> bool:
     """Whether a run's bits and bound are measured: see `measure_run`."""
-    return not config.data.validation and num_weights <= MAX_DESCRIBED_WEIGHTS
+    is_long = config.epochs >= LONG_TRIAL_EPOCHS or not config.data.validation
+    return is_long and num_weights <= MAX_DESCRIBED_WEIGHTS
 
 
 def _filters_have_place(network: str) -> bool:

@@ -55,6 +55,11 @@ class RunPlan:
         self._configs |= dict.fromkeys(wanted)
         return self._found.of(wanted)
 
+    def best(self, trials: Sequence[TrainConfig]) -> RunResult | None:
+        """Need some runs; the one that validation chooses once all are there."""
+        results = self.need(trials)
+        return best_by_validation(results) if len(results) == len(trials) else None
+
     def chosen(
         self, scale: Scale, network: str, method: Method, *, beta: float | None = None
     ) -> TrainConfig | None:
@@ -66,9 +71,9 @@ class RunPlan:
         trials = scale.trials(network, method, beta=beta)
         if len(trials) == 1:
             return retrain_config(trials[0], seed=0)
-        results = self.need(trials)
-        if len(results) == len(trials):
-            return retrain_config(best_by_validation(results).config, seed=0)
+        best = self.best(trials)
+        if best is not None:
+            return retrain_config(best.config, seed=0)
         return retrain_config(trials[0], seed=0) if self._assumes else None
 
     def settings(self, scale: Scale, network: str, method: Method) -> TrainConfig | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mdl.experiments.sweep.grids import GRIDS, Grid, ScreeningGrid, grid
+from mdl.experiments.sweep.regimes import GainDesign, Regime
 from training.spec.config import DataConfig, Method, Precision, TrainConfig
 from training.spec.recipes import recipe_config
 
@@ -69,6 +70,7 @@ class Scale:
         batch_size, resnet_batch_size: Images per step, and of ResNet18.
         crop: Padding of the random crop; None takes the recipe's.
         screening: Settings of the runs by which screened rows are shown.
+        gain: The cells of the gain map.
         grid: What settings are chosen from.
         low_beta_l1: Pairs of λ in place of the grid's where β < 50.
         lasso_lr: η of β-lasso; None takes the recipe's.
@@ -96,6 +98,7 @@ class Scale:
     resnet_batch_size: int
     crop: int | None = None
     screening: ScreeningGrid
+    gain: GainDesign
     grid: Grid
     low_beta_l1: tuple[tuple[float, float], ...]
     lasso_lr: float | None = None
@@ -196,6 +199,9 @@ def scale_on(name: str, sources: tuple[str, ...], *, precision: Precision | None
     return replace(scale, data=first, more_data=tuple(more))
 
 
+_SMOKE_REGIME = Regime(num_images=512, epochs=2, image_size=16, width=2)
+_LAPTOP_REGIME = Regime(num_images=5_000, epochs=200, image_size=16, width=24)
+_PAPER_REGIME = Regime(num_images=45_000, epochs=400, image_size=32, width=150, has_policy=True)
 _SMOKE = Scale(
     name="smoke",
     data=DataConfig(source="cifar10", num_train=2048, num_test=512),
@@ -212,6 +218,17 @@ _SMOKE = Scale(
     batch_size=128,
     resnet_batch_size=128,
     screening=ScreeningGrid(epochs=1, l1=(2e-5, 2e-4), widths=(2, 4), rates=(0.1, 0.3)),
+    gain=GainDesign(
+        usual=_SMOKE_REGIME,
+        others=(replace(_SMOKE_REGIME, epochs=4),),
+        shrinkages=((1.0, 1.0), (10.0, 10.0)),
+        lasso_lr=1.0,
+        sgd_rates=(0.1,),
+        sgd_decays=(5e-4,),
+        num_held_out=256,
+        batch_size=64,
+        policy="trivial",
+    ),
     grid=Grid(
         name="smoke",
         about="Two pairs of λ, one setting of SGD.",
@@ -245,6 +262,17 @@ _LAPTOP = Scale(
     batch_size=512,
     resnet_batch_size=128,
     screening=ScreeningGrid(epochs=3, l1=_L1, widths=(4, 8, 16, 32), rates=_RATES),
+    gain=GainDesign(
+        usual=_LAPTOP_REGIME,
+        others=(replace(_LAPTOP_REGIME, epochs=60), replace(_LAPTOP_REGIME, num_images=10_000)),
+        shrinkages=((10.0, 2.5), (30.0, 7.5)),
+        lasso_lr=1.0,
+        sgd_rates=(0.03, 0.1),
+        sgd_decays=(5e-4,),
+        num_held_out=5000,
+        batch_size=128,
+        policy="autoaugment-cifar10",
+    ),
     grid=Grid(
         name="laptop",
         about="Twelve pairs of λ, four settings of SGD.",
@@ -279,6 +307,22 @@ _PAPER = Scale(
     batch_size=512,
     resnet_batch_size=512,
     screening=ScreeningGrid(epochs=3, l1=_L1, widths=(15, 50, 150, 300), rates=_RATES),
+    gain=GainDesign(
+        usual=_PAPER_REGIME,
+        others=(
+            replace(_PAPER_REGIME, epochs=4000),
+            replace(_PAPER_REGIME, num_images=10_000),
+            replace(_PAPER_REGIME, width=50),
+            replace(_PAPER_REGIME, has_policy=False),
+        ),
+        shrinkages=((2.0, 1.5), (6.0, 4.0), (20.0, 15.0)),
+        lasso_lr=0.1,
+        sgd_rates=(0.1,),
+        sgd_decays=(1e-4, 5e-4, 1e-3),
+        num_held_out=5000,
+        batch_size=512,
+        policy="autoaugment-cifar10",
+    ),
     grid=GRIDS["paper"],
     low_beta_l1=GRIDS["paper"].l1,
     tunes_all=True,

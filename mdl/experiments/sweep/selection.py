@@ -78,8 +78,12 @@ def best_by_validation(results: Iterable[RunResult]) -> RunResult:
 
 
 def retrain_config(best: TrainConfig, *, seed: int) -> TrainConfig:
-    """The chosen settings on all training images, none held out."""
-    return replace(best, seed=seed, data=replace(best.data, validation=0))
+    """The chosen settings on all training images, none held out.
+
+    λ that follow from total shrinkages do so anew: the run has more steps.
+    """
+    planned = replace(best, seed=seed, data=replace(best.data, validation=0))
+    return planned if best.shrinkage is None else replace(planned, l1_conv=0.0, l1_fc=0.0)
 
 
 def validation_of(result: RunResult) -> ErrorCount:

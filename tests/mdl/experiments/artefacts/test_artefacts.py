@@ -10,6 +10,7 @@ from mdl.experiments.artefacts.catalogue import ARTEFACTS
 from mdl.experiments.reproduce.scales import SCALES, scale_on
 from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import run_key
+from mdl.experiments.sweep.selection import best_by_validation
 
 LAPTOP = SCALES["laptop"]
 WITHOUT_RUNS = ("table3", "table4", "figure1")
@@ -49,7 +50,8 @@ def test_with_all_results_everything_is_drawn(name, made_up_store, tmp_path) -> 
     drawing = ARTEFACTS[name].draw(LAPTOP, found, store, tmp_path)
     assert drawing.files
     assert all(path.stat().st_size > 100 for path in drawing.files)
-    assert {path.name.partition(".")[0] for path in drawing.files} <= {name, f"{name}-numbers"}
+    stems = {path.name.partition(".")[0] for path in drawing.files}
+    assert stems <= {name, f"{name}-numbers", f"{name}-bits"}
     suffixes = {path.suffix for path in drawing.files}
     assert suffixes & {".md", ".png"}
     if ".png" in suffixes:
@@ -267,3 +269,28 @@ def test_results_of_other_images_are_refused(made_up, made_up_store, tmp_path) -
     store = Mixed()
     with pytest.raises(ValueError, match="different images under the same name"):
         ARTEFACTS["table1"].draw(LAPTOP, Results(store), store, tmp_path)
+
+
+def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
+    design = LAPTOP.gain
+    store = made_up_store()
+    (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(store))
+    assert len(table.rows) == len(design.cells)
+    trials = design.beta_lasso(design.usual, LAPTOP.data, LAPTOP.precision)
+    best = best_by_validation([store.find(trial) for trial in trials])
+    sgd = best_by_validation(
+        [store.find(each) for each in design.sgd("s-fc", design.usual, LAPTOP.data, "bf16")]
+    )
+    row = table.rows[0]
+    assert row["beta_lasso"] == best.test.accuracy
+    assert row["sgd"] == sgd.test.accuracy
+    gain = 100 * (best.test.accuracy - sgd.test.accuracy)
+    assert row["gain"].startswith(f"{gain:+.2f} (".replace("-", "−"))
+    assert row["closed"] == pytest.approx(
+        (row["beta_lasso"] - row["sgd"]) / (row["local"] - row["sgd"])
+    )
+    assert best.config.data.num_train == design.usual.num_images + design.num_held_out
+    lacking = made_up_store(lacks=lambda config: config.network == "s-local")
+    (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(lacking))
+    assert table.rows[0]["gain"] and table.rows[0]["closed"] is None
+    assert any("Missing" in note for note in table.notes)

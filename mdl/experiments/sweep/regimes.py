@@ -1,0 +1,124 @@
+"""Regimes of training: how many images, how long, how large, with which augmentation. No torch.
+
+A `GainDesign` is the screening design of the gain map. Around a usual regime each factor is changed
+by itself, and in some cells several are, so that a few dozen runs say where β-lasso pays.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+from training.spec.config import DataConfig, Method, Precision, TrainConfig
+from training.spec.recipes import NO_POLICY, recipe_config
+
+_CROP_SHARE, _CUTOUT_SHARE = 8, 2
+"""Of the side: the random crop's padding and the cutout square; 4 and 16 of 32 in the paper."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regime:
+    """What surrounds a choice of training method.
+
+    Attributes:
+        num_images: Training images, without those held out.
+        epochs: Passes over them.
+        image_size: Side in pixels.
+        width: α.
+        has_policy: Whether images pass through an augmentation policy and cutout, as the paper's.
+    """
+
+    num_images: int
+    epochs: int
+    image_size: int
+    width: int
+    has_policy: bool = False
+
+    def differences(self, other: "Regime") -> tuple[str, ...]:
+        """Names of the fields in which two regimes differ.
+
+        >>> usual = Regime(num_images=5000, epochs=200, image_size=16, width=24)
+        >>> usual.differences(replace(usual, epochs=60))
+        ('epochs',)
+        """
+        names = (field.name for field in fields(self))
+        return tuple(name for name in names if getattr(self, name) != getattr(other, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GainDesign:
+    """The cells of a gain map, and what is tried in each.
+
+    Attributes:
+        usual: The regime around which factors vary.
+        others: All further cells.
+        shrinkages: Pairs of total shrinkages that are tried for β-lasso.
+        lasso_lr: η of β-lasso.
+        sgd_rates: Learning rates that are tried for SGD.
+        sgd_decays: Weight decays that are tried with each.
+        num_held_out: Images by which is chosen, beside the training images.
+        batch_size: Images per step.
+        policy: That of `Regime.has_policy`, as `recipe_config` takes it.
+    """
+
+    usual: Regime
+    others: tuple[Regime, ...]
+    shrinkages: tuple[tuple[float, float], ...]
+    lasso_lr: float
+    sgd_rates: tuple[float, ...]
+    sgd_decays: tuple[float, ...]
+    num_held_out: int
+    batch_size: int
+    policy: str
+
+    @property
+    def cells(self) -> tuple[Regime, ...]:
+        """All regimes, the usual one first."""
+        return (self.usual, *self.others)
+
+    def beta_lasso(
+        self, regime: Regime, data: DataConfig, precision: Precision
+    ) -> list[TrainConfig]:
+        """The runs of s-fc by β-lasso among which validation chooses."""
+        base = self._config("s-fc", regime, data, precision, method="beta-lasso", lr=self.lasso_lr)
+        return [replace(base, shrinkage=pair) for pair in self.shrinkages]
+
+    def sgd(
+        self, network: str, regime: Regime, data: DataConfig, precision: Precision
+    ) -> list[TrainConfig]:
+        """Those of a network by SGD with momentum."""
+        base = self._config(network, regime, data, precision, method="sgd")
+        return [
+            replace(base, lr=lr, weight_decay=decay)
+            for lr in self.sgd_rates
+            for decay in self.sgd_decays
+        ]
+
+    def _config(
+        self,
+        network: str,
+        regime: Regime,
+        data: DataConfig,
+        precision: Precision,
+        *,
+        method: Method,
+        lr: float | None = None,
+    ) -> TrainConfig:
+        side = regime.image_size
+        images = replace(
+            data,
+            image_size=side,
+            num_train=regime.num_images + self.num_held_out,
+            validation=self.num_held_out,
+        )
+        return recipe_config(
+            "quick",
+            network,
+            data=images,
+            method=method,
+            base_channels=regime.width,
+            epochs=regime.epochs,
+            batch_size=self.batch_size,
+            lr=lr,
+            crop=side // _CROP_SHARE,
+            cutout=side // _CUTOUT_SHARE if regime.has_policy else 0,
+            policy=self.policy if regime.has_policy else NO_POLICY,
+            precision=precision,
+        )
