@@ -195,8 +195,9 @@ class Table2(DataSetArtefact[list[_Method]]):
         notes = (
             f"Data: {one.data}. Test accuracy in percent after {epochs_text(scale.long_epochs)}.",
             f"Settings of {'every network' if scale.tunes_all else CHOSEN_NETWORK} chosen after "
-            f"{epochs_text(scale.short_epochs)} by accuracy on {num_held_out:,} images held out, "
-            "then trained on all; the test images had no part in it.",
+            f"{epochs_text(scale.trial_epochs)} by accuracy on {num_held_out:,} images held out, "
+            f"then trained on {'all' if scale.data.num_train is None else 'as many'}; the test "
+            "images had no part in it.",
             scale_note(scale, ("s-fc", "3-fc")),
             one.seed_note(scale.long_seeds),
             "Paper: Table 2; differences in points. Cited rows are other authors' as Table 2 has "

@@ -116,7 +116,7 @@ def tuned_note(scale: Scale, quantity: str) -> str:
     """Where every network's settings are chosen: that it was once for all values of a quantity."""
     if not scale.tunes_all:
         return ""
-    return f"Settings chosen once, after {epochs_text(scale.short_epochs)}, for every {quantity}."
+    return f"Settings chosen once, after {epochs_text(scale.trial_epochs)}, for every {quantity}."
 
 
 def figure_note(scale: Scale, *runs: RunPlan, networks: Sequence[str] = SIZED) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from mdl.experiments.reproduce.scales import Scale
 from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
-from mdl.experiments.sweep.selection import best_by_validation, retrain_config
+from mdl.experiments.sweep.selection import best_by_validation
 from training.spec.config import Method, TrainConfig
 
 KERNEL_METHODS: tuple[Method, ...] = ("sgd", "beta-lasso")
@@ -70,11 +70,11 @@ class RunPlan:
         """
         trials = scale.trials(network, method, beta=beta)
         if len(trials) == 1:
-            return retrain_config(trials[0], seed=0)
+            return scale.final(trials[0])
         best = self.best(trials)
         if best is not None:
-            return retrain_config(best.config, seed=0)
-        return retrain_config(trials[0], seed=0) if self._assumes else None
+            return scale.final(best.config)
+        return scale.final(trials[0]) if self._assumes else None
 
     def settings(self, scale: Scale, network: str, method: Method) -> TrainConfig | None:
         """Chosen settings at a scale that tunes every network, else those of the recipe."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from mdl.experiments.sweep.grids import GRIDS, Grid, ScreeningGrid, grid
 from mdl.experiments.sweep.regimes import GainDesign, Regime
+from mdl.experiments.sweep.selection import retrain_config
 from training.spec.config import DataConfig, Method, Precision, TrainConfig
 from training.spec.recipes import recipe_config
 
@@ -63,8 +64,9 @@ class Scale:
         kernel_sizes: Of ResNet18, odd.
         kernel_num_train: Training images of the runs by kernel size; None for all.
         kernel_l1: λ of conv-like and of fc layers of ResNet18 by β-lasso, where it is not chosen.
-        short_epochs: The paper's 400; selection trains for as many.
+        short_epochs: The paper's 400.
         long_epochs: The paper's 4000.
+        trial_epochs: Of the runs by which settings are chosen.
         short_seeds, long_seeds: Seeds of the short and of the long runs.
         ladder_seeds: Seeds of the runs by size and by kernel size.
         batch_size, resnet_batch_size: Images per step, and of ResNet18.
@@ -91,6 +93,7 @@ class Scale:
     kernel_l1: tuple[float, float]
     short_epochs: int
     long_epochs: int
+    trial_epochs: int
     short_seeds: tuple[int, ...]
     long_seeds: tuple[int, ...]
     ladder_seeds: tuple[int, ...] = (0,)
@@ -159,11 +162,26 @@ class Scale:
             method: By which method.
             beta: β of β-lasso; None for the recipe's.
         """
-        base = self.config(network, method=method, beta=beta)
+        base = self.config(
+            network, method=method, epochs=self.trial_epochs, data=self._data_of_trials(), beta=beta
+        )
         choice = self.grid
         if method == "beta-lasso" and base.beta < _USUAL_BETA:
             choice = replace(choice, l1=self.low_beta_l1)
         return grid(network, method, choice, base)
+
+    def final(self, trial: TrainConfig) -> TrainConfig:
+        """A trial's settings on the scale's images, none held out, seed 0, short training."""
+        return replace(retrain_config(trial, seed=0), data=self.data, epochs=self.short_epochs)
+
+    def _data_of_trials(self) -> DataConfig:
+        """With images held out: beside the scale's own, so that trials train on as many.
+
+        Where the scale has all images, they are some of these.
+        """
+        number, data = self.grid.validation, self.data
+        others = None if data.num_train is None else data.num_train + number
+        return replace(data, num_train=others, validation=number)
 
     def by_data_set(self) -> tuple["Scale", ...]:
         """This scale on each of its data sets alone."""
@@ -213,6 +231,7 @@ _SMOKE = Scale(
     kernel_l1=(2e-5, 1e-5),
     short_epochs=1,
     long_epochs=2,
+    trial_epochs=2,
     short_seeds=(0,),
     long_seeds=(0,),
     batch_size=128,
@@ -257,6 +276,7 @@ _LAPTOP = Scale(
     kernel_l1=(2e-5, 1e-5),
     short_epochs=15,
     long_epochs=60,
+    trial_epochs=15,
     short_seeds=(0, 1, 2),
     long_seeds=(0, 1, 2),
     batch_size=512,
@@ -302,6 +322,7 @@ _PAPER = Scale(
     kernel_l1=(1e-5, 2e-6),
     short_epochs=400,
     long_epochs=4000,
+    trial_epochs=400,
     short_seeds=(0,),
     long_seeds=(0,),
     batch_size=512,

@@ -55,8 +55,15 @@ def test_trials_hold_out_images_and_differ(scale) -> None:
         for beta in betas:
             trials = scale.trials("s-fc", method, beta=beta)
             assert all(trial.data.validation > 0 for trial in trials)
-            assert all(trial.epochs == scale.short_epochs for trial in trials)
+            assert all(trial.epochs == scale.trial_epochs for trial in trials)
             assert len({run_key(trial) for trial in trials}) == len(trials)
+            held_out = {trial.data.validation for trial in trials}
+            assert held_out == {scale.grid.validation}
+            if scale.data.num_train is not None:  # trials train on as many as the final runs
+                assert {trial.data.num_train for trial in trials} == {
+                    scale.data.num_train + scale.grid.validation
+                }
+            assert {scale.final(trial).data for trial in trials} == {scale.data}
             assert beta is None or {trial.beta for trial in trials} == {beta}
 
 
