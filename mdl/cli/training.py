@@ -37,7 +37,7 @@ from training.sparse.costs import may_be_sparse
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig, Precision, TrainConfig
 from training.spec.recipes import missing_parts, recipe_config
-from training.spec.shrinkage import fill_penalties, shrinkages
+from training.spec.shrinkage import fill_penalties, shrinkages, thresholds
 from training.system.signals import StopRequest
 
 
@@ -211,13 +211,20 @@ def _say_penalties(plan: TrainingPlan) -> None:
     """Say λ, and what it adds up to over the run."""
     config, dataset = plan.config, plan.dataset
     if config.method == "beta-lasso":
+        spec = _network_spec(config, dataset)
         num_images = len(dataset.train) - config.data.validation
-        conv, fc = shrinkages(config, _network_spec(config, dataset), num_images)
-        console.stderr().print(
-            f"λ: {config.l1_conv:.3g} conv-like, {config.l1_fc:.3g} fc; total shrinkage {conv:.3g} "
-            f"and {fc:.3g}, in units of the initial weights.",
-            markup=False,
+        lines = (
+            f"λ {config.l1_conv:.3g} conv-like, {config.l1_fc:.3g} fc. In units of the initial "
+            f"weights: total shrinkage {_pair(shrinkages(config, spec, num_images))}, threshold "
+            f"βλ {_pair(thresholds(config, spec))}."
         )
+        for part in console.wrap(lines):
+            console.stderr().print(part, markup=False)
+
+
+def _pair(values: tuple[float, float]) -> str:
+    """Of the conv-like and of the fc layers."""
+    return f"{values[0]:.3g} / {values[1]:.3g}"
 
 
 def _say_if_dense(plan: TrainingPlan, options: RunOptions) -> None:

@@ -10,6 +10,9 @@ A weight whose gradients average out moves by λη toward zero at every step. Ov
 At τ = 1 a weight of that size, and no use, is gone when the run ends; at τ = 10 ten times over, so
 that only weights which gradients hold against λ are left. λ itself means something else at every
 number of steps, learning rate and width.
+
+The threshold is another matter: beside σ it is βλ / σ = βτ / Σ η, smaller the longer a run is.
+Near 1 it ends most weights in the first step.
 """
 
 import math
@@ -62,15 +65,30 @@ def fill_penalties(config: TrainConfig, spec: NetworkSpec, num_images: int) -> T
 
 def shrinkages(config: TrainConfig, spec: NetworkSpec, num_images: int) -> tuple[float, float]:
     """τ of the conv-like and of the fc layers that a run's λ amount to; 0 where there are none."""
-    conv, fc = _units(config, spec, num_images)
-    return (config.l1_conv / conv if conv else 0.0, config.l1_fc / fc if fc else 0.0)
+    return _over((config.l1_conv, config.l1_fc), _units(config, spec, num_images))
+
+
+def thresholds(config: TrainConfig, spec: NetworkSpec) -> tuple[float, float]:
+    """βλ / σ of the conv-like and of the fc layers; 0 where there are none."""
+    return _over((config.beta * config.l1_conv, config.beta * config.l1_fc), _sizes(spec))
 
 
 def _units(config: TrainConfig, spec: NetworkSpec, num_images: int) -> tuple[float, float]:
     """λ of each group at τ = 1."""
     total_rate = config.lr * (count_steps(config, num_images) + 1) / 2
+    conv, fc = _sizes(spec)
+    return conv / total_rate, fc / total_rate
 
-    def unit(group: LayerGroup) -> float:
-        return initial_size(layer for layer in spec.layers if layer.group == group) / total_rate
 
-    return unit("conv"), unit("fc")
+def _sizes(spec: NetworkSpec) -> tuple[float, float]:
+    """σ of each group."""
+
+    def size(group: LayerGroup) -> float:
+        return initial_size(layer for layer in spec.layers if layer.group == group)
+
+    return size("conv"), size("fc")
+
+
+def _over(values: tuple[float, float], units: tuple[float, float]) -> tuple[float, float]:
+    conv, fc = (value / unit if unit else 0.0 for value, unit in zip(values, units, strict=True))
+    return conv, fc

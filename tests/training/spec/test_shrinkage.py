@@ -14,7 +14,13 @@ from training.run.train import train
 from training.spec.architectures import NETWORKS
 from training.spec.config import DataConfig, TrainConfig
 from training.spec.recipes import recipe_config
-from training.spec.shrinkage import count_steps, fill_penalties, initial_size, shrinkages
+from training.spec.shrinkage import (
+    count_steps,
+    fill_penalties,
+    initial_size,
+    shrinkages,
+    thresholds,
+)
 
 PAIRS = st.tuples(st.floats(0, 100), st.floats(0, 100))
 
@@ -37,6 +43,8 @@ def test_a_weight_without_gradient_shrinks_by_so_many_times_its_size(
     assert filled.l1_fc * rates == pytest.approx(pair[1] * initial_size([fc1, fc2]), rel=1e-9)
     assert shrinkages(filled, spec, num_images) == pytest.approx(pair, rel=1e-9)
     assert fill_penalties(filled, spec, num_images) == filled
+    expected = [50 * each / rates for each in pair]
+    assert thresholds(filled, spec) == pytest.approx(expected, rel=1e-9)
     assert count_steps(asked, num_images) == num_steps
 
 
