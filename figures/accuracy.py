@@ -16,10 +16,10 @@ from figures.style.labels import PointLabel, place_labels
 from figures.style.look import (
     COLUMN_WIDTH,
     INK,
+    METHOD_STYLES,
     MUTED,
     NETWORK_STYLES,
     PAGE_WIDTH,
-    NetworkStyle,
     add_note,
     legend_above,
     new_figure,
@@ -29,10 +29,6 @@ from figures.style.spread import Spread, plot_spreads, seeds_note, spread
 _DASHES = (":", "--", "-.")  # of the data sets' lines in the right panel
 _MOST_BESIDE = 2  # data sets in one row with the panel at the right
 _ARROW = 6.5  # points from a mark to the arrow head beside it
-METHOD_STYLES = {
-    "beta-lasso": NetworkStyle(color="#b8400a", marker="s"),
-    "sgd": NetworkStyle(color="#4d4d4d", marker="o", filled=False),
-}
 METHOD_TITLES = {"beta-lasso": "β-lasso", "sgd": "SGD"}
 
 

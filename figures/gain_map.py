@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, PercentFormatter
 
-from figures.accuracy import METHOD_STYLES
 from figures.style.axes import set_count_axis, set_percent_axis
 from figures.style.look import (
     INK,
+    METHOD_STYLES,
     MUTED,
     NETWORK_STYLES,
     PAGE_WIDTH,

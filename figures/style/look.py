@@ -110,6 +110,11 @@ NETWORK_STYLES: dict[str, NetworkStyle] = {
     "3-fc": NetworkStyle(color="#b05a8e", marker="D"),
     "resnet18": NetworkStyle(color="#4d4d4d", marker="P"),
 }
+METHOD_STYLES = {
+    "beta-lasso": NetworkStyle(color="#b8400a", marker="s"),
+    "sgd": NetworkStyle(color="#4d4d4d", marker="o", filled=False),
+}
+"""Of one network by several methods."""
 
 
 @contextmanager
