@@ -122,7 +122,7 @@ def certify(
     fresh = None
     if held_out is not None:
         own = None if images is None else _own_images(images, record)
-        fresh = choose_fresh(held_out, known, own)
+        fresh = choose_fresh(held_out, known, own, has_target=target is not None)
     if fresh is not None and target is not None:
         expected = Expected(
             name=f"the {held_out} split of {(fresh.data or record).name}",

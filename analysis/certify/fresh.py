@@ -13,6 +13,7 @@ from analysis.bounds.bounds import ErrorCount, better_of_two, binomial_tail, hol
 from analysis.bounds.surrogate import surrogate
 from analysis.certify.images import TRAINING, CertifiedData, CertifiedImages
 from analysis.certify.predictions import hash_predictions
+from training.data.encoded import first_names
 from training.data.image_set import ImageSet
 from training.data.telling import count_shared
 from training.errors import DataError
@@ -143,7 +144,11 @@ class FreshCount:
 
 
 def choose_fresh(
-    split: str, images: CertifiedImages, own: tuple[CertifiedData, CertifiedImages] | None = None
+    split: str,
+    images: CertifiedImages,
+    own: tuple[CertifiedData, CertifiedImages] | None = None,
+    *,
+    has_target: bool = False,
 ) -> FreshImages:
     """The images of a split, which must not be the m samples.
 
@@ -151,10 +156,12 @@ def choose_fresh(
         split: One of `SPLITS`.
         images: The certificate's images.
         own: A data set that fresh images are from; None if they are among `images`.
+        has_target: Whether predictions take the place of labels.
 
     Raises:
         ValueError: The split is none, or names the samples themselves.
-        DataError: The split is empty, or all of it is among the samples, pixel by pixel.
+        DataError: The split is empty, or all of it is among the samples, pixel by pixel; images of
+            another shape, or labels of other classes.
     """
     if split not in SPLITS:
         raise ValueError(f"held_out must be one of {', '.join(SPLITS)}, not {shown(split)}")
@@ -165,6 +172,12 @@ def choose_fresh(
         )
     data, found = (None, images) if own is None else own
     _check_shape(images.samples, found.samples)
+    if not has_target and found.class_names != images.class_names:
+        raise DataError(
+            f"the fresh images have other classes ({first_names(list(found.class_names))}) than "
+            f"the samples ({first_names(list(images.class_names))}); name them alike, or give "
+            "predictions of a target, which take no labels"
+        )
     chosen = {TEST: found.test, VALIDATION: found.held_out, TRAINING: found.samples}[split]
     if not len(chosen):
         raise DataError(f"there are no {split} images to count on; name another split")

@@ -183,11 +183,12 @@ def _class_numbers(
                 "here; give class numbers as integers in a .npz or .parquet file"
             )
         return np.array([names[str(each).strip()] for each in values], dtype=np.int64)
-    wrong = next((text for text in texts if not _INTEGER.fullmatch(text)), None)
-    if wrong is not None and values.dtype.kind in "OUST":
+    wrong = sorted((text for text in texts if not _INTEGER.fullmatch(text)), key=names.__contains__)
+    if wrong and values.dtype.kind in "OUST":
         raise DataError(
-            f"{source}: {shown(wrong)} is neither a class number nor one of the "
-            f"{len(class_names):,} classes: {first_names(list(class_names))}"
+            f"{source}: {shown(wrong[0])} is not one of the {len(class_names):,} classes "
+            f"({first_names(list(class_names))}) where others are, or not a class number where "
+            "others are; give names alone or numbers alone"
         )
     numbers = _integers(values, f"{source}: its predictions")
     outside = np.flatnonzero((numbers < 0) | (numbers >= len(class_names)))

@@ -145,8 +145,9 @@ def _find_fresh(
     split = stated.get("split")
     if not isinstance(split, str):
         raise ValueError(f"fresh.split must be text, not {shown(split)}")
-    fresh = choose_fresh(split, images, own)
-    if stated.get("predictions_sha256") is None:
+    has_target = stated.get("predictions_sha256") is not None
+    fresh = choose_fresh(split, images, own, has_target=has_target)
+    if not has_target:
         return fresh
     c = len(images.class_names)
     classes = load_predictions(folder / PREDICTIONS_FILE, len(fresh.images), c)
