@@ -16,7 +16,7 @@ from analysis.certify.predictions import hash_predictions
 from training.data.encoded import first_names
 from training.data.image_set import ImageSet
 from training.data.telling import count_shared
-from training.errors import DataError
+from training.errors import ConfigError, DataError
 from training.system.checks import shown
 
 TEST, VALIDATION = "test", "validation"
@@ -159,15 +159,16 @@ def choose_fresh(
         has_target: Whether predictions take the place of labels.
 
     Raises:
-        ValueError: The split is none, or names the samples themselves.
+        ConfigError: The split is none, or names the samples themselves.
         DataError: The split is empty, or all of it is among the samples, pixel by pixel; images of
             another shape, or labels of other classes.
     """
     if split not in SPLITS:
-        raise ValueError(f"held_out must be one of {', '.join(SPLITS)}, not {shown(split)}")
+        rule = "{held_out} must be one of {}, not {}"
+        raise ConfigError.naming(rule, ", ".join(SPLITS), shown(split))
     if own is None and split == TRAINING:
-        raise ValueError(
-            "held_out cannot be training: these images trained the network; name images that had "
+        raise ConfigError.naming(
+            "{held_out} cannot be training: these images trained the network; name images that had "
             "no part in it"
         )
     data, found = (None, images) if own is None else own

@@ -37,7 +37,7 @@ _PREDICTIONS = ("prediction", "predictions", "predicted", "pred", "preds", "y_pr
 _INDEX = ("index", "id", "")  # pandas writes an index without a name
 _FINGERPRINT = "fingerprint"
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError)
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 Values = NDArray[Any] | list[Any]
 """One column: integers, or texts."""
@@ -177,18 +177,21 @@ def _class_numbers(
     texts = [] if values.dtype.kind in "iu" else sorted({str(each).strip() for each in values})
     names = {name: number for number, name in enumerate(class_names)}
     if values.dtype.kind in "OUST" and texts and all(text in names for text in texts):
-        if any(_INTEGER.fullmatch(text) and int(text) != names[text] for text in texts):
+        if any(_is_integer(text) and int(text) != names[text] for text in texts):
             raise DataError(
                 f"{source}: {shown(texts[0])} may be a class's name or its number, which differ "
                 "here; give class numbers as integers in a .npz or .parquet file"
             )
         return np.array([names[str(each).strip()] for each in values], dtype=np.int64)
-    wrong = sorted((text for text in texts if not _INTEGER.fullmatch(text)), key=names.__contains__)
-    if wrong and values.dtype.kind in "OUST":
+    if values.dtype.kind in "OUST" and (
+        strange := [each for each in texts if not _is_integer(each)]
+    ):
+        wrong = next((each for each in strange if each not in names), None)
+        if wrong is None:
+            raise DataError(f"{source} has class names and numbers; give one or the other")
         raise DataError(
-            f"{source}: {shown(wrong[0])} is not one of the {len(class_names):,} classes "
-            f"({first_names(list(class_names))}) where others are, or not a class number where "
-            "others are; give names alone or numbers alone"
+            f"{source}: {shown(wrong)} is neither a class number nor one of the {len(names):,} "
+            f"classes: {first_names(list(class_names))}"
         )
     numbers = _integers(values, f"{source}: its predictions")
     outside = np.flatnonzero((numbers < 0) | (numbers >= len(class_names)))
@@ -200,13 +203,17 @@ def _class_numbers(
     return numbers
 
 
+def _is_integer(text: str) -> bool:
+    return _INTEGER.fullmatch(text) is not None
+
+
 def _integers(values: NDArray[Any], what: str) -> NDArray[np.int64]:
     if values.dtype.kind == "u" and values.dtype.itemsize == 8:
         values = np.minimum(values, np.iinfo(np.int64).max)
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
     texts = [str(each).strip() for each in values] if values.dtype.kind in "OUST" else None
-    if texts is None or not all(map(_INTEGER.fullmatch, texts)):
+    if texts is None or not all(map(_is_integer, texts)):
         found = values.dtype if texts is None else "other texts"
         raise DataError(f"{what} must be integers, not {found}")
     return np.array([int(text) for text in texts], dtype=np.int64)
@@ -228,7 +235,7 @@ def _read_csv(path: Path, expected: Expected) -> dict[str, Values]:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         head = next((row for row in reader if row), [])
         is_bare = len(head) == 1 and (
-            _INTEGER.fullmatch(head[0].strip()) or head[0].strip() in expected.class_names
+            _is_integer(head[0].strip()) or head[0].strip() in expected.class_names
         )
         names = ["prediction"] if is_bare else head
         columns: list[list[Any]] = [[each] for each in head] if is_bare else [[] for _ in head]
