@@ -17,6 +17,7 @@ from analysis.bounds.bounds import (
 )
 from analysis.bounds.lengths import theorem_2_length
 from analysis.certify.errors import EVALUATION, CertifiedErrors, count_sets
+from analysis.certify.fresh import FreshCount, FreshImages
 from analysis.certify.images import CertifiedData, CertifiedImages
 from analysis.codes.network_code import Codeword
 from analysis.quantize.nonzeros import Counts, count_tensors
@@ -28,7 +29,8 @@ from training.spec.architectures import NetworkSpec
 from training.system.notebook import html_table
 
 FORMAT = "mdl-certificate"
-FORMAT_VERSION = 1
+FORMAT_VERSION, FRESH_VERSION = 1, 2
+"""Without and with a count on fresh images."""
 STATEMENT = (
     "The classifier is the decoded network in whole-number arithmetic, the same on every machine: "
     "weights rounded to 20 bits below the largest of their unit, the values that enter a layer so "
@@ -57,6 +59,8 @@ class Certificate:
         held_out: On validation images that are not among the samples, or None.
         test: On test images, or None.
         delta: δ, of each bound by itself.
+        fresh: What was counted on images that are stated to have had no part in training or
+            choosing, or None. With a target, `bound` is about the target.
         num_repeated: Samples that equal another one, pixel by pixel. It follows from the images and
             is no part of the file.
     """
@@ -75,6 +79,7 @@ class Certificate:
     held_out: CertifiedErrors | None
     test: CertifiedErrors | None
     delta: float
+    fresh: FreshCount | None = None
     num_repeated: int = 0
 
     @property
@@ -84,8 +89,14 @@ class Certificate:
 
     @property
     def bound(self) -> float:
-        """The binomial tail: the true error is at most this, with probability 1 - δ."""
+        """The true error is at most this, with probability 1 - δ.
+
+        The binomial tail; with fresh images, the better of it and the hold-out bound, or the sum of
+        it and the disagreement with a target, each at δ/2.
+        """
         errors = self.errors
+        if self.fresh is not None:
+            return self.fresh.bound(errors, self.description_bits, self.delta)
         return binomial_tail(
             errors.num_errors, errors.num_samples, self.description_bits, self.delta
         )
@@ -120,9 +131,11 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON. Errors and bounds are fractions, lengths are bits."""
+        fresh, bits = self.fresh, self.description_bits
+        counted = {} if fresh is None else {"fresh": fresh.to_dict(self.errors, bits, self.delta)}
         return {
             "format": FORMAT,
-            "version": FORMAT_VERSION,
+            "version": FORMAT_VERSION if fresh is None else FRESH_VERSION,
             "network": asdict(self.spec),
             "code": self.code,
             "number_format": self.number_format,
@@ -145,12 +158,14 @@ class Certificate:
             "hold_out": None if self.held_out is None else _count_dict(self.held_out),
             "hold_out_bound": self.hold_out_bound,
             "test": None if self.test is None else _count_dict(self.test),
+            **counted,
         }
 
     def __str__(self) -> str:
         """What it proves, in one line."""
+        target = "A target by way of " if self.fresh and self.fresh.has_target else ""
         return (
-            f"{self.spec.name} on {self.data.title}: {self._headline()} "
+            f"{target}{self.spec.name} on {self.data.title}: {self._headline()} "
             f"B = {self.description_bits:,} bits, {self.errors.num_errors:,} errors on "
             f"{self.errors.num_samples:,} images. {self.repeats}"
         ).rstrip()
@@ -182,6 +197,7 @@ def make_certificate(
     images: CertifiedImages,
     *,
     delta: float = 0.05,
+    fresh: FreshImages | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
 ) -> Certificate:
@@ -192,6 +208,7 @@ def make_certificate(
         data: The record of the images.
         images: The images.
         delta: δ, in (0, 1).
+        fresh: Images that had no part in training or choosing, to count on too.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
@@ -204,8 +221,9 @@ def make_certificate(
     message = codeword.message
     network = message.network
     check_network(data, network)
-    sets = (images.samples, images.held_out, images.test)
-    errors, held_out, test = count_sets(message, sets, device=device, progress=progress)
+    sets = [images.samples, images.held_out, images.test, *([fresh.images] if fresh else ())]
+    counts = count_sets(message, sets, device=device, progress=progress)
+    errors, held_out, test = counts[:3]
     if errors is None:
         raise DataError(f"{data.name} has no images to count errors on")
     return Certificate(
@@ -223,6 +241,7 @@ def make_certificate(
         held_out=held_out,
         test=test,
         delta=delta,
+        fresh=None if fresh is None else fresh.counted(counts[3]),
         num_repeated=count_repeated(images.samples),
     )
 

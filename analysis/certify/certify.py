@@ -8,13 +8,20 @@ import torch
 from analysis.certify.certificate import Certificate, make_certificate
 from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import check_folder, write_certificate
+from analysis.certify.fresh import choose_fresh
 from analysis.certify.images import CertifiedData, CertifiedImages, load_images
+from analysis.certify.prediction_files import (
+    Expected,
+    Predictions,
+    given_predictions,
+    read_predictions,
+)
 from analysis.codes.bit_file import is_bit_file, load_codeword
 from analysis.codes.checkpoint_message import described_codeword
 from analysis.codes.network_code import Codeword
 from analysis.quantize.formats import find_format
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
-from training.errors import CheckpointError
+from training.errors import CheckpointError, ConfigError
 from training.run.progress import OnCount
 from training.spec.config import DataConfig
 
@@ -30,13 +37,19 @@ def certify(
     canonical: bool = True,
     delta: float = 0.05,
     count_validation: bool = False,
+    held_out: str | None = None,
+    images: DataConfig | str | None = None,
+    target: object = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
 ) -> Certificate:
     """Bound the true error of a network by its bits and its errors on the m training images.
 
     The network is written as bits, the bits are decoded, and the errors of the decoded network are
-    counted by an evaluation that every machine repeats exactly.
+    counted by an evaluation that every machine repeats exactly. With `held_out`, the bound is the
+    better of this one and that of held-out images; with `target` too, it is on the error of another
+    classifier, of which nothing but its predictions on these images is known, and the network is
+    its surrogate.
 
     Args:
         network: A checkpoint or a codeword, or the file of one.
@@ -50,6 +63,12 @@ def certify(
         canonical: Whether steps that keep the function are taken first to make it shorter.
         delta: δ in (0, 1): the bound may fail with this probability.
         count_validation: Whether validation images are among the m samples.
+        held_out: "test" or "validation": the caller states that these images are i.i.d. like the
+            samples and had no part in training or choosing the network or the target.
+        images: Where held-out images lie that are not of this data set, of which `held_out` names
+            the split, "test" or "training"; labels are read without a target alone.
+        target: Predictions of a classifier on the held-out images: class numbers in their order, or
+            a file as `analysis.certify.prediction_files` has it.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
@@ -58,7 +77,8 @@ def certify(
             trained on.
         DataError: The images cannot be loaded, or are not those that the network was trained on.
         OSError: The folder is there and not empty, or it cannot be written.
-        ValueError: A value outside its range, or bits of a network whose code is not mdl's.
+        ValueError: A value outside its range, bits of a network whose code is not mdl's, or a
+            target or images without `held_out`.
 
     >>> from training.networks.models import build_model
     >>> from training.data.loading import load_dataset
@@ -76,6 +96,11 @@ def certify(
     >>> certificate.errors.num_samples, certificate.bound <= 1
     (100, True)
     """
+    if held_out is None and (target is not None or images is not None):
+        raise ConfigError.naming(
+            "{target} and {images} take {held_out}: state which images had no part in training or "
+            "choosing"
+        )
     if folder is not None:
         check_folder(Path(folder))
     if isinstance(network, Path | str):
@@ -85,7 +110,7 @@ def certify(
         )
     if isinstance(network, Codeword):
         codeword = network
-        record, images = _named_images(network, data, count_validation)
+        record, known = _named_images(network, data, count_validation)
     else:
         if isinstance(data, DataConfig):
             raise ValueError(
@@ -93,13 +118,39 @@ def certify(
             )
         form = find_format(bits, number_format)
         codeword = described_codeword(network, form, code, canonical=canonical)
-        record, images = _recorded_images(network, data, count_validation)
+        record, known = _recorded_images(network, data, count_validation)
+    fresh = None
+    if held_out is not None:
+        own = None if images is None else _own_images(images, record)
+        fresh = choose_fresh(held_out, known, own, has_target=target is not None)
+    if fresh is not None and target is not None:
+        expected = Expected(
+            name=f"the {held_out} split of {(fresh.data or record).name}",
+            num_images=len(fresh.images),
+            class_names=known.class_names,
+            fingerprint=(fresh.data or record).fingerprint,
+        )
+        predictions = _predictions(target, expected)
+        fresh = fresh.with_predictions(predictions.classes, record.num_classes, predictions.order)
     certificate = make_certificate(
-        codeword, record, images, delta=delta, device=device, progress=progress
+        codeword, record, known, delta=delta, fresh=fresh, device=device, progress=progress
     )
     if folder is not None:
-        write_certificate(certificate, codeword, Path(folder))
+        write_certificate(certificate, codeword, Path(folder), fresh)
     return certificate
+
+
+def _own_images(
+    images: DataConfig | str, record: CertifiedData
+) -> tuple[CertifiedData, CertifiedImages]:
+    config = DataConfig(source=images) if isinstance(images, str) else images
+    return load_images(replace(config, image_size=record.image_size))
+
+
+def _predictions(target: object, expected: Expected) -> Predictions:
+    if isinstance(target, Path | str):
+        return read_predictions(target, expected)
+    return given_predictions(target, expected)
 
 
 def _named_images(

@@ -2,6 +2,7 @@
 
     network.mdl        the codeword in its frame (`analysis.codes.bit_file`)
     certificate.json   what is stated about it
+    predictions.bin    of a target, on the fresh images (`analysis.certify.predictions`)
 
 The JSON holds a checksum of the rest of it, its "seal". It guards against damage and against
 changes of words and names that no recount can notice. It proves no number: those are recomputed
@@ -15,7 +16,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from analysis.certify.certificate import FORMAT, FORMAT_VERSION, Certificate
+from analysis.certify.certificate import FORMAT, FORMAT_VERSION, FRESH_VERSION, Certificate
+from analysis.certify.fresh import FreshImages
+from analysis.certify.predictions import save_predictions
 from analysis.codes.bit_file import save_codeword
 from analysis.codes.network_code import Codeword
 from training.errors import CheckpointError
@@ -25,6 +28,7 @@ from training.system.files import read_text, sync_folder, write_text_atomically
 
 BITS_FILE = "network.mdl"
 JSON_FILE = "certificate.json"
+PREDICTIONS_FILE = "predictions.bin"
 CHECKSUM = "seal"
 VERSIONS = "versions"
 _VERSIONS = ("mdl", "python", "torch", "numpy")
@@ -49,10 +53,13 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write_certificate(certificate: Certificate, codeword: Codeword, folder: Path) -> None:
+def write_certificate(
+    certificate: Certificate, codeword: Codeword, folder: Path, fresh: FreshImages | None = None
+) -> None:
     """Write the folder: beside its place first, forced to disk, then moved there in one step.
 
-    The same certificate gives the same bytes; there is no date in it.
+    The same certificate gives the same bytes; there is no date in it. Predictions of a target are
+    those that the fresh images hold.
 
     Raises:
         OSError: The folder is there and not empty, or it cannot be written; nothing is left behind.
@@ -64,6 +71,9 @@ def write_certificate(certificate: Certificate, codeword: Codeword, folder: Path
         temporary.mkdir()
         save_codeword(codeword, temporary / BITS_FILE)
         write_text_atomically(temporary / JSON_FILE, certificate_text(certificate))
+        if fresh is not None and fresh.predictions_sha256 is not None:
+            classes, c = fresh.images.labels, certificate.data.num_classes
+            save_predictions(classes, c, temporary / PREDICTIONS_FILE)
         temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -105,9 +115,10 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not the JSON of a certificate ({reason})") from error
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not the JSON of a certificate of mdl")
-    if contents.get("version") != FORMAT_VERSION:
+    if contents.get("version") not in (FORMAT_VERSION, FRESH_VERSION):
         raise CheckpointError(
-            f"{path}: version {shown(contents.get('version'))}, and this mdl reads {FORMAT_VERSION}"
+            f"{path}: version {shown(contents.get('version'))}, and this mdl reads "
+            f"{FORMAT_VERSION} and {FRESH_VERSION}"
         )
     return contents
 

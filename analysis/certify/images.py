@@ -120,11 +120,13 @@ class CertifiedImages:
         samples: The m images that training may have seen, on which the bound rests.
         held_out: Validation images that are not among them; may be empty.
         test: Images that nothing saw; may be empty.
+        class_names: One for each class, in the order of the labels.
     """
 
     samples: ImageSet
     held_out: ImageSet
     test: ImageSet
+    class_names: tuple[str, ...]
 
 
 def load_images(
@@ -203,5 +205,7 @@ def _split(dataset: Dataset, record: CertifiedData) -> CertifiedImages:
     train, held_out = split_validation(dataset.train, record.validation, seed=record.seed)
     if record.samples == WITH_VALIDATION:
         nothing = ImageSet(torch.empty_like(train.images[:0]), train.labels[:0])
-        return CertifiedImages(samples=dataset.train, held_out=nothing, test=dataset.test)
-    return CertifiedImages(samples=train, held_out=held_out, test=dataset.test)
+        train, held_out = dataset.train, nothing
+    return CertifiedImages(
+        samples=train, held_out=held_out, test=dataset.test, class_names=dataset.class_names
+    )

@@ -16,12 +16,15 @@ from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import (
     BITS_FILE,
     CHECKSUM,
+    PREDICTIONS_FILE,
     VERSIONS,
     check_versions,
     json_checksum,
     read_certificate,
 )
-from analysis.certify.images import CertifiedData, find_images
+from analysis.certify.fresh import FreshImages, choose_fresh
+from analysis.certify.images import CertifiedData, CertifiedImages, find_images
+from analysis.certify.predictions import load_predictions
 from analysis.codes.bit_file import load_codeword
 from training.data.image_set import check_network, check_same_images
 from training.errors import CheckpointError, OutOfMemoryError, UserError
@@ -57,7 +60,10 @@ class Verification:
         return {
             "ok": self.ok,
             "differences": list(self.differences),
-            **{name: found.get(name) for name in (*names, "network", "hold_out_bound", "test")},
+            **{
+                name: found.get(name)
+                for name in (*names, "network", "hold_out_bound", "test", "fresh")
+            },
             "num_repeated": None if self.certificate is None else self.certificate.num_repeated,
         }
 
@@ -66,6 +72,7 @@ def verify(
     folder: Path | str,
     *,
     data: str | None = None,
+    images: str | None = None,
     label_column: str | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
@@ -75,6 +82,8 @@ def verify(
     Args:
         folder: What `mdl.certify` or `write_certificate` wrote.
         data: Where the images lie on this machine; None for glyphs, which are generated.
+        images: Likewise, the fresh images of a certificate that has them from a data set of their
+            own.
         label_column: Column of a table that holds the labels; None for the one its name says.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
@@ -93,17 +102,10 @@ def verify(
         delta = _read_delta(contents.get("delta"))
         if codeword.message.can_run:
             check_network(record, codeword.message.network)
-        found, images = find_images(record, data, label_column)
-        check_same_images(
-            found,
-            name=record.name,
-            fingerprint=record.fingerprint,
-            owner="the certificate, by its data.fingerprint,",
-        )
-        # A name that the images do not give may follow the folder's on this machine.
-        known = found if found.is_known else replace(found, name=record.name)
+        known, found = _find_same(record, data, label_column, "data")
+        fresh = _find_fresh(contents.get("fresh"), folder, found, images)
         certificate = make_certificate(
-            codeword, known, images, delta=delta, device=device, progress=progress
+            codeword, known, found, delta=delta, fresh=fresh, device=device, progress=progress
         )
     except (UserError, ValueError) as error:
         lines = [*_check_frame(contents), str(error)]
@@ -112,6 +114,44 @@ def verify(
     stated = {name: contents[name] for name in contents if name not in (CHECKSUM, VERSIONS)}
     lines += _compare("", stated, certificate.to_dict())
     return Verification(differences=tuple(lines), certificate=certificate)
+
+
+def _find_same(
+    record: CertifiedData, source: str | None, label_column: str | None, place: str
+) -> tuple[CertifiedData, CertifiedImages]:
+    """The very images of a record, and the record as they give it."""
+    found, images = find_images(record, source, label_column)
+    check_same_images(
+        found,
+        name=record.name,
+        fingerprint=record.fingerprint,
+        owner=f"the certificate, by its {place}.fingerprint,",
+    )
+    # A name that the images do not give may follow the folder's on this machine.
+    return found if found.is_known else replace(found, name=record.name), images
+
+
+def _find_fresh(
+    stated: object, folder: Path, images: CertifiedImages, source: str | None
+) -> FreshImages | None:
+    """The fresh images that a certificate names, with the predictions beside its bits."""
+    if stated is None:
+        return None
+    if not isinstance(stated, dict):
+        raise ValueError(f"fresh must be of type dict, not {type(stated).__name__}")
+    own = None
+    if stated.get("data") is not None:
+        own = _find_same(CertifiedData.from_dict(stated["data"]), source, None, "fresh.data")
+    split = stated.get("split")
+    if not isinstance(split, str):
+        raise ValueError(f"fresh.split must be text, not {shown(split)}")
+    has_target = stated.get("predictions_sha256") is not None
+    fresh = choose_fresh(split, images, own, has_target=has_target)
+    if not has_target:
+        return fresh
+    c = len(images.class_names)
+    classes = load_predictions(folder / PREDICTIONS_FILE, len(fresh.images), c)
+    return fresh.with_predictions(classes, c)
 
 
 def _check_frame(contents: dict[str, Any]) -> list[str]:

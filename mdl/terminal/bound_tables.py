@@ -108,7 +108,7 @@ def print_description(description: "Description") -> None:
 
 
 def print_certificate(certificate: "Certificate") -> None:
-    """Print network, errors, bounds and verdict."""
+    """Print network, errors, bounds and verdict; of one with fresh images its answer is that."""
     made, data = certificate, certificate.data
     output = console.stdout()
     output.print(
@@ -124,7 +124,10 @@ def print_certificate(certificate: "Certificate") -> None:
     bounds = [(titles[name], bound_value(value)) for name, value in made.bounds.items()]
     if made.hold_out_bound is not None:
         bounds.append(("hold-out, if these images chose nothing", bound_value(made.hold_out_bound)))
-    console.print_table(f"Bounds on the true error, δ = {made.delta:g}", ("bound", "value"), bounds)
+    title = f"Bounds on the true error, δ = {made.delta:g}"
+    console.print_table(title, ("bound", "value"), bounds)
+    if made.fresh is not None:
+        return
     basis = f"over the m = {made.errors.num_samples:,} {data.samples} images (binomial tail)"
     if is_vacuous(made.bound):
         verdict = "Vacuous: this length proves nothing about the true error."

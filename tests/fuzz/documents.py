@@ -189,6 +189,30 @@ def change_certificate(files: Files, draw: random.Random) -> Files:
     return files | {JSON_FILE: write_json(tree, draw)}
 
 
+def change_cells(data: bytes, draw: random.Random) -> bytes:
+    """A .csv file with cells or lines that are others."""
+    lines = [line.split(b",") for line in data.split(b"\n")]
+    for _ in range(draw.randrange(1, 4)):
+        line = draw.choice(lines)
+        odd = (
+            b"",
+            b"-1",
+            b"3",
+            b"1e9",
+            b"9" * 99,
+            b'"',
+            b"\0",
+            b"\xff",
+            "٣".encode(),
+            b"index",
+            b"a,b",
+        )
+        line[draw.randrange(len(line))] = draw.choice(odd)
+        if draw.random() < 0.3:
+            lines.insert(draw.randrange(len(lines)), list(draw.choice(lines)))
+    return b"\n".join(b",".join(line) for line in lines)
+
+
 def change_safetensors(data: bytes, draw: random.Random) -> bytes:
     """A safetensors file with another header, whose length is true or not."""
     length = int.from_bytes(data[:8], "little")

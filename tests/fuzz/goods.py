@@ -1,5 +1,6 @@
 """Good files of every format, small ones, from which the bad ones are made."""
 
+import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -72,7 +73,13 @@ def make_goods(folder: Path) -> dict[str, dict[str, Files]]:
             for path in sorted(_CODES.glob("*.mdl"))
             if path.stat().st_size < 2000
         },
-        "certificate": {"glyphs": _certificate(sparse, folder / "certificate")},
+        "certificate": {
+            "glyphs": _certificate(sparse, folder / "certificate"),
+            "target": _certificate(
+                sparse, folder / "target", held_out="test", target=[3, 1, 4, 1, 5, 9]
+            ),
+        },
+        "predictions": _predictions(),
         "image": _image_folders(good_images()),
         "parquet": _tables(),
         "arrays": good_arrays(),
@@ -166,9 +173,28 @@ def _shards(state: Mapping[str, Tensor]) -> Files:
     }
 
 
-def _certificate(checkpoint: Checkpoint, folder: Path) -> Files:
-    certify(checkpoint, folder=folder, bits=8)
+def _certificate(checkpoint: Checkpoint, folder: Path, **options: Any) -> Files:
+    certify(checkpoint, folder=folder, bits=8, **options)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _predictions() -> dict[str, Files]:
+    columns: dict[str, list[Any]] = {
+        "prediction": [3, 1, 4, 1, 5, 9],
+        "index": [1, 0, 2, 3, 5, 4],
+        "fingerprint": ["0123456789abcdef"] * 6,
+    }
+    rows = [
+        ",".join(columns),
+        *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+    ]
+    archive = io.BytesIO()
+    np.savez(archive, **{name: np.array(values) for name, values in columns.items()})
+    return {
+        "csv": {"predictions.csv": "\n".join(rows).encode()},
+        "npz": {"predictions.npz": archive.getvalue()},
+        "parquet": {"predictions.parquet": write_table(columns)},
+    }
 
 
 def _image_folders(images: Mapping[str, bytes]) -> dict[str, Files]:

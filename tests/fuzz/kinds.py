@@ -12,6 +12,7 @@ from tests.fuzz.cases import Case, draw_of
 from tests.fuzz.damage import damage, flip
 from tests.fuzz.documents import (
     Files,
+    change_cells,
     change_certificate,
     change_codeword,
     change_index,
@@ -106,6 +107,12 @@ def _change_store(files: Files, draw: random.Random) -> Files:
     return files | {name: change(files[name], draw)}
 
 
+def _change_predictions(files: Files, draw: random.Random) -> Files:
+    name = next(iter(files))
+    change = {"z": change_npz, "t": change_table, "v": change_cells}[name[-1]]
+    return files | {name: change(files[name], draw)}
+
+
 def _change_run(files: Files, draw: random.Random) -> Files:
     name = draw.choice(sorted(files))
     change = change_lines if name.endswith(".jsonl") else change_json
@@ -149,6 +156,9 @@ KINDS: dict[str, Kind] = {
         read=readers.read_certificate,
         commands=("verify .", "verify . --full", "verify . --json"),
         is_sealed=True,
+    ),
+    "predictions": Kind(
+        goods=("predictions",), change=_change_predictions, read=readers.read_predictions_file
     ),
     "image": Kind(
         goods=("image",),

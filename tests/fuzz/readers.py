@@ -15,6 +15,7 @@ import torch
 import typer
 from torch import Tensor
 
+from analysis.certify.prediction_files import Expected, read_predictions
 from analysis.certify.verify import verify
 from analysis.codes.bit_file import load_codeword
 from analysis.codes.network_code import decode_network
@@ -128,6 +129,17 @@ def read_certificate(folder: Path) -> str:
             check_line(error_line(ValueError(line)))
         raise RefusedError(f"{folder}: {' '.join(found.differences[0].split())}")
     return meaning_of(found.certificate.to_dict())
+
+
+def read_predictions_file(folder: Path) -> str:
+    """Predictions of any classifier on six images of ten classes."""
+    expected = Expected(
+        name="six images",
+        num_images=6,
+        class_names=tuple(map(str, range(10))),
+        fingerprint="0123456789abcdef",
+    )
+    return meaning_of(read_predictions(_only(folder), expected).classes)
 
 
 def read_images(folder: Path) -> str:

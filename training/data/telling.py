@@ -92,6 +92,12 @@ def count_repeated(images: ImageSet) -> int:
     return len(digests) - len(set(digests))
 
 
+def count_shared(images: ImageSet, others: ImageSet) -> int:
+    """How many of the others are among the images too, pixel by pixel, whatever their labels."""
+    known = set(_digests(images))
+    return sum(digest in known for digest in _digests(others))
+
+
 def find_repeats(dataset: Dataset) -> Repeats:
     """Compare all images of a data set by hash."""
     first: dict[bytes, int] = {}

@@ -1,6 +1,6 @@
 """Counting errors: in eval mode, without augmentation, on named images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +85,6 @@ def count_errors(
     return ranks.sum(int((~right).sum()))
 
 
-@torch.no_grad()
 def right_answers(
     network: nn.Module,
     images: ImageSet,
@@ -116,23 +115,61 @@ def right_answers(
     Raises:
         OutOfMemoryError: A batch is too large for the memory available.
     """
+    classes = predict_classes(
+        network,
+        images,
+        inputs,
+        batch_size=batch_size,
+        device=device,
+        ranks=ranks,
+        on_batch=on_batch,
+    )
+    rows = _rows(len(images), batch_size, ranks)
+    labels = torch.cat([images.labels[:0], *(images.labels[each] for each in rows)])
+    return classes == labels.to(device)
+
+
+@torch.no_grad()
+def predict_classes(
+    network: nn.Module,
+    images: ImageSet,
+    inputs: InputMap,
+    *,
+    batch_size: int = 1024,
+    device: torch.device | str = "cpu",
+    ranks: Ranks = ALONE,
+    on_batch: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """The class of the largest logit, image by image; -1 where a logit is not finite.
+
+    Takes what `right_answers` takes.
+
+    Returns:
+        int64 (N,) on the device, in the order of the images; of one rank, those of its rows.
+
+    Raises:
+        OutOfMemoryError: A batch is too large for the memory available.
+    """
     dtype = next(network.parameters()).dtype
     if isinstance(network, Network) and torch.device(device).type == "cpu":
         needed = answering_bytes(network.spec, min(batch_size, len(images)))
         check_memory(needed, f"a batch of {batch_size} images in {network.spec.name}")
     was_training = network.training
     network.eval()
-    answers = [torch.zeros(0, dtype=torch.bool, device=device)]
-    for start in range(0, len(images), batch_size * ranks.size):
+    answers = [torch.zeros(0, dtype=torch.int64, device=device)]
+    for rows in _rows(len(images), batch_size, ranks):
         on_batch()
-        end = min(start + batch_size * ranks.size, len(images))
-        rows = ranks.rows(end - start, start=start)
-        batch, labels = images.images[rows].to(device), images.labels[rows].to(device)
-        logits = network(inputs(batch, dtype=dtype))
-        right = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
-        answers.append(right)
+        logits = network(inputs(images.images[rows].to(device), dtype=dtype))
+        answers.append(torch.where(torch.isfinite(logits).all(dim=1), logits.argmax(dim=1), -1))
     network.train(was_training)
     return torch.cat(answers)
+
+
+def _rows(num_images: int, batch_size: int, ranks: Ranks) -> Iterator[slice]:
+    """This rank's rows, batch by batch."""
+    for start in range(0, num_images, batch_size * ranks.size):
+        end = min(start + batch_size * ranks.size, num_images)
+        yield ranks.rows(end - start, start=start)
 
 
 def evaluation_data(

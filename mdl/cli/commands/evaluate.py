@@ -1,6 +1,7 @@
 """`mdl evaluate`: errors of a checkpoint on its training, validation and test images."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from training.checkpoint.checkpoint import Checkpoint
+    from training.run.evaluate import EvaluationData
 
 FRESH_BLOCK = 10_000
 """Fresh images drawn and forgotten at a time."""
@@ -24,6 +26,10 @@ def evaluate(
     fresh: Annotated[
         int, typer.Option(min=0, help="Draw N new glyphs: they estimate the true error.")
     ] = 0,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Write its classes on the test images to an .npz, as certify takes it."),
+    ] = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -42,6 +48,8 @@ def evaluate(
         if len(part):
             errors = count_errors(network, part, images.inputs, device=chosen)
             results[split] = _with_interval(errors, len(part))
+    if predictions is not None:
+        _write_predictions(predictions, network, images, chosen)
     if fresh:
         errors = _count_fresh_errors(loaded, network, fresh, chosen)
         results["fresh"] = _with_interval(errors, fresh)
@@ -53,6 +61,7 @@ def evaluate(
         f"{loaded.network.name} on {images.name}: {row['error']:.2%} errors on {split} images "
         f"(95% interval: {row['low']:.2%} to {row['high']:.2%}).",
         "Errors counted in float32; by mdl certify in exact integers: a few may differ.",
+        *([] if predictions is None else [f"Predictions on the test images: {predictions}"]),
         table=console.Rows(
             columns=("images", "number", "errors", "error", "95% interval"),
             rows=[
@@ -78,6 +87,30 @@ def _with_interval(errors: int, total: int) -> dict[str, Any]:
     interval = binomtest(errors, total).proportion_ci(0.95, method="exact")
     count = ErrorCount(num_errors=errors, num_samples=total)
     return count.to_dict() | {"low": float(interval.low), "high": float(interval.high)}
+
+
+def _write_predictions(
+    path: Path, network: "torch.nn.Module", images: "EvaluationData", device: "torch.device"
+) -> None:
+    import numpy as np
+
+    from training.run.evaluate import predict_classes
+    from training.system.files import write_atomically
+
+    classes = predict_classes(network, images.test, images.inputs, device=device).numpy()
+    if not len(classes) or classes.min() < 0:
+        reason = "a logit is not finite" if len(classes) else "there are no test images"
+        raise ValueError(f"no predictions can be written to {path}: {reason}")
+
+    def write(file: BinaryIO) -> None:
+        np.savez_compressed(
+            file,
+            prediction=classes,
+            index=np.arange(len(classes)),
+            fingerprint=np.array(images.fingerprint),
+        )
+
+    write_atomically(path, write)
 
 
 def _count_fresh_errors(

@@ -20,6 +20,10 @@ def verify(
         str | None,
         typer.Option(metavar="DATA", help="Where the data set lies here; glyphs are drawn anew."),
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Where its held-out images lie, if a set of their own."),
+    ] = None,
     label_column: LabelColumnOption = None,
     device: DeviceOption = "auto",
     full: FullOption = False,
@@ -35,25 +39,31 @@ def verify(
     from mdl.terminal.answers import answer_certificate
     from mdl.terminal.bound_tables import print_certificate
     from mdl.terminal.devices import choose_device
+    from mdl.terminal.fresh_answers import answer_fresh
 
     with CountProgress() as progress:
         found = verify_certificate(
             certificate,
             data=data,
+            images=images,
             label_column=label_column,
             device=choose_device(device),
             progress=progress.move,
         )
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())
-    elif found.ok and found.certificate is not None and not full:
-        decode = console.command(
-            "decode", certificate / BITS_FILE, out=console.new_name("decoded.pt")
-        )
-        answer_certificate(found.certificate, "verified", next_=[decode])
     elif found.ok and found.certificate is not None:
-        print_certificate(found.certificate)
-        console.stdout().print(f"{certificate}: verified", style="bold", markup=False)
+        if full:
+            print_certificate(found.certificate)
+        next_ = [
+            console.command("decode", certificate / BITS_FILE, out=console.new_name("decoded.pt"))
+        ]
+        if found.certificate.fresh is not None:
+            answer_fresh(found.certificate, "verified", next_=next_)
+        elif full:
+            console.stdout().print(f"{certificate}: verified", style="bold", markup=False)
+        else:
+            answer_certificate(found.certificate, "verified", next_=next_)
     if not found.ok:
         for line in found.differences:
             sys.stderr.write(console.flow(error_line(ValueError(line))) + "\n")
