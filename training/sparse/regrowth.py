@@ -7,9 +7,10 @@ from torch import Tensor
 
 from training.kernels.backends import backend_name
 from training.sparse import compiled_support
+from training.sparse.products import sum_products
 from training.sparse.screening import Screen, pad_vectors
 from training.sparse.support import Support, collect, column_type
-from training.sparse.torch_support import find_rows, take, widen
+from training.sparse.torch_support import find_rows, narrow, take, widen
 
 _BLOCK_ENTRIES = 2**23  # Gradients that are looked at together.
 _MARGIN = 1 - 2.0**-20  # Of the first look, which does not round as the step does.
@@ -53,6 +54,29 @@ def find_regrown(
     """
     kind = torch.bfloat16 if deltas.dtype == torch.bfloat16 else dtype
     limit = _MARGIN * threshold / lr if lr > 0 else float("inf")
+    look = _look_at_entries if found.entries is not None else _look_at_blocks
+    rows, columns, numbers = look(support, deltas, inputs, found, limit, kind)
+    # NaN comes back, so that it is seen.
+    reach = ~((lr * numbers.to(dtype)).abs() < threshold)
+    return Regrown(rows[reach], columns[reach], numbers[reach])
+
+
+def _look_at_entries(
+    support: Support, deltas: Tensor, inputs: Tensor, found: Screen, _: float, kind: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, columns and gradients of the weights that a screen names, without the stored ones."""
+    assert found.entries is not None
+    fresh = ~_is_stored(support, *found.entries)
+    rows, columns = (each[fresh] for each in found.entries)
+    starts = torch.searchsorted(rows, torch.arange(support.num_rows + 1))
+    entries = Support(starts, narrow(columns, support.columns.dtype), support.num_columns)
+    return rows, columns, sum_products(entries, deltas, inputs).to(kind)
+
+
+def _look_at_blocks(
+    support: Support, deltas: Tensor, inputs: Tensor, found: Screen, limit: float, kind: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Those outside the support with |∂| >= the limit, and some just below it."""
     some = inputs[pad_vectors(found.columns)]
     parts = []
     for block in torch.split(found.rows, max(1, _BLOCK_ENTRIES // max(1, len(some)))):
@@ -63,12 +87,10 @@ def find_regrown(
         parts.append((block[rows], found.columns[columns], gradients[rows, columns]))
     if not parts:
         empty = torch.empty(0, dtype=torch.int64)
-        return Regrown(empty, empty, torch.empty(0, dtype=kind))
+        return empty, empty, torch.empty(0, dtype=kind)
     rows, columns, numbers = map(torch.cat, zip(*parts, strict=True))
-    # NaN comes back, so that it is seen.
-    reach = ~((lr * numbers.to(dtype)).abs() < threshold)
-    fresh = reach & ~_is_stored(support, rows, columns)
-    return Regrown(rows[fresh], columns[fresh], numbers[fresh])
+    fresh = ~_is_stored(support, rows, columns)
+    return rows[fresh], columns[fresh], numbers[fresh]
 
 
 def _find_large(gradients: Tensor, limit: float) -> tuple[Tensor, Tensor]:

@@ -17,11 +17,14 @@ here are measured with a relative error below 2⁻¹⁰ in low precision and 2�
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from training.kernels.backends import backend_name
+from training.kernels.backends import backend_name, run_split
+from training.kernels.compiled import compile_kernels
 from training.networks.norm_passes import measure_chwn
 
 _UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-24, torch.float32: 2.0**-24, torch.float64: 2.0**-53}
@@ -29,6 +32,7 @@ MEASURED = {torch.bfloat16: 2.0**-10, torch.float32: 2.0**-10, torch.float64: 2.
 """Relative error of a measured norm, by the type of the line."""
 _BF16_ROUNDING = 2.0**-8
 _SHAPE_STEP = 256
+_GRAIN = 2**18  # Numbers that are worth a thread.
 _BORDERLINE = 2.5  # `training.sparse.projected_screening` gets bounds down to 0.4 to 0.6 of these.
 
 
@@ -39,12 +43,14 @@ class Vectors:
     Attributes:
         spreads: ‖x - x̄‖ of each line, float64.
         means: √N |x̄| of each line, float64.
+        largest: max |x| of each line, float64.
         batch: N.
         dtype: Of the matrix.
     """
 
     spreads: Tensor
     means: Tensor
+    largest: Tensor
     batch: int
     dtype: torch.dtype
 
@@ -55,7 +61,8 @@ class Vectors:
 
     def select(self, lines: Tensor) -> "Vectors":
         """Some of the lines, by their numbers."""
-        return Vectors(self.spreads[lines], self.means[lines], self.batch, self.dtype)
+        parts = (each[lines] for each in (self.spreads, self.means, self.largest))
+        return Vectors(*parts, self.batch, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -68,12 +75,15 @@ class Screen:
         num_rows: Rows in all.
         is_borderline: bool, for each unscreened row whether its bound is so little above the
             threshold that a tighter one may screen it.
+        entries: int64 rows and columns of the only weights to look at, row by row, where they are
+            known; None if that is all of rows x columns.
     """
 
     rows: Tensor
     columns: Tensor
     num_rows: int
     is_borderline: Tensor
+    entries: tuple[Tensor, Tensor] | None = None
 
     @property
     def screened_share(self) -> float:
@@ -83,13 +93,32 @@ class Screen:
 
 def measure_lines(matrix: Tensor) -> Vectors:
     """Norms of each line of a bfloat16, float32 or float64 matrix (lines, N), N >= 1."""
-    batch = matrix.shape[1]
-    if matrix.dtype == torch.bfloat16 and backend_name(matrix.device) == "numba":
-        moments = measure_chwn(matrix.detach().contiguous().view(torch.uint16).numpy())
+    matrix = matrix.detach()
+    is_compiled = backend_name(matrix.device) == "numba"
+    if is_compiled and matrix.dtype != torch.bfloat16:
+        return _measure_compiled(matrix.contiguous())
+    largest = matrix.abs().amax(1).double()
+    if is_compiled:
+        moments = measure_chwn(matrix.contiguous().view(torch.uint16).numpy())
         mean, variance = torch.from_numpy(moments.mean), torch.from_numpy(moments.variance)
     else:
         variance, mean = torch.var_mean(matrix.double(), dim=1, correction=0)
-    return Vectors((variance * batch).sqrt(), mean.abs() * batch**0.5, batch, matrix.dtype)
+    batch = matrix.shape[1]
+    spreads = (variance * batch).sqrt()
+    return Vectors(spreads, mean.abs() * batch**0.5, largest, batch, matrix.dtype)
+
+
+def _measure_compiled(matrix: Tensor) -> Vectors:
+    num_lines, batch = matrix.shape
+    moments = torch.empty(3, num_lines, dtype=torch.float64)
+    arrays = (matrix.numpy(), *moments.numpy())
+    run_split(
+        lambda *part: _kernels().measure_moments(*arrays, *part),
+        num_lines,
+        grain=max(1, _GRAIN // batch),
+    )
+    means, spreads, largest = moments
+    return Vectors(spreads, means.abs() * batch**0.5, largest, batch, matrix.dtype)
 
 
 def screen(deltas: Vectors, inputs: Vectors, *, lr: float, threshold: float) -> Screen:
@@ -140,3 +169,10 @@ def inflation(dtype: torch.dtype, batch: int) -> tuple[float, float]:
     drift = batch * roundoff / (1 - batch * roundoff)
     stored = _BF16_ROUNDING if dtype == torch.bfloat16 else roundoff
     return drift, (1 + measured) ** 2 * (1 + stored) * (1 + roundoff) ** 2
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> SimpleNamespace:
+    from training.kernels import line_moments  # noqa: PLC0415  # needs numba
+
+    return compile_kernels([line_moments], ["measure_moments"])
