@@ -79,3 +79,31 @@ def find_products(
                                 found[1, count] = block * LANES + c
                             count += 1
     return count
+
+
+def group_products(
+    found: Cells, row_order: Cells, column_order: Cells, starts: Cells, columns: Cells
+) -> None:
+    """Put what `find_products` found into the rows and columns that it stands for, in their order.
+
+    Args:
+        found: int64 (2, products), numbers into the orders.
+        row_order: Row of each number.
+        column_order: Column of each number.
+        starts: int64 (rows + 1), 0: becomes the starts of the rows.
+        columns: (products): become the columns, ascending in each row.
+    """
+    num_rows, num_products = len(starts) - 1, found.shape[1]
+    for k in range(num_products):
+        starts[row_order[found[0, k]] + 1] += 1
+    for row in range(num_rows):
+        starts[row + 1] += starts[row]
+    places = starts[:num_rows].copy()
+    for k in range(num_products):
+        row, column = row_order[found[0, k]], column_order[found[1, k]]
+        place = places[row]
+        while place > starts[row] and columns[place - 1] > column:
+            columns[place] = columns[place - 1]
+            place -= 1
+        columns[place] = column
+        places[row] += 1

@@ -101,6 +101,28 @@ def merge_rows(
     return falls == 0
 
 
+def drop_stored(
+    row_starts: Cells,
+    columns: Cells,
+    more_starts: Cells,
+    more_columns: Cells,
+    new_starts: Cells,
+    new_columns: Cells,
+) -> None:
+    """Those of the more entries, of all rows, that are not among the entries; columns ascend."""
+    count = 0
+    for row in range(len(row_starts) - 1):
+        own, last = row_starts[row], row_starts[row + 1]
+        for k in range(more_starts[row], more_starts[row + 1]):
+            column = more_columns[k]
+            while own < last and columns[own] < column:
+                own += 1
+            if own == last or columns[own] != column:
+                new_columns[count] = column
+                count += 1
+        new_starts[row + 1] = count
+
+
 def spread_rows(
     row_starts: Cells, columns: Cells, values: Cells, weights: Cells, start: int, stop: int
 ) -> None:

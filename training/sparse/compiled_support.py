@@ -83,6 +83,16 @@ def merge(
     return (new_columns, sources) if in_order else None
 
 
+def drop_stored(
+    row_starts: Tensor, columns: Tensor, more_starts: Tensor, more_columns: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Row starts and columns of what a second support has more than a first one."""
+    new_starts, new_columns = torch.zeros_like(more_starts), torch.empty_like(more_columns)
+    arrays = (row_starts, columns, more_starts, more_columns, new_starts, new_columns)
+    _kernels().drop_stored(*(part.numpy() for part in arrays))
+    return new_starts, new_columns[: int(new_starts[-1])]
+
+
 def spread(row_starts: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
     """The dense weight."""
     weights = values.new_empty(len(row_starts) - 1, num_columns)
@@ -157,6 +167,7 @@ def _kernels() -> SimpleNamespace:
             "count_nonzero",
             "keep_nonzero",
             "merge_rows",
+            "drop_stored",
             "spread_rows",
             "count_columns",
             "sort_by_columns",

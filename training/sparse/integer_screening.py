@@ -32,6 +32,7 @@ from torch import Tensor
 from training.kernels.backends import run_split
 from training.kernels.compiled import compile_kernels
 from training.sparse.screening import Screen, Vectors, inflation
+from training.sparse.support import Support, column_type
 
 _TILE_ROWS, _LANES = 6, 16  # Of `training.kernels.integer_tiles`.
 _LARGEST_SUM, _LARGEST_INTEGER = 2**31 - 1, 2**15 - 1
@@ -39,7 +40,7 @@ _SMALLEST = 1e-300
 _HALF_STEP = 0.5 + 2.0**-20
 _MARGIN = 1 - 2.0**-40
 _SMALLEST_UNIT = 1e-250  # Of a product; times 2³¹ it is far below any threshold.
-_ROOM = 2**12  # Weights that are expected, at first.
+_ROOM = 2**16  # Weights that are expected, at first.
 _MOST_LEFT = 1 / 16  # Of the weights looked at: above it dense gradients are as good.
 _GRAIN = 2**22  # Products that are worth a thread.
 
@@ -92,18 +93,11 @@ def close_by_integers(
     products = products[:, products[1] < len(column_order)]
     if products.shape[1] > _MOST_LEFT * len(found.rows) * len(found.columns):
         return found
-    places = row_order[products[0]] * len(lines[1].spreads) + column_order[products[1]]
-    places = places.sort().values
-    own_rows = places // len(lines[1].spreads)
-    own_columns = places - own_rows * len(lines[1].spreads)
-    open_rows = own_rows.unique_consecutive()
-    return Screen(
-        open_rows,
-        own_columns.unique(),
-        found.num_rows,
-        torch.zeros_like(open_rows, dtype=torch.bool),
-        (own_rows, own_columns),
-    )
+    shape = len(lines[0].spreads), len(lines[1].spreads)
+    entries = _group(products, row_order, column_order, shape)
+    rows = entries.row_starts.diff().nonzero()[:, 0]
+    is_borderline = torch.zeros_like(rows, dtype=torch.bool)
+    return Screen(rows, found.columns, found.num_rows, is_borderline, entries)
 
 
 def _count_columns(rows: Vectors, columns: Vectors, *, drift: float, reach: float) -> Tensor:
@@ -156,6 +150,17 @@ def _find_products(
     return torch.from_numpy(np.concatenate(run_split(work, num_tiles, grain=grain), axis=1))
 
 
+def _group(
+    products: Tensor, row_order: Tensor, column_order: Tensor, shape: tuple[int, int]
+) -> Support:
+    """The weights that products stand for."""
+    starts = torch.zeros(shape[0] + 1, dtype=torch.int64)
+    columns = torch.empty(products.shape[1], dtype=column_type(shape[1]))
+    arrays = (products, row_order, column_order, starts, columns)
+    _kernels().group_products(*(part.numpy() for part in arrays))
+    return Support(starts, columns, shape[1])
+
+
 def _array(matrix: Tensor) -> NDArray[Any]:
     matrix = matrix.detach()
     return (matrix.float() if matrix.dtype == torch.bfloat16 else matrix).contiguous().numpy()
@@ -171,5 +176,5 @@ def _kernels() -> SimpleNamespace:
 
     return compile_kernels(
         [vector_code, batch_lines, integer_tiles, integer_lines],
-        ["round_rows", "round_columns", "find_products"],
+        ["round_rows", "round_columns", "find_products", "group_products"],
     )

@@ -10,7 +10,7 @@ from training.sparse import compiled_support
 from training.sparse.products import sum_products
 from training.sparse.screening import Screen, pad_vectors
 from training.sparse.support import Support, collect, column_type
-from training.sparse.torch_support import find_rows, narrow, take, widen
+from training.sparse.torch_support import find_rows, take, widen
 
 _BLOCK_ENTRIES = 2**23  # Gradients that are looked at together.
 _MARGIN = 1 - 2.0**-20  # Of the first look, which does not round as the step does.
@@ -53,24 +53,26 @@ def find_regrown(
         dtype: Of the weights, in which the step computes η ∂.
     """
     kind = torch.bfloat16 if deltas.dtype == torch.bfloat16 else dtype
-    limit = _MARGIN * threshold / lr if lr > 0 else float("inf")
-    look = _look_at_entries if found.entries is not None else _look_at_blocks
-    rows, columns, numbers = look(support, deltas, inputs, found, limit, kind)
+    if found.entries is not None:
+        rows, columns, numbers = _look_at_entries(support, found.entries, deltas, inputs)
+    else:
+        limit = _MARGIN * threshold / lr if lr > 0 else float("inf")
+        rows, columns, numbers = _look_at_blocks(support, deltas, inputs, found, limit, kind)
+    numbers = numbers.to(kind)
     # NaN comes back, so that it is seen.
     reach = ~((lr * numbers.to(dtype)).abs() < threshold)
     return Regrown(rows[reach], columns[reach], numbers[reach])
 
 
 def _look_at_entries(
-    support: Support, deltas: Tensor, inputs: Tensor, found: Screen, _: float, kind: torch.dtype
+    support: Support, entries: Support, deltas: Tensor, inputs: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and gradients of the weights that a screen names, without the stored ones."""
-    assert found.entries is not None
-    fresh = ~_is_stored(support, *found.entries)
-    rows, columns = (each[fresh] for each in found.entries)
-    starts = torch.searchsorted(rows, torch.arange(support.num_rows + 1))
-    entries = Support(starts, narrow(columns, support.columns.dtype), support.num_columns)
-    return rows, columns, sum_products(entries, deltas, inputs).to(kind)
+    """Rows, columns and gradients of entries outside a support, on a CPU."""
+    starts, columns = compiled_support.drop_stored(
+        support.row_starts, support.columns, entries.row_starts, entries.columns
+    )
+    numbers = sum_products(Support(starts, columns, support.num_columns), deltas, inputs)
+    return find_rows(starts), widen(columns), numbers
 
 
 def _look_at_blocks(

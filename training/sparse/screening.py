@@ -26,6 +26,7 @@ from torch import Tensor
 from training.kernels.backends import backend_name, run_split
 from training.kernels.compiled import compile_kernels
 from training.networks.norm_passes import measure_chwn
+from training.sparse.support import Support
 
 _UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-24, torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 MEASURED = {torch.bfloat16: 2.0**-10, torch.float32: 2.0**-10, torch.float64: 2.0**-40}
@@ -75,15 +76,15 @@ class Screen:
         num_rows: Rows in all.
         is_borderline: bool, for each unscreened row whether its bound is so little above the
             threshold that a tighter one may screen it.
-        entries: int64 rows and columns of the only weights to look at, row by row, where they are
-            known; None if that is all of rows x columns.
+        entries: The only weights to look at, where they are known; None if that is all of
+            rows x columns.
     """
 
     rows: Tensor
     columns: Tensor
     num_rows: int
     is_borderline: Tensor
-    entries: tuple[Tensor, Tensor] | None = None
+    entries: Support | None = None
 
     @property
     def screened_share(self) -> float:

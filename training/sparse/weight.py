@@ -156,6 +156,8 @@ class SparseWeight:
         settings = {"lr": lr, "l1_coef": l1_coef, "threshold": threshold}
         own = sum_products(self.support, deltas, inputs).to(self._gradient_type())
         count = self.move(own, **settings)
+        if count < (1 - _DEAD_SHARE) * self.support.num_entries:
+            self.drop_zeros()
         num_regrown = len(regrown.rows)
         if num_regrown:
             born = self.values.new_zeros(num_regrown)
@@ -164,8 +166,6 @@ class SparseWeight:
             )
             count += int(beta_lasso_step_(born, regrown.gradients, working_copy, **settings))
             self._grow(regrown.rows, regrown.columns, born, working_copy)
-        elif count < (1 - _DEAD_SHARE) * self.support.num_entries:
-            self.drop_zeros()
         return StepReport(found, num_regrown, count)
 
     def move(self, gradients: Tensor, *, lr: float, l1_coef: float, threshold: float) -> int:
@@ -267,7 +267,9 @@ class _Product(torch.autograd.Function):
         inputs, weight = values.t().contiguous(), layer.sparse_weight
         ctx.layer = layer
         ctx.save_for_backward(inputs, weight.numbers(inputs.dtype))  # refused once they moved
-        return weight.multiply(inputs).t()
+        outputs = weight.multiply(inputs).t()
+        # BatchNorm has passes of its own for bfloat16 batches that lie last; torch's are slow there.
+        return outputs if outputs.dtype == torch.bfloat16 else outputs.contiguous()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
