@@ -18,7 +18,7 @@ def round_rows(
     for i in range(start, stop):
         numbers, factor = matrix[chosen[i]], factors[i]
         for n in range(matrix.shape[1]):
-            integers[i, n] = np.int16(np.rint(numbers[n] * factor))
+            integers[i, n] = np.int16(np.int32(np.rint(numbers[n] * factor)))
 
 
 def round_columns(
@@ -31,9 +31,12 @@ def round_columns(
         for c in range(min(LANES, len(chosen) - block * LANES)):
             numbers = matrix[chosen[block * LANES + c]]
             for n in range(batch):
-                line[n] = np.int16(np.rint(numbers[n] * factor))
-            for n in range(batch):
-                integers[block, n >> 1, c, n & 1] = line[n]
+                line[n] = np.int16(np.int32(np.rint(numbers[n] * factor)))
+            for pair in range(batch // 2):
+                integers[block, pair, c, 0] = line[2 * pair]
+                integers[block, pair, c, 1] = line[2 * pair + 1]
+            if batch % 2:
+                integers[block, batch // 2, c, 0] = line[batch - 1]
 
 
 def find_products(

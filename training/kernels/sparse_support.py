@@ -101,26 +101,59 @@ def merge_rows(
     return falls == 0
 
 
-def drop_stored(
+def count_renewed(
     row_starts: Cells,
     columns: Cells,
+    values: Cells,
+    more_starts: Cells,
+    more_columns: Cells,
+    counts: Cells,
+    start: int,
+    stop: int,
+) -> None:
+    """counts[i] = the number of entries of row i that `fill_renewed` keeps and takes in."""
+    for row in range(start, stop):
+        own, last = row_starts[row], row_starts[row + 1]
+        count = more_starts[row + 1] - more_starts[row]
+        k = more_starts[row]
+        for entry in range(own, last):
+            if values[entry] == 0:  # NaN is kept
+                continue
+            while k < more_starts[row + 1] and more_columns[k] < columns[entry]:
+                k += 1
+            count += k == more_starts[row + 1] or more_columns[k] != columns[entry]
+        counts[row] = count
+
+
+def fill_renewed(
+    row_starts: Cells,
+    columns: Cells,
+    values: Cells,
     more_starts: Cells,
     more_columns: Cells,
     new_starts: Cells,
     new_columns: Cells,
+    sources: Cells,
+    start: int,
+    stop: int,
 ) -> None:
-    """Those of the more entries, of all rows, that are not among the entries; columns ascend."""
-    count = 0
-    for row in range(len(row_starts) - 1):
-        own, last = row_starts[row], row_starts[row + 1]
-        for k in range(more_starts[row], more_starts[row + 1]):
-            column = more_columns[k]
-            while own < last and columns[own] < column:
-                own += 1
-            if own == last or columns[own] != column:
-                new_columns[count] = column
-                count += 1
-        new_starts[row + 1] = count
+    """The nonzero entries and some more, by column; the source of a new one is behind the old."""
+    for row in range(start, stop):
+        place, k = new_starts[row], more_starts[row]
+        for entry in range(row_starts[row], row_starts[row + 1]):
+            if values[entry] == 0:
+                continue
+            while k < more_starts[row + 1] and more_columns[k] < columns[entry]:
+                new_columns[place], sources[place] = more_columns[k], len(columns)
+                place += 1
+                k += 1
+            k += k < more_starts[row + 1] and more_columns[k] == columns[entry]
+            new_columns[place], sources[place] = columns[entry], entry
+            place += 1
+        while k < more_starts[row + 1]:
+            new_columns[place], sources[place] = more_columns[k], len(columns)
+            place += 1
+            k += 1
 
 
 def spread_rows(

@@ -83,14 +83,29 @@ def merge(
     return (new_columns, sources) if in_order else None
 
 
-def drop_stored(
-    row_starts: Tensor, columns: Tensor, more_starts: Tensor, more_columns: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Row starts and columns of what a second support has more than a first one."""
-    new_starts, new_columns = torch.zeros_like(more_starts), torch.empty_like(more_columns)
-    arrays = (row_starts, columns, more_starts, more_columns, new_starts, new_columns)
-    _kernels().drop_stored(*(part.numpy() for part in arrays))
-    return new_starts, new_columns[: int(new_starts[-1])]
+def renew(
+    row_starts: Tensor, columns: Tensor, values: Tensor, more_starts: Tensor, more_columns: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Row starts, columns and sources of the nonzero entries and some more."""
+    num_rows, size = len(row_starts) - 1, len(columns) + len(more_columns)
+    counts = torch.empty(num_rows, dtype=torch.int64)
+    parts = (row_starts, columns, values, more_starts, more_columns)
+    before = [part.numpy() for part in parts]
+
+    def count(start: int, stop: int) -> None:
+        _kernels().count_renewed(*before, counts.numpy(), start, stop)
+
+    _run(count, num_rows, size)
+    starts = add_up(counts)
+    new_columns = columns.new_empty(int(starts[-1]))
+    sources = torch.empty(len(new_columns), dtype=torch.int64)
+    after = (starts.numpy(), new_columns.numpy(), sources.numpy())
+
+    def fill(start: int, stop: int) -> None:
+        _kernels().fill_renewed(*before, *after, start, stop)
+
+    _run(fill, num_rows, size)
+    return starts, new_columns, sources
 
 
 def spread(row_starts: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
@@ -167,7 +182,8 @@ def _kernels() -> SimpleNamespace:
             "count_nonzero",
             "keep_nonzero",
             "merge_rows",
-            "drop_stored",
+            "count_renewed",
+            "fill_renewed",
             "spread_rows",
             "count_columns",
             "sort_by_columns",

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from training.kernels.backends import backend_name
 from training.sparse import compiled_support
-from training.sparse.products import sum_products
 from training.sparse.screening import Screen, pad_vectors
 from training.sparse.support import Support, collect, column_type
 from training.sparse.torch_support import find_rows, take, widen
@@ -53,32 +52,7 @@ def find_regrown(
         dtype: Of the weights, in which the step computes η ∂.
     """
     kind = torch.bfloat16 if deltas.dtype == torch.bfloat16 else dtype
-    if found.entries is not None:
-        rows, columns, numbers = _look_at_entries(support, found.entries, deltas, inputs)
-    else:
-        limit = _MARGIN * threshold / lr if lr > 0 else float("inf")
-        rows, columns, numbers = _look_at_blocks(support, deltas, inputs, found, limit, kind)
-    numbers = numbers.to(kind)
-    # NaN comes back, so that it is seen.
-    reach = ~((lr * numbers.to(dtype)).abs() < threshold)
-    return Regrown(rows[reach], columns[reach], numbers[reach])
-
-
-def _look_at_entries(
-    support: Support, entries: Support, deltas: Tensor, inputs: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and gradients of entries outside a support, on a CPU."""
-    starts, columns = compiled_support.drop_stored(
-        support.row_starts, support.columns, entries.row_starts, entries.columns
-    )
-    numbers = sum_products(Support(starts, columns, support.num_columns), deltas, inputs)
-    return find_rows(starts), widen(columns), numbers
-
-
-def _look_at_blocks(
-    support: Support, deltas: Tensor, inputs: Tensor, found: Screen, limit: float, kind: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Those outside the support with |∂| >= the limit, and some just below it."""
+    limit = _MARGIN * threshold / lr if lr > 0 else float("inf")
     some = inputs[pad_vectors(found.columns)]
     parts = []
     for block in torch.split(found.rows, max(1, _BLOCK_ENTRIES // max(1, len(some)))):
@@ -89,10 +63,12 @@ def _look_at_blocks(
         parts.append((block[rows], found.columns[columns], gradients[rows, columns]))
     if not parts:
         empty = torch.empty(0, dtype=torch.int64)
-        return empty, empty, torch.empty(0, dtype=kind)
+        return Regrown(empty, empty, torch.empty(0, dtype=kind))
     rows, columns, numbers = map(torch.cat, zip(*parts, strict=True))
-    fresh = ~_is_stored(support, rows, columns)
-    return rows[fresh], columns[fresh], numbers[fresh]
+    # NaN comes back, so that it is seen.
+    reach = ~((lr * numbers.to(dtype)).abs() < threshold)
+    fresh = reach & ~_is_stored(support, rows, columns)
+    return Regrown(rows[fresh], columns[fresh], numbers[fresh])
 
 
 def _find_large(gradients: Tensor, limit: float) -> tuple[Tensor, Tensor]:
