@@ -101,31 +101,7 @@ def merge_rows(
     return falls == 0
 
 
-def count_renewed(
-    row_starts: Cells,
-    columns: Cells,
-    values: Cells,
-    more_starts: Cells,
-    more_columns: Cells,
-    counts: Cells,
-    start: int,
-    stop: int,
-) -> None:
-    """counts[i] = the number of entries of row i that `fill_renewed` keeps and takes in."""
-    for row in range(start, stop):
-        own, last = row_starts[row], row_starts[row + 1]
-        count = more_starts[row + 1] - more_starts[row]
-        k = more_starts[row]
-        for entry in range(own, last):
-            if values[entry] == 0:  # NaN is kept
-                continue
-            while k < more_starts[row + 1] and more_columns[k] < columns[entry]:
-                k += 1
-            count += k == more_starts[row + 1] or more_columns[k] != columns[entry]
-        counts[row] = count
-
-
-def fill_renewed(
+def renew_entries(
     row_starts: Cells,
     columns: Cells,
     values: Cells,
@@ -134,26 +110,31 @@ def fill_renewed(
     new_starts: Cells,
     new_columns: Cells,
     sources: Cells,
-    start: int,
-    stop: int,
 ) -> None:
-    """The nonzero entries and some more, by column; the source of a new one is behind the old."""
-    for row in range(start, stop):
-        place, k = new_starts[row], more_starts[row]
+    """The nonzero entries and some more, by column, of all rows, in one pass.
+
+    The source of a new entry is the number of old ones. There must be room for all.
+    """
+    place, num_old = 0, len(columns)
+    new_starts[0] = 0
+    for row in range(len(row_starts) - 1):
+        k, last = more_starts[row], more_starts[row + 1]
         for entry in range(row_starts[row], row_starts[row + 1]):
-            if values[entry] == 0:
+            if values[entry] == 0:  # NaN is kept
                 continue
-            while k < more_starts[row + 1] and more_columns[k] < columns[entry]:
-                new_columns[place], sources[place] = more_columns[k], len(columns)
+            column = columns[entry]
+            while k < last and more_columns[k] < column:
+                new_columns[place], sources[place] = more_columns[k], num_old
                 place += 1
                 k += 1
-            k += k < more_starts[row + 1] and more_columns[k] == columns[entry]
-            new_columns[place], sources[place] = columns[entry], entry
+            k += k < last and more_columns[k] == column
+            new_columns[place], sources[place] = column, entry
             place += 1
-        while k < more_starts[row + 1]:
-            new_columns[place], sources[place] = more_columns[k], len(columns)
+        while k < last:
+            new_columns[place], sources[place] = more_columns[k], num_old
             place += 1
             k += 1
+        new_starts[row + 1] = place
 
 
 def spread_rows(

@@ -87,25 +87,14 @@ def renew(
     row_starts: Tensor, columns: Tensor, values: Tensor, more_starts: Tensor, more_columns: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Row starts, columns and sources of the nonzero entries and some more."""
-    num_rows, size = len(row_starts) - 1, len(columns) + len(more_columns)
-    counts = torch.empty(num_rows, dtype=torch.int64)
-    parts = (row_starts, columns, values, more_starts, more_columns)
-    before = [part.numpy() for part in parts]
-
-    def count(start: int, stop: int) -> None:
-        _kernels().count_renewed(*before, counts.numpy(), start, stop)
-
-    _run(count, num_rows, size)
-    starts = add_up(counts)
-    new_columns = columns.new_empty(int(starts[-1]))
-    sources = torch.empty(len(new_columns), dtype=torch.int64)
-    after = (starts.numpy(), new_columns.numpy(), sources.numpy())
-
-    def fill(start: int, stop: int) -> None:
-        _kernels().fill_renewed(*before, *after, start, stop)
-
-    _run(fill, num_rows, size)
-    return starts, new_columns, sources
+    most = len(columns) + len(more_columns)
+    new_starts, new_columns = torch.empty_like(row_starts), columns.new_empty(most)
+    sources = torch.empty(most, dtype=torch.int64)
+    before = (row_starts, columns, values, more_starts, more_columns)
+    after = (new_starts, new_columns, sources)
+    _kernels().renew_entries(*(part.numpy() for part in before + after))
+    count = int(new_starts[-1])
+    return new_starts, new_columns[:count].clone(), sources[:count]
 
 
 def spread(row_starts: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
@@ -182,8 +171,7 @@ def _kernels() -> SimpleNamespace:
             "count_nonzero",
             "keep_nonzero",
             "merge_rows",
-            "count_renewed",
-            "fill_renewed",
+            "renew_entries",
             "spread_rows",
             "count_columns",
             "sort_by_columns",

@@ -19,8 +19,11 @@ here are measured with a relative error below 2⁻¹⁰ in low precision and 2�
 from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.kernels.backends import backend_name, run_split
@@ -42,28 +45,33 @@ class Vectors:
     """Norms of the lines of a matrix (lines, N) over the batch.
 
     Attributes:
-        spreads: ‖x - x̄‖ of each line, float64.
-        means: √N |x̄| of each line, float64.
-        largest: max |x| of each line, float64.
+        table: float64 (4, lines): ‖x - x̄‖, √N |x̄|, ‖x‖ and max |x| of each.
         batch: N.
         dtype: Of the matrix.
     """
 
-    spreads: Tensor
-    means: Tensor
-    largest: Tensor
+    table: Tensor
     batch: int
     dtype: torch.dtype
 
     @property
+    def spreads(self) -> Tensor:
+        """‖x - x̄‖ of each line."""
+        return self.table[0]
+
+    @property
+    def means(self) -> Tensor:
+        """√N |x̄| of each line."""
+        return self.table[1]
+
+    @property
     def norms(self) -> Tensor:
         """‖x‖ of each line."""
-        return torch.hypot(self.spreads, self.means)
+        return self.table[2]
 
     def select(self, lines: Tensor) -> "Vectors":
         """Some of the lines, by their numbers."""
-        parts = (each[lines] for each in (self.spreads, self.means, self.largest))
-        return Vectors(*parts, self.batch, self.dtype)
+        return Vectors(self.table[:, lines], self.batch, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -94,32 +102,25 @@ class Screen:
 
 def measure_lines(matrix: Tensor) -> Vectors:
     """Norms of each line of a bfloat16, float32 or float64 matrix (lines, N), N >= 1."""
-    matrix = matrix.detach()
+    matrix, batch = matrix.detach(), matrix.shape[1]
     is_compiled = backend_name(matrix.device) == "numba"
     if is_compiled and matrix.dtype != torch.bfloat16:
-        return _measure_compiled(matrix.contiguous())
-    largest = matrix.abs().amax(1).double()
+        return Vectors(_measure_compiled(matrix.contiguous().numpy()), batch, matrix.dtype)
     if is_compiled:
         moments = measure_chwn(matrix.contiguous().view(torch.uint16).numpy())
         mean, variance = torch.from_numpy(moments.mean), torch.from_numpy(moments.variance)
     else:
         variance, mean = torch.var_mean(matrix.double(), dim=1, correction=0)
-    batch = matrix.shape[1]
-    spreads = (variance * batch).sqrt()
-    return Vectors(spreads, mean.abs() * batch**0.5, largest, batch, matrix.dtype)
+    spreads, means = (variance * batch).sqrt(), mean.abs() * batch**0.5
+    table = (spreads, means, torch.hypot(spreads, means), matrix.abs().amax(1).double())
+    return Vectors(torch.stack(table), batch, matrix.dtype)
 
 
-def _measure_compiled(matrix: Tensor) -> Vectors:
-    num_lines, batch = matrix.shape
-    moments = torch.empty(3, num_lines, dtype=torch.float64)
-    arrays = (matrix.numpy(), *moments.numpy())
-    run_split(
-        lambda *part: _kernels().measure_moments(*arrays, *part),
-        num_lines,
-        grain=max(1, _GRAIN // batch),
-    )
-    means, spreads, largest = moments
-    return Vectors(spreads, means.abs() * batch**0.5, largest, batch, matrix.dtype)
+def _measure_compiled(matrix: NDArray[Any]) -> Tensor:
+    table = np.empty((4, len(matrix)))
+    grain = max(1, _GRAIN // matrix.shape[1])
+    run_split(lambda *part: _kernels().measure_lines(matrix, table, *part), len(matrix), grain=grain)
+    return torch.from_numpy(table)
 
 
 def screen(deltas: Vectors, inputs: Vectors, *, lr: float, threshold: float) -> Screen:
@@ -176,4 +177,4 @@ def inflation(dtype: torch.dtype, batch: int) -> tuple[float, float]:
 def _kernels() -> SimpleNamespace:
     from training.kernels import line_moments  # noqa: PLC0415  # needs numba
 
-    return compile_kernels([line_moments], ["measure_moments"])
+    return compile_kernels([line_moments], ["measure_lines"], any_order=True)

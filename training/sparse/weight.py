@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.checkpoint.sparse_storage import pack_rows
 from training.optim.beta_lasso import beta_lasso_step_
 from training.kernels.backends import backend_name
-from training.sparse.integer_screening import close_by_integers
+from training.sparse.integer_screening import screen_by_integers
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.projected_screening import may_tighten, tighten
 from training.sparse.regrowth import find_regrown
@@ -52,9 +52,10 @@ def screen_step(deltas: Tensor, inputs: Tensor, *, lr: float, threshold: float) 
     """
     lines = measure_lines(deltas), measure_lines(inputs)
     limit = {"lr": lr, "threshold": threshold}
-    found = screen(*lines, **limit)
     if backend_name(inputs.device) == "numba":
-        return close_by_integers(found, deltas, inputs, lines, **limit) if len(found.rows) else found
+        named = screen_by_integers(deltas, inputs, lines, **limit)
+        return screen(*lines, **limit) if named is None else named
+    found = screen(*lines, **limit)
     if may_tighten(found, inputs.shape[1]):
         return tighten(found, deltas, inputs, lines, **limit)
     return found
