@@ -70,7 +70,8 @@ def plan_rows(
         limit = (reach - slack) / max(own * step, _SMALLEST_UNIT) * _MARGIN
         row_order[place], widths[place] = row, num_columns - closed[row]
         limits[place] = np.int32(min(limit, _LARGEST_SUM)) if limit > 0 else 0
-    return starts[num_columns]
+    count: int = starts[num_columns]
+    return count
 
 
 def find_step(size: float, largest: int) -> float:
@@ -79,13 +80,7 @@ def find_step(size: float, largest: int) -> float:
 
 
 def round_rows(
-    matrix: Cells,
-    table: Cells,
-    chosen: Cells,
-    largest: int,
-    integers: Cells,
-    start: int,
-    stop: int,
+    matrix: Cells, table: Cells, chosen: Cells, largest: int, integers: Cells, start: int, stop: int
 ) -> None:
     """integers[i, n]: matrix[chosen[i], n] in steps of its own, for i = start, ..., stop - 1."""
     batch = matrix.shape[1]
@@ -98,13 +93,7 @@ def round_rows(
 
 
 def round_columns(
-    matrix: Cells,
-    table: Cells,
-    chosen: Cells,
-    largest: int,
-    integers: Cells,
-    start: int,
-    stop: int,
+    matrix: Cells, table: Cells, chosen: Cells, largest: int, integers: Cells, start: int, stop: int
 ) -> None:
     """integers[b, p, c, h]: matrix[chosen[16 b + c], 2 p + h] in common steps, for b < stop."""
     batch = matrix.shape[1]
@@ -122,13 +111,7 @@ def round_columns(
 
 
 def find_products(
-    rows: Cells,
-    columns: Cells,
-    limits: Cells,
-    widths: Cells,
-    found: Cells,
-    start: int,
-    stop: int,
+    rows: Cells, columns: Cells, limits: Cells, widths: Cells, found: Cells, start: int, stop: int
 ) -> int:
     """Which products of rows with columns are as large as the row's limit, or larger.
 

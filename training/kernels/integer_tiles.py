@@ -82,12 +82,18 @@ def _multiply_pairs(context: Any, builder: Any, left: Any, right: Any) -> Any:
             multiply = builder.module.declare_intrinsic(name, (), kind)
             parts = [
                 builder.call(multiply, [builder.bitcast(each, numbers) for each in pair])
-                for pair in zip(*(_cut(builder, pairs, lanes) for pairs in (left, right)), strict=True)
+                for pair in zip(
+                    *(_cut(builder, pairs, lanes) for pairs in (left, right)), strict=True
+                )
             ]
-            return parts[0] if len(parts) == 1 else _shuffle(builder, *parts, range(LANES))
+            return (
+                parts[0] if len(parts) == 1 else _shuffle(builder, parts[0], parts[1], range(LANES))
+            )
     products = []
     for first in (0, 1):
-        numbers = [builder.bitcast(pairs, ir.VectorType(_I16, 2 * LANES)) for pairs in (left, right)]
+        numbers = [
+            builder.bitcast(pairs, ir.VectorType(_I16, 2 * LANES)) for pairs in (left, right)
+        ]
         chosen = [_shuffle(builder, each, each, range(first, 2 * LANES, 2)) for each in numbers]
         products.append(builder.mul(*[builder.sext(each, _SUMS) for each in chosen]))
     return builder.add(*products)

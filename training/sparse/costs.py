@@ -169,10 +169,7 @@ def measure_costs(
         fixed, open_rows = fixed + open_rows, 0.0
     share = shape[0] / rows
     return LayerCosts(
-        dense=share * dense,
-        fixed=share * fixed,
-        open_rows=share * open_rows,
-        entry=entry,
+        dense=share * dense, fixed=share * fixed, open_rows=share * open_rows, entry=entry
     )
 
 

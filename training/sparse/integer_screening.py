@@ -48,12 +48,7 @@ _LINES_GRAIN = 2**18  # Numbers that are.
 
 
 def screen_by_integers(
-    deltas: Tensor,
-    inputs: Tensor,
-    lines: tuple[Vectors, Vectors],
-    *,
-    lr: float,
-    threshold: float,
+    deltas: Tensor, inputs: Tensor, lines: tuple[Vectors, Vectors], *, lr: float, threshold: float
 ) -> Screen | None:
     """Name the zero weights that may come back, one by one.
 

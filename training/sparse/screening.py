@@ -119,7 +119,9 @@ def measure_lines(matrix: Tensor) -> Vectors:
 def _measure_compiled(matrix: NDArray[Any]) -> Tensor:
     table = np.empty((4, len(matrix)))
     grain = max(1, _GRAIN // matrix.shape[1])
-    run_split(lambda *part: _kernels().measure_lines(matrix, table, *part), len(matrix), grain=grain)
+    run_split(
+        lambda *part: _kernels().measure_lines(matrix, table, *part), len(matrix), grain=grain
+    )
     return torch.from_numpy(table)
 
 

@@ -12,14 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from training.checkpoint.sparse_storage import pack_rows
-from training.optim.beta_lasso import beta_lasso_step_
 from training.kernels.backends import backend_name
+from training.optim.beta_lasso import beta_lasso_step_
 from training.sparse.integer_screening import screen_by_integers
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.projected_screening import may_tighten, tighten
 from training.sparse.regrowth import find_regrown
 from training.sparse.screening import Screen, measure_lines, screen
-from training.sparse.support import Support, TransposedSupport, collect, compact, merge, renew, spread
+from training.sparse.support import (
+    Support,
+    TransposedSupport,
+    collect,
+    compact,
+    merge,
+    renew,
+    spread,
+)
 from training.sparse.support import transpose as transpose_support
 from training.sparse.torch_support import find_rows, widen
 
@@ -51,13 +59,13 @@ def screen_step(deltas: Tensor, inputs: Tensor, *, lr: float, threshold: float) 
         threshold: βλ > 0.
     """
     lines = measure_lines(deltas), measure_lines(inputs)
-    limit = {"lr": lr, "threshold": threshold}
     if backend_name(inputs.device) == "numba":
-        named = screen_by_integers(deltas, inputs, lines, **limit)
-        return screen(*lines, **limit) if named is None else named
-    found = screen(*lines, **limit)
-    if may_tighten(found, inputs.shape[1]):
-        return tighten(found, deltas, inputs, lines, **limit)
+        named = screen_by_integers(deltas, inputs, lines, lr=lr, threshold=threshold)
+        if named is not None:
+            return named
+    found = screen(*lines, lr=lr, threshold=threshold)
+    if backend_name(inputs.device) != "numba" and may_tighten(found, inputs.shape[1]):
+        return tighten(found, deltas, inputs, lines, lr=lr, threshold=threshold)
     return found
 
 
@@ -301,7 +309,7 @@ class _Product(torch.autograd.Function):
         ctx.layer = layer
         ctx.save_for_backward(inputs, weight.numbers(inputs.dtype))  # refused once they moved
         outputs = weight.multiply(inputs).t()
-        # BatchNorm has passes of its own for bfloat16 batches that lie last; torch's are slow there.
+        # Where the batch lies last, torch's BatchNorm is slow; for bfloat16 there are own passes.
         return outputs if outputs.dtype == torch.bfloat16 else outputs.contiguous()
 
     @staticmethod
