@@ -1,4 +1,7 @@
-"""Moments of the lines of a batch, as a kernel for `training.kernels.compiled`, sums in any order."""
+"""Norms of the lines of a batch, as a kernel for `training.kernels.compiled`.
+
+Sums may be taken in any order.
+"""
 
 import numpy as np
 
@@ -6,7 +9,7 @@ from training.kernels.bf16 import Cells
 
 
 def measure_lines(matrix: Cells, table: Cells, start: int, stop: int) -> None:
-    """‖x - x̄‖, √N |x̄|, ‖x‖ and max |x| of lines start, ..., stop - 1: columns of a table, float64."""
+    """‖x - x̄‖, √N |x̄|, ‖x‖ and max |x| of lines start, ..., stop - 1: columns of a table."""
     batch = matrix.shape[1]
     for line in range(start, stop):
         numbers = matrix[line]

@@ -15,8 +15,8 @@ and a row looks no further than Cauchy-Schwarz asks for.
 **Rounding.** s is max |x| / K, or 10⁻³⁰⁰ / K if that is larger. x / s in float64 is off by less
 than K 2⁻⁵¹, so that |e_n| <= (1/2 + 2⁻²⁰) s: no more is asked of the integers, whose products are
 exact. The rounding of the gradient itself is that of `training.sparse.screening`, whose `inflation`
-is taken in, as are the errors of norms; that of the limits is below 2⁻⁴⁰ of them. Lines that are not
-finite are not for integers: then nothing more is screened.
+is taken in, as are the errors of norms; that of the limits is below 2⁻⁴⁰ of them. Where a line is
+not finite, no weight is named.
 """
 
 from functools import lru_cache

@@ -66,7 +66,7 @@ cases = given(
 )
 
 
-def find_missed(seed, batch, kind, scale, dtype, quantile, lr) -> int:
+def find_missed(*, seed, batch, kind, scale, dtype, quantile, lr) -> int:
     """Weights that reach a threshold, one of the gradients themselves, and are not named."""
     deltas, inputs = (
         lines.to(dtype) for lines in draw_lines(seed, batch=batch, kind=kind, scale=scale)
@@ -89,7 +89,15 @@ def test_without_the_error_of_the_integers_weights_are_missed(monkeypatch):
     monkeypatch.setattr(integer_screening, "_HALF_STEP", 0.0)
     monkeypatch.setattr(integer_screening, "_LARGEST_INTEGER", 15)  # so that errors are large
     missed = [
-        find_missed(seed, 16, "plain", 1.0, torch.float64, quantile, 1.0)
+        find_missed(
+            seed=seed,
+            batch=16,
+            kind="plain",
+            scale=1.0,
+            dtype=torch.float64,
+            quantile=quantile,
+            lr=1.0,
+        )
         for seed in range(20)
         for quantile in (0.95, 0.99, 1.0)
     ]
