@@ -70,8 +70,7 @@ def plan_rows(
         limit = (reach - slack) / max(own * step, _SMALLEST_UNIT) * _MARGIN
         row_order[place], widths[place] = row, num_columns - closed[row]
         limits[place] = np.int32(min(limit, _LARGEST_SUM)) if limit > 0 else 0
-    count: int = starts[num_columns]
-    return count
+    return int(starts[num_columns])
 
 
 def find_step(size: float, largest: int) -> float:
