@@ -18,4 +18,5 @@ __all__ = [
     "triton_sparse",
     "triton_step",
     "vector_code",
+    "window_products",
 ]
