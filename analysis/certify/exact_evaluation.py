@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from analysis.certify.exact_layers import Linear, exact_layer
+from analysis.certify.exact_layers import ExactScaleShift, Linear, exact_layer
 from analysis.certify.exact_numbers import round_to_bits, value_bits
 from training.networks.layers import ScaleShift
 from training.networks.models import Network, network_from_state
@@ -66,7 +66,7 @@ def exact_network(network: Network, device: torch.device | str = "cpu") -> Netwo
         if isinstance(module, Linear):
             exact.set_submodule(name, exact_layer(module, exact.table[name], device))
         elif isinstance(module, ScaleShift):
-            module.to(device, torch.float64)
+            exact.set_submodule(name, ExactScaleShift(module, device))
         elif not isinstance(module, nn.Dropout):  # it passes all on
             raise ValueError(f"{name} is a {type(module).__name__}, which has no exact evaluation")
     return exact

@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from analysis.certify.exact_numbers import round_entries, round_to_bits, round_weights
+from analysis.certify.exact_numbers import find_lift, round_entries, round_to_bits, round_weights
 from training.kernels import bf16
 from training.kernels.backends import run_split
 from training.kernels.compiled import can_compile, compile_kernels
-from training.networks.layers import LocallyConnected2d, patch_index
+from training.networks.layers import LocallyConnected2d, ScaleShift, patch_index
 from training.networks.symmetric import SymmetricConv2d, turn_kernels
 from training.sparse.products import multiply
 from training.sparse.support import Support, collect, column_type
@@ -106,9 +106,13 @@ class SparseLayer(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """The layer's sums, the batch last in memory."""
-        values = round_to_bits(values, self.num_bits).flatten(1).t().contiguous()
-        sums = multiply(self.support, self.values, values)
-        sums = _spread_nan(values, sums).view(*self.shape, -1).movedim(-1, 0)
+        lifts = find_lift(values, self.num_bits)
+        units = values.flatten(1).t().add(lifts).sub_(lifts).contiguous()
+        sums = (
+            _spread_nan(lifts, multiply(self.support, self.values, units))
+            .view(*self.shape, -1)
+            .movedim(-1, 0)
+        )
         return sums if self.bias is None else sums + self.bias
 
 
@@ -134,20 +138,45 @@ class WindowLayer(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """The layer's sums, the batch last in memory."""
-        values = round_to_bits(values, self.num_bits)
+        lifts = find_lift(values, self.num_bits)
         if self.margin:
             values = F.pad(values, (self.margin,) * 4, "replicate")
-        num, _, _, in_size = values.shape
-        values = F.pad(values.permute(1, 2, 3, 0).flatten(0, 2), (0, -num % _LENGTH)).contiguous()
-        sums = values.new_empty(self.out_channels * self.out_size**2, values.shape[1])
+        in_size, units = values.shape[-1], values.permute(1, 2, 3, 0).flatten(0, 2).contiguous()
+        missing = -len(values) % _LENGTH
+        if missing:
+            units, lifts = F.pad(units, (0, missing)), F.pad(lifts, (0, missing))
+        sums = units.new_empty(self.out_channels * self.out_size**2, len(lifts))
+        arrays = (*self.entries, units.numpy(), lifts.numpy())
         sizes = (in_size, self.padding, self.stride, self.out_size)
 
         def work(start: int, stop: int) -> None:
-            _kernels().convolve(*self.entries, values.numpy(), *sizes, sums.numpy(), start, stop)
+            _kernels().convolve(*arrays, *sizes, sums.numpy(), start, stop)
 
-        run_split(work, values.shape[1] // _LENGTH, grain=1)
-        sums = _spread_nan(values, sums)[:, :num]
+        run_split(work, len(lifts) // _LENGTH, grain=1)
+        sums = _spread_nan(lifts, sums)[:, : len(values)]
         return sums.view(self.out_channels, self.out_size, self.out_size, -1).permute(3, 0, 1, 2)
+
+
+class ExactScaleShift(ScaleShift):
+    """A scale and a shift in float64, in place on the sums of the layer before.
+
+    Args:
+        module: The scales and shifts that were decoded.
+        device: Where to compute.
+    """
+
+    def __init__(self, module: ScaleShift, device: torch.device) -> None:
+        super().__init__(len(module.scale))
+        for name, tensor in module.state_dict().items():
+            numbers = tensor.to(device, torch.float64)
+            self.register_parameter(name, nn.Parameter(numbers, requires_grad=False))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scale, then shift sums of shape (N, channels) or (N, channels, s, s)."""
+        features = values.unflatten(1, (len(self.scale), -1))  # type: ignore[no-untyped-call]
+        shape = (-1,) + (1,) * (features.dim() - 2)
+        features.mul_(self.scale.view(shape)).add_(self.shift.view(shape))
+        return values
 
 
 def _take_bias(module: Linear, device: torch.device) -> Tensor | None:
@@ -159,9 +188,9 @@ def _take_bias(module: Linear, device: torch.device) -> Tensor | None:
     return bias.detach().to(device, torch.float64)
 
 
-def _spread_nan(values: Tensor, sums: Tensor) -> Tensor:
-    """The sums (rows, N), NaN for every image whose values (units, N) are NaN."""
-    bad = values[0].isnan()  # of an image all values are, or none
+def _spread_nan(lifts: Tensor, sums: Tensor) -> Tensor:
+    """The sums (rows, N), NaN for every image that has no rounded values."""
+    bad = lifts.isnan()
     if bool(bad.any()):
         sums[:, bad] = float("nan")
     return sums

@@ -22,14 +22,23 @@ def round_to_bits(values: Tensor, num_bits: int) -> Tensor:
     >>> round_to_bits(torch.tensor([[1.0, 0.3, -0.2]], dtype=torch.float64), 3)
     tensor([[ 1.0000,  0.2500, -0.2500]], dtype=torch.float64)
     """
-    low, high = torch.aminmax(values.flatten(1), dim=1)
-    largest = torch.maximum(-low, high)
-    exponent = _exponent_above(largest).clamp(-_MAX_EXPONENT, _MAX_EXPONENT + 1)
-    # Adding 1.5 * 2^52 units leaves no bits below the unit: IEEE's own rounding to a multiple.
-    lift = 1.5 * _power_of_two(exponent - num_bits + FLOAT_BITS - 1)
-    lift = torch.where(largest < 2.0**_MAX_EXPONENT, lift, float("nan"))
-    lift = lift.view(-1, *(1,) * (values.dim() - 1))
+    lift = find_lift(values, num_bits).view(-1, *(1,) * (values.dim() - 1))
     return (values + lift).sub_(lift)
+
+
+def find_lift(values: Tensor, num_bits: int) -> Tensor:
+    """What rounds each image's values as `round_to_bits` when it is added and taken off again.
+
+    Returns:
+        float64 (N,): 1.5 · 2^52 units, above which no bits below the unit are left, so that
+        IEEE's own rounding is to a multiple; NaN for an image that has no rounded values.
+    """
+    units = values.flatten(1)
+    # Where the batch lies last in memory, torch's aminmax takes several times as long.
+    largest = torch.maximum(-units.amin(dim=1), units.amax(dim=1))
+    exponent = _exponent_above(largest).clamp(-_MAX_EXPONENT, _MAX_EXPONENT + 1)
+    lift = 1.5 * _power_of_two(exponent - num_bits + FLOAT_BITS - 1)
+    return torch.where(largest < 2.0**_MAX_EXPONENT, lift, float("nan"))
 
 
 def round_weights(weight: Tensor) -> int:

@@ -37,6 +37,7 @@ def convolve(
     lines: Cells,
     values: Cells,
     inputs: Cells,
+    lifts: Cells,
     in_size: int,
     padding: int,
     stride: int,
@@ -53,6 +54,7 @@ def convolve(
         lines: int32 (entries), where in the tile an entry's line lies at the first position.
         values: float64 (entries · ROWS), an entry's weights in the block's rows.
         inputs: float64 (channels · in_size², N), N a multiple of `LENGTH`.
+        lifts: float64 (N), added to the inputs of each image and taken off again: they round.
         in_size: Side of the images in pixels.
         padding: Pixels of zeros on each side.
         stride: Pixels from one window to the next.
@@ -74,8 +76,10 @@ def convolve(
             channel, y = row // in_size, row % in_size
             target = (channel * side + y + padding) * side + padding
             for x in range(in_size):
-                source = (row * in_size + x) * batch + left
-                copy_line(images, source, tile, (target + x) * LENGTH)
+                source = (row * in_size + x) * batch
+                for lane in range(0, LENGTH, _LANES):
+                    place = (target + x) * LENGTH + lane
+                    round_vector(images, source, lifts, left + lane, tile, place)
         for top in range(0, out_size, band):
             bottom = min(top + band, out_size)
             size = (bottom - top) * out_size
@@ -93,13 +97,27 @@ def convolve(
                 source = (row // ROWS * size * ROWS + row % ROWS) * LENGTH
                 target = (row * positions + top * out_size) * batch + left
                 for i in range(size):
-                    copy_line(sums, source + i * ROWS * LENGTH, flat, target + i * batch)
+                    for lane in range(0, LENGTH, _LANES):
+                        start_of_sums = source + i * ROWS * LENGTH + lane
+                        copy_vector(sums, start_of_sums, flat, target + i * batch + lane)
 
 
-def copy_line(source: Cells, start: int, target: Cells, place: int) -> None:
-    """target[place + i] = source[start + i] for the images of a tile."""
-    for lane in range(0, LENGTH, _LANES):
-        copy_vector(source, start + lane, target, place + lane)
+def _round_vector(
+    typing: Any, inputs: Any, start: Any, lifts: Any, first: Any, tile: Any, place: Any
+) -> Any:
+    """tile[place + i] = (inputs[start + first + i] + lifts[first + i]) - lifts[first + i]."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = VectorCode(context, builder)
+        numbers = LineNumbers(code, types.float64)
+        inputs, start, lifts, first, tile, place = code.find_data(signature, args)
+        lift = numbers.load(code.move(lifts, first))
+        values = numbers.load(code.move(inputs, builder.add(start, first)))
+        rounded = builder.fsub(builder.fadd(values, lift), lift)
+        numbers.store(rounded, code.move(tile, place))
+        return context.get_dummy_value()
+
+    return types.void(inputs, start, lifts, first, tile, place), generate
 
 
 def _add_block(
@@ -157,4 +175,5 @@ def _find_shares(has_wide_registers: bool) -> list[Sequence[int]]:
     return [lanes] if has_wide_registers else [[lane] for lane in lanes]
 
 
+round_vector: Any = intrinsic(_round_vector)
 add_block: Any = intrinsic(_add_block)
