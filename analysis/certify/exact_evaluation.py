@@ -49,7 +49,7 @@ _INEXACT = {"sum", "matmul", "__matmul__", "einsum", "avg_pool2d", "adaptive_avg
 def exact_network(network: Network, device: torch.device | str = "cpu") -> Network:
     """The network's stated evaluation: a float64 copy that gives the same logits everywhere.
 
-    Call it inside `exact_arithmetic`, on float64 inputs.
+    Make it outside of `exact_arithmetic` and call it inside, on float64 inputs.
 
     Args:
         network: Folded, with the tensors that were decoded.
