@@ -62,6 +62,6 @@ def _make_network(name: str, base_channels: int, density: float) -> Network:
         name, image_size=IMAGE_SIZE, num_classes=NUM_CLASSES, base_channels=base_channels
     )
     for layer in network.spec.layers[:-1]:
-        weight = network.get_submodule(layer.name).weight
+        weight = network.get_parameter(f"{layer.name}.weight")
         weight.data[torch.rand(weight.shape, generator=generator) >= density] = 0
     return fold_batch_norm(network.eval())
