@@ -37,24 +37,19 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from training.networks.layers import LocallyConnected2d, ScaleShift
+from analysis.certify.exact_layers import ExactScaleShift, Linear, exact_layer
+from analysis.certify.exact_numbers import round_to_bits, value_bits
+from training.networks.layers import ScaleShift
 from training.networks.models import Network, network_from_state
 from training.spec.architectures import LayerSpec
 
-WEIGHT_BITS = 20
-FLOAT_BITS = 53
-_MAX_VALUE_BITS = 50
-_MAX_EXPONENT = 400
-
 _INEXACT = {"sum", "matmul", "__matmul__", "einsum", "avg_pool2d", "adaptive_avg_pool2d"}
-
-_Linear = (nn.Conv2d, nn.Linear, LocallyConnected2d)
 
 
 def exact_network(network: Network, device: torch.device | str = "cpu") -> Network:
     """The network's stated evaluation: a float64 copy that gives the same logits everywhere.
 
-    Call it inside `exact_arithmetic`, on float64 inputs.
+    Make it outside of `exact_arithmetic` and call it inside, on float64 inputs.
 
     Args:
         network: Folded, with the tensors that were decoded.
@@ -65,67 +60,16 @@ def exact_network(network: Network, device: torch.device | str = "cpu") -> Netwo
     """
     if not network.folded:
         raise ValueError("network must be folded before it is evaluated; call fold_batch_norm")
-    state = {
-        name: tensor.detach().to(device, torch.float64, copy=True).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    exact = network_from_state(network.spec, state).eval().requires_grad_(False)
+    device = torch.device(device)
+    exact = network_from_state(network.spec, network.state_dict()).eval().requires_grad_(False)
     for name, module in list(exact.named_children()):
-        if isinstance(module, _Linear):
-            setattr(exact, name, _ExactLayer(module))
-        elif not isinstance(module, ScaleShift | nn.Dropout):  # dropout passes all on
+        if isinstance(module, Linear):
+            exact.set_submodule(name, exact_layer(module, exact.table[name], device))
+        elif isinstance(module, ScaleShift):
+            exact.set_submodule(name, ExactScaleShift(module, device))
+        elif not isinstance(module, nn.Dropout):  # it passes all on
             raise ValueError(f"{name} is a {type(module).__name__}, which has no exact evaluation")
     return exact
-
-
-def round_to_bits(values: Tensor, num_bits: int) -> Tensor:
-    """Values of each image rounded to multiples of 2^(F - num_bits), 2^F above all of them.
-
-    Args:
-        values: float64 (N, ...).
-        num_bits: In 1..50.
-
-    Returns:
-        A new tensor; all NaN for an image that holds a value of 2^400 or more, or none.
-
-    >>> round_to_bits(torch.tensor([[1.0, 0.3, -0.2]], dtype=torch.float64), 3)
-    tensor([[ 1.0000,  0.2500, -0.2500]], dtype=torch.float64)
-    """
-    low, high = torch.aminmax(values.flatten(1), dim=1)
-    largest = torch.maximum(-low, high)
-    exponent = _exponent_above(largest).clamp(-_MAX_EXPONENT, _MAX_EXPONENT + 1)
-    # Adding 1.5 * 2^52 units leaves no bits below the unit: IEEE's own rounding to a multiple.
-    lift = 1.5 * _power_of_two(exponent - num_bits + FLOAT_BITS - 1)
-    lift = torch.where(largest < 2.0**_MAX_EXPONENT, lift, float("nan"))
-    lift = lift.view(-1, *(1,) * (values.dim() - 1))
-    return (values + lift).sub_(lift)
-
-
-def round_weights(weight: Tensor) -> int:
-    """Round the weights of each unit, in place, to 20 bits below the largest of them.
-
-    Args:
-        weight: float64; a row, along the last dimension, holds all weights of one unit.
-
-    Returns:
-        q: with values of at most q bits every partial sum of products is exact.
-
-    Raises:
-        ValueError: More than 2^32 weights per unit.
-
-    >>> weight = torch.tensor([[1.5, 2.0**-19, 2.0**-21]], dtype=torch.float64)
-    >>> round_weights(weight), weight[0, 1:].tolist() == [2.0**-19, 0.0]
-    (33, True)
-    """
-    low, high = torch.aminmax(weight, dim=-1, keepdim=True)
-    unit = _power_of_two(_exponent_above(torch.maximum(-low, high)) - WEIGHT_BITS)
-    weight.div_(unit).round_()
-    total = int(torch.linalg.vector_norm(weight, ord=1, dim=-1).max())  # exact: integers
-    weight.mul_(unit)
-    num_bits = _value_bits(total)
-    if num_bits < 1:
-        raise ValueError(f"a unit must have at most 2^32 weights, not {weight.shape[-1]}")
-    return num_bits
 
 
 @contextmanager
@@ -157,29 +101,9 @@ def exact_mean(values: Tensor, dim: tuple[int, ...]) -> Tensor:
     tensor([2.5000], dtype=torch.float64)
     """
     total = math.prod(values.shape[each] for each in dim)
-    sums = round_to_bits(values, _value_bits(total)).sum(dim=dim)
+    sums = round_to_bits(values, value_bits(total)).sum(dim=dim)
     # On CUDA a plain number as divisor would become a product with its reciprocal.
     return sums / torch.full((), total, dtype=sums.dtype, device=sums.device)
-
-
-class _ExactLayer(nn.Module):
-    """A layer with its weights rounded, in place, on rounded values; the bias follows the sum."""
-
-    def __init__(self, layer: nn.Conv2d | nn.Linear | LocallyConnected2d) -> None:
-        super().__init__()
-        weight = layer.weight.detach()
-        is_convolution = isinstance(layer, nn.Conv2d)
-        self.num_bits = round_weights(weight.view(len(weight), -1) if is_convolution else weight)
-        self.bias = None if isinstance(layer, LocallyConnected2d) else layer.bias
-        if self.bias is not None:
-            layer.register_parameter("bias", None)
-        self.layer = layer
-
-    def forward(self, values: Tensor) -> Tensor:
-        sums: Tensor = self.layer(round_to_bits(values, self.num_bits))
-        if self.bias is None:
-            return sums
-        return sums + self.bias.view(-1, *(1,) * (sums.dim() - 2))
 
 
 class _ExactMeans(TorchFunctionMode):
@@ -193,18 +117,3 @@ class _ExactMeans(TorchFunctionMode):
         elif getattr(func, "__name__", "") in _INEXACT:
             raise ValueError(f"{func.__name__} is a sum that has no exact evaluation")
         return func(*args, **(kwargs or {}))
-
-
-def _value_bits(total: int) -> int:
-    """q: values of q bits, times integers whose sum is `total`, add up to at most 2^53."""
-    return min(_MAX_VALUE_BITS, FLOAT_BITS - max(0, (total - 1).bit_length()))
-
-
-def _exponent_above(values: Tensor) -> Tensor:
-    """The least E with |value| < 2^E, int64; 0 for zero."""
-    return torch.frexp(values).exponent.to(torch.int64)
-
-
-def _power_of_two(exponent: Tensor) -> Tensor:
-    """2^exponent, made of its bits: exact on every machine. Exponents in -1022..1023."""
-    return ((exponent + 1023) << 52).view(torch.float64)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from mdl.bench.count_lines import measure_counts
 from mdl.bench.lines import Line
 from mdl.bench.optimizer_lines import measure_optimizers
 from mdl.bench.settings import DTYPES, BenchSettings
@@ -217,6 +218,8 @@ def _measure(
         yield from measure_augmentation(settings)
     elif group == "encode":
         yield from measure_encode(settings)
+    elif group == "count":
+        yield from measure_counts(settings)
     else:
         with tempfile.TemporaryDirectory(prefix="mdl-bench-") as folder:
             if group == "checkpoint":

@@ -52,7 +52,7 @@ class BenchSettings:
         sparse: α and images a step of the s-fc with sparse layers.
         batch_size: Images of the augmentation's lines.
         stored_channels: α of the s-fc that is written, read and bounded.
-        coded_channels: α of the s-fc that is encoded.
+        coded_channels: α of the s-fc that is encoded, and of the networks whose errors are counted.
         matmul_sides: Sides of the square products among which the peak is sought.
     """
 

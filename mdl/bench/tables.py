@@ -16,6 +16,7 @@ _TITLES = {
     "checkpoint": "Checkpoint",
     "bound": "Bound, counts and lengths alone",
     "encode": "Encode",
+    "count": "Errors in exact integers",
 }
 _IN_TRAINING = ("optimizer", "step", "sparse", "augmentation")
 """Groups whose pieces have training's arithmetic."""

@@ -21,4 +21,5 @@ __all__ = [
     "triton_sparse",
     "triton_step",
     "vector_code",
+    "window_products",
 ]

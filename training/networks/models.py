@@ -81,11 +81,12 @@ class Network(nn.Module):
             values = flatten_units(values)
         elif values.dim() == 2:
             values = values.view(-1, layer.in_channels, layer.in_size, layer.in_size)
-        if layer.kind == "conv":
+        module = self.get_submodule(name)
+        if isinstance(module, nn.Conv2d):
             values = values.contiguous(memory_format=torch.channels_last)
         if name in self._dropped:
             values = self.drop(values)
-        values = self.get_submodule(name)(values)
+        values = module(values)
         if not layer.normalized:
             return values
         return normalize(values, self.get_submodule(f"{name}_norm"), residual=residual, relu=relu)

@@ -15,7 +15,7 @@ from training.sparse.torch_support import widen
 def multiply(support: Support, values: Tensor, inputs: Tensor) -> Tensor:
     """Y = W X, as `training.sparse.products.multiply`."""
     kind = torch.promote_types(inputs.dtype, torch.float32)
-    product = _csr(support, values.to(kind)) @ inputs.to(kind)
+    product = torch.mm(_csr(support, values.to(kind)), inputs.to(kind))
     return product.to(inputs.dtype)
 
 

@@ -10,14 +10,15 @@ from mdl.terminal import console
 from mdl.terminal.options import DeviceOption, JsonOption
 
 Group = StrEnum(
-    "Group", ["optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode"]
+    "Group",
+    ["optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode", "count"],
 )
 """Pieces that are measured together."""
 
 SIZES = "Sizes"
 _HEEDED_BY = {
     "--network": ("step",),
-    "--width": ("step", "sparse", "checkpoint", "bound", "encode"),
+    "--width": ("step", "sparse", "checkpoint", "bound", "encode", "count"),
     "--batch-size": ("step", "sparse", "augmentation"),
 }
 """Which groups an option has a say in."""

@@ -15,9 +15,8 @@ from analysis.certify.exact_evaluation import (
     exact_mean,
     exact_network,
     image_bytes,
-    round_to_bits,
-    round_weights,
 )
+from analysis.certify.exact_numbers import round_to_bits, round_weights
 from training.networks.models import Network, build_network, network_from_state
 from training.spec.architectures import NETWORKS, LayerSpec, NetworkSpec
 
