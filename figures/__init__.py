@@ -6,6 +6,7 @@ __all__ = [
     "compression",
     "description",
     "filters",
+    "gain_map",
     "locality",
     "nonzeros",
     "scaling",

@@ -36,7 +36,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "certify": (
             "certify runs/s-fc --out cert",
             "certify short/network.mdl --data glyphs --out cert",
-            "certify --target theirs.csv --surrogate net.mdl --data mnist --held-out test -o cert",
+            "certify --target all.csv --surrogate a.mdl --data mnist --held-out test -o c",
         ),
         "verify": ("verify cert", "verify cert --data images/cifar10"),
         "encode": (
