@@ -7,6 +7,7 @@ __all__ = [
     "console",
     "devices",
     "errors",
+    "fresh_answers",
     "options",
     "process",
     "progress",

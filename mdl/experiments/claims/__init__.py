@@ -1,3 +1,3 @@
 """The paper's claims as experiments: the runs that they need, and a verdict with intervals."""
 
-__all__ = ["verdicts"]
+__all__ = ["experiment", "statistics", "verdicts"]
