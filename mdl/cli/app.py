@@ -36,7 +36,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "certify": (
             "certify runs/s-fc --out cert",
             "certify short/network.mdl --data glyphs --out cert",
-            "certify --target all.csv --surrogate a.mdl --data mnist --held-out test -o c",
+            "certify --target f.csv --surrogate g.mdl --data mnist --held-out test -o c",
         ),
         "verify": ("verify cert", "verify cert --data images/cifar10"),
         "encode": (

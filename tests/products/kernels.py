@@ -2,7 +2,6 @@
 
 KERNEL_TESTS = (
     "tests/training/kernels",
-    "tests/training/sparse/test_integer_screening.py",
     "tests/training/sparse/test_projected_screening.py",
     "tests/training/sparse/test_products.py",
     "tests/training/sparse/test_support.py",

@@ -27,30 +27,23 @@ class LineNumbers:
     Attributes:
         in_pairs: Whether the numbers are bfloat16, whose products are summed in pairs.
         size: Bytes of a number.
-        vector_bytes: Of a vector: half as many for float32 where the processor has half vectors.
     """
 
     def __init__(self, code: VectorCode, kind: Any) -> None:
         self._code, self._builder = code, code.builder
         self.in_pairs = kind == types.uint16
         self.size = kind.bitwidth // 8
-        is_half = kind == types.float32 and code.has_halves
-        self.vector_bytes = VECTOR_BYTES // 2 if is_half else VECTOR_BYTES
-        self._lanes = 8 if kind == types.float64 or is_half else 16
+        self._lanes = 8 if kind == types.float64 else 16
         single = ir.DoubleType() if kind == types.float64 else ir.FloatType()
         self._vector = ir.VectorType(single, self._lanes)
 
     def zeros(self, line_bytes: int) -> list[Any]:
         """Sums of nothing, as many as `load_lines` gives vectors."""
         zero = ir.Constant(self._vector, [0.0] * self._lanes)
-        return [zero] * (line_bytes // self.vector_bytes * (1 + self.in_pairs))
+        return [zero] * (line_bytes // VECTOR_BYTES * (1 + self.in_pairs))
 
     def steps(self, line_bytes: int) -> list[int]:
         """Where the vectors of a line start, in numbers."""
-        return [start // self.size for start in range(0, line_bytes, self.vector_bytes)]
-
-    def fetches(self, line_bytes: int) -> list[int]:
-        """Where its parts start that a cache holds together, in numbers."""
         return [start // self.size for start in range(0, line_bytes, VECTOR_BYTES)]
 
     def load(self, pointer: Any) -> Any:

@@ -21,15 +21,12 @@ def can_compile() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def compile_kernels(
-    modules: Sequence[ModuleType], entries: Sequence[str], *, any_order: bool = False
-) -> SimpleNamespace:
+def compile_kernels(modules: Sequence[ModuleType], entries: Sequence[str]) -> SimpleNamespace:
     """Compile functions of some modules that may call each other.
 
     Args:
         modules: Where the functions, and all that they call, are defined.
         entries: Names of the functions to compile, each in one of the modules.
-        any_order: Whether sums may be taken in another order, in vectors.
 
     Returns:
         The compiled functions by name; each compiles, or is read from the cache, when first called.
@@ -37,7 +34,6 @@ def compile_kernels(
     import numba  # noqa: PLC0415  # takes 0.3 s, and not every command needs it
     from numba.extending import register_jitable  # noqa: PLC0415
 
-    flags = {"reassoc", "contract", "nsz"} if any_order else False
     functions: dict[str, Callable[..., Any]] = {}
     for module in modules:
         for function in _own_functions(module):
@@ -46,9 +42,7 @@ def compile_kernels(
     with _cache_in(numba.config, default_cache_dir() / "kernels" / _source_hash(modules)):
         return SimpleNamespace(
             **{
-                name: numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(
-                    functions[name]
-                )
+                name: numba.njit(cache=True, nogil=True, error_model="numpy")(functions[name])
                 for name in entries
             }
         )

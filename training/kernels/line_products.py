@@ -77,7 +77,7 @@ def _make_multiply_line(line_bytes: int) -> Any:
             loop = CarryLoop(builder, first, stop, step, sums)
             for i in range(step):
                 ahead = builder.add(loop.index, number(_AHEAD + i))
-                tile.fetch(tile.soonest(ahead, last), numbers.fetches(line_bytes))
+                tile.fetch(tile.soonest(ahead, last), numbers.steps(line_bytes))
             loop.close((add_pair if numbers.in_pairs else add_entry)(loop.index, loop.sums))
             numbers.store_line(loop.sums, code.move(outputs, place), line_bytes)
             return context.get_dummy_value()
@@ -122,7 +122,7 @@ def _sum_groups(
         last = builder.sub(limit, number(GROUP))
         ahead = tile.soonest(builder.add(loop.index, number(_AHEAD)), last)
         for i in range(GROUP):
-            tile.fetch(builder.add(ahead, number(i)), numbers.fetches(LINE_BYTES))
+            tile.fetch(builder.add(ahead, number(i)), numbers.steps(LINE_BYTES))
         totals = _sum_group(numbers, code, gradient, [tile.find(entry) for entry in entries])
         numbers.add_sums(totals, code.move(sums, loop.index))
         loop.close([])
@@ -165,7 +165,7 @@ def _sum_rest(
         for i in range(GROUP):
             entry = builder.add(first, number(i))
             ahead = builder.add(entry, number(_AHEAD))
-            tile.fetch(tile.soonest(ahead, last), numbers.fetches(LINE_BYTES))
+            tile.fetch(tile.soonest(ahead, last), numbers.steps(LINE_BYTES))
             lines.append(tile.find(tile.soonest(entry, final)))
         totals = _sum_group(numbers, code, code.move(gradients, place), lines)
         totals = numbers.keep_first(totals, builder.sub(stop, first))
@@ -196,9 +196,7 @@ def _copy_vector(typing: Any, inputs: Any, start: Any, outputs: Any, place: Any)
         code = VectorCode(context, builder)
         numbers = LineNumbers(code, dtype)
         inputs, start, outputs, place = code.find_data(signature, args)
-        for step in numbers.steps(VECTOR_BYTES):
-            vector = numbers.load(code.move(code.move(inputs, start), step))
-            numbers.store(vector, code.move(code.move(outputs, place), step))
+        numbers.store(numbers.load(code.move(inputs, start)), code.move(outputs, place))
         return context.get_dummy_value()
 
     return types.void(inputs, start, outputs, place), generate

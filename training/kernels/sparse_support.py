@@ -101,42 +101,6 @@ def merge_rows(
     return falls == 0
 
 
-def renew_entries(
-    row_starts: Cells,
-    columns: Cells,
-    values: Cells,
-    more_starts: Cells,
-    more_columns: Cells,
-    new_starts: Cells,
-    new_columns: Cells,
-    sources: Cells,
-) -> None:
-    """The nonzero entries and some more, by column, of all rows, in one pass.
-
-    The source of a new entry is the number of old ones. There must be room for all.
-    """
-    place, num_old = 0, len(columns)
-    new_starts[0] = 0
-    for row in range(len(row_starts) - 1):
-        k, last = more_starts[row], more_starts[row + 1]
-        for entry in range(row_starts[row], row_starts[row + 1]):
-            if values[entry] == 0:  # NaN is kept
-                continue
-            column = columns[entry]
-            while k < last and more_columns[k] < column:
-                new_columns[place], sources[place] = more_columns[k], num_old
-                place += 1
-                k += 1
-            k += k < last and more_columns[k] == column
-            new_columns[place], sources[place] = column, entry
-            place += 1
-        while k < last:
-            new_columns[place], sources[place] = more_columns[k], num_old
-            place += 1
-            k += 1
-        new_starts[row + 1] = place
-
-
 def spread_rows(
     row_starts: Cells, columns: Cells, values: Cells, weights: Cells, start: int, stop: int
 ) -> None:

@@ -32,16 +32,11 @@ class VectorCode:
     Args:
         context: numba's target, which knows the processor.
         builder: llvmlite's.
-
-    Attributes:
-        has_halves: Whether a vector is two of the processor's, which has 16 registers of them.
     """
 
     def __init__(self, context: Any, builder: Any) -> None:
         self._context, self.builder = context, builder
-        features = context.codegen().magic_tuple()[2]
-        self._has_bf16 = "+avx512bf16" in features
-        self.has_halves = "+avx2" in features and "+avx512f" not in features
+        self._has_bf16 = "+avx512bf16" in context.codegen().magic_tuple()[2]
 
     def find_data(self, signature: Any, args: Any) -> list[Any]:
         """Where the data of each argument starts; a number is itself."""

@@ -83,20 +83,6 @@ def merge(
     return (new_columns, sources) if in_order else None
 
 
-def renew(
-    row_starts: Tensor, columns: Tensor, values: Tensor, more_starts: Tensor, more_columns: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Row starts, columns and sources of the nonzero entries and some more."""
-    most = len(columns) + len(more_columns)
-    new_starts, new_columns = torch.empty_like(row_starts), columns.new_empty(most)
-    sources = torch.empty(most, dtype=torch.int64)
-    before = (row_starts, columns, values, more_starts, more_columns)
-    after = (new_starts, new_columns, sources)
-    _kernels().renew_entries(*(part.numpy() for part in before + after))
-    count = int(new_starts[-1])
-    return new_starts, new_columns[:count].clone(), sources[:count]
-
-
 def spread(row_starts: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
     """The dense weight."""
     weights = values.new_empty(len(row_starts) - 1, num_columns)
@@ -171,7 +157,6 @@ def _kernels() -> SimpleNamespace:
             "count_nonzero",
             "keep_nonzero",
             "merge_rows",
-            "renew_entries",
             "spread_rows",
             "count_columns",
             "sort_by_columns",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.kernels.backends import backend_name
 from training.optim.beta_lasso import BetaLasso
 from training.sparse.weight import SparseWeight
 from training.spec.architectures import LayerSpec
@@ -15,7 +14,7 @@ from training.spec.config import TrainConfig
 
 _NUM_ROUNDS = 3
 _NUM_CALLS_ASIDE = 8  # In a round on a device that works aside: it waits for the host but once.
-SMALLEST_LAYER = 2**19
+SMALLEST_LAYER = 2**20
 """Weights from which on a layer is worth the question."""
 _SMALLEST_THRESHOLD = torch.finfo(torch.float32).tiny
 _CPU = torch.device("cpu")
@@ -26,7 +25,7 @@ _NO_REACH, _FULL_REACH = 0.0, 2.0
 _GAIN = 0.95  # A sparse step is worth it below this share of a dense one,
 _LOSS = 1.02  # and is given up above this.
 _TYPICAL_DENSE = 14e-12  # Seconds of a product, for a weight and an image,
-_TYPICAL_SCREEN = 8e-12  # of the product of integers that screens it, likewise,
+_TYPICAL_OPEN = 20e-12  # of the gradient of an unscreened row, likewise,
 _TYPICAL_ENTRY = 25e-12  # of a product, for an entry and an image,
 _TYPICAL_LINE = 1.5e-9  # and of looking at a row or column, for an image.
 
@@ -37,8 +36,7 @@ class LayerCosts:
 
     Attributes:
         dense: Forward, gradients and optimizer with a dense weight.
-        fixed: What a sparse step takes with no entries and all rows screened. On a CPU with
-            compiled kernels that is by products of integers, which take the same for all rows.
+        fixed: What a sparse step takes with no entries and all rows screened.
         open_rows: What it takes longer if none is: their gradients.
         entry: What each entry adds.
 
@@ -111,8 +109,8 @@ def typical_costs(shape: tuple[int, int], *, batch: int, with_input_gradient: bo
     num_products = 3 if with_input_gradient else 2
     return LayerCosts(
         dense=_TYPICAL_DENSE * num_products * rows * columns * batch,
-        fixed=(_TYPICAL_LINE * (rows + columns) + _TYPICAL_SCREEN * rows * columns) * batch,
-        open_rows=0.0,
+        fixed=_TYPICAL_LINE * (rows + columns) * batch,
+        open_rows=_TYPICAL_OPEN * rows * columns * batch,
         entry=_TYPICAL_ENTRY * num_products * batch,
     )
 
@@ -164,12 +162,12 @@ def measure_costs(
 
     fixed, full = (time_sparse(probe, _NO_REACH) for probe in sparse)
     open_rows = max(0.0, time_sparse(sparse[0], _FULL_REACH) - fixed)
-    entry = max(0.0, full - fixed) / max(1, sparse[1].support.num_entries)
-    if backend_name(device) == "numba":
-        fixed, open_rows = fixed + open_rows, 0.0
     share = shape[0] / rows
     return LayerCosts(
-        dense=share * dense, fixed=share * fixed, open_rows=share * open_rows, entry=entry
+        dense=share * dense,
+        fixed=share * fixed,
+        open_rows=share * open_rows,
+        entry=max(0.0, full - fixed) / max(1, sparse[1].support.num_entries),
     )
 
 

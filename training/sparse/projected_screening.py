@@ -1,4 +1,4 @@
-"""A tighter screen off the CPU: the bound on each gradient, taken apart along main directions.
+"""A tighter screen: the bound on each gradient, taken apart along the batch's main directions.
 
 Let the columns of Q be a few orthonormal directions of the batch, in groups, and u, v the lines of
 Δ and X with their means taken out. Then

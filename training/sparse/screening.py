@@ -17,26 +17,18 @@ here are measured with a relative error below 2⁻¹⁰ in low precision and 2�
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from training.kernels.backends import backend_name, run_split
-from training.kernels.compiled import compile_kernels
+from training.kernels.backends import backend_name
 from training.networks.norm_passes import measure_chwn
-from training.sparse.support import Support
 
 _UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-24, torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 MEASURED = {torch.bfloat16: 2.0**-10, torch.float32: 2.0**-10, torch.float64: 2.0**-40}
 """Relative error of a measured norm, by the type of the line."""
 _BF16_ROUNDING = 2.0**-8
 _SHAPE_STEP = 256
-_GRAIN = 2**18  # Numbers that are worth a thread.
 _BORDERLINE = 2.5  # `training.sparse.projected_screening` gets bounds down to 0.4 to 0.6 of these.
 
 
@@ -45,33 +37,25 @@ class Vectors:
     """Norms of the lines of a matrix (lines, N) over the batch.
 
     Attributes:
-        table: float64 (4, lines): ‖x - x̄‖, √N |x̄|, ‖x‖ and max |x| of each.
+        spreads: ‖x - x̄‖ of each line, float64.
+        means: √N |x̄| of each line, float64.
         batch: N.
         dtype: Of the matrix.
     """
 
-    table: Tensor
+    spreads: Tensor
+    means: Tensor
     batch: int
     dtype: torch.dtype
 
     @property
-    def spreads(self) -> Tensor:
-        """‖x - x̄‖ of each line."""
-        return self.table[0]
-
-    @property
-    def means(self) -> Tensor:
-        """√N |x̄| of each line."""
-        return self.table[1]
-
-    @property
     def norms(self) -> Tensor:
         """‖x‖ of each line."""
-        return self.table[2]
+        return torch.hypot(self.spreads, self.means)
 
     def select(self, lines: Tensor) -> "Vectors":
         """Some of the lines, by their numbers."""
-        return Vectors(self.table[:, lines], self.batch, self.dtype)
+        return Vectors(self.spreads[lines], self.means[lines], self.batch, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -84,15 +68,12 @@ class Screen:
         num_rows: Rows in all.
         is_borderline: bool, for each unscreened row whether its bound is so little above the
             threshold that a tighter one may screen it.
-        entries: The only weights to look at, where they are known; None if that is all of
-            rows x columns.
     """
 
     rows: Tensor
     columns: Tensor
     num_rows: int
     is_borderline: Tensor
-    entries: Support | None = None
 
     @property
     def screened_share(self) -> float:
@@ -102,27 +83,13 @@ class Screen:
 
 def measure_lines(matrix: Tensor) -> Vectors:
     """Norms of each line of a bfloat16, float32 or float64 matrix (lines, N), N >= 1."""
-    matrix, batch = matrix.detach(), matrix.shape[1]
-    is_compiled = backend_name(matrix.device) == "numba"
-    if is_compiled and matrix.dtype != torch.bfloat16:
-        return Vectors(_measure_compiled(matrix.contiguous().numpy()), batch, matrix.dtype)
-    if is_compiled:
-        moments = measure_chwn(matrix.contiguous().view(torch.uint16).numpy())
+    batch = matrix.shape[1]
+    if matrix.dtype == torch.bfloat16 and backend_name(matrix.device) == "numba":
+        moments = measure_chwn(matrix.detach().contiguous().view(torch.uint16).numpy())
         mean, variance = torch.from_numpy(moments.mean), torch.from_numpy(moments.variance)
     else:
         variance, mean = torch.var_mean(matrix.double(), dim=1, correction=0)
-    spreads, means = (variance * batch).sqrt(), mean.abs() * batch**0.5
-    table = (spreads, means, torch.hypot(spreads, means), matrix.abs().amax(1).double())
-    return Vectors(torch.stack(table), batch, matrix.dtype)
-
-
-def _measure_compiled(matrix: NDArray[Any]) -> Tensor:
-    table = np.empty((4, len(matrix)))
-    grain = max(1, _GRAIN // matrix.shape[1])
-    run_split(
-        lambda *part: _kernels().measure_lines(matrix, table, *part), len(matrix), grain=grain
-    )
-    return torch.from_numpy(table)
+    return Vectors((variance * batch).sqrt(), mean.abs() * batch**0.5, batch, matrix.dtype)
 
 
 def screen(deltas: Vectors, inputs: Vectors, *, lr: float, threshold: float) -> Screen:
@@ -173,10 +140,3 @@ def inflation(dtype: torch.dtype, batch: int) -> tuple[float, float]:
     drift = batch * roundoff / (1 - batch * roundoff)
     stored = _BF16_ROUNDING if dtype == torch.bfloat16 else roundoff
     return drift, (1 + measured) ** 2 * (1 + stored) * (1 + roundoff) ** 2
-
-
-@lru_cache(maxsize=1)
-def _kernels() -> SimpleNamespace:
-    from training.kernels import line_moments  # noqa: PLC0415  # needs numba
-
-    return compile_kernels([line_moments], ["measure_lines"], any_order=True)

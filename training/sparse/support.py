@@ -196,32 +196,6 @@ def merge(support: Support, rows: Tensor, columns: Tensor) -> tuple[Support, Ten
     return Support(support.row_starts + more_starts, new_columns, support.num_columns), sources
 
 
-def renew(support: Support, values: Tensor, more: Support) -> tuple[Support, Tensor]:
-    """Drop the entries whose value is 0 and take up some more, on a CPU with compiled kernels.
-
-    Args:
-        support: Of the values.
-        values: (entries), float32 or float64.
-        more: Entries of the same rows and columns; they may be in the support already.
-
-    Returns:
-        The support, and the sources of its entries, int64: where they were, or the number of
-        entries of the old support for those that are new.
-
-    >>> support, values = collect(torch.tensor([[1.0, 2.0, 3.0]]))
-    >>> values[1] = 0
-    >>> more, _ = collect(torch.tensor([[1.0, 1.0, 0.0]]))
-    >>> support, sources = renew(support, values, more)
-    >>> support.columns.tolist(), sources.tolist()
-    ([0, 1, 2], [0, 3, 2])
-    """
-    _check_values(support, values)
-    starts, columns, sources = compiled_support.renew(
-        support.row_starts, support.columns, values.detach(), more.row_starts, more.columns
-    )
-    return Support(starts, columns, support.num_columns), sources
-
-
 def spread(support: Support, values: Tensor) -> Tensor:
     """The dense weight, (rows, columns), of the values' type; the inverse of `collect`."""
     _check_values(support, values)

@@ -12,22 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from training.checkpoint.sparse_storage import pack_rows
-from training.kernels.backends import backend_name
 from training.optim.beta_lasso import beta_lasso_step_
-from training.sparse.integer_screening import screen_by_integers
 from training.sparse.products import multiply, multiply_transposed, sum_products
 from training.sparse.projected_screening import may_tighten, tighten
 from training.sparse.regrowth import find_regrown
 from training.sparse.screening import Screen, measure_lines, screen
-from training.sparse.support import (
-    Support,
-    TransposedSupport,
-    collect,
-    compact,
-    merge,
-    renew,
-    spread,
-)
+from training.sparse.support import Support, TransposedSupport, collect, compact, merge, spread
 from training.sparse.support import transpose as transpose_support
 from training.sparse.torch_support import find_rows, widen
 
@@ -59,12 +49,8 @@ def screen_step(deltas: Tensor, inputs: Tensor, *, lr: float, threshold: float) 
         threshold: βλ > 0.
     """
     lines = measure_lines(deltas), measure_lines(inputs)
-    if backend_name(inputs.device) == "numba":
-        named = screen_by_integers(deltas, inputs, lines, lr=lr, threshold=threshold)
-        if named is not None:
-            return named
     found = screen(*lines, lr=lr, threshold=threshold)
-    if backend_name(inputs.device) != "numba" and may_tighten(found, inputs.shape[1]):
+    if may_tighten(found, inputs.shape[1]):
         return tighten(found, deltas, inputs, lines, lr=lr, threshold=threshold)
     return found
 
@@ -159,15 +145,12 @@ class SparseWeight:
         """
         threshold = float(torch.tensor(beta * l1_coef, dtype=self.values.dtype))
         found = screen_step(deltas, inputs, lr=lr, threshold=threshold)
-        settings = {"lr": lr, "l1_coef": l1_coef, "threshold": threshold}
-        if found.entries is not None:
-            return self._step_named(found, found.entries, deltas, inputs, settings)
         regrown = find_regrown(
             self.support, deltas, inputs, found, lr=lr, threshold=threshold, dtype=self.values.dtype
         )
-        count = self._step_own(deltas, inputs, settings)
-        if count < (1 - _DEAD_SHARE) * self.support.num_entries:
-            self.drop_zeros()
+        settings = {"lr": lr, "l1_coef": l1_coef, "threshold": threshold}
+        own = sum_products(self.support, deltas, inputs).to(self._gradient_type())
+        count = self.move(own, **settings)
         num_regrown = len(regrown.rows)
         if num_regrown:
             born = self.values.new_zeros(num_regrown)
@@ -176,31 +159,9 @@ class SparseWeight:
             )
             count += int(beta_lasso_step_(born, regrown.gradients, working_copy, **settings))
             self._grow(regrown.rows, regrown.columns, born, working_copy)
+        elif count < (1 - _DEAD_SHARE) * self.support.num_entries:
+            self.drop_zeros()
         return StepReport(found, num_regrown, count)
-
-    def _step_named(
-        self,
-        found: Screen,
-        entries: Support,
-        deltas: Tensor,
-        inputs: Tensor,
-        settings: dict[str, float],
-    ) -> StepReport:
-        """The step where the screen names the weights that may come back: they step with the rest.
-
-        One that does not reach the threshold stays zero, and is dropped again.
-        """
-        num_old = self.support.num_entries
-        support, sources = renew(self.support, self.values, entries)
-        self._change(support, sources, num_new=1)
-        count = self._step_own(deltas, inputs, settings)
-        num_regrown = int(torch.count_nonzero(self.values[sources == num_old]))
-        return StepReport(found, num_regrown, count)
-
-    def _step_own(self, deltas: Tensor, inputs: Tensor, settings: dict[str, float]) -> int:
-        """Move the entries by their gradients; the number of nonzeros after it."""
-        own = sum_products(self.support, deltas, inputs).to(self._gradient_type())
-        return self.move(own, **settings)
 
     def move(self, gradients: Tensor, *, lr: float, l1_coef: float, threshold: float) -> int:
         """Algorithm 1 on the entries alone; the number of nonzeros after it."""
@@ -224,12 +185,10 @@ class SparseWeight:
             self.working_copy = torch.cat([self.working_copy, working_copy])
         self._change(support, sources)
 
-    def _change(self, support: Support, sources: Tensor, *, num_new: int = 0) -> None:
-        """Take over a support; sources from the number of entries on are of new zeros."""
-        self.support, self._transposed = support, None
-        self.values = _pick(self.values, sources, num_new)
+    def _change(self, support: Support, sources: Tensor) -> None:
+        self.support, self.values, self._transposed = support, self.values[sources], None
         if self.working_copy is not None:
-            self.working_copy = _pick(self.working_copy, sources, num_new)
+            self.working_copy = self.working_copy[sources]
 
     def numbers(self, dtype: torch.dtype) -> Tensor:
         """The entries that a product in a type computes with: the working copy for bfloat16."""
@@ -242,11 +201,6 @@ class SparseWeight:
     def _gradient_type(self) -> torch.dtype:
         """As a dense step has its gradients, so that they round alike."""
         return self.values.dtype if self.working_copy is None else torch.bfloat16
-
-
-def _pick(values: Tensor, sources: Tensor, num_zeros: int) -> Tensor:
-    padded = torch.cat([values, values.new_zeros(num_zeros)]) if num_zeros else values
-    return padded[sources]
 
 
 class SparseLinear(nn.Module):
@@ -308,9 +262,7 @@ class _Product(torch.autograd.Function):
         inputs, weight = values.t().contiguous(), layer.sparse_weight
         ctx.layer = layer
         ctx.save_for_backward(inputs, weight.numbers(inputs.dtype))  # refused once they moved
-        outputs = weight.multiply(inputs).t()
-        # Where the batch lies last, torch's BatchNorm is slow; for bfloat16 there are own passes.
-        return outputs if outputs.dtype == torch.bfloat16 else outputs.contiguous()
+        return weight.multiply(inputs).t()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:

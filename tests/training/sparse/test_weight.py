@@ -13,7 +13,6 @@ from tests.examples import examples
 from training.networks.models import Network, build_model
 from training.optim.beta_lasso import BetaLasso, beta_lasso_reference_step
 from training.sparse import projected_screening
-from training.sparse import weight as weight_module
 from training.sparse.screening import measure_lines, screen
 from training.sparse.weight import SparseLinear, SparseWeight
 
@@ -203,14 +202,11 @@ RUNS = {  # α, λ, β, η, and whether weights must come back and rows be scree
         for name, case in RUNS.items()
     ],
 )
-@pytest.mark.parametrize("by_integers", [True, False], ids=["integers", "directions"])
-def test_whole_runs_have_the_support_and_the_weights_of_dense_runs(case, by_integers, monkeypatch):
+def test_whole_runs_have_the_support_and_the_weights_of_dense_runs(case, monkeypatch):
     """In float64, through hand-overs there and back: sums in another order differ by rounding.
 
     Every screen with unscreened rows is tightened, however small it is.
     """
-    if not by_integers:  # as on a device
-        monkeypatch.setattr(weight_module, "backend_name", lambda device: "torch")
     monkeypatch.setattr(projected_screening, "GROUPS", (1, 3, 12))
     monkeypatch.setattr(projected_screening, "_NUM_DIRECTIONS", 16)
     monkeypatch.setattr(projected_screening, "_FEWEST_VECTORS", 1)
