@@ -39,6 +39,7 @@ from training.distributed.run_options import RunOptions
 from training.errors import TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
+from training.run.provenance import collect_versions
 from training.run.run_folder import new_run_folder
 from training.spec.config import DataConfig, Method, TrainConfig
 from training.spec.recipes import recipe_config
@@ -200,6 +201,7 @@ def _train(folder: Path, config: TrainConfig, dataset: Dataset, words: str, bar:
     bar.begin(f"Training {config.network} by {METHODS[config.method]}: {words}")
     out = folder / f"{config.network}-{config.method}"
     with new_run_folder(config.network, out=out) as run:
+        run.write_config({"config": config.to_dict(), "versions": collect_versions()})
         run_training(
             config=config, dataset=dataset, folder=run, options=RunOptions(), progress=bar, stop=bar
         )

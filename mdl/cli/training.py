@@ -32,6 +32,7 @@ from training.distributed.run_options import RunOptions
 from training.errors import CheckpointError, TrainingError
 from training.run.loop import run_training
 from training.run.progress import EpochMetrics
+from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder, check_run_folder, new_run_folder
 from training.sparse.costs import may_be_sparse
 from training.spec.architectures import NetworkSpec
@@ -171,6 +172,8 @@ def carry_out(
             log.print(part, markup=False)
         _say_penalties(plan)
         _say_if_dense(plan, options)
+        if ranks.is_first:
+            folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
     shown = TrainingProgress(num_epochs=config.epochs)
     chosen = logs if ranks.is_first else ()
     logged = LoggedProgress(shown, chosen, _logged_run(plan, with_history=bool(chosen)))

@@ -18,7 +18,6 @@ from training.errors import CheckpointError, TrainingError
 from training.networks.models import Network
 from training.run.evaluate import count_errors
 from training.run.progress import EpochMetrics, Progress, Stop
-from training.run.provenance import collect_versions
 from training.run.run_checkpoints import RunCheckpoints
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState
@@ -54,10 +53,10 @@ def run_training(
 ) -> TrainResult:
     """Train one network and leave its checkpoint in `folder`.
 
-    config.json and a checkpoint are written at the start, then checkpoints as often as `options`
-    ask beside the training (see `training.run.run_checkpoints`), and when `stop` asks. Those hold
-    all that `resume_from` needs to reach bit-identical weights on the same machine. The final one
-    holds the network alone, sparse where that is smaller.
+    The checkpoint is written at the start, then as often as `options` ask beside the training
+    (see `training.run.run_checkpoints`), and when `stop` asks. Those hold all that `resume_from`
+    needs to reach bit-identical weights on the same machine. The final one holds the network alone,
+    sparse where that is smaller.
 
     With several ranks each calls this with the same arguments but for device and rank, the progress
     and `stop`, which any of them may ask by. Rank 0 alone writes. The weights are those of one rank
@@ -73,8 +72,6 @@ def run_training(
         dataset.train, config.data.validation, seed=config.data.seed
     )
     state = _make_state(config, dataset, train_set, options, resume_from)
-    if resume_from is None and options.ranks.is_first:
-        folder.write_config({"config": state.config.to_dict(), "versions": collect_versions()})
     record = DataRecord.of(
         config.data, dataset, num_samples=len(train_set), num_validation=len(validation_set)
     )

@@ -11,6 +11,7 @@ from training.data.loading import load_dataset, split_validation
 from training.distributed.run_options import RunOptions
 from training.run.loop import run_training
 from training.run.progress import Progress, Unwatched
+from training.run.provenance import collect_versions
 from training.run.run_folder import check_run_folder, new_run_folder
 from training.spec.config import DataConfig
 from training.spec.recipes import recipe_config
@@ -61,6 +62,7 @@ def train(
         TemporaryDirectory() as nowhere,
         new_run_folder(network, out=Path(folder or nowhere)) as run,
     ):
+        run.write_config({"config": config.to_dict(), "versions": collect_versions()})
         unwatched = Unwatched()
         return run_training(
             config=config,

@@ -33,6 +33,7 @@ from training.distributed.run_options import RunOptions
 from training.errors import CheckpointError
 from training.run.loop import run_training
 from training.run.progress import Progress, Stop
+from training.run.provenance import collect_versions
 from training.run.run_folder import RunFolder
 from training.spec.config import SaveInterval, TrainConfig
 from training.system.files import read_text
@@ -115,6 +116,7 @@ def _train_run(
     if begun is None:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.metrics.unlink(missing_ok=True)
+        folder.write_config({"config": config.to_dict(), "versions": collect_versions()})
     elif begun.training is None:
         return begun
     checkpoint = run_training(
