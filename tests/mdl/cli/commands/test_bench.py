@@ -193,7 +193,7 @@ def test_what_is_refused(mdl):
     ("only", "option", "value", "groups"),
     [
         ("encode", "--network", "s-fc", "step"),
-        ("augmentation", "--width", "2", "step, sparse, checkpoint, bound or encode"),
+        ("augmentation", "--width", "2", "step, sparse, checkpoint, bound, encode or count"),
         ("optimizer", "--batch-size", "8", "step, sparse or augmentation"),
     ],
 )
