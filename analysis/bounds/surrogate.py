@@ -41,7 +41,7 @@ def surrogate(
         The bound on the target's true error; at most 1.
 
     >>> round(surrogate(1311, 60_000, 2039, 0.05, num_disagreements=200, num_fresh=10_000), 4)
-    0.0925
+    0.0924
     """
     parts = (
         binomial_tail(num_errors, num_samples, description_bits, delta / 2),
