@@ -9,7 +9,6 @@ import csv
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.encoded import first_names, reason_of
-from training.data.npz_source import read_array
+from training.data.npz_source import UNREADABLE, read_array
 from training.errors import DataError, OutOfMemoryError
 from training.system.checks import shown
 from training.system.files import FileBytes, read_text
@@ -36,7 +35,6 @@ _CAP = 1 << 30
 _PREDICTIONS = ("prediction", "predictions", "predicted", "pred", "preds", "y_pred")
 _INDEX = ("index", "id", "")  # pandas writes an index without a name
 _FINGERPRINT = "fingerprint"
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 Values = NDArray[Any] | list[Any]
@@ -265,14 +263,7 @@ def _read_npz(path: Path, _: Expected) -> dict[str, Values]:
                     name: read_array(archive, members[name], f"{path}: {name}")
                     for name in _wanted(list(members), path)
                 }
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            ValueError,
-            OSError,
-            RuntimeError,
-        ) as error:
+        except UNREADABLE as error:
             raise DataError(f"{path} is not a readable .npz file ({reason_of(error)})") from error
     fingerprint = columns.get(_FINGERPRINT)
     if fingerprint is not None:

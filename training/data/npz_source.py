@@ -24,6 +24,8 @@ from training.system.files import FileBytes
 from training.system.memory import check_memory
 
 EXPECTED = "arrays train_images, train_labels, test_images and test_labels"
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError)
+"""What reading an archive raises; the last where it is encrypted, or packed in an unknown way."""
 _CAP = 1 << 40
 _IMAGES = ("images", "image", "x", "data", "imgs")
 _LABELS = ("labels", "label", "y", "targets", "target")
@@ -45,14 +47,7 @@ def read_npz(path: Path) -> EncodedDataset:
         try:
             with zipfile.ZipFile(source.file) as archive:
                 return _read(archive, path)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            ValueError,
-            OSError,
-            RuntimeError,  # encrypted, or packed in an unknown way
-        ) as error:
+        except UNREADABLE as error:
             if isinstance(error, DataError):
                 raise
             refuse_pointer(path)

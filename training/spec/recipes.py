@@ -33,7 +33,8 @@ class Recipe:
         missing: What of the paper's training it does not have, apart from the policy table.
         epochs: Passes over the training images.
         widths: base_channels by network (hidden_units for 3-fc).
-        penalties: Of β-lasso: `l1_conv` and `l1_fc`, or `shrinkage`, of `TrainConfig`.
+        l1_conv: λ of the conv-like layers under β-lasso.
+        l1_fc: λ of the fully-connected head under β-lasso.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
         crop: Padding in pixels of the random crop.
@@ -46,7 +47,8 @@ class Recipe:
     missing: str
     epochs: int
     widths: dict[str, int]
-    penalties: dict[str, Any]
+    l1_conv: float
+    l1_fc: float
     momentum: float
     weight_decay: float
     crop: int
@@ -86,7 +88,8 @@ def _paper(epochs: int) -> Recipe:
         missing="the search over λ, momentum, weight decay and dropout",
         epochs=epochs,
         widths=_PAPER_WIDTHS,
-        penalties={"l1_conv": 1e-5, "l1_fc": 2e-6},
+        l1_conv=1e-5,
+        l1_fc=2e-6,
         momentum=0.9,
         weight_decay=5e-4,
         crop=4,
@@ -107,7 +110,8 @@ RECIPES = {
             ),
             epochs=60,
             widths=_QUICK_WIDTHS,
-            penalties={"l1_conv": 1.5e-4, "l1_fc": 5e-5},
+            l1_conv=1.5e-4,
+            l1_fc=5e-5,
             momentum=0.9,
             weight_decay=5e-4,
             crop=4,
@@ -211,8 +215,10 @@ def recipe_config(
         if "beta" in given:
             raise ConfigError.naming("{beta} belongs to {method} beta-lasso; leave it out with sgd")
         defaults |= {"momentum": chosen.momentum, "weight_decay": chosen.weight_decay}
-    else:
-        defaults |= _penalties(chosen, given)
+    elif "shrinkage" not in given:
+        defaults |= {"l1_conv": chosen.l1_conv, "l1_fc": chosen.l1_fc}
+    elif {"l1_conv", "l1_fc"} & given.keys():
+        raise ConfigError.naming("{shrinkage} stands for {l1_conv} and {l1_fc}; leave them out")
     if policy is None and chosen.has_policy:
         policy = default_policy(data.source)
     augmentation = Augmentation(
@@ -231,26 +237,6 @@ def recipe_config(
         **(defaults | given),
     )
     return replace(config, kernel_size=3) if _needs_kernel(config) else config
-
-
-def _penalties(chosen: Recipe, given: dict[str, Any]) -> dict[str, Any]:
-    """What the recipe has of λ: nothing where a total shrinkage is given, else by itself.
-
-    A λ that is given alone leaves the other to the recipe, which must then have one.
-    """
-    penalties = {"l1_conv", "l1_fc"} & given.keys()
-    if "shrinkage" in given:
-        if penalties:
-            raise ConfigError.naming("{shrinkage} stands for {l1_conv} and {l1_fc}; leave them out")
-        return {}
-    if penalties and "shrinkage" in chosen.penalties:
-        if len(penalties) == 1:
-            raise ConfigError.naming(
-                "give {l1_conv} and {l1_fc} both: recipe {} has {shrinkage} in their place",
-                chosen.name,
-            )
-        return {}
-    return chosen.penalties
 
 
 def _needs_kernel(config: TrainConfig) -> bool:

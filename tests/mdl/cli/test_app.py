@@ -168,8 +168,8 @@ def test_the_help_has_the_numbers_of_the_recipes(mdl) -> None:
         assert told in text, told
     found = re.findall(r"beta-lasso \(quick: ([\d.e-]+); paper: ([\d.e-]+)\)", text)
     assert [tuple(map(float, each)) for each in found] == [
-        (quick.penalties["l1_conv"], paper.penalties["l1_conv"]),
-        (quick.penalties["l1_fc"], paper.penalties["l1_fc"]),
+        (quick.l1_conv, paper.l1_conv),
+        (quick.l1_fc, paper.l1_fc),
     ]
     tight = TIGHT["mnist-tight"]
     text = " ".join(mdl("compress", "--help").stdout.split())
