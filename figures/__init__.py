@@ -3,6 +3,7 @@
 __all__ = [
     "accuracy",
     "bit_ledger",
+    "carry_over",
     "compression",
     "description",
     "filters",

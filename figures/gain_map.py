@@ -100,7 +100,12 @@ def draw_gain_map(panels: Sequence[FactorPanel], *, note: str = "") -> Figure:
         100 * value
         for panel in panels
         for point in panel.points
-        for value in (point.sgd, point.beta_lasso, point.local)
+        for value in (
+            point.sgd,
+            point.beta_lasso - point.error,
+            point.beta_lasso + point.error,
+            point.local,
+        )
     ]
     for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, panel)

@@ -136,10 +136,11 @@ LabelColumnOption = Annotated[
 ]
 SHRINKAGE_HELP = (
     "Total shrinkage under beta-lasso, in place of λ: λ Σ η over the run, in units of the initial "
-    "weights. One number, or one for the conv-like and one for the fc layers: 10,2.5."
+    "weights. One number, or one for the conv-like and one for the fc layers: 10,2.5 (quick: 10)."
 )
 BatchSizeOption = Annotated[
-    int | None, typer.Option(help="Images per step (default: 512).", rich_help_panel=TRAINING)
+    int | None,
+    typer.Option(help="Images per step (quick: 128; paper: 512).", rich_help_panel=TRAINING),
 ]
 
 

@@ -189,6 +189,8 @@ class TrainConfig:
         shrinkage: Total shrinkage of the two, which says λ in units of the run's length, its
             learning rate and its initial weights, as `training.spec.shrinkage` has it: both λ are
             set from it when the run begins, whatever they are. None: λ are what they are.
+        max_threshold: With `shrinkage`, the most that βλ may be, in units of the initial weights,
+            > 0: in a short run it and not the shrinkage sets λ. None: no such limit.
         beta: β >= 0; weights below βλ in absolute value are set to zero.
         momentum: Momentum of SGD, in [0, 1).
         weight_decay: L2 coefficient of SGD, >= 0.
@@ -212,6 +214,7 @@ class TrainConfig:
     l1_conv: float = 0.0
     l1_fc: float = 0.0
     shrinkage: tuple[float, float] | None = None
+    max_threshold: float | None = None
     beta: float = 50.0
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -242,6 +245,10 @@ class TrainConfig:
         check_text("recipe", self.recipe)
         if self.shrinkage is not None:
             object.__setattr__(self, "shrinkage", _check_shrinkage(self.shrinkage))
+        if self.max_threshold is not None:
+            _check(self.shrinkage is not None, "{max_threshold} goes with {shrinkage}")
+            _check_number("max_threshold", self.max_threshold, 0)
+            _check(self.max_threshold > 0, "{max_threshold} must be > 0, not {}", 0)
         if self.method == "beta-lasso":
             _check(
                 self.momentum == 0 and self.weight_decay == 0,

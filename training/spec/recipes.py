@@ -33,10 +33,9 @@ class Recipe:
         missing: What of the paper's training it does not have, apart from the policy table.
         epochs: Passes over the training images.
         widths: base_channels by network (hidden_units for 3-fc).
-        l1_conv: λ of the conv-like layers under β-lasso.
-        l1_fc: λ of the fully-connected head under β-lasso.
-        momentum: Momentum of SGD.
-        weight_decay: Weight decay of SGD.
+        batch_size: Images per step.
+        beta_lasso: Settings of β-lasso: fields of `TrainConfig`.
+        sgd: Settings of SGD, likewise.
         crop: Padding in pixels of the random crop.
         cutout: Side in pixels of the cutout square.
         has_policy: Whether the data set's built-in policy runs; see `POLICIES`.
@@ -47,10 +46,9 @@ class Recipe:
     missing: str
     epochs: int
     widths: dict[str, int]
-    l1_conv: float
-    l1_fc: float
-    momentum: float
-    weight_decay: float
+    batch_size: int
+    beta_lasso: dict[str, Any]
+    sgd: dict[str, Any]
     crop: int
     cutout: int
     has_policy: bool
@@ -88,10 +86,9 @@ def _paper(epochs: int) -> Recipe:
         missing="the search over λ, momentum, weight decay and dropout",
         epochs=epochs,
         widths=_PAPER_WIDTHS,
-        l1_conv=1e-5,
-        l1_fc=2e-6,
-        momentum=0.9,
-        weight_decay=5e-4,
+        batch_size=512,
+        beta_lasso={"lr": 0.1, "l1_conv": 1e-5, "l1_fc": 2e-6},
+        sgd={"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
         crop=4,
         cutout=16,
         has_policy=True,
@@ -104,16 +101,12 @@ RECIPES = {
         Recipe(
             name="quick",
             about="Small networks, minutes on two cores.",
-            missing=(
-                "the paper's sizes, its number of epochs and cutout; λ is larger than the paper's "
-                "because there are fewer steps"
-            ),
+            missing="the paper's sizes, its number of epochs and cutout",
             epochs=60,
             widths=_QUICK_WIDTHS,
-            l1_conv=1.5e-4,
-            l1_fc=5e-5,
-            momentum=0.9,
-            weight_decay=5e-4,
+            batch_size=128,
+            beta_lasso={"lr": 1.0, "shrinkage": (10.0, 10.0), "max_threshold": 0.1},
+            sgd={"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
             crop=4,
             cutout=0,
             has_policy=False,
@@ -211,14 +204,13 @@ def recipe_config(
     defaults: dict[str, Any] = {"method": given.get("method", default_method(network))}
     width = "hidden_units" if network == "3-fc" else "base_channels"
     defaults[width] = chosen.widths[network]
+    defaults["batch_size"] = chosen.batch_size
     if defaults["method"] == "sgd":
         if "beta" in given:
             raise ConfigError.naming("{beta} belongs to {method} beta-lasso; leave it out with sgd")
-        defaults |= {"momentum": chosen.momentum, "weight_decay": chosen.weight_decay}
-    elif "shrinkage" not in given:
-        defaults |= {"l1_conv": chosen.l1_conv, "l1_fc": chosen.l1_fc}
-    elif {"l1_conv", "l1_fc"} & given.keys():
-        raise ConfigError.naming("{shrinkage} stands for {l1_conv} and {l1_fc}; leave them out")
+        defaults |= chosen.sgd
+    else:
+        defaults |= _lasso_defaults(chosen, network, given)
     if policy is None and chosen.has_policy:
         policy = default_policy(data.source)
     augmentation = Augmentation(
@@ -237,6 +229,26 @@ def recipe_config(
         **(defaults | given),
     )
     return replace(config, kernel_size=3) if _needs_kernel(config) else config
+
+
+def _lasso_defaults(recipe: Recipe, network: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's settings of β-lasso: its λ or total shrinkage where neither is given."""
+    asked = {"l1_conv", "l1_fc"} & given.keys()
+    if asked and "shrinkage" in given:
+        raise ConfigError.naming("{shrinkage} stands for {l1_conv} and {l1_fc}; leave them out")
+    if "shrinkage" in recipe.beta_lasso and (
+        asked == {"l1_conv"} or (asked == {"l1_fc"} and network != "3-fc")
+    ):
+        raise ConfigError.naming(
+            "{l1_conv} and {l1_fc} go together: recipe {} has {shrinkage} in their place",
+            recipe.name,
+        )
+    left_out: set[str] = set()
+    if "shrinkage" in given:
+        left_out = {"l1_conv", "l1_fc", "max_threshold"}
+    elif asked:
+        left_out = {"shrinkage", "max_threshold"}
+    return {name: value for name, value in recipe.beta_lasso.items() if name not in left_out}
 
 
 def _needs_kernel(config: TrainConfig) -> bool:

@@ -11,8 +11,8 @@ At τ = 1 a weight of that size, and no use, is gone when the run ends; at τ = 
 that only weights which gradients hold against λ are left. λ itself means something else at every
 number of steps, learning rate and width.
 
-The threshold is another matter: beside σ it is βλ / σ = βτ / Σ η, smaller the longer a run is.
-Near 1 it ends most weights in the first step.
+The threshold is another matter: beside σ it is βλ / σ = βτ / Σ η, larger the shorter a run is.
+Near 1 it ends most weights in the first step, so a short run may need a limit to it.
 """
 
 import math
@@ -56,9 +56,14 @@ def fill_penalties(config: TrainConfig, spec: NetworkSpec, num_images: int) -> T
     """
     if config.shrinkage is None:
         return config
+    largest = math.inf
+    if config.max_threshold is not None and config.beta > 0:
+        largest = config.max_threshold / config.beta
     conv, fc = (
-        shrinkage * unit
-        for shrinkage, unit in zip(config.shrinkage, _units(config, spec, num_images), strict=True)
+        min(shrinkage * unit, largest * size)
+        for shrinkage, unit, size in zip(
+            config.shrinkage, _units(config, spec, num_images), _sizes(spec), strict=True
+        )
     )
     return replace(config, l1_conv=conv, l1_fc=fc)
 

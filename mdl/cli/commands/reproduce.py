@@ -39,6 +39,7 @@ NAMES = (
     "training",
     "screening",
     "gain-map",
+    "carry-over",
     "claims",
 )
 """In the order in which `all` draws them."""
@@ -53,7 +54,7 @@ def reproduce(
         typer.Argument(
             metavar="NAME",
             help="table1 to table4, figure1 to figure9, mdl-view, ledger, locality, training, "
-            "screening, gain-map, claims, or all.",
+            "screening, gain-map, carry-over, claims, or all.",
         ),
     ],
     scale: Annotated[

@@ -142,21 +142,22 @@ def train(
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate η at the start of its cosine schedule (default: 0.1).",
+            help="Learning rate η at the start of its cosine schedule (0.1; quick by beta-lasso: "
+            "1).",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     l1_conv: Annotated[
         float | None,
         typer.Option(
-            help="λ of conv-like layers under beta-lasso (quick: 1.5e-4; paper: 1e-5).",
+            help="λ of conv-like layers under beta-lasso (quick: as --shrinkage; paper: 1e-5).",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     l1_fc: Annotated[
         float | None,
         typer.Option(
-            help="λ of the fc layers under beta-lasso (quick: 5e-5; paper: 2e-6).",
+            help="λ of the fc layers under beta-lasso (quick: as --shrinkage; paper: 2e-6).",
             rich_help_panel=TRAINING,
         ),
     ] = None,

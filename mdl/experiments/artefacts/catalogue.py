@@ -2,6 +2,7 @@
 
 from mdl.experiments.artefacts.accuracy_figures import Figure5, SizeFigure
 from mdl.experiments.artefacts.accuracy_tables import Table1, Table2
+from mdl.experiments.artefacts.carry_over import CarryOver
 from mdl.experiments.artefacts.description_length import BitLedgers, MdlView
 from mdl.experiments.artefacts.filters import (
     S_FC_BETA_LASSO,
@@ -38,6 +39,7 @@ _ARTEFACTS: tuple[Artefact, ...] = (
     TrainingCurves(),
     ScreenedRows(),
     GainMap(),
+    CarryOver(),
     Claims(),
 )
 ARTEFACTS = {artefact.name: artefact for artefact in _ARTEFACTS}

@@ -126,7 +126,7 @@ class GainMap(DataSetArtefact[list[_Cell]]):
             runs = [run for cell in one.shown for run in _shortened(cell)]
             if runs:
                 note = f"Data: {one.data}, scale {scale.name}. One seed. {missing_note(one.runs)}"
-                drawn[f"{one.stem}-bits"] = draw_shortened(runs, note=note)
+                drawn[f"{one.stem}-bits"] = draw_shortened(runs, note=note.strip())
         return drawn
 
     def figure(self, one: OneDataSet[list[_Cell]], store: ResultStore) -> Figure | None:
@@ -140,7 +140,7 @@ class GainMap(DataSetArtefact[list[_Cell]]):
             f"Data: {one.data}, scale {one.scale.name}. Else {usual}. Settings chosen by "
             f"validation; one seed. {missing_note(one.runs)}"
         )
-        return draw_gain_map(shown, note=note)
+        return draw_gain_map(shown, note=note.strip())
 
 
 def _difference(first: RunResult | None, second: RunResult | None) -> Estimate | None:

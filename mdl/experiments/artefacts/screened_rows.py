@@ -1,7 +1,7 @@
 """Screened rows of s-fc by β-lasso against λ, α and the learning rate, in short runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
@@ -54,11 +54,11 @@ class ScreenedRows(DataSetArtefact[list[_Step]]):
     def gather(self, scale: Scale, runs: RunPlan) -> list[_Step]:
         """A run a value, one factor at a time."""
         choice = scale.screening
-        usual = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs)
         steps = []
         for factor in factors(choice, width=scale.widths[NETWORK]):
             for value, fields in factor.steps:
-                results = runs.need([replace(usual, **fields)])
+                config = scale.config(NETWORK, method="beta-lasso", epochs=choice.epochs, **fields)
+                results = runs.need([config])
                 result = results[0] if results else None
                 steps.append(_Step(factor=factor.name, value=value, result=result))
         return steps

@@ -250,7 +250,7 @@ def print_answers(drawn: Drawn, folder: Path) -> None:
         picture = next((path.name for path in files if path.suffix == ".png"), "drawn")
         text = answers[name] or (picture if files else "nothing to draw yet")
         lacking = f"; {missing} missing" if missing else ""
-        output.print(f"{name:<10}{text}{lacking}", markup=False)
+        output.print(f"{name:<12}{text}{lacking}", markup=False)
         if len(drawn.drawings) == 1:
             for path in files:
                 output.print(f"  {path}", markup=False)

@@ -157,7 +157,9 @@ def kernel_steps(scale: Scale, runs: RunPlan) -> list[KernelStep]:
             settings = replace(settings, data=data)
             if method == "beta-lasso" and not scale.tunes_all:
                 l1_conv, l1_fc = scale.kernel_l1
-                settings = replace(settings, l1_conv=l1_conv, l1_fc=l1_fc)
+                settings = replace(
+                    settings, shrinkage=None, max_threshold=None, l1_conv=l1_conv, l1_fc=l1_fc
+                )
         for kernel_size in scale.kernel_sizes:
             results = runs.over_seeds(
                 settings,

@@ -7,6 +7,7 @@ under every table and figure.
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mdl.experiments.sweep.carry_over import CarryOverDesign
 from mdl.experiments.sweep.grids import GRIDS, Grid, ScreeningGrid, grid
 from mdl.experiments.sweep.regimes import GainDesign, Regime
 from mdl.experiments.sweep.selection import retrain_config
@@ -45,7 +46,6 @@ _PAPER_WIDTHS = {
     "resnet18": 64,
 }
 _L1, _RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), (0.03, 0.1, 0.3, 1.0)
-_LAPTOP_L1 = _L1[1:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,10 @@ class Scale:
         crop: Padding of the random crop; None takes the recipe's.
         screening: Settings of the runs by which screened rows are shown.
         gain: The cells of the gain map.
+        carry_over: What shows whether a choice of λ carries over to other runs.
         grid: What settings are chosen from.
-        low_beta_l1: Pairs of λ in place of the grid's where β < 50.
+        low_beta: The grid where β < 50.
+        sgd_rates: η that are tried with SGD's settings; none tries the recipe's.
         lasso_lr: η of β-lasso; None takes the recipe's.
         tunes_all: Whether the settings of every network are chosen. If not, only those of s-fc
             where training methods are compared; the others take the recipe's.
@@ -102,8 +104,10 @@ class Scale:
     crop: int | None = None
     screening: ScreeningGrid
     gain: GainDesign
+    carry_over: CarryOverDesign
     grid: Grid
-    low_beta_l1: tuple[tuple[float, float], ...]
+    low_beta: Grid
+    sgd_rates: tuple[float, ...] = ()
     lasso_lr: float | None = None
     tunes_all: bool = False
     train_target: float
@@ -165,10 +169,11 @@ class Scale:
         base = self.config(
             network, method=method, epochs=self.trial_epochs, data=self._data_of_trials(), beta=beta
         )
-        choice = self.grid
-        if method == "beta-lasso" and base.beta < _USUAL_BETA:
-            choice = replace(choice, l1=self.low_beta_l1)
-        return grid(network, method, choice, base)
+        is_lasso = method == "beta-lasso"
+        choice = self.low_beta if is_lasso and base.beta < _USUAL_BETA else self.grid
+        return grid(
+            network, method, choice, base, learning_rates=() if is_lasso else self.sgd_rates
+        )
 
     def final(self, trial: TrainConfig) -> TrainConfig:
         """A trial's settings on the scale's images, none held out, seed 0, short training."""
@@ -220,6 +225,25 @@ def scale_on(name: str, sources: tuple[str, ...], *, precision: Precision | None
 _SMOKE_REGIME = Regime(num_images=512, epochs=2, image_size=16, width=2)
 _LAPTOP_REGIME = Regime(num_images=5_000, epochs=200, image_size=16, width=24)
 _PAPER_REGIME = Regime(num_images=45_000, epochs=400, image_size=32, width=150, has_policy=True)
+_SMOKE_GRID = Grid(
+    name="smoke",
+    about="Two pairs of λ, one setting of SGD.",
+    recipe="quick",
+    l1=((2e-4, 5e-5), (5e-4, 5e-5)),
+    sgd=((0.9, 5e-4),),
+    dropout=(0.0,),
+    validation=256,
+)
+_LAPTOP_GRID = Grid(
+    name="laptop",
+    about="Six pairs of total shrinkages, two settings of SGD.",
+    recipe="quick",
+    shrinkage=tuple((conv, fc) for conv in (3.0, 6.0, 12.0) for fc in (1.5, 6.0)),
+    max_threshold=0.2,
+    sgd=((0.9, 5e-4), (0.9, 2e-3)),
+    dropout=(0.0,),
+    validation=5000,
+)
 _SMOKE = Scale(
     name="smoke",
     data=DataConfig(source="cifar10", num_train=2048, num_test=512),
@@ -240,7 +264,7 @@ _SMOKE = Scale(
     gain=GainDesign(
         usual=_SMOKE_REGIME,
         others=(replace(_SMOKE_REGIME, epochs=4),),
-        shrinkages=((1.0, 1.0), (10.0, 10.0)),
+        shrinkages=((0.02, 0.02), (0.1, 0.1)),
         lasso_lr=1.0,
         sgd_rates=(0.1,),
         sgd_decays=(5e-4,),
@@ -248,16 +272,17 @@ _SMOKE = Scale(
         batch_size=64,
         policy="trivial",
     ),
-    grid=Grid(
-        name="smoke",
-        about="Two pairs of λ, one setting of SGD.",
-        recipe="quick",
-        l1=((2e-4, 5e-5), (5e-4, 5e-5)),
-        sgd=((0.9, 5e-4),),
-        dropout=(0.0,),
-        validation=256,
+    carry_over=CarryOverDesign(
+        usual=_SMOKE_REGIME,
+        rate=1.0,
+        epochs=(2, 4),
+        widths=(1, 2),
+        rates=(0.5, 1.0),
+        shrinkages=(0.02, 0.1),
+        fc_share=1.0,
     ),
-    low_beta_l1=((2e-4, 5e-5),),
+    grid=_SMOKE_GRID,
+    low_beta=replace(_SMOKE_GRID, l1=((2e-4, 5e-5),)),
     train_target=0.15,
 )
 _LAPTOP = Scale(
@@ -276,7 +301,7 @@ _LAPTOP = Scale(
     kernel_l1=(2e-5, 1e-5),
     short_epochs=15,
     long_epochs=60,
-    trial_epochs=15,
+    trial_epochs=60,
     short_seeds=(0, 1, 2),
     long_seeds=(0, 1, 2),
     batch_size=512,
@@ -293,16 +318,18 @@ _LAPTOP = Scale(
         batch_size=128,
         policy="autoaugment-cifar10",
     ),
-    grid=Grid(
-        name="laptop",
-        about="Twelve pairs of λ, four settings of SGD.",
-        recipe="quick",
-        l1=tuple((conv, fc) for conv in _LAPTOP_L1 for fc in _LAPTOP_L1[:3]),
-        sgd=((0.9, 5e-4), (0.9, 1e-3), (0.9, 2e-3), (0.0, 1e-3)),
-        dropout=(0.0,),
-        validation=5000,
+    carry_over=CarryOverDesign(
+        usual=Regime(num_images=10_000, epochs=60, image_size=32, width=4),
+        rate=1.0,
+        epochs=(30, 60, 120),
+        widths=(2, 4, 8),
+        rates=(0.5, 1.0, 2.0),
+        shrinkages=(1.25, 2.5, 5.0, 10.0, 20.0, 40.0),
+        fc_share=0.25,
     ),
-    low_beta_l1=tuple((conv, 1e-5) for conv in (2e-6, *_L1[:4])),
+    grid=_LAPTOP_GRID,
+    low_beta=replace(_LAPTOP_GRID, shrinkage=((0.5, 0.5), (1.5, 0.5), (4.0, 1.0))),
+    sgd_rates=(0.03, 0.1),
     lasso_lr=1.0,
     train_target=0.5,
 )
@@ -344,8 +371,17 @@ _PAPER = Scale(
         batch_size=512,
         policy="autoaugment-cifar10",
     ),
+    carry_over=CarryOverDesign(
+        usual=replace(_PAPER_REGIME, num_images=10_000),
+        rate=0.1,
+        epochs=(400, 1200, 4000),
+        widths=(50, 150),
+        rates=(0.1, 0.3),
+        shrinkages=(2.0, 5.0, 10.0, 20.0, 50.0),
+        fc_share=0.7,
+    ),
     grid=GRIDS["paper"],
-    low_beta_l1=GRIDS["paper"].l1,
+    low_beta=GRIDS["paper"],
     tunes_all=True,
     train_target=0.99,
 )

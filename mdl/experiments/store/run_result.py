@@ -291,4 +291,6 @@ def _canonical(config: TrainConfig) -> dict[str, Any]:
         del values["shrinkage"]
     else:
         del values["l1_conv"], values["l1_fc"]  # they follow from it
+    if config.max_threshold is None:
+        del values["max_threshold"]
     return values

@@ -1,3 +1,3 @@
 """Grids of settings and the choice among them by validation."""
 
-__all__ = ["grids", "regimes", "selection", "sweep_run"]
+__all__ = ["carry_over", "grids", "regimes", "selection", "sweep_run"]

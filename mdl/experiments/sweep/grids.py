@@ -24,6 +24,7 @@ class Grid:
         source: The images, as `training.spec.config.DataConfig` names them, if none are asked for.
         l1: Pairs (λ of the conv-like layers, λ of the fc layers), for β-lasso.
         shrinkage: Pairs of total shrinkages in place of λ; a grid has the one or the other.
+        max_threshold: With them; None for no limit.
         sgd: Pairs (momentum, weight decay), for SGD.
         dropout: Probabilities of dropping an input of the last two fc layers.
         validation: Training images held out where the configuration holds out none, >= 1.
@@ -35,6 +36,7 @@ class Grid:
     source: str = "cifar10"
     l1: tuple[tuple[float, float], ...] = ()
     shrinkage: tuple[tuple[float, float], ...] = ()
+    max_threshold: float | None = None
     sgd: tuple[tuple[float, float], ...]
     dropout: tuple[float, ...]
     validation: int
@@ -106,7 +108,7 @@ def grid(
     """
     chosen = find_grid(choice) if isinstance(choice, str) else choice
     if shrinkages:
-        chosen = replace(chosen, l1=(), shrinkage=tuple(shrinkages))
+        chosen = replace(chosen, l1=(), shrinkage=tuple(shrinkages), max_threshold=None)
     settings = _sgd_settings(chosen) if method == "sgd" else _penalties(chosen, network)
     data = replace(base.data, validation=base.data.validation or _held_out(chosen, base))
     untuned = replace(
@@ -117,6 +119,7 @@ def grid(
         l1_conv=0.0,
         l1_fc=0.0,
         shrinkage=None,
+        max_threshold=None,
         momentum=0.0,
         weight_decay=0.0,
     )
@@ -139,7 +142,7 @@ def _penalties(chosen: Grid, network: str) -> list[dict[str, Any]]:
     if network in _WITHOUT_CONVOLUTIONS:
         pairs = tuple(dict.fromkeys((0.0, fc) for _, fc in pairs))
     if chosen.shrinkage:
-        return [{"shrinkage": pair} for pair in pairs]
+        return [{"shrinkage": pair, "max_threshold": chosen.max_threshold} for pair in pairs]
     return [{"l1_conv": conv, "l1_fc": fc} for conv, fc in pairs]
 
 

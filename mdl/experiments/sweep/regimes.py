@@ -5,6 +5,7 @@ by itself, and in some cells several are, so that a few dozen runs say where β-
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from training.spec.config import DataConfig, Method, Precision, TrainConfig
 from training.spec.recipes import NO_POLICY, recipe_config
@@ -77,8 +78,18 @@ class GainDesign:
         self, regime: Regime, data: DataConfig, precision: Precision
     ) -> list[TrainConfig]:
         """The runs of s-fc by β-lasso among which validation chooses."""
-        base = self._config("s-fc", regime, data, precision, method="beta-lasso", lr=self.lasso_lr)
-        return [replace(base, shrinkage=pair) for pair in self.shrinkages]
+        return [
+            self._config(
+                "s-fc",
+                regime,
+                data,
+                precision,
+                method="beta-lasso",
+                lr=self.lasso_lr,
+                shrinkage=pair,
+            )
+            for pair in self.shrinkages
+        ]
 
     def sgd(
         self, network: str, regime: Regime, data: DataConfig, precision: Precision
@@ -99,7 +110,7 @@ class GainDesign:
         precision: Precision,
         *,
         method: Method,
-        lr: float | None = None,
+        **settings: Any,
     ) -> TrainConfig:
         side = regime.image_size
         images = replace(
@@ -116,9 +127,9 @@ class GainDesign:
             base_channels=regime.width,
             epochs=regime.epochs,
             batch_size=self.batch_size,
-            lr=lr,
             crop=side // _CROP_SHARE,
             cutout=side // _CUTOUT_SHARE if regime.has_policy else 0,
             policy=self.policy if regime.has_policy else NO_POLICY,
             precision=precision,
+            **settings,
         )

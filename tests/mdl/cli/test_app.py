@@ -158,7 +158,10 @@ def test_the_help_has_the_numbers_of_the_recipes(mdl) -> None:
         f"{quick.widths['d-fc']}; paper: {paper.widths['s-fc']} for s- networks, "
         f"{paper.widths['d-fc']} for d-, {paper.widths['resnet18']} for resnet18)",
         f"(quick: {quick.widths['3-fc']}; paper: {paper.widths['3-fc']:,})",
-        f"(default: {quick.momentum})",
+        f"(default: {quick.sgd['momentum']})",
+        f"(quick: {quick.batch_size}; paper: {paper.batch_size})",
+        f"({paper.beta_lasso['lr']}; quick by beta-lasso: {quick.beta_lasso['lr']:g})",
+        f"(quick: {quick.beta_lasso['shrinkage'][0]:g})",
         f"(default: {quick.crop})",
         f"(quick: {quick.cutout}; paper: {paper.cutout})",
         f"glyphs: {GLYPHS_IMAGE_SIZE})",
@@ -166,11 +169,9 @@ def test_the_help_has_the_numbers_of_the_recipes(mdl) -> None:
         f"glyphs: {GLYPHS_NUM_TEST:,})",
     ):
         assert told in text, told
-    found = re.findall(r"beta-lasso \(quick: ([\d.e-]+); paper: ([\d.e-]+)\)", text)
-    assert [tuple(map(float, each)) for each in found] == [
-        (quick.l1_conv, paper.l1_conv),
-        (quick.l1_fc, paper.l1_fc),
-    ]
+    found = re.findall(r"beta-lasso \(quick: as --shrinkage; paper: ([\d.e-]+)\)", text)
+    penalties = [paper.beta_lasso["l1_conv"], paper.beta_lasso["l1_fc"]]
+    assert [float(each) for each in found] == penalties
     tight = TIGHT["mnist-tight"]
     text = " ".join(mdl("compress", "--help").stdout.split())
     numbers = (tight.epochs, tight.max_level, f"{tight.num_trials:,}", tight.lr)

@@ -17,6 +17,7 @@ from mdl.experiments.store.run_result import (
 from mdl.experiments.store.time_estimate import expected_shape
 from tests.mdl.experiments.answers import answers_with
 from training.run.run_folder import RunFolder
+from training.spec.shrinkage import fill_penalties
 
 ACCURACY = {
     "resnet18": 0.92,
@@ -38,6 +39,7 @@ def made_up_result(config, *, fingerprint="made-up"):
         image_size=shape.image_size, num_classes=shape.num_classes, in_channels=shape.in_channels
     )
     weights = {layer.name: layer.num_weights for layer in spec.layers}
+    config = fill_penalties(config, spec, 50_000)
     is_lasso = config.method == "beta-lasso"
     share = 1 / (1 + config.beta / 2) if is_lasso else 1.0
     nonzeros = {

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,30 @@ def test_a_weight_without_gradient_shrinks_by_so_many_times_its_size(
     expected = [50 * each / rates for each in pair]
     assert thresholds(filled, spec) == pytest.approx(expected, rel=1e-9)
     assert count_steps(asked, num_images) == num_steps
+
+
+@given(pair=PAIRS, limit=st.floats(1e-3, 10), epochs=st.integers(1, 9))
+def test_a_limit_of_the_threshold_holds_where_the_shrinkage_would_pass_it(
+    pair: tuple[float, float], limit: float, epochs: int
+) -> None:
+    asked = make_config(shrinkage=pair, epochs=epochs)
+    limited = replace(asked, max_threshold=limit)
+    spec = asked.network_spec(image_size=8, num_classes=10, in_channels=1)
+    free = thresholds(fill_penalties(asked, spec, 500), spec)
+    held = thresholds(fill_penalties(limited, spec, 500), spec)
+    assert held == pytest.approx([min(each, limit) for each in free], rel=1e-9)
+    beta0 = replace(limited, beta=0)
+    assert fill_penalties(beta0, spec, 500).l1_conv == fill_penalties(asked, spec, 500).l1_conv
+
+
+def test_the_quick_recipe_shrinks_by_ten_but_not_faster_than_short_runs_bear() -> None:
+    whole, short = (make_config(epochs=epochs) for epochs in (60, 1))
+    spec = whole.network_spec(image_size=32, num_classes=10, in_channels=3)
+    filled = fill_penalties(whole, spec, 200_000)
+    assert shrinkages(filled, spec, 200_000) == pytest.approx((10, 10))
+    assert thresholds(fill_penalties(short, spec, 20_000), spec) == pytest.approx((0.1, 0.1))
+    assert make_config(shrinkage=3).max_threshold is None
+    assert make_config(l1_conv=1e-5, l1_fc=1e-5).shrinkage is None
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -96,6 +121,10 @@ def test_a_key_tells_shrinkages_apart_and_not_the_penalties_that_follow_from_the
         ({"shrinkage": (math.nan, 1)}, "shrinkage must be >= 0"),
         ({"shrinkage": (1, math.inf)}, "shrinkage must be <= "),
         ({"shrinkage": 10, "l1_fc": 1e-5}, "shrinkage stands for l1_conv and l1_fc"),
+        ({"l1_fc": 1e-5}, "l1_conv and l1_fc go together: recipe quick has shrinkage"),
+        ({"l1_conv": 1e-5}, "l1_conv and l1_fc go together"),
+        ({"shrinkage": 10, "max_threshold": 0.0}, "max_threshold must be > 0"),
+        ({"l1_conv": 1e-5, "l1_fc": 0.0, "max_threshold": 0.1}, "goes with shrinkage"),
         ({"shrinkage": 10, "method": "sgd"}, "belong to beta-lasso"),
     ],
 )

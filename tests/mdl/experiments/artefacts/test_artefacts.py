@@ -294,3 +294,23 @@ def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
     (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(lacking))
     assert table.rows[0]["gain"] and table.rows[0]["closed"] is None
     assert any("Missing" in note for note in table.notes)
+
+
+def test_carry_over_names_the_best_shrinkage_of_every_whole_line(made_up_store) -> None:
+    design = LAPTOP.carry_over
+    usual = (design.usual.epochs, design.usual.width, design.rate)
+    store = made_up_store(lacks=lambda config: config.lr != 1 and config.shrinkage[0] == 10)
+    (table,) = ARTEFACTS["carry-over"].tables(LAPTOP, Results(store))
+    told = {(row["factor"], row["value"]): row for row in table.rows}
+    assert set(told) >= {("epochs", f"{usual[0]}"), ("width α", f"{usual[1]}")}
+    lines = list(design.lines(LAPTOP.gain, LAPTOP.data, LAPTOP.precision))
+    assert len(lines) == len(told)
+    for (factor, value, configs), row in zip(lines, table.rows, strict=True):
+        if factor == "rate" and value != 1:
+            assert row.get("shrinkage") is None  # one of its runs is missing
+            continue
+        best = best_by_validation([store.find(config) for config in configs])
+        assert float(row["shrinkage"]) == best.config.shrinkage[0]
+        assert best.config.shrinkage[1] == best.config.shrinkage[0] * design.fc_share
+        assert float(row["l1"]) == pytest.approx(best.config.l1_conv, rel=0.05)
+    assert "differ by a factor of" in table.answer
