@@ -52,7 +52,6 @@ DELTA = 0.05
 _STEPS = 6
 _IMAGE_SIZE, _NUM_TRAIN, _NUM_TEST, _CROP = 12, 30_000, 2_000, 1
 _WIDTH, _EPOCHS, _BATCH_SIZE = 2, 9, 128
-_LAMBDA_CONV, _LAMBDA_FC = 3e-4, 1e-4
 _SHORT_EPOCHS, _SHORT_BATCH, _SHORT_LR = 4, 64, 0.02
 _BITS, _SHORT_BITS = 16, 8
 _ABOUT = (
@@ -178,7 +177,6 @@ def demonstrate(out: Path, *, seed: int) -> Demonstration:
 def _configs(data: DataConfig, seed: int) -> Iterator[tuple[TrainConfig, str]]:
     """The three trainings, each with what is to be said of it."""
     for network, method, words in _NETWORKS:
-        penalties = method == "beta-lasso"
         config = recipe_config(
             "quick",
             network,
@@ -190,8 +188,6 @@ def _configs(data: DataConfig, seed: int) -> Iterator[tuple[TrainConfig, str]]:
             batch_size=_BATCH_SIZE,
             precision="fp32",
             seed=seed,
-            l1_conv=_LAMBDA_CONV if penalties else None,
-            l1_fc=_LAMBDA_FC if penalties else None,
         )
         yield config, words
 

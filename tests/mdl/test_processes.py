@@ -73,6 +73,7 @@ def places(mdl: Command, trained: Path, tmp_path_factory: pytest.TempPathFactory
     """What a command may be given: runs, bits and a certificate."""
     folder = tmp_path_factory.mktemp("places")
     pair = ("s-fc", *TINY[2:], "--image-size", "32", "--base-channels", "2", "--l1-conv", "3e-4")
+    pair += ("--l1-fc", "5e-5", "--lr", "0.1")
     for done in (
         mdl("train", "s-conv", *TINY, "--out", folder / "conv"),
         mdl("train", *pair, "--sparse", "never", "--out", folder / "dense"),

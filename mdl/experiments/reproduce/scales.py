@@ -223,24 +223,23 @@ def scale_on(name: str, sources: tuple[str, ...], *, precision: Precision | None
 
 
 _SMOKE_REGIME = Regime(num_images=512, epochs=2, image_size=16, width=2)
-_LAPTOP_REGIME = Regime(num_images=5_000, epochs=200, image_size=16, width=24)
+_LAPTOP_REGIME = Regime(num_images=45_000, epochs=60, image_size=32, width=8)
 _PAPER_REGIME = Regime(num_images=45_000, epochs=400, image_size=32, width=150, has_policy=True)
 _SMOKE_GRID = Grid(
     name="smoke",
-    about="Two pairs of λ, one setting of SGD.",
+    about="Two pairs of total shrinkages, one setting of SGD.",
     recipe="quick",
-    l1=((2e-4, 5e-5), (5e-4, 5e-5)),
+    shrinkage=((0.03, 0.03), (0.1, 0.03)),
     sgd=((0.9, 5e-4),),
     dropout=(0.0,),
     validation=256,
 )
 _LAPTOP_GRID = Grid(
     name="laptop",
-    about="Six pairs of total shrinkages, two settings of SGD.",
+    about="Twelve pairs of λ, four settings of SGD.",
     recipe="quick",
-    shrinkage=tuple((conv, fc) for conv in (3.0, 6.0, 12.0) for fc in (1.5, 6.0)),
-    max_threshold=0.2,
-    sgd=((0.9, 5e-4), (0.9, 2e-3)),
+    l1=tuple((conv, fc) for conv in _L1[1:] for fc in _L1[1:4]),
+    sgd=((0.9, 5e-4), (0.9, 1e-3), (0.9, 2e-3), (0.0, 1e-3)),
     dropout=(0.0,),
     validation=5000,
 )
@@ -267,6 +266,7 @@ _SMOKE = Scale(
         shrinkages=((0.02, 0.02), (0.1, 0.1)),
         lasso_lr=1.0,
         sgd_rates=(0.1,),
+        local_rates=(0.1,),
         sgd_decays=(5e-4,),
         num_held_out=256,
         batch_size=64,
@@ -282,7 +282,7 @@ _SMOKE = Scale(
         fc_share=1.0,
     ),
     grid=_SMOKE_GRID,
-    low_beta=replace(_SMOKE_GRID, l1=((2e-4, 5e-5),)),
+    low_beta=replace(_SMOKE_GRID, shrinkage=((0.03, 0.03),)),
     train_target=0.15,
 )
 _LAPTOP = Scale(
@@ -301,7 +301,7 @@ _LAPTOP = Scale(
     kernel_l1=(2e-5, 1e-5),
     short_epochs=15,
     long_epochs=60,
-    trial_epochs=60,
+    trial_epochs=15,
     short_seeds=(0, 1, 2),
     long_seeds=(0, 1, 2),
     batch_size=512,
@@ -309,10 +309,22 @@ _LAPTOP = Scale(
     screening=ScreeningGrid(epochs=3, l1=_L1, widths=(4, 8, 16, 32), rates=_RATES),
     gain=GainDesign(
         usual=_LAPTOP_REGIME,
-        others=(replace(_LAPTOP_REGIME, epochs=60), replace(_LAPTOP_REGIME, num_images=10_000)),
+        others=(
+            replace(_LAPTOP_REGIME, epochs=200),
+            replace(_LAPTOP_REGIME, num_images=5_000),
+            replace(_LAPTOP_REGIME, num_images=10_000),
+            replace(_LAPTOP_REGIME, image_size=16),
+            replace(_LAPTOP_REGIME, width=4),
+            replace(_LAPTOP_REGIME, width=16),
+            replace(_LAPTOP_REGIME, has_policy=True),
+            replace(_LAPTOP_REGIME, num_images=10_000, epochs=200),
+            replace(_LAPTOP_REGIME, num_images=10_000, epochs=400),
+            replace(_LAPTOP_REGIME, epochs=200, has_policy=True),
+        ),
         shrinkages=((10.0, 2.5), (30.0, 7.5)),
         lasso_lr=1.0,
         sgd_rates=(0.03, 0.1),
+        local_rates=(0.1,),
         sgd_decays=(5e-4,),
         num_held_out=5000,
         batch_size=128,
@@ -325,11 +337,10 @@ _LAPTOP = Scale(
         widths=(2, 4, 8),
         rates=(0.5, 1.0, 2.0),
         shrinkages=(1.25, 2.5, 5.0, 10.0, 20.0, 40.0),
-        fc_share=0.25,
+        fc_share=1.0,
     ),
     grid=_LAPTOP_GRID,
-    low_beta=replace(_LAPTOP_GRID, shrinkage=((0.5, 0.5), (1.5, 0.5), (4.0, 1.0))),
-    sgd_rates=(0.03, 0.1),
+    low_beta=replace(_LAPTOP_GRID, l1=tuple((conv, 1e-5) for conv in (2e-6, *_L1[:4]))),
     lasso_lr=1.0,
     train_target=0.5,
 )
@@ -366,6 +377,7 @@ _PAPER = Scale(
         shrinkages=((2.0, 1.5), (6.0, 4.0), (20.0, 15.0)),
         lasso_lr=0.1,
         sgd_rates=(0.1,),
+        local_rates=(0.1,),
         sgd_decays=(1e-4, 5e-4, 1e-3),
         num_held_out=5000,
         batch_size=512,

@@ -57,11 +57,12 @@ GRIDS = {
         ),
         Grid(
             name="small",
-            about="For a laptop: 6 pairs of λ, larger than the paper's because there are fewer "
-            "steps, or 4 pairs of momentum and weight decay; no dropout.",
+            about="For a laptop: 6 pairs of total shrinkages, from which λ follow, or 4 pairs of "
+            "momentum and weight decay; no dropout.",
             recipe="quick",
             source="glyphs",
-            l1=tuple(itertools.product((5e-5, 1.5e-4, 3e-4), (2e-5, 1e-4))),
+            shrinkage=tuple(itertools.product((3.0, 10.0, 20.0), (3.0, 10.0))),
+            max_threshold=0.25,
             sgd=((0.9, 0.0), (0.9, 5e-4), (0.9, 1e-3), (0.0, 1e-3)),
             dropout=(0.0,),
             validation=2000,

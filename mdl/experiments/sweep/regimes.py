@@ -52,7 +52,8 @@ class GainDesign:
         others: All further cells.
         shrinkages: Pairs of total shrinkages that are tried for β-lasso.
         lasso_lr: η of β-lasso.
-        sgd_rates: Learning rates that are tried for SGD.
+        sgd_rates: Learning rates that are tried for s-fc by SGD.
+        local_rates: For s-local.
         sgd_decays: Weight decays that are tried with each.
         num_held_out: Images by which is chosen, beside the training images.
         batch_size: Images per step.
@@ -64,6 +65,7 @@ class GainDesign:
     shrinkages: tuple[tuple[float, float], ...]
     lasso_lr: float
     sgd_rates: tuple[float, ...]
+    local_rates: tuple[float, ...]
     sgd_decays: tuple[float, ...]
     num_held_out: int
     batch_size: int
@@ -98,7 +100,7 @@ class GainDesign:
         base = self._config(network, regime, data, precision, method="sgd")
         return [
             replace(base, lr=lr, weight_decay=decay)
-            for lr in self.sgd_rates
+            for lr in (self.local_rates if network == "s-local" else self.sgd_rates)
             for decay in self.sgd_decays
         ]
 

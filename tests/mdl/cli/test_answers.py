@@ -61,6 +61,7 @@ def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("w")
     (place / "run").symlink_to(trained)
     pair = ("s-fc", *TINY[2:], "--image-size", "32", "--base-channels", "2", "--l1-conv", "3e-4")
+    pair += ("--l1-fc", "5e-5", "--lr", "0.1")
     torch.save(make_network().state_dict(), place / "net.pt")
     words = {f"layer{n}.q": torch.randint(-90, 90, (9, 7), dtype=torch.int8) for n in range(30)}
     state = {"0.weight": torch.randn(40, 30), **words, "ids": torch.arange(30)}

@@ -111,7 +111,10 @@ def test_after_training_on_grey_images(network: str, data: str, place: Path) -> 
 
 @pytest.mark.slow
 def test_after_training_that_left_no_weight_in_the_first_layer(place: Path) -> None:
-    ran = follow([train_line("s-conv", "small", "--method", "beta-lasso", "--l1-conv", 1)], place)
+    ran = follow(
+        [train_line("s-conv", "small", "--method", "beta-lasso", "--l1-conv", 1, "--l1-fc", 1e-5)],
+        place,
+    )
     assert "filters" not in ran
 
 

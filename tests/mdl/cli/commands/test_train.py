@@ -87,7 +87,7 @@ def test_json_stands_alone_on_stdout(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.process
 def test_a_killed_run_resumes_to_bit_identical_weights(tmp_path: Path) -> None:
-    arguments = ("s-fc", *SMALL, "--epochs", "40", "--l1-conv", "1e-4", "--dropout", "0.1")
+    arguments = ("s-fc", *SMALL, "--epochs", "40", "--shrinkage", "2", "--dropout", "0.1")
     code, _, err = finish(*arguments, "--out", "whole", folder=tmp_path)
     assert code == 0, err
     process = start(*arguments, "--out", "cut", "--save-every", "3steps", folder=tmp_path)
