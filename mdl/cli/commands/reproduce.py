@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.options import Device, DeviceOption, JsonOption
+from mdl.terminal.options import Device, DeviceOption, JsonOption, read_policy
 from training.spec.config import Precision
 
 if TYPE_CHECKING:
@@ -103,6 +103,15 @@ def reproduce(
             help="Of the matrix products; the same on every machine.", rich_help_panel=RUN
         ),
     ] = "bf16",
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POLICY",
+            help="Of the runs that have one (scale paper, gain-map): a name as of mdl train, or a "
+            "Fast AutoAugment table, JSON (default: AutoAugment's).",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     full: Annotated[
         bool, typer.Option("--full", help="Print every table, or every run of --dry-run.")
@@ -119,11 +128,9 @@ def reproduce(
         raise typer.BadParameter(f"choose one of --dry-run and {other}")
     _check_paths(store, out, page, only_draw=only_draw)
 
-    from mdl.experiments.reproduce.scales import scale_on
-
     try:
         asked = chosen_names(names)
-        chosen = scale_on(scale, tuple(data or ()), precision=precision)
+        chosen = _choose_scale(scale, data or [], precision, policy, asked)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -133,10 +140,10 @@ def reproduce(
 
     artefacts = [ARTEFACTS[name] for name in asked]
     results = ResultStore(store)
-    options = _options(data or [], store, precision)
+    options = _options(data or [], store, precision, policy)
     again = _command(names, scale, options)
     if dry_run:
-        elsewhere = _command(names, scale, _options(["FOLDER"], store, precision))
+        elsewhere = _command(names, scale, _options(["FOLDER"], store, precision, policy))
         _tell_plan(artefacts, chosen, results, again, elsewhere, full=full, json=json)
         return
 
@@ -171,7 +178,8 @@ def reproduce(
         if page is not None:
             console.stdout().print(f"Tables of {page} are drawn anew.", markup=False)
         is_whole = not any(drawn.num_missing.values())
-        console.print_next(_after(asked, scale, options) if is_whole else f"{again} --dry-run")
+        kept = options if chosen.has_policy else _options(data or [], store, precision, None)
+        console.print_next(_after(asked, scale, kept) if is_whole else f"{again} --dry-run")
     if only_draw and any(drawn.num_missing.values()):
         _print_notes(without_results(chosen, results))
     for key, message in ended.failed.items():
@@ -192,6 +200,25 @@ def chosen_names(names: Sequence[str]) -> list[str]:
         if name not in (*NAMES, ALL):
             raise ValueError(f"NAME must be one of {', '.join((*NAMES, ALL))}, not {name!r}")
     return [name for name in NAMES if name in names or ALL in names]
+
+
+def _choose_scale(
+    name: str, data: Sequence[str], precision: Precision, policy: str | None, asked: Sequence[str]
+) -> "Scale":
+    """The scale on the data sets, with the policy that is given.
+
+    Raises:
+        ValueError: What `scale_on` refuses, or a policy that no run would have.
+    """
+    from mdl.experiments.reproduce.scales import scale_on
+
+    table = None if policy is None else read_policy(policy)
+    scale = scale_on(name, tuple(data), precision=precision, policy=table)
+    if policy is not None and not scale.has_policy and list(asked) != ["gain-map"]:
+        raise ValueError(
+            f"--policy: at scale {name} only gain-map has runs with a policy; leave it out"
+        )
+    return scale
 
 
 def _check_paths(store: Path, out: Path | None, page: Path | None, *, only_draw: bool) -> None:
@@ -245,8 +272,10 @@ def _say_if_emulated(precision: Precision, device: Device) -> None:
     say_if_emulated(precision, choose_device(device))
 
 
-def _options(data: list[str], store: Path, precision: Precision) -> list[str]:
+def _options(data: list[str], store: Path, precision: Precision, policy: str | None) -> list[str]:
     options = [part for source in data for part in ("--data", source)]
+    if policy is not None:
+        options += ["--policy", policy]
     if store != _STORE:
         options += ["--store", str(store)]
     return options if precision == "bf16" else [*options, "--precision", precision]

@@ -4,7 +4,8 @@ Everything that a scale reduces against the paper is said by `footnotes.reductio
 under every table and figure.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mdl.experiments.sweep.carry_over import CarryOverDesign
@@ -12,7 +13,7 @@ from mdl.experiments.sweep.grids import GRIDS, Grid, ScreeningGrid, grid
 from mdl.experiments.sweep.regimes import GainDesign, Regime
 from mdl.experiments.sweep.selection import retrain_config
 from training.spec.config import DataConfig, Method, Precision, TrainConfig
-from training.spec.recipes import recipe_config
+from training.spec.recipes import RECIPES, recipe_config
 
 _USUAL_BETA = 50.0
 _LAPTOP_WIDTHS = {
@@ -82,6 +83,8 @@ class Scale:
             where training methods are compared; the others take the recipe's.
         train_target: The training accuracy that Figure 2 asks for, a fraction.
         precision: Arithmetic of the matrix products.
+        policy: Where the recipe has one, in its place: `policy` of `recipe_config`, and of a file
+            `policy_table`.
     """
 
     name: str
@@ -112,6 +115,12 @@ class Scale:
     tunes_all: bool = False
     train_target: float
     precision: Precision = "bf16"
+    policy: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether the recipe has an augmentation policy."""
+        return RECIPES[self.recipe].has_policy
 
     def config(
         self,
@@ -153,7 +162,7 @@ class Scale:
             crop=self.crop,
             method=method,
             epochs=self.short_epochs if epochs is None else epochs,
-            **(chosen | settings),
+            **(chosen | (dict(self.policy) if self.has_policy else {}) | settings),
         )
 
     def trials(
@@ -195,13 +204,20 @@ class Scale:
         )
 
 
-def scale_on(name: str, sources: tuple[str, ...], *, precision: Precision | None = None) -> Scale:
+def scale_on(
+    name: str,
+    sources: tuple[str, ...],
+    *,
+    precision: Precision | None = None,
+    policy: Mapping[str, Any] | None = None,
+) -> Scale:
     """A scale by name, on the data sets given.
 
     Args:
         name: One of `SCALES`.
         sources: Data sets as `DataConfig.source` takes them; none keeps the scale's own.
         precision: None keeps the scale's own.
+        policy: In place of that of all runs that have one; None keeps it.
 
     Raises:
         ValueError: No such scale, or a data set named twice.
@@ -214,6 +230,8 @@ def scale_on(name: str, sources: tuple[str, ...], *, precision: Precision | None
     scale = SCALES[name]
     if precision is not None:
         scale = replace(scale, precision=precision)
+    if policy is not None:
+        scale = replace(scale, policy=policy, gain=replace(scale.gain, policy=policy))
     if not sources:
         return scale
     if len(set(sources)) < len(sources):
@@ -270,7 +288,7 @@ _SMOKE = Scale(
         sgd_decays=(5e-4,),
         num_held_out=256,
         batch_size=64,
-        policy="trivial",
+        policy={"policy": "trivial"},
     ),
     carry_over=CarryOverDesign(
         usual=_SMOKE_REGIME,
@@ -328,7 +346,7 @@ _LAPTOP = Scale(
         sgd_decays=(5e-4,),
         num_held_out=5000,
         batch_size=128,
-        policy="autoaugment-cifar10",
+        policy={"policy": "autoaugment-cifar10"},
     ),
     carry_over=CarryOverDesign(
         usual=Regime(num_images=10_000, epochs=60, image_size=32, width=4),
@@ -381,7 +399,7 @@ _PAPER = Scale(
         sgd_decays=(1e-4, 5e-4, 1e-3),
         num_held_out=5000,
         batch_size=512,
-        policy="autoaugment-cifar10",
+        policy={"policy": "autoaugment-cifar10"},
     ),
     carry_over=CarryOverDesign(
         usual=replace(_PAPER_REGIME, num_images=10_000),

@@ -4,6 +4,7 @@ A `GainDesign` is the screening design of the gain map. Around a usual regime ea
 by itself, and in some cells several are, so that a few dozen runs say where β-lasso pays.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -57,7 +58,8 @@ class GainDesign:
         sgd_decays: Weight decays that are tried with each.
         num_held_out: Images by which is chosen, beside the training images.
         batch_size: Images per step.
-        policy: That of `Regime.has_policy`, as `recipe_config` takes it.
+        policy: That of `Regime.has_policy`: `policy` of `recipe_config`, and of a file
+            `policy_table`.
     """
 
     usual: Regime
@@ -69,7 +71,7 @@ class GainDesign:
     sgd_decays: tuple[float, ...]
     num_held_out: int
     batch_size: int
-    policy: str
+    policy: Mapping[str, Any]
 
     @property
     def cells(self) -> tuple[Regime, ...]:
@@ -131,7 +133,7 @@ class GainDesign:
             batch_size=self.batch_size,
             crop=side // _CROP_SHARE,
             cutout=side // _CUTOUT_SHARE if regime.has_policy else 0,
-            policy=self.policy if regime.has_policy else NO_POLICY,
             precision=precision,
+            **(self.policy if regime.has_policy else {"policy": NO_POLICY}),
             **settings,
         )

@@ -153,9 +153,9 @@ def test_answers_come_first(mdl, tmp_path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == f"9 files in {tmp_path}. --full prints the tables."
     assert lines[1] == (
-        "table2    β-lasso (β = 50): 65.15% (paper 85.19, proceedings 84.50); 1 missing"
+        "table2      β-lasso (β = 50): 65.15% (paper 85.19, proceedings 84.50); 1 missing"
     )
-    assert lines[2].startswith("claims    3 reproduced, 1 not reproduced, 9 not at this scale")
+    assert lines[2].startswith("claims      3 reproduced, 1 not reproduced, 9 not at this scale")
     one = mdl("reproduce", "table2", *LAPTOP, "--out", str(tmp_path)).stdout.splitlines()
     assert [line.strip() for line in one[2:5]] == [
         str(tmp_path / f"table2.{suffix}") for suffix in ("md", "csv", "json")
@@ -163,6 +163,21 @@ def test_answers_come_first(mdl, tmp_path) -> None:
     for text in ("84.50", "57.76", "93.84", "85.19", "59.56", "94.07"):
         assert text in (tmp_path / "table2.md").read_text()
     assert "0.845" in (tmp_path / "table2.csv").read_text()
+
+
+def test_a_policy_goes_to_the_runs_that_have_one(mdl, tmp_path) -> None:
+    table = tmp_path / "table.json"
+    table.write_text('[[["Invert", 0.5, 0.5], ["Rotate", 0.5, 0.5]]]')
+    asked = ("reproduce", "gain-map", "--scale", "laptop", "--store", str(tmp_path / "store"))
+    done = mdl(*asked, "--policy", str(table), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert f"--policy {table}" in done.stdout
+    done = mdl("reproduce", "table2", "--policy", str(table), "--dry-run")
+    assert done.returncode == 2
+    assert "--policy: at scale laptop only gain-map has runs with a policy" in done.stderr
+    done = mdl(*asked, "--policy", "none.json", "--dry-run")
+    assert done.returncode == 2
+    assert "none.json is not a file" in done.stderr
 
 
 def test_the_tables_of_a_page_are_drawn_anew(mdl, tmp_path) -> None:

@@ -214,9 +214,9 @@ def test_total_shrinkages_are_swept_with_the_penalties_beside_them(
     assert {each["l1_conv"] for each in listed} == {None}
     done = mdl(*asked, "--store", str(tmp_path / "store"), "--full")
     assert done.returncode == 0, done.stderr
-    # 108 images in batches of 20 are 5 steps, so λ is 5 / √(3·3·8²) / (0.1·6/2), or twice that.
-    assert "0.694" in done.stdout
-    assert "1.39" in done.stdout
+    # 108 images in batches of 20 are 5 steps, so λ is 5 / √(3·3·8²) / (6/2), or twice that.
+    assert "0.0694" in done.stdout
+    assert "0.139" in done.stdout
     assert mdl(*TINY, "--shrinkage", "5").returncode == 2
     wrong = mdl(*asked, "--shrinkage", "1,2,3")
     assert wrong.returncode == 2

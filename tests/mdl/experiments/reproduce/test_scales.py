@@ -91,6 +91,20 @@ def test_precision_is_the_same_everywhere_unless_asked_for() -> None:
     assert scale_on("laptop", (), precision="fp32").config("s-fc").precision == "fp32"
 
 
+def test_a_policy_takes_the_place_of_that_of_the_runs_that_have_one() -> None:
+    table = [[["Invert", 0.5, 0.5]]]
+    given = {"policy": "table.json", "policy_table": table}
+    paper, laptop = (scale_on(name, (), policy=given) for name in ("paper", "laptop"))
+    assert paper.config("s-fc").augmentation.policy == "table.json"
+    assert SCALES["paper"].config("s-fc").augmentation.policy == "autoaugment-cifar10"
+    assert laptop.config("s-fc").augmentation.policy is None
+    for scale in (paper, laptop):
+        for regime in scale.gain.cells:
+            for config in scale.gain.sgd("s-fc", regime, scale.data, "bf16"):
+                named = "table.json" if regime.has_policy else None
+                assert config.augmentation.policy == named
+
+
 def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="--scale must be one of smoke, laptop, paper"):
         scale_on("huge", ())
