@@ -1,4 +1,4 @@
-"""Analysis: nonzeros, description lengths, codelengths, generalization bounds, scaling and filters."""
+"""Analysis: nonzeros, lengths of networks and of labels, bounds, scaling and filters."""
 
 __all__ = [
     "bounds",

@@ -1,4 +1,4 @@
-"""Labels as bits: given a network's logits, given nothing but their number, and learning as it goes.
+"""Labels as bits: by a network's logits, by equal probabilities, or by classes seen so far.
 
 Each is a codeword of `analysis.codes.arithmetic_coder`, which delimits itself: whoever has the
 images, and so their number and the network's logits, reads the labels off the bits.
@@ -80,7 +80,7 @@ def decode_labels(data: bytes, logits: NDArray[np.float64]) -> LabelCodeword:
 
 
 def uniform_bits(labels: Labels, num_classes: int) -> int:
-    """Length of the labels where all classes are equally likely: m log2 K, rounded up to bits.
+    """Length of the labels where all classes are equally likely: m log2 K and at most two bits.
 
     >>> uniform_bits(np.zeros(1000, dtype=np.int64), 10)  # 3321.9
     3322

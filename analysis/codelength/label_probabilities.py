@@ -26,7 +26,7 @@ _LOWEST = -19  # s begins at 8 · 2^-19
 _FRACTION_BITS = 12  # of an exponent s g
 _WEIGHT_BITS = 30
 _TABLE_BITS = 256  # of the numbers that make the table
-_MOST = 62  # above it a weight is 0, and int64 is not shifted further
+_MOST = 62  # halvings; from 31 on a weight is 0, and int64 is not shifted further
 _COARSE = 8
 _BLOCK_NUMBERS = 1 << 18
 
@@ -86,16 +86,18 @@ def label_shares(logits: NDArray[np.float64], index: int) -> NDArray[np.int64]:
         raise ValueError(f"logits must be (N, K) with K in 1..{MAX_CLASSES}, not {logits.shape}")
     finite = np.isfinite(logits).all(axis=1, keepdims=True)
     logits = np.where(finite, logits, 0.0)
-    gaps = logits.max(axis=1, keepdims=True) - logits
-    steps = np.floor(np.minimum(gaps * (sharpness(index) * (1 << _FRACTION_BITS)), 1 << 20))
+    with np.errstate(over="ignore"):  # what is infinite has the weight 0
+        gaps = logits.max(axis=1, keepdims=True) - logits
+        scaled = gaps * (sharpness(index) * (1 << _FRACTION_BITS))
+    steps = np.floor(np.minimum(scaled, _MOST << _FRACTION_BITS))
     exponents = steps.astype(np.int64)
-    halvings = np.minimum(exponents >> _FRACTION_BITS, _MOST)
-    weights = power_table()[exponents & ((1 << _FRACTION_BITS) - 1)] >> halvings
+    fractions = exponents & ((1 << _FRACTION_BITS) - 1)
+    weights = power_table()[fractions] >> (exponents >> _FRACTION_BITS)
     num_classes = logits.shape[1]
     shares = 1 + weights * (_TOTAL - num_classes) // weights.sum(axis=1, keepdims=True)
     rows = np.arange(len(shares))
     shares[rows, logits.argmax(axis=1)] += _TOTAL - shares.sum(axis=1)
-    return shares
+    return np.asarray(shares, dtype=np.int64)
 
 
 def label_bits(logits: NDArray[np.float64], labels: NDArray[np.int64], index: int) -> float:

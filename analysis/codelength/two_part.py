@@ -50,7 +50,7 @@ class TwoPart:
 
     @property
     def num_labels(self) -> int:
-        """m."""
+        """M."""
         return len(self.labels.labels)
 
     @property

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from analysis.codes import CodeChoice
-from mdl.terminal import console
 from mdl.terminal.options import (
     BitsOption,
     DeviceOption,
