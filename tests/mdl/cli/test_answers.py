@@ -37,6 +37,14 @@ CALLS = {
     "bound-external-bits": (("bound", "other.mdl", *GIVEN), r"other.mdl: true error <= "),
     "filters": (("filters", "run", "--min-nonzeros", "1"), r"Picture: run/filters.png$"),
     "scaling": (("scaling",), r"Weights of 9 networks at s = 32"),
+    "codelength": (
+        ("codelength", "run", "--bits", "8", "-o", "labels.bits"),
+        r"s-fc on glyphs: the 280 training labels take [\d,]+ bits",
+    ),
+    "codelength-bits": (
+        ("codelength", "net.mdl", "--data", "glyphs", "--split", "test"),
+        r"s-fc on glyphs: the 5,000 test labels take",
+    ),
     "embed": (("embed", "conv", "--as", "s-fc"), r"Wrote conv/checkpoint-s-fc.pt: s-conv as s-fc"),
     "encode": (("encode", "run", "-o", "a.mdl"), r"a.mdl: [\d,]+ bits \(context code\) in [\d,]+"),
     "encode-external": (("encode", "net.pt", "-o", "b.mdl"), r"b.mdl: [\d,]+ bits \("),
