@@ -157,15 +157,20 @@ def measure_two_part(codeword: Codeword, images: ImageSet, logits: NDArray[np.fl
         network=codeword,
         labels=read,
         num_classes=num_classes,
-        num_errors=int((~_is_largest(logits, labels)).sum()),
+        num_errors=count_label_errors(logits, labels),
         uniform_bits=uniform_bits(labels, num_classes),
         frequency_bits=frequency_bits(labels, num_classes),
     )
 
 
-def _is_largest(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a label's logit exceeds all others, and all are finite."""
+def count_label_errors(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> int:
+    """Labels whose logit does not exceed all others, or whose image has one that is not finite.
+
+    >>> count_label_errors(np.array([[0.0, 1.0], [2.0, 2.0], [np.nan, 0.0]]), np.array([1, 0, 1]))
+    2
+    """
     rows = np.arange(len(labels))
     others = logits.copy()
     others[rows, labels] = -np.inf
-    return np.isfinite(logits).all(axis=1) & (logits[rows, labels] > others.max(axis=1))
+    is_right = np.isfinite(logits).all(axis=1) & (logits[rows, labels] > others.max(axis=1))
+    return int((~is_right).sum())

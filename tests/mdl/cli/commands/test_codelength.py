@@ -83,7 +83,10 @@ def test_a_file_of_bits(mdl, tmp_path):
         (("--check", "nowhere.bits"), 1, "no such file; give a file that mdl codelength wrote"),
         (("--check", "."), 1, "error: "),
         (("--split", "validations"), 2, "--split"),
-        (("-o", "no/where/labels.bits"), 1, "no/where/labels.bits"),
+        (("-o", "no/where/labels.bits"), 1, "no/where is not a folder"),
+        (("--prequential", "s-conv"), 2, "does not go with --prequential"),
+        (("--epochs", "3"), 2, "--epochs"),
+        (("--first", "3"), 2, "goes with --prequential"),
     ],
 )
 def test_mistakes(mdl, trained, options, code, said):
@@ -92,3 +95,41 @@ def test_mistakes(mdl, trained, options, code, said):
     assert done.stdout == ""
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_prequentially(mdl, tmp_path):
+    few = ("--image-size", "8", "--num-train", "70", "--epochs", "1", "--base-channels", "1")
+    folder, picture = tmp_path / "blocks", tmp_path / "curve.png"
+    command = ("codelength", "--prequential", "s-conv", *few, "--precision", "fp32", "-o", folder)
+    done = mdl(*command, "--first", "40", "--plot", picture, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["total_bits"] == sum(block["num_bits"] for block in report["blocks"])
+    assert [block["end"] for block in report["blocks"]] == [40, 70]
+    assert "block 2/2: trains on 40 images, then codes the next 30" in done.stderr
+    assert picture.exists()
+    again = mdl(*command, "--first", "40")
+    assert again.returncode == 0, again.stderr
+    assert "block 2" not in again.stderr  # it was kept
+    assert "s-conv on glyphs: the 70 training labels take" in again.stdout
+    assert len(again.stdout.splitlines()) < 24
+    other = mdl(*command, "--first", "30")
+    assert other.returncode in (1, 2)
+    assert "holds blocks of other settings or images" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "needs a folder"),
+        (("-o", "x", "--bits", "8"), "--bits"),
+        (("-o", "x", "--first", "0"), "--first"),
+        (("-o", "x", "--plot", "x.txt"), ".png or .pdf"),
+        (("-o", "x", "--epochs", "0"), "--epochs"),
+    ],
+)
+def test_mistakes_of_a_prequential_code(mdl, options, said):
+    done = mdl("codelength", "--prequential", "s-conv", *options)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert said in done.stderr
