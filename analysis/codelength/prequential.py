@@ -29,7 +29,8 @@ from training.networks.models import fold_batch_norm
 from training.run.loop import run_training
 from training.run.progress import Progress, Stop
 from training.run.run_folder import RunFolder
-from training.spec.config import TrainConfig
+from training.spec.config import SaveInterval, TrainConfig
+from training.system.checks import MAX_COUNT
 from training.system.files import read_text, write_text_atomically
 from training.system.locks import run_lock
 from training.system.random_streams import Purpose, random_permutation
@@ -180,7 +181,9 @@ def _code_block(
             config=replace(config, data=replace(config.data, num_train=start, num_test=1)),
             dataset=known,
             folder=RunFolder(Path(place)),
-            options=replace(options, evaluate_every=config.epochs),
+            options=replace(
+                options, evaluate_every=config.epochs, save_every=SaveInterval(count=config.epochs)
+            ),
             progress=progress,
             stop=stop,
         )
@@ -197,9 +200,12 @@ def _code_block(
 
 
 def _seconds_left(found: list[Block], ends: list[int]) -> float | None:
-    """What the blocks to come take if an image takes as long as those that trained last."""
+    """What the blocks to come take if an image takes as long as in the last one.
+
+    The first training tells little: kernels are compiled in it.
+    """
     trained = [block for block in found if block.start > 0]
-    if not trained:
+    if len(trained) < 2:
         return None
     rate = trained[-1].seconds / trained[-1].start
     return rate * sum(([0, *ends])[len(found) : -1])
@@ -235,10 +241,12 @@ def _read_block(file: Path, start: int, end: int) -> Block:
     values = _read(file)
     names = {each.name for each in fields(Block)}
     if isinstance(values, dict) and values.keys() == names:
-        counts = [values[name] for name in ("num_bits", "num_errors")]
-        is_time = isinstance(values["seconds"], float) and values["seconds"] >= 0
         is_block = (values["start"], values["end"]) == (start, end)
-        if is_time and is_block and all(type(each) is int and each >= 0 for each in counts):
+        limits = {"num_bits": MAX_COUNT, "num_errors": end - start}
+        counts = [(values[name], limit) for name, limit in limits.items()]
+        has_counts = all(type(each) is int and 0 <= each <= limit for each, limit in counts)
+        seconds = values["seconds"]
+        if is_block and has_counts and type(seconds) is float and 0 <= seconds <= MAX_COUNT:
             return Block(**values)
     raise CheckpointError(f"{file}: not the block {start:,} to {end:,}; remove it to code it anew")
 

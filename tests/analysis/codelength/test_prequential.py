@@ -146,7 +146,11 @@ def test_other_files_and_held_out_images_are_refused(tmp_path: Path) -> None:
         {"num_bits": -1},
         {"num_bits": 1.0},
         {"num_errors": True},
+        {"num_bits": 10**400},
+        {"num_errors": 51},
         {"seconds": "1"},
+        {"seconds": float("inf")},
+        {"seconds": float("nan")},
         {"more": 1},
     ],
 )
