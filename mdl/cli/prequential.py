@@ -93,7 +93,7 @@ def run_prequential(
             on_block=progress.on_block,
         )
     if len(blocks) < len(ends):
-        log.print(f"Stopped; {len(blocks)} blocks are kept. Go on with: {again}", markup=False)
+        log.print(f"Stopped; blocks kept: {len(blocks)}. Go on with: {again}", markup=False)
         return 128 + (stop.signal_number or signal.SIGTERM)
     values = _values(config, dataset, blocks)
     if plot is not None:

@@ -246,6 +246,7 @@ def _prequential(
         out=out,
         first=first,
         plot=plot,
+        device=None if device == "auto" else device,
         **given,
     )
     chosen = choose_device(device)
