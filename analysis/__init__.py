@@ -1,3 +1,13 @@
-"""Analysis: nonzeros, description lengths, generalization bounds, scaling and filters."""
+"""Analysis: nonzeros, lengths of networks and of labels, bounds, scaling and filters."""
 
-__all__ = ["bounds", "certify", "codes", "compress", "describe", "filters", "quantize", "scaling"]
+__all__ = [
+    "bounds",
+    "certify",
+    "codelength",
+    "codes",
+    "compress",
+    "describe",
+    "filters",
+    "quantize",
+    "scaling",
+]

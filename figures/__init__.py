@@ -10,6 +10,7 @@ __all__ = [
     "gain_map",
     "locality",
     "nonzeros",
+    "prequential",
     "scaling",
     "sparse_training",
     "style",

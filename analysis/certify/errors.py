@@ -88,13 +88,8 @@ def count_certified_errors(
     Raises:
         ValueError: The network is not folded, or is for other images, or there are no images.
     """
-    check_memory(counting_bytes(network.spec, len(images)), "the exact count of errors")
-    exact = exact_network(network, device)
     num_right, num_ties = 0, 0
-    for part in _batches(len(images), network, batch_size, device):
-        batch = inputs(images.images[part].to(device), dtype=torch.float64)
-        with exact_arithmetic():
-            logits = exact(batch)
+    for part, logits in _exact_batches(network, images.images, inputs, device, batch_size):
         margins = _margins(logits, images.labels[part].to(device))
         num_right += int((margins > 0).sum())  # NaN is not
         num_ties += int((margins == 0).sum())
@@ -103,6 +98,39 @@ def count_certified_errors(
     return CertifiedErrors(
         num_errors=len(images) - num_right, num_samples=len(images), num_ties=num_ties
     )
+
+
+def compute_exact_logits(
+    network: Network,
+    images: Tensor,
+    inputs: InputMap,
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int | None = None,
+    progress: OnCount | None = None,
+) -> Tensor:
+    """The logits of the stated evaluation: the same numbers on every machine.
+
+    Args:
+        network: Folded; the tensors that were decoded.
+        images: uint8 (N, C, s, s).
+        inputs: What the images are put through.
+        device: Where to compute; the network is copied there.
+        batch_size: Images a pass; it changes no logit.
+        progress: Called with the images done and all of them.
+
+    Returns:
+        float64 (N, c) on the CPU; not finite for an image that has no class.
+
+    Raises:
+        ValueError: The network is not folded, or is for other images.
+    """
+    found = torch.empty(len(images), network.spec.num_classes, dtype=torch.float64)
+    for part, logits in _exact_batches(network, images, inputs, device, batch_size):
+        found[part] = logits.cpu()
+        if progress is not None:
+            progress(min(part.stop, len(images)), len(images))
+    return found
 
 
 def count_sets(
@@ -179,6 +207,23 @@ def _margins(logits: Tensor, classes: Tensor) -> Tensor:
     others = logits.scatter(1, index, float("-inf")).amax(dim=1)
     margins = logits.gather(1, index)[:, 0] - others
     return torch.where(torch.isfinite(logits).all(dim=1), margins, float("nan"))
+
+
+def _exact_batches(
+    network: Network,
+    images: Tensor,
+    inputs: InputMap,
+    device: torch.device | str,
+    batch_size: int | None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Which images, and their logits by the stated evaluation, batch by batch."""
+    check_memory(counting_bytes(network.spec, len(images)), "the exact evaluation")
+    exact = exact_network(network, device)
+    for part in _batches(len(images), network, batch_size, device):
+        batch = inputs(images[part].to(device), dtype=torch.float64)
+        with exact_arithmetic():
+            logits = exact(batch)
+        yield part, logits
 
 
 def _batches(

@@ -42,7 +42,7 @@ _MAX_LENGTH_BITS = 6
 MAX_VALUE = (1 << ((1 << (_MAX_LENGTH_BITS + 1)) - 1)) - 1
 """No number of a description is larger; longer runs of zeros are refused when read."""
 _ENTRIES = {
-    range_kernel: ("code_uniform", "code_counted"),
+    range_kernel: ("code_uniform", "code_choice", "code_counted"),
     support_kernel: ("code_support", "code_enumerative"),
     value_kernel: ("code_symbols", "code_patterns", "code_fields"),
 }
@@ -115,6 +115,22 @@ class ArithmeticCoder:
             raise ValueError(f"total must lie in 1..{MAX_TOTAL}, not {total}")
         self._make_room()
         value = int(self.kernels.code_uniform(self._state, self._data, value, total))
+        self._check()
+        return value
+
+    def choice(self, value: int, ends: NDArray[np.int64]) -> int:
+        """One of K values by integer shares: log2(total / share of the value) bits.
+
+        Args:
+            value: In 0..K - 1.
+            ends: (K,), the running sums of the shares, each of which is at least 1; the last one,
+                the total, is at most `MAX_TOTAL`.
+
+        Raises:
+            CodecError: Decoding, and the data have ended, or no encoder wrote them.
+        """
+        self._make_room()
+        value = int(self.kernels.code_choice(self._state, self._data, ends, value))
         self._check()
         return value
 

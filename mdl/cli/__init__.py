@@ -3,4 +3,14 @@
 A folder here holds the parts of a command that has several. Nothing else imports this room.
 """
 
-__all__ = ["app", "bound", "compress", "demo", "filter_report", "scaling_latex", "training"]
+__all__ = [
+    "app",
+    "bound",
+    "codelength",
+    "compress",
+    "demo",
+    "filter_report",
+    "prequential",
+    "scaling_latex",
+    "training",
+]

@@ -46,6 +46,12 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "decode": ("decode net.mdl --out decoded.pt", "decode net.mdl --state-dict decoded.pt"),
         "embed": ("embed runs/s-conv --as s-fc",),
+        "codelength": (
+            "codelength runs/s-fc --bits 8",
+            "codelength net.mdl --data glyphs -o labels.bits",
+            "codelength net.mdl --data glyphs --check labels.bits",
+            "codelength --prequential s-conv --data glyphs -o blocks",
+        ),
         "budget": ("budget --target 0.2 --samples 60000", "budget --target 0.1 --data glyphs"),
     },
     "Look": {

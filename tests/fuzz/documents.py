@@ -6,9 +6,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from analysis.certify.folder import BITS_FILE, CHECKSUM, JSON_FILE, json_checksum
+from analysis.codelength.label_file import MAGIC as LABELS_MAGIC
 from analysis.codes import CODES
 from analysis.codes.arithmetic_coder import ArithmeticCoder
 from analysis.codes.bit_file import CHECKSUM_BYTES, MAGIC, compute_checksum
@@ -79,6 +81,10 @@ def change_lines(data: bytes, draw: random.Random) -> bytes:
     return b"".join([*lines[:place], new, *lines[place + 1 :]])
 
 
+SIX_LOGITS = np.random.default_rng(0).normal(size=(6, 10))
+"""Of the images that a file of labels is about."""
+
+
 def frame(codeword: bytes) -> bytes:
     """A codeword, good or not, with its true checksum."""
     return MAGIC + compute_checksum(codeword) + codeword
@@ -92,6 +98,14 @@ def change_codeword(data: bytes, draw: random.Random) -> bytes:
     if draw.random() < 0.3:
         return frame(giant_codeword(draw))
     return frame(draw.choice((damage(codeword, draw), head + tail, damage(head, draw) + tail)))
+
+
+def change_labels(data: bytes, draw: random.Random) -> bytes:
+    """A file of labels whose checksum is right and whose codeword is not, or is another."""
+    start = len(LABELS_MAGIC) + CHECKSUM_BYTES
+    tail = draw.choice((b"", bytes(20), b"\xff" * 20, draw.randbytes(3)))
+    codeword = draw.choice((damage(data[start:], draw), data[start:] + tail, draw.randbytes(5)))
+    return LABELS_MAGIC + compute_checksum(codeword) + codeword
 
 
 def random_head(draw: random.Random) -> bytes:

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from analysis.certify.certify import certify
+from analysis.codelength.label_code import encode_labels
+from analysis.codelength.label_file import save_labels
 from analysis.codes.ledger import Entry
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import run_key
 from tests.data import make_external_files
 from tests.fuzz.arrays import good_arrays
+from tests.fuzz.documents import SIX_LOGITS
 from tests.fuzz.pictures import FEATURES, good_columns, good_images, write_table
 from tests.fuzz.tensors import save_bytes
 from tests.mdl.experiments.store.test_run_result import CONFIG, make_result
@@ -79,6 +82,7 @@ def make_goods(folder: Path) -> dict[str, dict[str, Files]]:
                 sparse, folder / "target", held_out="test", target=[3, 1, 4, 1, 5, 9]
             ),
         },
+        "labels": {"six images": {"labels.bits": _labels(folder / "labels.bits")}},
         "predictions": _predictions(),
         "image": _image_folders(good_images()),
         "parquet": _tables(),
@@ -176,6 +180,11 @@ def _shards(state: Mapping[str, Tensor]) -> Files:
 def _certificate(checkpoint: Checkpoint, folder: Path, **options: Any) -> Files:
     certify(checkpoint, folder=folder, bits=8, **options)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _labels(path: Path) -> bytes:
+    save_labels(encode_labels(SIX_LOGITS, np.array([3, 1, 4, 1, 5, 9])), path)
+    return path.read_bytes()
 
 
 def _predictions() -> dict[str, Files]:

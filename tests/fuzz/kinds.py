@@ -17,6 +17,7 @@ from tests.fuzz.documents import (
     change_codeword,
     change_index,
     change_json,
+    change_labels,
     change_lines,
     change_one,
     change_safetensors,
@@ -149,6 +150,12 @@ KINDS: dict[str, Kind] = {
         ),
         is_sealed=True,
         most_bytes=None,
+    ),
+    "labels": Kind(
+        goods=("labels",),
+        change=change_one(change_labels),
+        read=readers.read_labels_file,
+        is_sealed=True,
     ),
     "certificate": Kind(
         goods=("certificate",),

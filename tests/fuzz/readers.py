@@ -17,6 +17,8 @@ from torch import Tensor
 
 from analysis.certify.prediction_files import Expected, read_predictions
 from analysis.certify.verify import verify
+from analysis.codelength.label_code import encode_labels
+from analysis.codelength.label_file import load_labels
 from analysis.codes.bit_file import load_codeword
 from analysis.codes.network_code import decode_network
 from analysis.describe.describe import read_message
@@ -25,6 +27,7 @@ from mdl.cli.app import build_app
 from mdl.experiments.store.result_store import ResultStore
 from mdl.report.run_files import read_runs
 from mdl.terminal.errors import error_line
+from tests.fuzz.documents import SIX_LOGITS
 from training.checkpoint.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -129,6 +132,14 @@ def read_certificate(folder: Path) -> str:
             check_line(error_line(ValueError(line)))
         raise RefusedError(f"{folder}: {' '.join(found.differences[0].split())}")
     return meaning_of(found.certificate.to_dict())
+
+
+def read_labels_file(folder: Path) -> str:
+    """The labels of six images of ten classes, whose logits are known."""
+    codeword = load_labels(folder / "labels.bits", SIX_LOGITS)
+    again = encode_labels(SIX_LOGITS, codeword.labels, codeword.sharpness_index)
+    assert again.data == codeword.data, "two codewords for the same labels"
+    return meaning_of(codeword.labels, codeword.sharpness_index)
 
 
 def read_predictions_file(folder: Path) -> str:

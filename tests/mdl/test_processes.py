@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "filters": ("RUN", "--out", "OUT/filters.png"),
     "scaling": ("--image-size", "8"),
     "embed": ("CONV", "--as", "s-fc", "--out", "OUT/twin.pt"),
+    "codelength": ("RUN", "--bits", "8", "-o", "OUT/labels.bits"),
     "encode": ("RUN", "-o", "OUT/net.mdl"),
     "decode": ("BITS", "-o", "OUT/net.pt"),
     "certify": ("RUN", "-o", "OUT/cert", "--bits", "8"),

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     VALIDATION_SPLIT = 6
     PIXEL_PERMUTATION = 7
     FOLDER_ORDER = 8
+    PREQUENTIAL_ORDER = 9
 
 
 def random_words(seed: int, purpose: Purpose, *, start: int, count: int) -> NDArray[np.uint64]:

@@ -80,6 +80,32 @@ def code_uniform(coder: Cells, data: Cells, value: int, total: int) -> int:
     return value
 
 
+def code_choice(coder: Cells, data: Cells, ends: Cells, value: int) -> int:
+    """Code one of K values by their shares of a total; returns it.
+
+    `ends` are the K running sums of the shares, integers >= 1; the last, the total, is at most
+    MAX_TOTAL.
+    """
+    total = ends[len(ends) - 1]
+    unit = coder[RANGE] // total
+    if coder[DECODING]:
+        place = coder[OFFSET] // unit
+        if place >= total:  # the rest of an uneven division: no encoder goes there
+            place = total - 1
+            coder[OFFSET] = unit * total - 1
+            coder[DAMAGED] = 1
+        value = 0
+        while ends[value] <= place:
+            value += 1
+    first = ends[value - 1] if value > 0 else 0
+    if coder[DECODING]:
+        coder[OFFSET] -= unit * first
+    coder[LOW] += unit * first
+    coder[RANGE] = unit * (ends[value] - first)
+    settle(coder, data)
+    return value
+
+
 def code_counted(coder: Cells, data: Cells, table: Table, context: int, bit: int) -> int:
     """Code one decision by the Krichevsky-Trofimov estimate of its context, which then learns it.
 

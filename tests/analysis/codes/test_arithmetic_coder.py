@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +149,52 @@ def test_reads_nothing_but_codewords(decisions: list[Decision], data: bytes) -> 
     assert all(value in range(max(total, 2)) for value, total in read)
     assert encode(read) == (found, num_bits)
     assert as_string(data, num_bits) == as_string(found, num_bits)
+
+
+CHOICES = st.lists(
+    st.one_of(
+        st.lists(st.integers(1, 5), min_size=1, max_size=5),
+        st.lists(st.integers(1, 1 << 29), min_size=1, max_size=7),
+    ).flatmap(lambda shares: st.tuples(st.integers(0, len(shares) - 1), st.just(shares))),
+    max_size=40,
+)
+
+
+@given(CHOICES, st.binary(max_size=9))
+def test_choices_equal_exact_fractions_and_are_read_back(
+    choices: list[tuple[int, list[int]]], behind: bytes
+) -> None:
+    exact, written = ExactInterval(), set()
+    for value, shares in choices:
+        unit = exact.units // sum(shares)
+        chosen = Fraction(shares[value], sum(shares))
+        exact._narrow(unit * sum(shares[:value]), unit * shares[value], chosen)
+    for compiled in (False, True):
+        coder = ArithmeticCoder(compiled=compiled)
+        for value, shares in choices:
+            assert coder.choice(value, np.cumsum(shares)) == value
+        data, num_bits = coder.finish()
+        written.add(as_string(data, num_bits))
+        reader = ArithmeticCoder(data + behind, compiled=compiled)
+        assert [reader.choice(0, np.cumsum(each)) for _, each in choices] == [
+            value for value, _ in choices
+        ]
+        assert reader.finish() == (data, num_bits)
+    assert written == {exact.codeword()}
+
+
+@given(st.binary(max_size=20))
+def test_choices_of_any_bytes_are_a_codeword_or_refused(data: bytes) -> None:
+    ends = np.array([1, 3, 7])
+    reader = ArithmeticCoder(data, compiled=False)
+    try:
+        values = [reader.choice(0, ends) for _ in range(30)]
+        found = reader.finish()
+    except CodecError:
+        return
+    coder = ArithmeticCoder(compiled=False)
+    assert [coder.choice(value, ends) for value in values] == values
+    assert coder.finish() == found
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.data())

@@ -19,6 +19,7 @@ from tests.mdl.calls import call_here
 from tests.mdl.test_processes import QUICK, TINY
 
 LINES, COLUMNS = 24, 80
+FEW = ("--image-size", "8", "--num-train", "120", "--epochs", "1", "--precision", "fp32")
 GIVEN = ("--samples", "60000", "--train-errors", "1200")
 BOUND = r"s-fc on glyphs: (the bound is vacuous|true error <= [\d.]+%)"
 CALLS = {
@@ -37,6 +38,18 @@ CALLS = {
     "bound-external-bits": (("bound", "other.mdl", *GIVEN), r"other.mdl: true error <= "),
     "filters": (("filters", "run", "--min-nonzeros", "1"), r"Picture: run/filters.png$"),
     "scaling": (("scaling",), r"Weights of 9 networks at s = 32"),
+    "codelength": (
+        ("codelength", "run", "--bits", "8", "-o", "labels.bits"),
+        r"s-fc on glyphs: the 280 training labels take [\d,]+ bits",
+    ),
+    "codelength-bits": (
+        ("codelength", "net.mdl", "--data", "glyphs", "--split", "test"),
+        r"s-fc on glyphs: the 5,000 test labels take",
+    ),
+    "codelength-prequential": (
+        ("codelength", "--prequential", "s-conv", *FEW, "--first", "8", "-o", "blocks"),
+        r"s-conv on glyphs: the 120 training labels take",
+    ),
     "embed": (("embed", "conv", "--as", "s-fc"), r"Wrote conv/checkpoint-s-fc.pt: s-conv as s-fc"),
     "encode": (("encode", "run", "-o", "a.mdl"), r"a.mdl: [\d,]+ bits \(context code\) in [\d,]+"),
     "encode-external": (("encode", "net.pt", "-o", "b.mdl"), r"b.mdl: [\d,]+ bits \("),

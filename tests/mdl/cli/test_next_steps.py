@@ -128,6 +128,7 @@ def test_after_each_command_about_a_run(data: str, place: Path) -> None:
             train,
             "mdl evaluate 'my run'",
             "mdl encode 'my run' --bits 8",
+            "mdl codelength 'my run' --out labels.bits",
             "mdl embed 'my run' --as s-local",
             "mdl report 'my run' --bits 8",
             "mdl certify 'my run' --bits 8 --out certificate",
