@@ -83,13 +83,13 @@ class CarryOver(DataSetArtefact[list[_Line]]):
 
 
 def _about(scale: Scale) -> str:
-    usual, gain = scale.carry_over.usual, scale.gain
+    design, usual, gain = scale.carry_over, scale.carry_over.usual, scale.gain
+    share = "the same" if design.fc_share == 1 else f"{design.fc_share:g} of the"
     return (
         f"s-fc by β-lasso, β = 50, {usual.num_images:,} images of {usual.image_size} px, batches "
         f"of {gain.batch_size}; where they do not vary, {usual.epochs} epochs, α = {usual.width}, "
-        f"η = {scale.carry_over.rate:g}. The fc layers have {scale.carry_over.fc_share:g} of the "
-        f"conv-like layers' shrinkage. One seed, {gain.num_held_out:,} images held out. "
-        f"Arithmetic: {scale.precision}."
+        f"η = {design.rate:g}. The fc layers have {share} shrinkage. One seed, "
+        f"{gain.num_held_out:,} images held out. Arithmetic: {scale.precision}."
     )
 
 
