@@ -1,4 +1,4 @@
-"""Total shrinkage: λ of β-lasso in units that go from one length, width and rate to another.
+"""Total shrinkage: λ of β-lasso in units of a run's length, its rate and its initial weights.
 
 No torch.
 
@@ -8,11 +8,11 @@ A weight whose gradients average out moves by λη toward zero at every step. Ov
     τ = λ Σ_t η_t / σ,        Σ_t η_t = η (T + 1) / 2  for the cosine schedule of T steps.
 
 At τ = 1 a weight of that size, and no use, is gone when the run ends; at τ = 10 ten times over, so
-that only weights which gradients hold against λ are left. λ itself means something else at every
-number of steps, learning rate and width.
+that only weights which gradients hold against λ are left.
 
-The threshold is another matter: beside σ it is βλ / σ = βτ / Σ η, larger the shorter a run is.
-Near 1 it ends most weights in the first step, so a short run may need a limit to it.
+The threshold beside σ is βλ / σ = βτ / Σ η, larger the shorter a run is. Near 1 it ends most weights
+in the first step, so in short runs it, and not τ, limits λ: see "Carrying over" in
+`docs/reproduction.md`.
 """
 
 import math
