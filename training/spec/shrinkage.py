@@ -10,8 +10,8 @@ A weight whose gradients average out moves by λη toward zero at every step. Ov
 At τ = 1 a weight of that size, and no use, is gone when the run ends; at τ = 10 ten times over, so
 that only weights which gradients hold against λ are left.
 
-The threshold beside σ is βλ / σ = βτ / Σ η, larger the shorter a run is. Near 1 it ends most weights
-in the first step, so in short runs it, and not τ, limits λ: see "Carrying over" in
+The threshold beside σ is βλ / σ = βτ / Σ η, larger the shorter a run is. Near 1 it ends most
+weights in the first step, so in short runs it, and not τ, limits λ: see "Carrying over" in
 `docs/reproduction.md`.
 """
 
