@@ -107,8 +107,10 @@ def test_findings_say_no_more_than_the_numbers() -> None:
     assert findings([ROW, ROW, ROW]) == [
         "β-lasso's description of s-fc is no shorter than SGD's here.",
         "Its filters are no more local here.",
-        "It is right less often here; in the paper, with more training, more often.",
+        "It is right as often, as far as so few test images can tell.",
     ]
+    worse = replace(better, test_accuracy=ROW.test_accuracy - 0.1)
+    assert findings([ROW, ROW, worse])[2].startswith("It is right less often here; in the paper")
     assert "Too few" in findings([ROW, ROW, replace(better, radius_ratio=None)])[1]
 
 
