@@ -109,6 +109,7 @@ def test_a_key_tells_shrinkages_apart_and_not_the_penalties_that_follow_from_the
     assert filled != asked
     assert run_key(filled) == run_key(asked)
     assert run_key(asked) != run_key(make_config(shrinkage=(10, 5)))
+    assert run_key(asked) != run_key(replace(asked, max_threshold=0.1))
     assert TrainConfig.from_dict(json.loads(json.dumps(filled.to_dict()))) == filled
 
 

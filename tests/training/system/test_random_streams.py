@@ -57,6 +57,7 @@ def test_purposes_are_never_renumbered():
         "VALIDATION_SPLIT": 6,
         "PIXEL_PERMUTATION": 7,
         "FOLDER_ORDER": 8,
+        "PREQUENTIAL_ORDER": 9,
     }
 
 

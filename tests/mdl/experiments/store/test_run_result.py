@@ -177,7 +177,15 @@ CHANGES: dict[str, object] = {
     "augmentation": Augmentation(flip=True),
 }
 # These belong to other networks or methods, and have tests of their own.
-ELSEWHERE = {"hidden_units", "kernel_size", "method", "momentum", "weight_decay", "recipe"}
+ELSEWHERE = {
+    "hidden_units",
+    "kernel_size",
+    "max_threshold",
+    "method",
+    "momentum",
+    "weight_decay",
+    "recipe",
+}
 
 
 def test_the_key_of_a_configuration_stays_what_it_is() -> None:

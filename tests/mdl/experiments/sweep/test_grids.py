@@ -76,7 +76,8 @@ def test_validation_is_never_empty(num_train: int | None, validation: int, name:
 def test_the_base_decides_everything_else() -> None:
     base = replace(BASE, beta=1.0, epochs=7, seed=3, lr=0.01, base_channels=2)
     for trial in grid("s-fc", "beta-lasso", "small", base):
-        penalties = {name: getattr(base, name) for name in ("l1_conv", "l1_fc", "shrinkage")}
+        names = ("l1_conv", "l1_fc", "shrinkage", "max_threshold")
+        penalties = {name: getattr(base, name) for name in names}
         kept = replace(trial, **penalties, data=base.data)
         assert kept == base
 
