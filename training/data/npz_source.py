@@ -110,8 +110,11 @@ def read_array(archive: zipfile.ZipFile, name: str, what: str) -> NDArray[Any]:
     Raises:
         DataError: The array is cut short, or holds Python objects.
         OutOfMemoryError: There is no memory for it.
-        ValueError: Its header is damaged; or what `zipfile` raises.
+        ValueError: Its header is damaged, or it is packed in a way that NumPy does not use; or what
+            `zipfile` raises.
     """
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("an array is packed in a way that NumPy does not use")
     with archive.open(name) as stream:
         shape, dtype, in_columns = _read_header(stream)
         num_bytes = math.prod(shape) * dtype.itemsize
