@@ -17,9 +17,13 @@ from analysis.quantize.formats import NumberFormat, find_format
 from mdl.terminal import console
 from mdl.terminal.answers import answer_external, answer_external_bits
 from mdl.terminal.bound_tables import print_external, print_external_bits
-from mdl.terminal.options import DEFAULT_DELTA
+from mdl.terminal.options import DEFAULT_DELTA, refuse_options
 from mdl.terminal.progress import ReadingProgress
 from training.checkpoint.lazy import open_checkpoint
+from training.data.image_set import check_network
+from training.data.loading import load_dataset
+from training.run.evaluate import EvaluationData, split_dataset
+from training.spec.config import DataConfig
 from training.tensor_files.open import open_tensor_file
 
 DEFAULT_FORMAT = find_format().name
@@ -85,17 +89,37 @@ def choose_format(bits: int | None, number_format: str | None) -> NumberFormat:
         raise typer.BadParameter(str(error), param_hint="--bits, --format") from error
 
 
-def refuse_options(checkpoint: Path, **options: object) -> None:
+def refuse_external_options(checkpoint: Path, **options: object) -> None:
     """Refuse options about another program's network where there is none.
 
     Raises:
         typer.BadParameter: One of them was given.
     """
-    given = [f"--{name.replace('_', '-')}" for name, each in options.items() if each is not None]
-    if given:
-        raise typer.BadParameter(
-            f"{checkpoint} is not another program's network", param_hint=", ".join(given)
-        )
+    refuse_options(options, f"{checkpoint} is not another program's network")
+
+
+def needed_source(file: Path, source: str | None) -> str:
+    """The data set that a file of bits is asked about.
+
+    Raises:
+        ValueError: None is named.
+    """
+    if source is None:
+        raise ValueError(f"{file} does not say what data it is about; pass --data")
+    return source
+
+
+def load_bit_images(codeword: Codeword, source: str, label_column: str | None) -> EvaluationData:
+    """The images of a data set, as the network of a file of bits takes them.
+
+    Raises:
+        ValueError: The network's code is external, or the images do not fit.
+    """
+    network, inputs = codeword.message.network, codeword.message.known_inputs
+    config = DataConfig(source=source, image_size=network.image_size, label_column=label_column)
+    dataset = load_dataset(config)
+    check_network(dataset, network)
+    return split_dataset(dataset, config, inputs)
 
 
 def show_external(

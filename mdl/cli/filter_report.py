@@ -25,7 +25,7 @@ from analysis.filters.locality import (
     summarize_locality,
 )
 from figures.style.look import literal
-from mdl.cli.bound import refuse_options
+from mdl.cli.bound import refuse_external_options
 from mdl.terminal import console
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.errors import CheckpointError, ConfigError
@@ -103,7 +103,7 @@ def measure_filters(
     """
     is_ours = not is_external(path)
     if is_ours:
-        refuse_options(path, **vars(external or ExternalImages()))
+        refuse_external_options(path, **vars(external or ExternalImages()))
     max_filters = max(num, MAX_FILTERS)
     try:
         if is_ours:

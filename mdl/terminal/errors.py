@@ -10,6 +10,7 @@ from training.system.text import printable
 
 _OPTIONS = {
     "network": "NETWORK",
+    "checkpoint": "CHECKPOINT",
     "source": "--data",
     "sharding": "--shard",
     "sparsity": "--sparse",

@@ -1,11 +1,12 @@
 """Options that several commands share, so that they read and behave alike everywhere."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from mdl.terminal.errors import OptionError
+from mdl.terminal.errors import OptionError, option_of
 from training.spec.architectures import NETWORKS
 from training.spec.built_in_policies import BUILT_IN_POLICIES
 from training.spec.policy import read_policy_table
@@ -162,6 +163,21 @@ def parse_shrinkage(text: str) -> tuple[float, float]:
             param_hint="--shrinkage",
         ) from None
     return conv, fc
+
+
+def refuse_options(options: Mapping[str, object], reason: str) -> None:
+    """Refuse options that do not fit the rest.
+
+    Args:
+        options: Setting to value; None where it was not given.
+        reason: What is wrong with those that were.
+
+    Raises:
+        BadParameter: One of them was given.
+    """
+    given = [option_of(name) for name, value in options.items() if value is not None]
+    if given:
+        raise typer.BadParameter(reason, param_hint=", ".join(given))
 
 
 def complete_network(incomplete: str) -> list[str]:

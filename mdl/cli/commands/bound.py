@@ -20,6 +20,7 @@ from mdl.terminal.options import (
     JsonOption,
     KeyOption,
     LabelColumnOption,
+    refuse_options,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def bound(
     but not run here: give the errors that you counted, of the decoded network.
     """
     from analysis.codes.bit_file import is_bit_file
-    from mdl.cli.bound import GivenCounts, choose_format, refuse_options, show_external
+    from mdl.cli.bound import GivenCounts, choose_format, refuse_external_options, show_external
     from training.tensor_files.open import is_external
 
     chosen = choose_format(bits, number_format)
@@ -97,17 +98,15 @@ def bound(
     external = not is_bits and is_external(checkpoint)
     _check_plot(plot, is_possible=not lengths_only and not external)
     if not external:
-        refuse_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
+        refuse_external_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
     if is_bits:
-        if bits is not None or number_format is not None:
-            raise typer.BadParameter(
-                f"{checkpoint} is a file of bits already", param_hint="--bits, --format"
-            )
+        refuse_options(
+            {"bits": bits, "format": number_format}, f"{checkpoint} is a file of bits already"
+        )
         place = (data, label_column)
         _bound_bits(checkpoint, delta, place, device, given, plot, full=full, json=json)
         return
-    if label_column is not None:
-        raise typer.BadParameter(f"{checkpoint} is not a file of bits", param_hint="--label-column")
+    refuse_options({"label_column": label_column}, f"{checkpoint} is not a file of bits")
     if external:
         known = None if lengths_only else given
         show_external(
@@ -186,26 +185,15 @@ def _bound_bits(
     from analysis.certify.errors import counting_bytes
     from analysis.codes.bit_file import load_codeword
     from analysis.describe.bound_report import report_codeword
-    from mdl.cli.bound import show_external_bits
+    from mdl.cli.bound import load_bit_images, needed_source, show_external_bits
     from mdl.terminal.devices import choose_device
-    from training.data.image_set import check_network
-    from training.data.loading import load_dataset
-    from training.run.evaluate import split_dataset
-    from training.spec.config import DataConfig
 
     codeword = load_codeword(file, beside=counting_bytes)
-    message = codeword.message
-    if not message.can_run:
+    if not codeword.message.can_run:
         show_external_bits(codeword, file, delta, given, full=full, json=json)
         return
-    data, label_column = place
-    if data is None:
-        raise ValueError(f"{file} does not say what data it is about; pass --data")
-    size = message.network.image_size
-    config = DataConfig(source=data, image_size=size, label_column=label_column)
-    dataset = load_dataset(config)
-    check_network(dataset, message.network)
-    images = split_dataset(dataset, config, message.known_inputs)
+    data, label_column = needed_source(file, place[0]), place[1]
+    images = load_bit_images(codeword, data, label_column)
     report = report_codeword(codeword, images, delta=delta, device=choose_device(device))
     _show(report, file, images, data, (data, label_column), plot, full=full, json=json)
 

@@ -1,6 +1,5 @@
 """`mdl certify`: a network's bits, its errors, and what they prove, for anyone to re-check."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from mdl.terminal.options import (
     FullOption,
     JsonOption,
     LabelColumnOption,
+    refuse_options,
 )
 from mdl.terminal.progress import CountProgress
 
@@ -118,8 +118,9 @@ def certify(
     chosen_device = choose_device(device)
     place: DataConfig | str | None = data
     if is_bit_file(network):
-        _refuse_options(
-            {"--bits": bits, "--format": number_format, "--code": code}, "is a file of bits already"
+        refuse_options(
+            {"bits": bits, "format": number_format, "code": code},
+            f"{network} is a file of bits already",
         )
         if data is None:
             raise ValueError(f"{network} does not say what data it is about; pass --data")
@@ -133,13 +134,15 @@ def certify(
         )
     else:
         drawn = {
-            "--label-column": label_column,
-            "--num-train": num_train,
-            "--num-test": num_test,
-            "--validation": validation,
-            "--data-seed": data_seed,
+            "label_column": label_column,
+            "num_train": num_train,
+            "num_test": num_test,
+            "validation": validation,
+            "data_seed": data_seed,
         }
-        _refuse_options(drawn, "is a checkpoint, which says itself what data it was trained on")
+        refuse_options(
+            drawn, f"{network} is a checkpoint, which says itself what data it was trained on"
+        )
     with CountProgress() as progress:
         certificate = make_certificate(
             network,
@@ -206,9 +209,3 @@ def _recorded_data(checkpoint: Path) -> dict[str, Any]:
     from training.checkpoint.checkpoint import load_checkpoint
 
     return load_checkpoint(checkpoint).known_data.config
-
-
-def _refuse_options(options: Mapping[str, object], reason: str) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise typer.BadParameter(f"the file {reason}", param_hint=", ".join(given))

@@ -1,6 +1,5 @@
 """`mdl codelength`: how many bits the labels of a data set take, given its images."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,7 +7,6 @@ import typer
 
 from analysis.codes import CodeChoice
 from mdl.terminal import console
-from mdl.terminal.errors import option_of
 from mdl.terminal.options import (
     BaseChannelsOption,
     BatchSizeOption,
@@ -22,6 +20,7 @@ from mdl.terminal.options import (
     LabelColumnOption,
     NumTrainOption,
     complete_network,
+    refuse_options,
 )
 from mdl.terminal.progress import CountProgress
 from training.spec.config import Method, Precision
@@ -159,14 +158,14 @@ def codelength(
             "check": check,
             "full": full or None,
         }
-        _refuse(two_part, "does not go with --prequential")
+        refuse_options(two_part, "does not go with --prequential")
         if out is None:
             raise typer.BadParameter("--prequential needs a folder", param_hint="--out")
         place = {"source": data, "label_column": label_column, **sizes}
         raise typer.Exit(
             _prequential(prequential, out, first, plot, training, place, device, json=json)
         )
-    _refuse({"first": first, "plot": plot, **training, **sizes}, "goes with --prequential")
+    refuse_options({"first": first, "plot": plot, **training, **sizes}, "goes with --prequential")
     if network is None:
         raise typer.BadParameter("give one, or --prequential NETWORK", param_hint="CHECKPOINT")
     split = split or "train"
@@ -205,13 +204,6 @@ def codelength(
         "code": code,
     }
     show(outcome, given, full=full, json=json)
-
-
-def _refuse(options: Mapping[str, object], reason: str) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        names = ["CHECKPOINT" if name == "checkpoint" else option_of(name) for name in given]
-        raise typer.BadParameter(reason, param_hint=", ".join(names))
 
 
 def _prequential(
@@ -275,31 +267,19 @@ def _load(
     from analysis.certify.errors import counting_bytes
     from analysis.codes.bit_file import is_bit_file, load_codeword
     from analysis.codes.checkpoint_message import described_codeword
-    from mdl.cli.bound import choose_format
+    from mdl.cli.bound import choose_format, load_bit_images, needed_source
     from training.checkpoint.checkpoint import load_checkpoint
-    from training.data.image_set import check_network
-    from training.data.loading import load_dataset
-    from training.run.evaluate import evaluation_data, split_dataset
-    from training.spec.config import DataConfig
+    from training.run.evaluate import evaluation_data
 
     if not is_bit_file(network):
-        if label_column is not None:
-            raise typer.BadParameter(
-                f"{network} is not a file of bits", param_hint="--label-column"
-            )
+        refuse_options({"label_column": label_column}, f"{network} is not a file of bits")
         form = choose_format(bits, number_format)
         loaded = load_checkpoint(network)
         images = evaluation_data(loaded, source=data)
         return described_codeword(loaded, form, code or "auto"), images
-    given = {"--bits": bits, "--format": number_format, "--code": code}
-    if any(given.values()):
-        names = ", ".join(name for name, value in given.items() if value)
-        raise typer.BadParameter(f"{network} is a file of bits already", param_hint=names)
-    if data is None:
-        raise ValueError(f"{network} does not say what data it is about; pass --data")
+    refuse_options(
+        {"bits": bits, "format": number_format, "code": code},
+        f"{network} is a file of bits already",
+    )
     codeword = load_codeword(network, beside=counting_bytes)
-    spec, inputs = codeword.message.network, codeword.message.known_inputs
-    config = DataConfig(source=data, image_size=spec.image_size, label_column=label_column)
-    dataset = load_dataset(config)
-    check_network(dataset, spec)
-    return codeword, split_dataset(dataset, config, inputs)
+    return codeword, load_bit_images(codeword, needed_source(network, data), label_column)

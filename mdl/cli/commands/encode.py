@@ -62,7 +62,7 @@ def encode(
     """
     from analysis.codes.bit_file import save_codeword
     from analysis.describe.describe import compare_codes, read_message
-    from mdl.cli.bound import bound_command, choose_format, refuse_options
+    from mdl.cli.bound import bound_command, choose_format, refuse_external_options
     from mdl.terminal.answers import answer_encoded
     from training.tensor_files.open import is_external
 
@@ -71,7 +71,7 @@ def encode(
     if is_external(checkpoint):
         message, notes = _read_external(checkpoint, chosen, key, fixed, bn_eps)
     else:
-        refuse_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
+        refuse_external_options(checkpoint, key=key, fixed=fixed, bn_eps=bn_eps)
         message = read_message(checkpoint, chosen, canonical=shorten)
     if twin is not None:
         message = _as_twin(message, twin, checkpoint)

@@ -26,7 +26,7 @@ def nonzeros(
     from dataclasses import asdict
 
     from analysis.quantize.nonzeros import count_tensors, twin_weight_counts
-    from mdl.cli.bound import bound_command, refuse_options
+    from mdl.cli.bound import bound_command, refuse_external_options
     from mdl.terminal.bound_tables import print_counts
     from training.checkpoint.checkpoint import load_checkpoint
     from training.tensor_files.open import is_external
@@ -34,7 +34,7 @@ def nonzeros(
     if is_external(checkpoint):
         _count_external(checkpoint, key, full=full, json=json)
         return
-    refuse_options(checkpoint, key=key)
+    refuse_external_options(checkpoint, key=key)
     loaded = load_checkpoint(checkpoint)
     counts = count_tensors(loaded.state)
     twins = twin_weight_counts(loaded.network)

@@ -13,7 +13,7 @@ from training.spec.config import Precision
 
 if TYPE_CHECKING:
     from mdl.experiments.reproduce.artefact import Artefact
-    from mdl.experiments.reproduce.scales import Scale
+    from mdl.experiments.reproduce.scale import Scale
     from mdl.experiments.store.result_store import ResultStore
 
 RUN = "Run"

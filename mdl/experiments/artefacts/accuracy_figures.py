@@ -31,7 +31,7 @@ from mdl.experiments.reproduce.run_plan import (
     kernel_steps,
     size_steps,
 )
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.terminal.console import epochs_text

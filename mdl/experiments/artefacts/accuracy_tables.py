@@ -24,7 +24,7 @@ from mdl.experiments.reproduce.paper_numbers import (
     paper_data_set,
 )
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import (
     Cell,
     Column,

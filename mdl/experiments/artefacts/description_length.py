@@ -20,7 +20,7 @@ from mdl.experiments.engines.measure import DESCRIPTION_BITS
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, row_text, seed_mean
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import Description, RunResult

@@ -11,7 +11,7 @@ from mdl.experiments.claims.statistics import Estimate, contrast
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import missing_note, settings_text
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import RunResult

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.store.time_estimate import DataShape, expected_shape
 from training.spec.architectures import NetworkSpec

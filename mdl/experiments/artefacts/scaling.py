@@ -8,7 +8,7 @@ from analysis.scaling.formulas import to_unicode
 from analysis.scaling.scaling import SLIP_REASONS, Comparison, Slip, compare, published_spec
 from figures.scaling import draw_scaling, scaling_figure
 from mdl.experiments.reproduce.artefact import Artefact
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.terminal.scaling_tables import format_number

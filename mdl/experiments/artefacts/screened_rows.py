@@ -15,7 +15,7 @@ from figures.sparse_training import (
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import missing_note, reductions, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import RunResult

@@ -20,7 +20,7 @@ from mdl.experiments.reproduce.paper_numbers import (
     paper_data_set,
 )
 from mdl.experiments.reproduce.run_plan import RunPlan, kernel_steps, size_steps
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.store.run_result import RunResult
 from training.spec.config import TrainConfig
 

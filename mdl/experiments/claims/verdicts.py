@@ -20,7 +20,7 @@ from mdl.experiments.claims.experiment import LEARNED, Claim, Groups, Lineup
 from mdl.experiments.reproduce.artefact import Artefact
 from mdl.experiments.reproduce.footnotes import data_name, scale_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import Results
 from mdl.terminal.console import duration

@@ -7,6 +7,7 @@ __all__ = [
     "paper_numbers",
     "reproduction",
     "run_plan",
+    "scale",
     "scales",
     "tables",
 ]

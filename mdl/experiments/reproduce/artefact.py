@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from figures.style.look import figure_style, save_figure_pair
 from mdl.experiments.reproduce.footnotes import data_name, missing_note, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, write_table
 from mdl.experiments.store.result_store import Results, ResultStore
 from training.spec.config import TrainConfig

@@ -8,7 +8,7 @@ from mdl.experiments.engines.measure import is_to_describe
 from mdl.experiments.engines.trial_progress import describe_trial
 from mdl.experiments.reproduce.artefact import Artefact
 from mdl.experiments.reproduce.reproduction import order_runs
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import run_key
 from mdl.experiments.store.time_estimate import RunCost, estimate_cost, measure_peak

@@ -5,7 +5,8 @@ from pathlib import PurePath
 
 from mdl.experiments.engines.trial_progress import describe_trial
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scales import SCALES, Scale
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scales import SCALES
 from mdl.terminal.console import epochs_text
 from training.spec.config import TrainConfig
 

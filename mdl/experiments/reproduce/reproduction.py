@@ -8,7 +8,7 @@ from typing import Any
 from mdl.experiments.engines.engine import Engine
 from mdl.experiments.engines.trial_progress import TrialProgress
 from mdl.experiments.reproduce.artefact import Artefact, Drawing
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import fill_page, print_table
 from mdl.experiments.store.result_store import Results, ResultStore, images_of
 from mdl.experiments.store.run_result import run_key

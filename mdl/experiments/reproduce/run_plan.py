@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mdl.experiments.reproduce.scales import Scale
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.selection import best_by_validation

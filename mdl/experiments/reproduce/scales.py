@@ -1,21 +1,15 @@
-"""The sizes of experiments, in one place: smoke (minutes), laptop (hours), paper. No torch.
-
-Everything that a scale reduces against the paper is said by `footnotes.reductions`, which stands
-under every table and figure.
-"""
+"""The sizes of experiments, in one place: smoke (minutes), laptop (hours), paper. No torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.sweep.carry_over import CarryOverDesign
-from mdl.experiments.sweep.grids import GRIDS, Grid, ScreeningGrid, grid
+from mdl.experiments.sweep.grids import GRIDS, Grid, ScreeningGrid
 from mdl.experiments.sweep.regimes import GainDesign, Regime
-from mdl.experiments.sweep.selection import retrain_config
-from training.spec.config import DataConfig, Method, Precision, TrainConfig
-from training.spec.recipes import RECIPES, recipe_config
+from training.spec.config import DataConfig, Precision
 
-_USUAL_BETA = 50.0
 _LAPTOP_WIDTHS = {
     "d-conv": 2,
     "d-local": 2,
@@ -47,198 +41,6 @@ _PAPER_WIDTHS = {
     "resnet18": 64,
 }
 _L1, _RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), (0.03, 0.1, 0.3, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """Everything that decides the size of a reproduction.
-
-    It turns "s-fc by SGD, long, seed 1" into one `TrainConfig`.
-
-    Attributes:
-        name: "smoke", "laptop" or "paper".
-        data: The images of the (first) data set; `validation` is 0.
-        more_data: Further data sets, each a column or a panel of its own.
-        recipe: What the rest of the settings start from, in `training.spec.recipes`.
-        widths: α by network, h for 3-fc: one size of the fully-connected embedding.
-        ladders: Widths by network for accuracy against size.
-        kernel_sizes: Of ResNet18, odd.
-        kernel_num_train: Training images of the runs by kernel size; None for all.
-        kernel_l1: λ of conv-like and of fc layers of ResNet18 by β-lasso, where it is not chosen.
-        short_epochs: The paper's 400.
-        long_epochs: The paper's 4000.
-        trial_epochs: Of the runs by which settings are chosen.
-        short_seeds, long_seeds: Seeds of the short and of the long runs.
-        ladder_seeds: Seeds of the runs by size and by kernel size.
-        batch_size, resnet_batch_size: Images per step, and of ResNet18.
-        crop: Padding of the random crop; None takes the recipe's.
-        screening: Settings of the runs by which screened rows are shown.
-        gain: The cells of the gain map.
-        carry_over: What shows whether a choice of λ carries over to other runs.
-        grid: What settings are chosen from.
-        low_beta: The grid where β < 50.
-        sgd_rates: η that are tried with SGD's settings; none tries the recipe's.
-        lasso_lr: η of β-lasso; None takes the recipe's.
-        tunes_all: Whether the settings of every network are chosen. If not, only those of s-fc
-            where training methods are compared; the others take the recipe's.
-        train_target: The training accuracy that Figure 2 asks for, a fraction.
-        precision: Arithmetic of the matrix products.
-        policy: Where the recipe has one, in its place: `policy` of `recipe_config`, and of a file
-            `policy_table`.
-    """
-
-    name: str
-    data: DataConfig
-    more_data: tuple[DataConfig, ...] = ()
-    recipe: str
-    widths: dict[str, int]
-    ladders: dict[str, tuple[int, ...]]
-    kernel_sizes: tuple[int, ...]
-    kernel_num_train: int | None
-    kernel_l1: tuple[float, float]
-    short_epochs: int
-    long_epochs: int
-    trial_epochs: int
-    short_seeds: tuple[int, ...]
-    long_seeds: tuple[int, ...]
-    ladder_seeds: tuple[int, ...] = (0,)
-    batch_size: int
-    resnet_batch_size: int
-    crop: int | None = None
-    screening: ScreeningGrid
-    gain: GainDesign
-    carry_over: CarryOverDesign
-    grid: Grid
-    low_beta: Grid
-    sgd_rates: tuple[float, ...] = ()
-    lasso_lr: float | None = None
-    tunes_all: bool = False
-    train_target: float
-    precision: Precision = "bf16"
-    policy: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def has_policy(self) -> bool:
-        """Whether the recipe has an augmentation policy."""
-        return RECIPES[self.recipe].has_policy
-
-    def config(
-        self,
-        network: str,
-        *,
-        method: Method = "sgd",
-        epochs: int | None = None,
-        data: DataConfig | None = None,
-        **settings: Any,
-    ) -> TrainConfig:
-        """One run at this scale.
-
-        Args:
-            network: One of `training.spec.architectures.NETWORKS`.
-            method: "sgd" or "beta-lasso".
-            epochs: None for the short ones.
-            data: The images; None for those of the scale.
-            **settings: Fields of `TrainConfig` over the scale's and the recipe's.
-
-        Raises:
-            ValueError: Settings that do not fit together.
-
-        >>> from mdl.experiments.reproduce.scales import SCALES
-        >>> SCALES["laptop"].config("s-fc", seed=2).base_channels
-        12
-        """
-        width = "hidden_units" if network == "3-fc" else "base_channels"
-        is_resnet = network == "resnet18"
-        chosen: dict[str, Any] = {
-            width: self.widths[network],
-            "batch_size": self.resnet_batch_size if is_resnet else self.batch_size,
-            "precision": self.precision,
-            "lr": self.lasso_lr if method == "beta-lasso" else None,
-        }
-        return recipe_config(
-            self.recipe,
-            network,
-            data=self.data if data is None else data,
-            crop=self.crop,
-            method=method,
-            epochs=self.short_epochs if epochs is None else epochs,
-            **(chosen | (dict(self.policy) if self.has_policy else {}) | settings),
-        )
-
-    def trials(
-        self, network: str, method: Method, *, beta: float | None = None
-    ) -> list[TrainConfig]:
-        """The short runs among which validation chooses the settings of a network and a method.
-
-        Args:
-            network: What to train.
-            method: By which method.
-            beta: β of β-lasso; None for the recipe's.
-        """
-        base = self.config(
-            network, method=method, epochs=self.trial_epochs, data=self._data_of_trials(), beta=beta
-        )
-        is_lasso = method == "beta-lasso"
-        choice = self.low_beta if is_lasso and base.beta < _USUAL_BETA else self.grid
-        return grid(
-            network, method, choice, base, learning_rates=() if is_lasso else self.sgd_rates
-        )
-
-    def final(self, trial: TrainConfig) -> TrainConfig:
-        """A trial's settings on the scale's images, none held out, seed 0, short training."""
-        return replace(retrain_config(trial, seed=0), data=self.data, epochs=self.short_epochs)
-
-    def _data_of_trials(self) -> DataConfig:
-        """With images held out: beside the scale's own, so that trials train on as many.
-
-        Where the scale has all images, they are some of these.
-        """
-        number, data = self.grid.validation, self.data
-        others = None if data.num_train is None else data.num_train + number
-        return replace(data, num_train=others, validation=number)
-
-    def by_data_set(self) -> tuple["Scale", ...]:
-        """This scale on each of its data sets alone."""
-        return tuple(
-            replace(self, data=data, more_data=()) for data in (self.data, *self.more_data)
-        )
-
-
-def scale_on(
-    name: str,
-    sources: tuple[str, ...],
-    *,
-    precision: Precision | None = None,
-    policy: Mapping[str, Any] | None = None,
-) -> Scale:
-    """A scale by name, on the data sets given.
-
-    Args:
-        name: One of `SCALES`.
-        sources: Data sets as `DataConfig.source` takes them; none keeps the scale's own.
-        precision: None keeps the scale's own.
-        policy: In place of that of all runs that have one; None keeps it.
-
-    Raises:
-        ValueError: No such scale, or a data set named twice.
-
-    >>> scale_on("smoke", ("glyphs",)).data.num_train
-    2048
-    """
-    if name not in SCALES:
-        raise ValueError(f"--scale must be one of {', '.join(SCALES)}, not {name!r}")
-    scale = SCALES[name]
-    if precision is not None:
-        scale = replace(scale, precision=precision)
-    if policy is not None:
-        scale = replace(scale, policy=policy, gain=replace(scale.gain, policy=policy))
-    if not sources:
-        return scale
-    if len(set(sources)) < len(sources):
-        raise ValueError(f"--data names a data set twice: {', '.join(sources)}")
-    first, *more = (replace(scale.data, source=source) for source in sources)
-    return replace(scale, data=first, more_data=tuple(more))
-
 
 _SMOKE_REGIME = Regime(num_images=512, epochs=2, image_size=16, width=2)
 _LAPTOP_REGIME = Regime(num_images=45_000, epochs=60, image_size=32, width=8)
@@ -417,3 +219,39 @@ _PAPER = Scale(
 )
 
 SCALES = {scale.name: scale for scale in (_SMOKE, _LAPTOP, _PAPER)}
+
+
+def scale_on(
+    name: str,
+    sources: tuple[str, ...],
+    *,
+    precision: Precision | None = None,
+    policy: Mapping[str, Any] | None = None,
+) -> Scale:
+    """A scale by name, on the data sets given.
+
+    Args:
+        name: One of `SCALES`.
+        sources: Data sets as `DataConfig.source` takes them; none keeps the scale's own.
+        precision: None keeps the scale's own.
+        policy: In place of that of all runs that have one; None keeps it.
+
+    Raises:
+        ValueError: No such scale, or a data set named twice.
+
+    >>> scale_on("smoke", ("glyphs",)).data.num_train
+    2048
+    """
+    if name not in SCALES:
+        raise ValueError(f"--scale must be one of {', '.join(SCALES)}, not {name!r}")
+    scale = SCALES[name]
+    if precision is not None:
+        scale = replace(scale, precision=precision)
+    if policy is not None:
+        scale = replace(scale, policy=policy, gain=replace(scale.gain, policy=policy))
+    if not sources:
+        return scale
+    if len(set(sources)) < len(sources):
+        raise ValueError(f"--data names a data set twice: {', '.join(sources)}")
+    first, *more = (replace(scale.data, source=source) for source in sources)
+    return replace(scale, data=first, more_data=tuple(more))

@@ -13,7 +13,8 @@ from mdl.experiments.artefacts.accuracy_tables import Table1, Table2
 from mdl.experiments.claims.claim import Effect, Judgement, Outcome, Unit, Verdict, effect_text
 from mdl.experiments.claims.verdicts import CLAIMS, Claims, is_judged, judge, verdict_tables
 from mdl.experiments.reproduce.run_plan import RunPlan, kernel_steps
-from mdl.experiments.reproduce.scales import SCALES, Scale, scale_on
+from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scales import SCALES, scale_on
 from mdl.experiments.reproduce.tables import write_table
 from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import RunResult
