@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from matplotlib.figure import Figure
@@ -183,10 +182,9 @@ class Figure5(_PanelFigure[KernelStep]):
             map(_kernel_cells, one.shown),
             notes=(
                 f"Data: {one.data}. Accuracy of resnet18 in percent after "
-                f"{epochs_text(scale.short_epochs)}; the training images without augmentation"
-                + ("." if scale.tunes_all else ", settings not chosen by validation."),
-                scale_note(_on_fewer_images(scale), ("resnet18",)),
-                tuned_note(scale, "kernel size"),
+                f"{epochs_text(scale.short_epochs)}; the training images without augmentation.",
+                scale_note(scale, ("resnet18",)),
+                tuned_note(scale, "kernel size", "resnet18"),
                 one.seed_note(scale.ladder_seeds),
             ),
         )
@@ -195,14 +193,8 @@ class Figure5(_PanelFigure[KernelStep]):
         self, scale: Scale, ones: Sequence[OneDataSet[list[KernelStep]]], runs: Sequence[RunPlan]
     ) -> Figure:
         """Figure 5."""
-        note = figure_note(_on_fewer_images(scale), *runs, networks=("resnet18",))
+        note = figure_note(scale, *runs, networks=("resnet18",))
         return draw_kernel_sizes(list(map(_kernel_panel, ones)), note=note)
-
-
-def _on_fewer_images(scale: Scale) -> Scale:
-    """The scale with the number of training images that these runs have, for the notes."""
-    number = scale.kernel_num_train or scale.data.num_train
-    return replace(scale, data=replace(scale.data, num_train=number))
 
 
 def _kernel_cells(step: KernelStep) -> dict[str, Cell]:

@@ -4,12 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.scaling.formulas import TABLE_1_SIZES
-from mdl.experiments.artefacts.method_runs import (
-    CHOSEN_NETWORK,
-    TrainingMethod,
-    method_runs,
-    network_runs,
-)
+from mdl.experiments.artefacts.method_runs import TrainingMethod, method_runs, network_runs
 from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import scale_note, settings_text, tuned_note
 from mdl.experiments.reproduce.paper_numbers import (
@@ -24,7 +19,7 @@ from mdl.experiments.reproduce.paper_numbers import (
     paper_data_set,
 )
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scale import CHOSEN_NETWORK, Scale
 from mdl.experiments.reproduce.tables import (
     Cell,
     Column,
@@ -67,7 +62,7 @@ class Table1(DataSetArtefact[list[_Network]]):
         """Each network, short and long, with every seed."""
         rows = []
         for network in TABLE_1:
-            settings = runs.settings(scale, network, "sgd")
+            settings = runs.chosen(scale, network, "sgd")
             rows.append(
                 _Network(
                     network=network,
@@ -100,8 +95,7 @@ class Table1(DataSetArtefact[list[_Network]]):
         )
         notes = (
             f"Data: {one.data}. Test accuracy in percent after {scale.short_epochs} and "
-            f"{scale.long_epochs} epochs, all by SGD"
-            + ("." if scale.tunes_all else " with the same settings (none chosen)."),
+            f"{scale.long_epochs} epochs, all by SGD.",
             scale_note(scale, ("d-fc", "s-fc", "3-fc")),
             tuned_note(scale, "number of epochs"),
             one.seed_note(scale.short_seeds, scale.long_seeds),
@@ -192,9 +186,10 @@ class Table2(DataSetArtefact[list[_Method]]):
             Column(key="nonzeros", title="nonzero weights", kind="count"),
         )
         num_held_out = scale.trials(CHOSEN_NETWORK, "sgd")[0].data.validation
+        others = len(scale.trials("3-fc", "sgd"))
         notes = (
             f"Data: {one.data}. Test accuracy in percent after {epochs_text(scale.long_epochs)}.",
-            f"Settings of {'every network' if scale.tunes_all else CHOSEN_NETWORK} chosen after "
+            f"Settings of {'every network' if others > 1 else CHOSEN_NETWORK} chosen after "
             f"{epochs_text(scale.trial_epochs)} by accuracy on {num_held_out:,} images held out, "
             f"then trained on {'all' if scale.data.num_train is None else 'as many'}; the test "
             "images had no part in it.",

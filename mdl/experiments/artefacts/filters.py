@@ -9,7 +9,6 @@ from figures.filters import FilterGrid, draw_filter_grids
 from figures.locality import LocalityRow, MeasuredLocality, draw_locality
 from mdl.experiments.artefacts.method_runs import (
     BETA_LASSO,
-    CHOSEN_NETWORK,
     FULLY_CONNECTED,
     SGD,
     ComparedNetwork,
@@ -22,7 +21,7 @@ from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, scale_note
 from mdl.experiments.reproduce.paper_numbers import DATA_SETS, paper_data_set
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scale import CHOSEN_NETWORK, Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, row_text, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import FilterLocality, RunResult

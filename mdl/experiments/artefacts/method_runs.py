@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scale import CHOSEN_NETWORK, Scale
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.store.time_estimate import DataShape, expected_shape
 from training.spec.architectures import NetworkSpec
 from training.spec.config import Method
 
-CHOSEN_NETWORK = "s-fc"
-"""Whose settings validation chooses at every scale: the training methods are compared on it."""
 FULLY_CONNECTED = ("d-fc", "s-fc", "3-fc")
 """Whose widths say how large the others are, too."""
 BY_SGD = ("s-conv", "s-local", "d-conv", "d-local", "d-fc", "3-fc")
@@ -52,7 +50,7 @@ def method_runs(scale: Scale, runs: RunPlan, training: TrainingMethod) -> list[R
 
 def network_runs(scale: Scale, runs: RunPlan, network: str) -> list[RunResult]:
     """Need the long runs of another network by SGD: Table 1's."""
-    settings = runs.settings(scale, network, "sgd")
+    settings = runs.chosen(scale, network, "sgd")
     return runs.over_seeds(settings, epochs=scale.long_epochs, seeds=scale.long_seeds)
 
 

@@ -16,7 +16,6 @@ from figures.nonzeros import (
 from figures.style.look import literal
 from mdl.experiments.artefacts.method_runs import (
     BETA_LASSO,
-    CHOSEN_NETWORK,
     METHODS,
     TrainingMethod,
     method_runs,
@@ -25,7 +24,7 @@ from mdl.experiments.artefacts.method_runs import (
 from mdl.experiments.reproduce.artefact import Artefact, DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import figure_note, missing_note, scale_note, seed_note
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scale import CHOSEN_NETWORK, Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import RunResult

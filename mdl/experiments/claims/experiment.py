@@ -111,7 +111,7 @@ class Lineup:
         pair = None if self._column is None or permuted else TABLE_1[network][self._column]
         percent = None if pair is None else pair.long if long else pair.short
         label = f"{network}, permuted" if permuted else network
-        settings = self._runs.settings(self.scale, network, "sgd")
+        settings = self._runs.chosen(self.scale, network, "sgd")
         return self._group(label, settings, long=long, permuted=permuted, percent=percent)
 
     def table1_both(self, networks: Sequence[str]) -> Groups:

@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 from mdl.experiments.engines.trial_progress import describe_trial
 from mdl.experiments.reproduce.run_plan import RunPlan
-from mdl.experiments.reproduce.scale import Scale
+from mdl.experiments.reproduce.scale import CHOSEN_NETWORK, Scale
 from mdl.experiments.reproduce.scales import SCALES
 from mdl.terminal.console import epochs_text
 from training.spec.config import TrainConfig
@@ -83,6 +83,8 @@ def reductions(scale: Scale, networks: Sequence[str] = SIZED) -> tuple[str, ...]
     counts = (scale.data.num_train, scale.data.num_test)
     train, test = ("all" if each is None else f"{each:,}" for each in counts)
     images = f"{train} training and {test} test images" if any(counts) else "all images"
+    side = scale.data.image_size
+    size = f", {side} x {side} pixels" if side else ""
     widths = ", ".join(
         f"{name} {'h' if name == '3-fc' else 'α'} = {scale.widths[name]:,} "
         f"(paper: {paper.widths[name]:,})"
@@ -95,7 +97,7 @@ def reductions(scale: Scale, networks: Sequence[str] = SIZED) -> tuple[str, ...]
         *([f"Widths: {widths}."] if widths else []),
         f"Epochs: {scale.short_epochs} for the paper's {paper.short_epochs}, "
         f"{scale.long_epochs} for its {paper.long_epochs}.",
-        f"Images: {images}.",
+        f"Images: {images}{size}.",
         f"Augmentation: {' and '.join(parts) or 'none'}, no cutout and no policy.",
     )
 
@@ -113,11 +115,19 @@ def scale_note(scale: Scale, networks: Sequence[str] = SIZED) -> str:
     return f"Scale: {scale.name}, reduced. {' '.join(reduced)} Arithmetic: {scale.precision}."
 
 
-def tuned_note(scale: Scale, quantity: str) -> str:
-    """Where every network's settings are chosen: that it was once for all values of a quantity."""
-    if not scale.tunes_all:
-        return ""
-    return f"Settings chosen once, after {epochs_text(scale.trial_epochs)}, for every {quantity}."
+def tuned_note(scale: Scale, quantity: str, network: str = CHOSEN_NETWORK) -> str:
+    """Whether validation chose the settings of SGD, and that it was once for all values.
+
+    Args:
+        scale: Which.
+        quantity: What the values are of, as "size".
+        network: One of those that are shown.
+    """
+    trials = scale.trials(network, "sgd")
+    if len(trials) == 1:
+        return "Settings of SGD not chosen by validation."
+    length = epochs_text(trials[0].epochs)
+    return f"Settings chosen by validation once, after {length}, for every {quantity}."
 
 
 def figure_note(scale: Scale, *runs: RunPlan, networks: Sequence[str] = SIZED) -> str:

@@ -76,12 +76,6 @@ class RunPlan:
             return scale.final(best.config)
         return scale.final(trials[0]) if self._assumes else None
 
-    def settings(self, scale: Scale, network: str, method: Method) -> TrainConfig | None:
-        """Chosen settings at a scale that tunes every network, else those of the recipe."""
-        if scale.tunes_all:
-            return self.chosen(scale, network, method)
-        return scale.config(network, method=method)
-
     def over_seeds(
         self, settings: TrainConfig | None, *, epochs: int, seeds: Sequence[int], **changes: Any
     ) -> list[RunResult]:
@@ -137,11 +131,16 @@ def size_steps(scale: Scale, runs: RunPlan) -> list[SizeStep]:
     """Need every size of every family of Figure 2, on the scale's first data set."""
     steps = []
     for network, widths in scale.ladders.items():
-        settings = runs.settings(scale, network, "sgd")
+        settings = runs.chosen(scale, network, "sgd")
         field = "hidden_units" if network == "3-fc" else "base_channels"
+        kernel_size = scale.kernel_sizes[0] if network == "resnet18" else None
         for width in widths:
             results = runs.over_seeds(
-                settings, epochs=scale.short_epochs, seeds=scale.ladder_seeds, **{field: width}
+                settings,
+                epochs=scale.short_epochs,
+                seeds=scale.ladder_seeds,
+                kernel_size=kernel_size,
+                **{field: width},
             )
             steps.append(SizeStep(network=network, width=width, results=results))
     return steps
@@ -151,15 +150,7 @@ def kernel_steps(scale: Scale, runs: RunPlan) -> list[KernelStep]:
     """Need ResNet18 by both methods with every kernel size, on the scale's first data set."""
     steps = []
     for method in KERNEL_METHODS:
-        settings = runs.settings(scale, "resnet18", method)
-        if settings is not None:
-            data = replace(settings.data, num_train=scale.kernel_num_train or scale.data.num_train)
-            settings = replace(settings, data=data)
-            if method == "beta-lasso" and not scale.tunes_all:
-                l1_conv, l1_fc = scale.kernel_l1
-                settings = replace(
-                    settings, shrinkage=None, max_threshold=None, l1_conv=l1_conv, l1_fc=l1_fc
-                )
+        settings = runs.chosen(scale, "resnet18", method)
         for kernel_size in scale.kernel_sizes:
             results = runs.over_seeds(
                 settings,

@@ -15,6 +15,8 @@ from mdl.experiments.sweep.selection import retrain_config
 from training.spec.config import DataConfig, Method, Precision, TrainConfig
 from training.spec.recipes import RECIPES, recipe_config
 
+CHOSEN_NETWORK = "s-fc"
+"""On which the training methods are compared; its settings are chosen from a grid of its own."""
 _USUAL_BETA = 50.0
 
 
@@ -31,12 +33,11 @@ class Scale:
         recipe: What the rest of the settings start from, in `training.spec.recipes`.
         widths: α by network, h for 3-fc: one size of the fully-connected embedding.
         ladders: Widths by network for accuracy against size.
-        kernel_sizes: Of ResNet18, odd.
-        kernel_num_train: Training images of the runs by kernel size; None for all.
-        kernel_l1: λ of conv-like and of fc layers of ResNet18 by β-lasso, where it is not chosen.
+        kernel_sizes: Of ResNet18, odd, ascending. Its settings are chosen with the second: the
+            least that is larger than usual.
         short_epochs: The paper's 400.
         long_epochs: The paper's 4000.
-        trial_epochs: Of the runs by which settings are chosen.
+        trial_epochs: Of the runs by which settings are chosen; those of ResNet18 are short.
         short_seeds, long_seeds: Seeds of the short and of the long runs.
         ladder_seeds: Seeds of the runs by size and by kernel size.
         batch_size, resnet_batch_size: Images per step, and of ResNet18.
@@ -44,11 +45,9 @@ class Scale:
         screening: Settings of the runs by which screened rows are shown.
         gain: The cells of the gain map.
         carry_over: What shows whether a choice of λ carries over to other runs.
-        grid: What settings are chosen from.
-        low_beta: The grid where β < 50.
-        lasso_lr: η of β-lasso; None takes the recipe's.
-        tunes_all: Whether the settings of every network are chosen. If not, only those of s-fc
-            where training methods are compared; the others take the recipe's.
+        grid: What the settings of s-fc are chosen from: the training methods are compared on it.
+        low_beta: The same where β < 50.
+        other_grid: What those of the other networks are chosen from.
         train_target: The training accuracy that Figure 2 asks for, a fraction.
         precision: Arithmetic of the matrix products.
         policy: Where the recipe has one, in its place: `policy` of `recipe_config`, and of a file
@@ -62,8 +61,6 @@ class Scale:
     widths: dict[str, int]
     ladders: dict[str, tuple[int, ...]]
     kernel_sizes: tuple[int, ...]
-    kernel_num_train: int | None
-    kernel_l1: tuple[float, float]
     short_epochs: int
     long_epochs: int
     trial_epochs: int
@@ -78,8 +75,7 @@ class Scale:
     carry_over: CarryOverDesign
     grid: Grid
     low_beta: Grid
-    lasso_lr: float | None = None
-    tunes_all: bool = False
+    other_grid: Grid
     train_target: float
     precision: Precision = "bf16"
     policy: Mapping[str, Any] = field(default_factory=dict)
@@ -120,7 +116,6 @@ class Scale:
             width: self.widths[network],
             "batch_size": self.resnet_batch_size if is_resnet else self.batch_size,
             "precision": self.precision,
-            "lr": self.lasso_lr if method == "beta-lasso" else None,
         }
         return recipe_config(
             self.recipe,
@@ -142,15 +137,26 @@ class Scale:
             method: By which method.
             beta: β of β-lasso; None for the recipe's.
         """
+        is_resnet = network == "resnet18"
         base = self.config(
-            network, method=method, epochs=self.trial_epochs, data=self._data_of_trials(), beta=beta
+            network,
+            method=method,
+            epochs=self.short_epochs if is_resnet else self.trial_epochs,
+            data=self._data_of_trials(),
+            beta=beta,
+            kernel_size=self.kernel_sizes[1] if is_resnet else None,
         )
-        is_low = method == "beta-lasso" and base.beta < _USUAL_BETA
-        return grid(network, method, self.low_beta if is_low else self.grid, base)
+        return grid(network, method, self._grid_of(base), base)
 
     def final(self, trial: TrainConfig) -> TrainConfig:
         """A trial's settings on the scale's images, none held out, seed 0, short training."""
         return replace(retrain_config(trial, seed=0), data=self.data, epochs=self.short_epochs)
+
+    def _grid_of(self, base: TrainConfig) -> Grid:
+        if base.network != CHOSEN_NETWORK:
+            return self.other_grid
+        is_low = base.method == "beta-lasso" and base.beta < _USUAL_BETA
+        return self.low_beta if is_low else self.grid
 
     def _data_of_trials(self) -> DataConfig:
         """With images held out: beside the scale's own, so that trials train on as many.

@@ -11,13 +11,13 @@ from mdl.experiments.sweep.regimes import GainDesign, Regime
 from training.spec.config import DataConfig, Precision
 
 _LAPTOP_WIDTHS = {
-    "d-conv": 2,
-    "d-local": 2,
-    "d-fc": 2,
-    "s-conv": 12,
-    "s-local": 12,
-    "s-fc": 12,
-    "3-fc": 2048,
+    "d-conv": 6,
+    "d-local": 6,
+    "d-fc": 6,
+    "s-conv": 32,
+    "s-local": 32,
+    "s-fc": 32,
+    "3-fc": 1430,
     "resnet18": 4,
 }
 _SMOKE_WIDTHS = {
@@ -43,7 +43,7 @@ _PAPER_WIDTHS = {
 _L1, _RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), (0.03, 0.1, 0.3, 1.0)
 
 _SMOKE_REGIME = Regime(num_images=512, epochs=2, image_size=16, width=2)
-_LAPTOP_REGIME = Regime(num_images=45_000, epochs=60, image_size=32, width=8)
+_LAPTOP_REGIME = Regime(num_images=20_000, epochs=60, image_size=16, width=16)
 _PAPER_REGIME = Regime(num_images=45_000, epochs=400, image_size=32, width=150, has_policy=True)
 _SMOKE_GRID = Grid(
     name="smoke",
@@ -54,12 +54,15 @@ _SMOKE_GRID = Grid(
     dropout=(0.0,),
     validation=256,
 )
+_LAPTOP_L1 = (4e-6, 1e-5, 2.5e-5)
 _LAPTOP_GRID = Grid(
     name="laptop",
-    about="Twelve pairs of λ, four settings of SGD.",
+    about="Nine pairs of λ, four settings of SGD.",
     recipe="quick",
-    l1=tuple((conv, fc) for conv in _L1[1:] for fc in _L1[1:4]),
-    sgd=((0.9, 5e-4), (0.9, 1e-3), (0.9, 2e-3), (0.0, 1e-3)),
+    l1=tuple((conv, fc) for conv in _LAPTOP_L1 for fc in _LAPTOP_L1),
+    lasso_lr=(1.0,),
+    sgd=((0.9, 5e-4), (0.9, 2e-3)),
+    sgd_lr=(0.03, 0.1),
     dropout=(0.0,),
     validation=5000,
 )
@@ -70,8 +73,6 @@ _SMOKE = Scale(
     widths=_SMOKE_WIDTHS,
     ladders={"resnet18": (1, 2), "d-conv": (1, 2), "s-conv": (1, 2), "3-fc": (32, 64)},
     kernel_sizes=(3, 5),
-    kernel_num_train=512,
-    kernel_l1=(2e-5, 1e-5),
     short_epochs=1,
     long_epochs=2,
     trial_epochs=2,
@@ -83,7 +84,7 @@ _SMOKE = Scale(
     gain=GainDesign(
         usual=_SMOKE_REGIME,
         others=(replace(_SMOKE_REGIME, epochs=4),),
-        shrinkages=((0.02, 0.02), (0.1, 0.1)),
+        l1=((2e-6, 2e-6), (1e-5, 1e-5)),
         lasso_lr=1.0,
         sgd_rates=(0.1,),
         local_rates=(0.1,),
@@ -103,45 +104,46 @@ _SMOKE = Scale(
     ),
     grid=_SMOKE_GRID,
     low_beta=replace(_SMOKE_GRID, shrinkage=((0.03, 0.03),)),
+    other_grid=replace(_SMOKE_GRID, shrinkage=((0.1, 0.03),)),
     train_target=0.15,
 )
 _LAPTOP = Scale(
     name="laptop",
-    data=DataConfig(source="cifar10"),
+    data=DataConfig(source="cifar10", image_size=16, num_train=20_000),
     recipe="quick",
     widths=_LAPTOP_WIDTHS,
     ladders={
         "resnet18": (1, 2, 4, 8),
         "d-conv": (1, 2, 4, 8),
-        "s-conv": (1, 3, 6, 12),
-        "3-fc": (64, 256, 1024, 2048),
+        "s-conv": (2, 5, 12, 32),
+        "3-fc": (64, 256, 680, 1430),
     },
     kernel_sizes=(3, 5, 7, 9),
-    kernel_num_train=10_000,
-    kernel_l1=(2e-5, 1e-5),
     short_epochs=15,
     long_epochs=60,
-    trial_epochs=15,
+    trial_epochs=60,
     short_seeds=(0, 1, 2),
     long_seeds=(0, 1, 2),
-    batch_size=512,
+    batch_size=128,
     resnet_batch_size=128,
-    screening=ScreeningGrid(epochs=3, l1=_L1, widths=(4, 8, 16, 32), rates=_RATES),
+    crop=2,
+    screening=ScreeningGrid(epochs=3, l1=_L1, widths=(8, 16, 32, 64), rates=_RATES),
     gain=GainDesign(
         usual=_LAPTOP_REGIME,
         others=(
             replace(_LAPTOP_REGIME, epochs=200),
+            replace(_LAPTOP_REGIME, epochs=400),
             replace(_LAPTOP_REGIME, num_images=5_000),
-            replace(_LAPTOP_REGIME, num_images=10_000),
-            replace(_LAPTOP_REGIME, image_size=16),
+            replace(_LAPTOP_REGIME, num_images=45_000),
+            replace(_LAPTOP_REGIME, image_size=32),
             replace(_LAPTOP_REGIME, width=4),
-            replace(_LAPTOP_REGIME, width=16),
+            replace(_LAPTOP_REGIME, width=64),
             replace(_LAPTOP_REGIME, has_policy=True),
-            replace(_LAPTOP_REGIME, num_images=10_000, epochs=200),
-            replace(_LAPTOP_REGIME, num_images=10_000, epochs=400),
+            replace(_LAPTOP_REGIME, num_images=5_000, epochs=400),
+            replace(_LAPTOP_REGIME, num_images=45_000, epochs=200),
             replace(_LAPTOP_REGIME, epochs=200, has_policy=True),
         ),
-        shrinkages=((10.0, 2.5), (30.0, 7.5)),
+        l1=((5e-6, 5e-6), (2e-5, 1e-5)),
         lasso_lr=1.0,
         sgd_rates=(0.03, 0.1),
         local_rates=(0.1,),
@@ -160,8 +162,10 @@ _LAPTOP = Scale(
         fc_share=1.0,
     ),
     grid=_LAPTOP_GRID,
-    low_beta=replace(_LAPTOP_GRID, l1=tuple((conv, 1e-5) for conv in (2e-6, *_L1[:4]))),
-    lasso_lr=1.0,
+    low_beta=replace(_LAPTOP_GRID, l1=((1e-6, 1e-6), (4e-6, 4e-6), (1.6e-5, 1.6e-5))),
+    other_grid=replace(
+        _LAPTOP_GRID, l1=((2e-6, 2e-6), (1e-5, 1e-5)), lasso_lr=(0.1, 0.5), sgd=((0.9, 5e-4),)
+    ),
     train_target=0.5,
 )
 _PAPER = Scale(
@@ -176,8 +180,6 @@ _PAPER = Scale(
         "3-fc": (16, 64, 256, 1024, 4096, 14_533, 30_000),
     },
     kernel_sizes=(3, 5, 7, 9, 11, 13, 15),
-    kernel_num_train=None,
-    kernel_l1=(1e-5, 2e-6),
     short_epochs=400,
     long_epochs=4000,
     trial_epochs=400,
@@ -194,7 +196,7 @@ _PAPER = Scale(
             replace(_PAPER_REGIME, width=50),
             replace(_PAPER_REGIME, has_policy=False),
         ),
-        shrinkages=((2.0, 1.5), (6.0, 4.0), (20.0, 15.0)),
+        l1=((5e-6, 1e-6), (1e-5, 2e-6), (2e-5, 5e-6)),
         lasso_lr=0.1,
         sgd_rates=(0.1,),
         local_rates=(0.1,),
@@ -214,7 +216,7 @@ _PAPER = Scale(
     ),
     grid=GRIDS["paper"],
     low_beta=GRIDS["paper"],
-    tunes_all=True,
+    other_grid=GRIDS["paper"],
     train_target=0.99,
 )
 

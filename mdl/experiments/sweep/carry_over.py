@@ -40,7 +40,6 @@ class CarryOverDesign:
             data: The images.
             precision: Of the matrix products.
         """
-        pairs = tuple((each, each * self.fc_share) for each in self.shrinkages)
         factors: tuple[tuple[str, tuple[float, ...]], ...] = (
             ("epochs", self.epochs),
             ("width", self.widths),
@@ -50,6 +49,19 @@ class CarryOverDesign:
             for value in values:
                 changed: dict[str, Any] = {} if factor == "rate" else {factor: value}
                 rate = value if factor == "rate" else self.rate
-                design = replace(gain, lasso_lr=rate, shrinkages=pairs)
-                regime = replace(self.usual, **changed)
-                yield factor, value, design.beta_lasso(regime, data, precision)
+                base = gain.config(
+                    "s-fc",
+                    replace(self.usual, **changed),
+                    data,
+                    precision,
+                    method="beta-lasso",
+                    lr=rate,
+                )
+                yield (
+                    factor,
+                    value,
+                    [
+                        replace(base, shrinkage=(each, each * self.fc_share), max_threshold=None)
+                        for each in self.shrinkages
+                    ],
+                )

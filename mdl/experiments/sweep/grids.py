@@ -25,7 +25,9 @@ class Grid:
         l1: Pairs (λ of the conv-like layers, λ of the fc layers), for β-lasso.
         shrinkage: Pairs of total shrinkages in place of λ; a grid has the one or the other.
         max_threshold: With them; None for no limit.
+        lasso_lr: Learning rates of β-lasso; none for the configuration's own.
         sgd: Pairs (momentum, weight decay), for SGD.
+        sgd_lr: Its learning rates, each with every pair; none for the configuration's own.
         dropout: Probabilities of dropping an input of the last two fc layers.
         validation: Training images held out where the configuration holds out none, >= 1.
     """
@@ -37,7 +39,9 @@ class Grid:
     l1: tuple[tuple[float, float], ...] = ()
     shrinkage: tuple[tuple[float, float], ...] = ()
     max_threshold: float | None = None
+    lasso_lr: tuple[float, ...] = ()
     sgd: tuple[tuple[float, float], ...]
+    sgd_lr: tuple[float, ...] = ()
     dropout: tuple[float, ...]
     validation: int
 
@@ -90,7 +94,7 @@ def grid(
         base: Everything else, β among it. Its λ, momentum, weight decay and dropout are replaced.
             If it holds out no validation images, the grid's number is held out, but at most a
             tenth of `num_train`.
-        learning_rates: Values of η; the base's own if none are given.
+        learning_rates: Values of η in place of the grid's; the base's own if neither has any.
         shrinkages: Pairs of total shrinkages, for β-lasso, in place of the grid's own pairs.
         seeds: Every setting is trained once with each; the base's own if none are given.
 
@@ -124,7 +128,11 @@ def grid(
         momentum=0.0,
         weight_decay=0.0,
     )
-    rates, all_seeds = tuple(learning_rates) or (base.lr,), tuple(seeds) or (base.seed,)
+    own_rates = chosen.sgd_lr if method == "sgd" else chosen.lasso_lr
+    rates, all_seeds = (
+        tuple(learning_rates) or own_rates or (base.lr,),
+        tuple(seeds) or (base.seed,),
+    )
     return [
         replace(untuned, **setting, lr=lr, dropout=dropout, seed=seed)
         for lr, setting, dropout, seed in itertools.product(

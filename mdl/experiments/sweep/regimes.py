@@ -51,7 +51,7 @@ class GainDesign:
     Attributes:
         usual: The regime around which factors vary.
         others: All further cells.
-        shrinkages: Pairs of total shrinkages that are tried for β-lasso.
+        l1: Pairs (λ of the conv-like layers, λ of the fc layers) that are tried for β-lasso.
         lasso_lr: η of β-lasso.
         sgd_rates: Learning rates that are tried for s-fc by SGD.
         local_rates: For s-local.
@@ -64,7 +64,7 @@ class GainDesign:
 
     usual: Regime
     others: tuple[Regime, ...]
-    shrinkages: tuple[tuple[float, float], ...]
+    l1: tuple[tuple[float, float], ...]
     lasso_lr: float
     sgd_rates: tuple[float, ...]
     local_rates: tuple[float, ...]
@@ -82,31 +82,24 @@ class GainDesign:
         self, regime: Regime, data: DataConfig, precision: Precision
     ) -> list[TrainConfig]:
         """The runs of s-fc by β-lasso among which validation chooses."""
+        base = self.config("s-fc", regime, data, precision, method="beta-lasso", lr=self.lasso_lr)
         return [
-            self._config(
-                "s-fc",
-                regime,
-                data,
-                precision,
-                method="beta-lasso",
-                lr=self.lasso_lr,
-                shrinkage=pair,
-            )
-            for pair in self.shrinkages
+            replace(base, shrinkage=None, max_threshold=None, l1_conv=conv, l1_fc=fc)
+            for conv, fc in self.l1
         ]
 
     def sgd(
         self, network: str, regime: Regime, data: DataConfig, precision: Precision
     ) -> list[TrainConfig]:
         """Those of a network by SGD with momentum."""
-        base = self._config(network, regime, data, precision, method="sgd")
+        base = self.config(network, regime, data, precision, method="sgd")
         return [
             replace(base, lr=lr, weight_decay=decay)
             for lr in (self.local_rates if network == "s-local" else self.sgd_rates)
             for decay in self.sgd_decays
         ]
 
-    def _config(
+    def config(
         self,
         network: str,
         regime: Regime,
@@ -116,6 +109,16 @@ class GainDesign:
         method: Method,
         **settings: Any,
     ) -> TrainConfig:
+        """One run of a network in a regime.
+
+        Args:
+            network: "s-fc" or "s-local".
+            regime: Its images, length and width.
+            data: Where the images are from.
+            precision: Of the matrix products.
+            method: "sgd" or "beta-lasso".
+            **settings: Fields of `TrainConfig` over the recipe's.
+        """
         side = regime.image_size
         images = replace(
             data,
