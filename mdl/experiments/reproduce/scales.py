@@ -14,10 +14,10 @@ _LAPTOP_WIDTHS = {
     "d-conv": 6,
     "d-local": 6,
     "d-fc": 6,
-    "s-conv": 32,
-    "s-local": 32,
-    "s-fc": 32,
-    "3-fc": 1430,
+    "s-conv": 34,
+    "s-local": 34,
+    "s-fc": 34,
+    "3-fc": 1520,
     "resnet18": 4,
 }
 _SMOKE_WIDTHS = {
@@ -115,8 +115,8 @@ _LAPTOP = Scale(
     ladders={
         "resnet18": (1, 2, 4, 8),
         "d-conv": (1, 2, 4, 8),
-        "s-conv": (2, 5, 12, 32),
-        "3-fc": (64, 256, 680, 1430),
+        "s-conv": (2, 5, 12, 34),
+        "3-fc": (64, 256, 680, 1520),
     },
     kernel_sizes=(3, 5, 7, 9),
     short_epochs=15,
@@ -127,7 +127,7 @@ _LAPTOP = Scale(
     batch_size=128,
     resnet_batch_size=128,
     crop=2,
-    screening=ScreeningGrid(epochs=3, l1=_L1, widths=(8, 16, 32, 64), rates=_RATES),
+    screening=ScreeningGrid(epochs=3, l1=_L1, widths=(24, 34, 48, 64), rates=_RATES),
     gain=GainDesign(
         usual=_LAPTOP_REGIME,
         others=(

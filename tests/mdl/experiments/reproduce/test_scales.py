@@ -11,7 +11,8 @@ from training.spec.architectures import PAPER_NETWORKS, NetworkSpec
 
 
 def num_weights(config):
-    return config.network_spec(image_size=32, num_classes=10, in_channels=3).num_weights
+    side = config.data.image_size or 32
+    return config.network_spec(image_size=side, num_classes=10, in_channels=3).num_weights
 
 
 def test_the_paper_scale_has_the_papers_sizes() -> None:
@@ -47,6 +48,13 @@ def test_every_network_has_a_valid_run(scale) -> None:
     for network, widths in scale.ladders.items():
         assert list(widths) == sorted(set(widths)), network
     assert all(size % 2 for size in scale.kernel_sizes)
+
+
+def test_the_length_of_trials_is_that_of_the_runs_that_they_choose_for() -> None:
+    laptop = SCALES["laptop"]
+    assert laptop.trial_epochs == laptop.long_epochs
+    kernels = laptop.trials("resnet18", "beta-lasso")
+    assert {trial.epochs for trial in kernels} == {laptop.short_epochs}
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)

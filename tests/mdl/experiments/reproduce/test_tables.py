@@ -117,7 +117,7 @@ def test_sentences_are_printed_as_a_list_of_the_screens_width(
 def test_the_network_of_a_result(network, made_up) -> None:
     config = SCALES["laptop"].config(network)
     spec = network_of(made_up(config))
-    assert (spec.name, spec.image_size, spec.num_classes, spec.in_channels) == (network, 32, 10, 3)
+    assert (spec.name, spec.image_size, spec.num_classes, spec.in_channels) == (network, 16, 10, 3)
 
 
 @pytest.mark.parametrize("network", ["s-fc", "d-local", "3-fc"])

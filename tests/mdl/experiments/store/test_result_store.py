@@ -381,10 +381,11 @@ def test_a_preview_assumes_the_first_setting() -> None:
     chosen = runs.chosen(SCALE, "s-fc", "sgd")
     assert chosen is not None
     assert (chosen.momentum, chosen.weight_decay) == SCALE.grid.sgd[0]
-    assert len(runs.configs) == len(SCALE.grid.sgd)
+    assert len(runs.configs) == len(SCALE.grid.sgd) * len(SCALE.grid.sgd_lr)
 
 
-def test_only_the_paper_scale_tunes_every_network() -> None:
-    found = Results()
-    assert RunPlan(found).settings(SCALE, "d-conv", "sgd") == SCALE.config("d-conv")
-    assert RunPlan(found).settings(SCALES["paper"], "d-conv", "sgd") is None
+def test_the_settings_of_every_network_are_chosen() -> None:
+    for network in ("s-fc", "d-conv", "resnet18"):
+        runs = RunPlan(Results())
+        assert runs.chosen(SCALE, network, "sgd") is None
+        assert {config.lr for config in runs.configs} == {0.03, 0.1}
