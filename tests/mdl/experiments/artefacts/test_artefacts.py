@@ -122,13 +122,15 @@ def test_table_1_stands_beside_the_paper(made_up_store) -> None:
     assert (row["short_paper"], row["long_paper"]) == (0.7277, 0.7863)
     assert row["short"].num_seeds == 3 and row["long"].num_seeds == 3
     assert row["short_difference"].mean == pytest.approx(row["short"].mean - 0.7277)
-    assert row["weights"] == row["fc_embedding"] == 32 * (3 * 16**4 // 4 + 24 * 10) + 6 * 16**2 * 1024
+    assert (
+        row["weights"] == row["fc_embedding"] == 34 * (3 * 16**4 // 4 + 24 * 10) + 6 * 16**2 * 34**2
+    )
     assert rows_of(table, "network")["s-conv"]["fc_embedding"] == row["fc_embedding"]
     notes = " ".join(table.notes)
     for said in (
         "CIFAR-10 (JPEG)",
         "laptop, reduced",
-        "s-fc α = 32 (paper: 150)",
+        "s-fc α = 34 (paper: 150)",
         "20,000 training and all test images, 16 x 16 pixels",
         "60 for its 4000",
     ):
@@ -174,7 +176,7 @@ def test_nothing_of_table_2_is_trained_before_the_choice(made_up_store) -> None:
 def test_figure_3_has_the_sizes_of_the_twins(made_up_store) -> None:
     (table,) = ARTEFACTS["figure3"].tables(LAPTOP, Results(made_up_store()))
     rows = rows_of(table, "layer")
-    assert (rows["conv1"]["s_conv"], rows["conv1"]["s_local"]) == (81 * 3 * 32, 81 * 3 * 64 * 32)
+    assert (rows["conv1"]["s_conv"], rows["conv1"]["s_local"]) == (81 * 3 * 34, 81 * 3 * 64 * 34)
     assert rows["fc1"]["s_conv"] == rows["fc1"]["s_fc"]
 
 
@@ -224,7 +226,7 @@ def test_screened_rows_vary_one_factor_at_a_time(made_up_store) -> None:
     values = {name: [value for each, value in rows if each == name] for name, _ in rows}
     assert values == {
         "λ": ["5e-6", "1e-5", "2e-5", "5e-5", "1e-4"],
-        "α": ["8", "16", "32", "64"],
+        "α": ["24", "34", "48", "64"],
         "learning rate": ["0.03", "0.1", "0.3", "1"],
     }
     plan = ARTEFACTS["screening"].plan(LAPTOP, Results(made_up_store()))
@@ -233,8 +235,11 @@ def test_screened_rows_vary_one_factor_at_a_time(made_up_store) -> None:
     usual = next(row for row in table.rows if row["value"] == "2e-5")
     assert (usual["first"], usual["last"]) == pytest.approx((0.4, 0.8))
     assert usual["mean"] == pytest.approx(0.6)
-    layers = {value: [row["layer"] for row in table.rows if row["value"] == value] for value in "8 32".split()}
-    assert layers["32"] == ["conv1", "fc1"]  # of less than 2^20 weights there are no shares
+    layers = {
+        width: [row["layer"] for row in table.rows if row["value"] == width]
+        for width in ("24", "48")
+    }
+    assert layers == {"24": ["conv1"], "48": ["conv1", "fc1"]}  # a layer of 2^20 weights or more
     assert "for the paper's" not in " ".join(table.notes)
 
 
@@ -245,7 +250,7 @@ def test_a_value_without_a_run_leaves_a_gap(made_up_store, tmp_path) -> None:
     assert "Missing: 1 of 11 runs" in table.notes[-1]
     (figure,) = ARTEFACTS["screening"].figures(LAPTOP, Results(store), store).values()
     assert [axes.get_xlabel() for axes in figure.axes] == ["λ", "α", "learning rate"]
-    assert figure.axes[0].get_title("left") == "α = 32, lr 0.1"
+    assert figure.axes[0].get_title("left") == "α = 34, lr 0.1"
 
 
 def test_a_ledger_is_encoded_once_and_kept(made_up_store, tmp_path, monkeypatch) -> None:

@@ -355,7 +355,7 @@ def test_settings_are_chosen_once_all_trials_are_there(made_up) -> None:
     best = replace(made_up(trials[-1]), validation=ErrorCount(num_errors=1, num_samples=1000))
     store[trials[-1]] = best
     chosen = RunPlan(Results(store)).chosen(SCALE, "s-fc", "beta-lasso", beta=50.0)
-    assert chosen == replace(trials[-1], data=replace(trials[-1].data, validation=0))
+    assert chosen == replace(trials[-1], data=SCALE.data, epochs=SCALE.short_epochs)
 
 
 def test_the_test_set_has_no_part_in_the_choice(made_up) -> None:
