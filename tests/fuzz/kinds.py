@@ -44,8 +44,8 @@ class Kind:
             taken against the others.
         damage: Blind damage. A store cut between two lines is a store, so there it is a bit.
         is_sealed: Whether blind damage must be noticed or change nothing.
-        most_bytes: Memory that one may take. A codeword of a few bytes may stand for a network as
-            large as the memory that is available, and has that limit alone.
+        most_bytes: Memory that one may take. A codeword of a few bytes, alone or in a certificate,
+            may stand for a network as large as the memory that is available: it has that limit.
     """
 
     goods: tuple[str, ...]
@@ -163,6 +163,7 @@ KINDS: dict[str, Kind] = {
         read=readers.read_certificate,
         commands=("verify .", "verify . --full", "verify . --json"),
         is_sealed=True,
+        most_bytes=None,
     ),
     "predictions": Kind(
         goods=("predictions",), change=_change_predictions, read=readers.read_predictions_file
