@@ -16,7 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from analysis.certify.errors import compute_exact_logits
 from analysis.codelength.label_code import decode_labels, encode_labels, frequency_bits
@@ -36,6 +38,7 @@ from training.system.locks import run_lock
 from training.system.random_streams import Purpose, random_permutation
 
 SETTING_FILE = "prequential.json"
+TEST_FILE = "test.json"
 _LOCK = "run.lock"
 _VERSION = 1
 
@@ -65,6 +68,21 @@ class Block:
     def bits_per_label(self) -> float:
         """Mean length of its labels."""
         return self.num_bits / (self.end - self.start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AfterAll:
+    """The network that learnt from all labels, on the test images.
+
+    Attributes:
+        num_errors: Test images whose class was not its one largest logit.
+        num_samples: All of them.
+        seconds: What training and counting took.
+    """
+
+    num_errors: int
+    num_samples: int
+    seconds: float
 
 
 def block_ends(num_images: int, first: int) -> list[int]:
@@ -118,10 +136,7 @@ def code_prequentially(
     """
     if config.data.validation:
         raise ConfigError("validation must be 0: every label is coded, none is held out")
-    order = torch.from_numpy(
-        random_permutation(config.seed, Purpose.PREQUENTIAL_ORDER, len(dataset.train))
-    )
-    train = ImageSet(dataset.train.images[order], dataset.train.labels[order])
+    train = _in_order(config, dataset)
     ends = block_ends(len(train), first)
     with run_lock(folder / _LOCK):
         _check_setting(folder, config, dataset, first)
@@ -157,6 +172,61 @@ def code_prequentially(
         return tuple(found)
 
 
+def count_test_errors(
+    config: TrainConfig,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    options: RunOptions,
+    progress: Progress,
+    stop: Stop,
+) -> AfterAll | None:
+    """Train on all labels, as before each block, and count the errors on the test images.
+
+    Args:
+        config: As of `code_prequentially`, which was called before.
+        dataset: The images.
+        folder: Where the count is kept.
+        options: Where the network is trained.
+        progress: Told of its steps.
+        stop: Asked whether to stop.
+
+    Returns:
+        None if it was stopped.
+
+    Raises:
+        CheckpointError: The count in the folder cannot be used.
+        RunBusyError: Another process works in the folder.
+        TrainingError: A loss or weight is not finite.
+    """
+    file = folder / TEST_FILE
+    with run_lock(folder / _LOCK):
+        if file.exists():
+            return _read_test(file, len(dataset.test))
+        begin = time.perf_counter()
+        train = _in_order(config, dataset)
+        logits = _learn(
+            config, dataset, train, dataset.test, options=options, progress=progress, stop=stop
+        )
+        if logits is None:
+            return None
+        found = AfterAll(
+            num_errors=count_label_errors(logits, dataset.test.labels.numpy()),
+            num_samples=len(dataset.test),
+            seconds=time.perf_counter() - begin,
+        )
+        _write(file, asdict(found))
+        return found
+
+
+def _in_order(config: TrainConfig, dataset: Dataset) -> ImageSet:
+    """The training images in the order that the seed fixes."""
+    order = torch.from_numpy(
+        random_permutation(config.seed, Purpose.PREQUENTIAL_ORDER, len(dataset.train))
+    )
+    return ImageSet(dataset.train.images[order], dataset.train.labels[order])
+
+
 def _code_block(
     config: TrainConfig,
     dataset: Dataset,
@@ -175,10 +245,30 @@ def _code_block(
         return frequency_bits(labels, dataset.num_classes), len(labels)
     # What is not coded yet is kept from the training: it is given the images before the block.
     seen = ImageSet(train.images[:start], train.labels[:start])
+    logits = _learn(config, dataset, seen, block, options=options, progress=progress, stop=stop)
+    if logits is None:
+        return None
+    codeword = encode_labels(logits, labels)
+    if not (decode_labels(codeword.data, logits).labels == labels).all():
+        raise AssertionError("a block's bits do not decode to its labels")
+    return codeword.num_bits, count_label_errors(logits, labels)
+
+
+def _learn(
+    config: TrainConfig,
+    dataset: Dataset,
+    seen: ImageSet,
+    others: ImageSet,
+    *,
+    options: RunOptions,
+    progress: Progress,
+    stop: Stop,
+) -> NDArray[np.float64] | None:
+    """Exact logits of other images by a network trained on those seen; None if it was stopped."""
     known = replace(dataset, train=seen, test=ImageSet(seen.images[:1], seen.labels[:1]))
     with TemporaryDirectory() as place:
         result = run_training(
-            config=replace(config, data=replace(config.data, num_train=start, num_test=1)),
+            config=replace(config, data=replace(config.data, num_train=len(seen), num_test=1)),
             dataset=known,
             folder=RunFolder(Path(place)),
             options=replace(
@@ -190,13 +280,10 @@ def _code_block(
     if result.status != "finished":
         return None
     network = fold_batch_norm(restore_network(result.checkpoint)).eval()
-    logits = compute_exact_logits(
-        network, block.images, result.checkpoint.inputs, device=options.device
+    logits: NDArray[np.float64] = compute_exact_logits(
+        network, others.images, result.checkpoint.inputs, device=options.device
     ).numpy()
-    codeword = encode_labels(logits, labels)
-    if not (decode_labels(codeword.data, logits).labels == labels).all():
-        raise AssertionError("a block's bits do not decode to its labels")
-    return codeword.num_bits, count_label_errors(logits, labels)
+    return logits
 
 
 def _seconds_left(found: list[Block], ends: list[int]) -> float | None:
@@ -249,6 +336,18 @@ def _read_block(file: Path, start: int, end: int) -> Block:
         if is_block and has_counts and type(seconds) is float and 0 <= seconds <= MAX_COUNT:
             return Block(**values)
     raise CheckpointError(f"{file}: not the block {start:,} to {end:,}; remove it to code it anew")
+
+
+def _read_test(file: Path, num_samples: int) -> AfterAll:
+    values = _read(file)
+    if isinstance(values, dict) and values.keys() == {each.name for each in fields(AfterAll)}:
+        errors, seconds = values["num_errors"], values["seconds"]
+        has_count = type(errors) is int and 0 <= errors <= num_samples
+        if has_count and type(seconds) is float and values["num_samples"] == num_samples:
+            return AfterAll(**values)
+    raise CheckpointError(
+        f"{file}: not the errors on {num_samples:,} test images; remove it to count them anew"
+    )
 
 
 def _read(file: Path) -> Any:

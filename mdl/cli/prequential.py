@@ -3,13 +3,20 @@
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, TimeRemainingColumn
 
 from analysis.codelength.label_code import frequency_bits, uniform_bits
-from analysis.codelength.prequential import Block, block_ends, code_prequentially
+from analysis.codelength.prequential import (
+    AfterAll,
+    Block,
+    block_ends,
+    code_prequentially,
+    count_test_errors,
+)
 from figures.prequential import PrequentialCurve, draw_prequential
 from figures.style.look import figure_style, save_figure
 from mdl.terminal import console
@@ -20,7 +27,11 @@ from training.distributed.run_options import RunOptions
 from training.run.progress import EpochMetrics
 from training.spec.config import DataConfig, TrainConfig
 from training.spec.recipes import recipe_config
+from training.system.files import write_text_atomically
 from training.system.signals import StopRequest
+
+RESULT_FILE = "result.json"
+"""What `--json` prints, but for paths; in the folder of the blocks, for `--compare`."""
 
 
 class BlockProgress(ProgressBar):
@@ -59,6 +70,7 @@ def run_prequential(
     options: RunOptions,
     *,
     first: int,
+    tests: bool,
     again: str,
     plot: Path | None,
     json: bool,
@@ -70,6 +82,7 @@ def run_prequential(
         folder: Where blocks are kept.
         options: Where the networks are trained.
         first: Images of the first block.
+        tests: Whether to train once more, on all labels, and count the errors on the test images.
         again: The command that goes on where this one is stopped.
         plot: The file of the curve, or None.
         json: Whether to print JSON alone.
@@ -81,6 +94,7 @@ def run_prequential(
     log.print(f"Loading {config.data.source} ...", markup=False)
     dataset = load_dataset(config.data)
     ends = block_ends(len(dataset.train), first)
+    after: AfterAll | None = None
     with BlockProgress(ends) as progress, StopRequest(f"go on with: {again}") as stop:
         blocks = code_prequentially(
             config,
@@ -92,10 +106,17 @@ def run_prequential(
             stop=stop,
             on_block=progress.on_block,
         )
-    if len(blocks) < len(ends):
+        if tests and len(blocks) == len(ends):
+            progress.print(f"training on all {ends[-1]:,} images, for the test images")
+            after = count_test_errors(
+                config, dataset, folder, options=options, progress=progress, stop=stop
+            )
+    if len(blocks) < len(ends) or (tests and after is None):
         log.print(f"Stopped; blocks kept: {len(blocks)}. Go on with: {again}", markup=False)
         return 128 + (stop.signal_number or signal.SIGTERM)
-    values = _values(config, dataset, blocks)
+    values = _values(config, dataset, blocks, after)
+    text = dumps(values, indent=2, sort_keys=True, allow_nan=False)
+    write_text_atomically(folder / RESULT_FILE, text + "\n")
     if plot is not None:
         _draw(config, dataset, blocks, values, plot)
     if json:
@@ -119,12 +140,15 @@ def prequential_config(
     return config
 
 
-def _values(config: TrainConfig, dataset: Dataset, blocks: Sequence[Block]) -> dict[str, Any]:
+def _values(
+    config: TrainConfig, dataset: Dataset, blocks: Sequence[Block], after: AfterAll | None
+) -> dict[str, Any]:
     labels = dataset.train.labels.numpy()
     total = sum(block.num_bits for block in blocks)
     uniform = uniform_bits(labels, dataset.num_classes)
     return {
         "network": config.network,
+        "method": config.method,
         "data": dataset.name,
         "fingerprint": dataset.fingerprint,
         "num_labels": len(labels),
@@ -134,6 +158,8 @@ def _values(config: TrainConfig, dataset: Dataset, blocks: Sequence[Block]) -> d
         "uniform_bits": uniform,
         "frequency_bits": frequency_bits(labels, dataset.num_classes),
         "compression_ratio": uniform / total,
+        "test_errors": None if after is None else after.num_errors,
+        "num_test": None if after is None else after.num_samples,
         "seconds": sum(block.seconds for block in blocks),
         "blocks": [asdict(block) | {"bits_per_label": block.bits_per_label} for block in blocks],
     }
@@ -163,6 +189,7 @@ def _answer(
         f"By class frequencies alone: {values['frequency_bits']:,} bits. Trained in "
         f"{console.duration(values['seconds'])}, from scratch for each block.",
         "No network is sent: who decodes trains the same ones, on a machine that repeats them.",
+        *_after_line(values),
         *([] if plot is None else [f"Figure: {plot}"]),
         table=console.Rows(
             columns=("images seen", "labels", "bits", "bits per label", "errors"),
@@ -187,6 +214,13 @@ def _answer(
         ),
         next_=[again],
     )
+
+
+def _after_line(values: dict[str, Any]) -> list[str]:
+    errors, number = values["test_errors"], values["num_test"]
+    if errors is None:
+        return []
+    return [f"Trained on all labels it errs on {errors / number:.2%} of {number:,} test images."]
 
 
 def _draw(

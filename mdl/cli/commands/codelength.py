@@ -15,11 +15,13 @@ from mdl.terminal.options import (
     DeviceOption,
     FormatOption,
     FullOption,
+    HiddenUnitsOption,
     ImageSizeOption,
     JsonOption,
     LabelColumnOption,
     NumTrainOption,
     complete_network,
+    parse_shrinkage,
     refuse_options,
 )
 from mdl.terminal.progress import CountProgress
@@ -85,10 +87,28 @@ def codelength(
             rich_help_panel=PREQUENTIAL,
         ),
     ] = None,
+    test: Annotated[
+        bool,
+        typer.Option(
+            "--test",
+            help="Train once more, on all labels, and count the errors on the test images.",
+            rich_help_panel=PREQUENTIAL,
+        ),
+    ] = False,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Set folders of blocks side by side, each made with --test: codelengths and test "
+            "errors. Once for each folder.",
+            rich_help_panel=PREQUENTIAL,
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Draw bits per label by images seen, into a .png or .pdf file.",
+            help="Draw bits per label by images seen, or with --compare by test error, into a .png "
+            "or .pdf file.",
             rich_help_panel=PREQUENTIAL,
         ),
     ] = None,
@@ -108,6 +128,13 @@ def codelength(
     lr: Annotated[
         float | None, typer.Option(help="As mdl train has it.", rich_help_panel=PREQUENTIAL)
     ] = None,
+    shrinkage: Annotated[
+        str | None,
+        typer.Option(metavar="X[,Y]", help="As mdl train has it.", rich_help_panel=PREQUENTIAL),
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option(help="As mdl train has it.", rich_help_panel=PREQUENTIAL)
+    ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="As mdl train has it.", rich_help_panel=PREQUENTIAL)
     ] = None,
@@ -120,6 +147,7 @@ def codelength(
     ] = None,
     batch_size: BatchSizeOption = None,
     base_channels: BaseChannelsOption = None,
+    hidden_units: HiddenUnitsOption = None,
     image_size: ImageSizeOption = None,
     num_train: NumTrainOption = None,
     device: DeviceOption = "auto",
@@ -135,37 +163,53 @@ def codelength(
 
     With --prequential NETWORK no network is sent: labels come in blocks that
     double, each coded by a network trained on those before. Blocks are kept in
-    the folder of --out, and the same command goes on after a stop.
+    the folder of --out, and the same command goes on after a stop. --compare sets
+    such folders side by side: codelength against test error.
     """
     training = {
         "recipe": recipe,
         "method": method,
         "epochs": epochs,
         "lr": lr,
+        "shrinkage": shrinkage,
+        "crop": crop,
         "precision": precision,
         "seed": seed,
         "batch_size": batch_size,
         "base_channels": base_channels,
+        "hidden_units": hidden_units,
     }
     sizes = {"image_size": image_size, "num_train": num_train}
+    two_part = {
+        "checkpoint": network,
+        "split": split,
+        "bits": bits,
+        "format": number_format,
+        "code": code,
+        "check": check,
+        "full": full or None,
+    }
+    blocks = {"first": first, "test": test or None, **training, **sizes}
+    if compare:
+        others: dict[str, object] = {"data": data, "out": out, "label_column": label_column}
+        others |= {"prequential": prequential, **two_part, **blocks}
+        refuse_options(others, "does not go with --compare")
+        from mdl.cli.codelength_comparison import compare_codelengths
+
+        _check_plot(plot)
+        compare_codelengths(compare, plot, json=json)
+        return
     if prequential is not None:
-        two_part = {
-            "checkpoint": network,
-            "split": split,
-            "bits": bits,
-            "format": number_format,
-            "code": code,
-            "check": check,
-            "full": full or None,
-        }
         refuse_options(two_part, "does not go with --prequential")
         if out is None:
             raise typer.BadParameter("--prequential needs a folder", param_hint="--out")
         place = {"source": data, "label_column": label_column, **sizes}
         raise typer.Exit(
-            _prequential(prequential, out, first, plot, training, place, device, json=json)
+            _prequential(
+                prequential, out, first, plot, training, place, device, tests=test, json=json
+            )
         )
-    refuse_options({"first": first, "plot": plot, **training, **sizes}, "goes with --prequential")
+    refuse_options({"plot": plot, **blocks}, "goes with --prequential")
     if network is None:
         raise typer.BadParameter("give one, or --prequential NETWORK", param_hint="CHECKPOINT")
     split = split or "train"
@@ -215,21 +259,17 @@ def _prequential(
     place: dict[str, Any],
     device: Device,
     *,
+    tests: bool,
     json: bool,
 ) -> int:
     """Code prequentially; the exit code."""
-    from figures.style.look import check_figure_path
     from mdl.cli.prequential import prequential_config, run_prequential
     from mdl.terminal.devices import choose_device
     from training.distributed.run_options import RunOptions
     from training.run.precision import choose_precision
     from training.spec.config import DataConfig
 
-    if plot is not None:
-        try:
-            check_figure_path(plot)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--plot") from error
+    _check_plot(plot)
     given = {**training, **{name: value for name, value in place.items() if name != "source"}}
     again = console.command(
         "codelength",
@@ -237,6 +277,7 @@ def _prequential(
         data=place["source"],
         out=out,
         first=first,
+        test=tests or None,
         plot=plot,
         device=None if device == "auto" else device,
         **given,
@@ -244,6 +285,8 @@ def _prequential(
     chosen = choose_device(device)
     settings = {name: value for name, value in training.items() if name != "recipe"}
     settings["precision"] = settings["precision"] or choose_precision(chosen)[0]
+    if settings["shrinkage"] is not None:
+        settings["shrinkage"] = parse_shrinkage(settings["shrinkage"])
     known = {name: value for name, value in place.items() if value is not None}
     config = prequential_config(
         network, training["recipe"] or "quick", settings, DataConfig(**known)
@@ -251,8 +294,20 @@ def _prequential(
     options = RunOptions(device=chosen)
     options.check(config)
     return run_prequential(
-        config, out, options, first=first or 128, again=again, plot=plot, json=json
+        config, out, options, first=first or 128, tests=tests, again=again, plot=plot, json=json
     )
+
+
+def _check_plot(plot: Path | None) -> None:
+    """Refuse a picture of an unknown kind before any work is done."""
+    from figures.style.look import check_figure_path
+
+    if plot is None:
+        return
+    try:
+        check_figure_path(plot)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--plot") from error
 
 
 def _load(

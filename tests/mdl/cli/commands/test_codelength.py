@@ -101,9 +101,10 @@ def test_prequentially(mdl, tmp_path):
     few = ("--image-size", "8", "--num-train", "70", "--epochs", "1", "--base-channels", "1")
     folder, picture = tmp_path / "blocks", tmp_path / "curve.png"
     command = ("codelength", "--prequential", "s-conv", *few, "--precision", "fp32", "-o", folder)
-    done = mdl(*command, "--first", "40", "--plot", picture, "--json")
+    done = mdl(*command, "--first", "40", "--plot", picture, "--test", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
+    assert 0 <= report["test_errors"] <= report["num_test"] == 5000
     assert report["total_bits"] == sum(block["num_bits"] for block in report["blocks"])
     assert [block["end"] for block in report["blocks"]] == [40, 70]
     assert "block 2/2: trains on 40 images, then codes the next 30" in done.stderr
@@ -113,15 +114,69 @@ def test_prequentially(mdl, tmp_path):
     assert "block 2" not in again.stderr  # it was kept
     assert "s-conv on glyphs: the 70 training labels take" in again.stdout
     assert len(again.stdout.splitlines()) < 24
+    compared = mdl("codelength", "--compare", folder, "--json")
+    assert compared.returncode == 1
+    assert "without test errors; give its command again with --test" in compared.stderr
+    assert mdl(*command, "--first", "40", "--test").returncode == 0
+    compared = mdl("codelength", "--compare", folder, "--compare", folder, "--plot", picture)
+    assert compared.returncode == 0, compared.stderr
+    total = f"{report['total_bits']:,}"
+    assert f"s-conv, SGD makes the 70 labels of glyphs shortest: {total} bits." in compared.stdout
+    assert "in 0 of 1 pairs" in compared.stdout  # neither is shorter
     other = mdl(*command, "--first", "30")
     assert other.returncode in (1, 2)
     assert "holds blocks of other settings or images" in other.stderr
+
+
+def result(folder: Path, bits: int, errors: int, *, data: str = "a") -> Path:
+    values = {"network": "s-fc", "method": "sgd", "data": data, "fingerprint": data}
+    counts = {"num_labels": 100, "uniform_bits": 333, "num_test": 50}
+    folder.mkdir()
+    text = json.dumps(values | counts | {"total_bits": bits, "test_errors": errors})
+    (folder / "result.json").write_text(text)
+    return folder
+
+
+def test_codelengths_are_compared_within_a_data_set(mdl, tmp_path):
+    numbers = [(30, 5), (20, 3), (40, 4)]
+    folders = [result(tmp_path / f"{bits}", bits, errors) for bits, errors in numbers]
+    folders.append(result(tmp_path / "other", 1, 50, data="b"))
+    given = [word for folder in folders for word in ("--compare", folder)]
+    done = mdl("codelength", *given, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["orders"] == [
+        {"data": "a", "agree": 2, "pairs": 3},
+        {"data": "b", "agree": 0, "pairs": 0},
+    ]
+    assert [one["total_bits"] for one in found["compared"]] == [20, 30, 40, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no finished code; mdl codelength --prequential NETWORK --test"),
+        ("{", "not JSON"),
+        ("[]", "not the result of a prequential code"),
+        ('{"test_errors": null}', "without test errors"),
+        ('{"test_errors": 3, "num_test": 2}', "not the result of a prequential code"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(mdl, tmp_path, text, said):
+    if text is not None:
+        (tmp_path / "result.json").write_text(text)
+    done = mdl("codelength", "--compare", tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ((), "needs a folder"),
+        (("-o", "x", "--compare", "x"), "does not go with --compare"),
+        (("-o", "x", "--shrinkage", "a"), "--shrinkage"),
         (("-o", "x", "--bits", "8"), "--bits"),
         (("-o", "x", "--first", "0"), "--first"),
         (("-o", "x", "--plot", "x.txt"), ".png or .pdf"),
