@@ -76,8 +76,8 @@ class GainMap(DataSetArtefact[list[_Cell]]):
                     regime=regime,
                     trials=runs.need(lasso),
                     beta_lasso=runs.best(lasso),
-                    sgd=runs.best(design.sgd("s-fc", regime, data, precision)),
-                    local=runs.best(design.sgd("s-local", regime, data, precision)),
+                    sgd=runs.best(design.by_sgd("s-fc", regime, data, precision)),
+                    local=runs.best(design.by_sgd("s-local", regime, data, precision)),
                 )
             )
         return cells

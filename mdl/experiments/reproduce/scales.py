@@ -43,7 +43,7 @@ _PAPER_WIDTHS = {
 _L1, _RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4), (0.03, 0.1, 0.3, 1.0)
 
 _SMOKE_REGIME = Regime(num_images=512, epochs=2, image_size=16, width=2)
-_LAPTOP_REGIME = Regime(num_images=20_000, epochs=60, image_size=16, width=16)
+_LAPTOP_REGIME = Regime(num_images=20_000, epochs=60, image_size=16, width=8)
 _PAPER_REGIME = Regime(num_images=45_000, epochs=400, image_size=32, width=150, has_policy=True)
 _SMOKE_GRID = Grid(
     name="smoke",
@@ -86,9 +86,8 @@ _SMOKE = Scale(
         others=(replace(_SMOKE_REGIME, epochs=4),),
         l1=((2e-6, 2e-6), (1e-5, 1e-5)),
         lasso_lr=1.0,
-        sgd_rates=(0.1,),
-        local_rates=(0.1,),
-        sgd_decays=(5e-4,),
+        sgd=((0.1, 5e-4),),
+        local_sgd=((0.1, 5e-4),),
         num_held_out=256,
         batch_size=64,
         policy={"policy": "trivial"},
@@ -132,12 +131,11 @@ _LAPTOP = Scale(
         usual=_LAPTOP_REGIME,
         others=(
             replace(_LAPTOP_REGIME, epochs=200),
-            replace(_LAPTOP_REGIME, epochs=400),
             replace(_LAPTOP_REGIME, num_images=5_000),
             replace(_LAPTOP_REGIME, num_images=45_000),
             replace(_LAPTOP_REGIME, image_size=32),
-            replace(_LAPTOP_REGIME, width=4),
-            replace(_LAPTOP_REGIME, width=64),
+            replace(_LAPTOP_REGIME, width=2),
+            replace(_LAPTOP_REGIME, width=32),
             replace(_LAPTOP_REGIME, has_policy=True),
             replace(_LAPTOP_REGIME, num_images=5_000, epochs=400),
             replace(_LAPTOP_REGIME, num_images=45_000, epochs=200),
@@ -145,9 +143,8 @@ _LAPTOP = Scale(
         ),
         l1=((1e-5, 1e-5), (2.5e-5, 1.5e-5)),
         lasso_lr=1.0,
-        sgd_rates=(0.03,),
-        local_rates=(0.1,),
-        sgd_decays=(5e-4, 2e-3),
+        sgd=((0.03, 5e-4), (0.03, 2e-3)),
+        local_sgd=((0.1, 5e-4),),
         num_held_out=5000,
         batch_size=128,
         policy={"policy": "autoaugment-cifar10"},
@@ -198,9 +195,8 @@ _PAPER = Scale(
         ),
         l1=((5e-6, 1e-6), (1e-5, 2e-6), (2e-5, 5e-6)),
         lasso_lr=0.1,
-        sgd_rates=(0.1,),
-        local_rates=(0.1,),
-        sgd_decays=(1e-4, 5e-4, 1e-3),
+        sgd=((0.1, 1e-4), (0.1, 5e-4), (0.1, 1e-3)),
+        local_sgd=((0.1, 1e-4), (0.1, 5e-4), (0.1, 1e-3)),
         num_held_out=5000,
         batch_size=512,
         policy={"policy": "autoaugment-cifar10"},

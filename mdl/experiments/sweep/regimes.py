@@ -53,9 +53,8 @@ class GainDesign:
         others: All further cells.
         l1: Pairs (λ of the conv-like layers, λ of the fc layers) that are tried for β-lasso.
         lasso_lr: η of β-lasso.
-        sgd_rates: Learning rates that are tried for s-fc by SGD.
-        local_rates: For s-local.
-        sgd_decays: Weight decays that are tried with each.
+        sgd: Pairs (η, weight decay) that are tried for s-fc by SGD.
+        local_sgd: The same for s-local.
         num_held_out: Images by which is chosen, beside the training images.
         batch_size: Images per step.
         policy: That of `Regime.has_policy`: `policy` of `recipe_config`, and of a file
@@ -66,9 +65,8 @@ class GainDesign:
     others: tuple[Regime, ...]
     l1: tuple[tuple[float, float], ...]
     lasso_lr: float
-    sgd_rates: tuple[float, ...]
-    local_rates: tuple[float, ...]
-    sgd_decays: tuple[float, ...]
+    sgd: tuple[tuple[float, float], ...]
+    local_sgd: tuple[tuple[float, float], ...]
     num_held_out: int
     batch_size: int
     policy: Mapping[str, Any]
@@ -88,15 +86,14 @@ class GainDesign:
             for conv, fc in self.l1
         ]
 
-    def sgd(
+    def by_sgd(
         self, network: str, regime: Regime, data: DataConfig, precision: Precision
     ) -> list[TrainConfig]:
         """Those of a network by SGD with momentum."""
         base = self.config(network, regime, data, precision, method="sgd")
         return [
             replace(base, lr=lr, weight_decay=decay)
-            for lr in (self.local_rates if network == "s-local" else self.sgd_rates)
-            for decay in self.sgd_decays
+            for lr, decay in (self.local_sgd if network == "s-local" else self.sgd)
         ]
 
     def config(

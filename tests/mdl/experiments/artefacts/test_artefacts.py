@@ -299,7 +299,7 @@ def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
     trials = design.beta_lasso(design.usual, LAPTOP.data, LAPTOP.precision)
     best = best_by_validation([store.find(trial) for trial in trials])
     sgd = best_by_validation(
-        [store.find(each) for each in design.sgd("s-fc", design.usual, LAPTOP.data, "bf16")]
+        [store.find(each) for each in design.by_sgd("s-fc", design.usual, LAPTOP.data, "bf16")]
     )
     row = table.rows[0]
     assert row["beta_lasso"] == best.test.accuracy

@@ -108,7 +108,7 @@ def test_a_policy_takes_the_place_of_that_of_the_runs_that_have_one() -> None:
     assert laptop.config("s-fc").augmentation.policy is None
     for scale in (paper, laptop):
         for regime in scale.gain.cells:
-            for config in scale.gain.sgd("s-fc", regime, scale.data, "bf16"):
+            for config in scale.gain.by_sgd("s-fc", regime, scale.data, "bf16"):
                 named = "table.json" if regime.has_policy else None
                 assert config.augmentation.policy == named
 
