@@ -54,12 +54,11 @@ _SMOKE_GRID = Grid(
     dropout=(0.0,),
     validation=256,
 )
-_LAPTOP_L1 = (4e-6, 1e-5, 2.5e-5)
 _LAPTOP_GRID = Grid(
     name="laptop",
     about="Nine pairs of λ, four settings of SGD.",
     recipe="quick",
-    l1=tuple((conv, fc) for conv in _LAPTOP_L1 for fc in _LAPTOP_L1),
+    l1=tuple((conv, fc) for conv in (2.5e-5, 5e-5, 1e-4) for fc in (1e-5, 2.5e-5, 5e-5)),
     lasso_lr=(1.0,),
     sgd=((0.9, 5e-4), (0.9, 2e-3)),
     sgd_lr=(0.03, 0.1),

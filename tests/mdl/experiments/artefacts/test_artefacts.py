@@ -160,7 +160,7 @@ def test_table_2_takes_the_chosen_settings(made_up_store) -> None:
     """Made-up results get worse with λ, so validation chooses the smallest."""
     (table,) = ARTEFACTS["table2"].tables(LAPTOP, Results(made_up_store()))
     rows = rows_of(table, "training")
-    assert rows["β-lasso (β = 50)"]["settings"] == "β = 50, λ = 4e-06, 4e-06, η = 1"
+    assert rows["β-lasso (β = 50)"]["settings"] == "β = 50, λ = 2.5e-05, 1e-05, η = 1"
     assert rows["β-lasso (β = 50)"]["paper"] == 0.8519
     assert rows["unsupervised pretraining with ZAE"]["test"] is None
     assert "no part in it" in " ".join(table.notes)
