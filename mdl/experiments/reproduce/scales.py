@@ -11,9 +11,9 @@ from mdl.experiments.sweep.regimes import GainDesign, Regime
 from training.spec.config import DataConfig, Precision
 
 _LAPTOP_WIDTHS = {
-    "d-conv": 6,
-    "d-local": 6,
-    "d-fc": 6,
+    "d-conv": 8,
+    "d-local": 8,
+    "d-fc": 8,
     "s-conv": 34,
     "s-local": 34,
     "s-fc": 34,
