@@ -31,7 +31,7 @@ class Scale:
         data: The images of the (first) data set; `validation` is 0.
         more_data: Further data sets, each a column or a panel of its own.
         recipe: What the rest of the settings start from, in `training.spec.recipes`.
-        widths: α by network, h for 3-fc: one size of the fully-connected embedding.
+        widths: α by network, h for 3-fc: about one size of the fully-connected embedding.
         ladders: Widths by network for accuracy against size.
         kernel_sizes: Of ResNet18, odd, ascending. Its settings are chosen with the second: the
             least that is larger than usual.

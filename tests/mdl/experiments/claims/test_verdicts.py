@@ -96,6 +96,14 @@ def test_networks_that_learn_nothing_decide_nothing(world: Callable[..., World])
     assert verdict.effects  # the numbers are shown all the same
 
 
+def test_a_larger_network_that_is_better_decides_nothing(world: Callable[..., World]) -> None:
+    assert verdicts(world())[11].judgement is Judgement.REPRODUCED  # with fewer weights than d-fc
+    better = shifted(world().accuracy, lambda config: config.network == "d-fc", 0.2)
+    verdict = verdicts(world(accuracy=better))[11]
+    assert verdict.judgement is Judgement.NOT_AT_THIS_SCALE
+    assert "times the weights of s-fc, and is no worse" in verdict.sentence
+
+
 def test_depth_that_does_not_help_at_all_decides_nothing(world: Callable[..., World]) -> None:
     accuracy = shifted(world().accuracy, lambda config: config.network[0] == "d", -0.2)
     verdict = verdicts(world(accuracy=accuracy, spread=0.0005))[6]
@@ -350,7 +358,7 @@ def test_missing_runs_and_seeds_are_said(world: Callable[..., Any]) -> None:
     there = world(is_there=lambda config: config.seed == 0)
     table, _ = verdict_tables(judge(LAPTOP, there.results))
     (note,) = [note for note in table.notes if note.startswith("Claim 11:")]
-    assert note == "Claim 11: Runs: seed 0; 12 runs have no result yet."
+    assert note.endswith(" Runs: seed 0; 12 runs have no result yet.")
 
 
 def test_claims_without_runs_are_of_the_same_data(world: Callable[..., Any]) -> None:

@@ -32,10 +32,11 @@ def test_reduced_scales_say_what_they_reduce(name: str) -> None:
         assert word in text
 
 
-def test_the_laptop_has_one_size_of_embedding() -> None:
+def test_the_laptops_embeddings_are_near_in_size() -> None:
     scale = SCALES["laptop"]
-    sizes = [num_weights(scale.config(network)) for network in ("d-fc", "s-fc", "3-fc")]
-    assert max(sizes) / min(sizes) < 1.05
+    s_fc, three_fc, d_fc = (num_weights(scale.config(each)) for each in ("s-fc", "3-fc", "d-fc"))
+    assert 1 <= three_fc / s_fc < 1.05
+    assert 1 <= d_fc / s_fc < 1.7  # with the least α at which depth helps
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
