@@ -8,11 +8,10 @@ import torch
 from training.data.image_set import Dataset, ImageSet
 from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
-from training.spec.config import MAX_IMAGE_SIZE, DataConfig
+from training.spec.config import GENERATED, MAX_IMAGE_SIZE, DataConfig
 from training.system.checks import MAX_COUNT, MAX_SEED, check_keys, check_text, check_type, shown
 from training.system.memory import check_memory
 
-GLYPHS = "glyphs"
 KNOWN_IMAGES = {
     "964d4ccbd19c589cc5ee0aedba54b2c920070ea4d9f100baa7b264339a2fffc7": "MNIST",
     "9a530325baad295a7adaa2114d34ca714364268ee432c5a36616defc503f33a8": "CIFAR-10 (JPEG)",
@@ -143,7 +142,7 @@ def load_images(
     """
     dataset = load_dataset(config)
     known = _known_name(config, dataset)
-    needs_seed = config.source == GLYPHS or config.validation > 0
+    needs_seed = config.is_generated or config.validation > 0
     record = CertifiedData(
         name=known or dataset.name,
         fingerprint=dataset.fingerprint,
@@ -163,7 +162,7 @@ def load_images(
 def _known_name(config: DataConfig, dataset: Dataset) -> str | None:
     """The name that images have for certain; None if they have none."""
     if config.is_generated:
-        return GLYPHS
+        return config.source
     if config.num_train is not None or config.num_test is not None:
         dataset = load_dataset(replace(config, num_train=None, num_test=None))
     return KNOWN_IMAGES.get(dataset.fingerprint)
@@ -185,12 +184,12 @@ def find_images(
     Raises:
         DataError: They cannot be loaded, or nothing says where they lie.
     """
-    if source is None and record.name != GLYPHS:
+    if source is None and record.name not in GENERATED:
         raise DataError.naming("the certificate is about {}; pass it as {data}", record.name)
     size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
     check_memory(size, f"the certificate's {record.num_train + record.num_test:,} images")
     config = DataConfig(
-        source=source or GLYPHS,
+        source=source or record.name,
         image_size=record.image_size,
         num_train=record.num_train,
         num_test=record.num_test or None,

@@ -32,7 +32,7 @@ from training.checkpoint.checkpoint import (
 )
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
-from training.data.loading import load_dataset
+from training.data.loading import load_dataset, split_validation
 from training.data.telling import count_repeated, repeats_line, tell_dataset
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import count_errors, evaluation_data
@@ -136,25 +136,18 @@ def plan_checkpoint(
     )
 
 
-def plan_recipe(
-    name: str,
-    data: str | None,
-    number_format: NumberFormat,
-    wishes: Wishes,
-    *,
-    label_column: str | None = None,
-) -> Job:
-    """A job from a recipe: all training images of the data set are the m samples.
+def plan_recipe(name: str, config: DataConfig, number_format: NumberFormat, wishes: Wishes) -> Job:
+    """A job from a recipe: all training images that are not held out are the m samples.
 
     Raises:
         DataError: The data cannot be loaded.
         ValueError: An unknown recipe, or a setting outside its range.
     """
     recipe = find_recipe(name)
-    config = DataConfig(source=data or "glyphs", label_column=label_column)
     dataset = load_dataset(config)
     for line in tell_dataset(dataset):
         console.stderr().print(line, markup=False)
+    images, held_out = split_validation(dataset.train, config.validation, seed=config.seed)
     spec = NetworkSpec(
         name=recipe.network,
         image_size=dataset.image_size,
@@ -178,10 +171,12 @@ def plan_recipe(
     return Job(
         spec=spec,
         state=None,
-        images=dataset.train,
+        images=images,
         inputs=InputMap(fixed_normalization(dataset.in_channels)),
         test=dataset.test,
-        record=DataRecord.of(config, dataset, num_samples=len(dataset.train)),
+        record=DataRecord.of(
+            config, dataset, num_samples=len(images), num_validation=len(held_out)
+        ),
         number_format=number_format,
         settings=settings,
     )

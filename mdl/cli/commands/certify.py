@@ -111,7 +111,7 @@ def certify(
     from mdl.terminal.bound_tables import print_certificate
     from mdl.terminal.devices import choose_device
     from mdl.terminal.fresh_answers import answer_fresh
-    from training.spec.config import DataConfig
+    from training.spec.config import GENERATED, DataConfig
 
     network = _named_network(network, target, surrogate)
     check_folder(out)
@@ -164,7 +164,7 @@ def certify(
         console.print_json(extra | certificate.to_dict())
         return
     source, column = (data, label_column)
-    if not is_bit_file(network) and certificate.data.name != "glyphs":
+    if not is_bit_file(network) and certificate.data.name not in GENERATED:
         recorded = _recorded_data(network)
         source, column = data or recorded["source"], recorded["label_column"]
     next_ = [console.command("verify", out, data=source, images=images, label_column=column)]

@@ -1,17 +1,21 @@
 """`mdl compress`: the network whose certified bound is lowest, from a checkpoint or a recipe."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mdl.terminal import console
 from mdl.terminal.options import (
+    DATA,
     DEFAULT_DELTA,
     DeltaOption,
+    ImageSizeOption,
     JsonOption,
     LabelColumnOption,
+    NumTrainOption,
     SeedOption,
+    refuse_options,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +43,22 @@ def compress(
         ),
     ] = None,
     label_column: LabelColumnOption = None,
+    image_size: ImageSizeOption = None,
+    num_train: NumTrainOption = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Training images that a recipe leaves out: what it makes can be a split prior.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    data_seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Seed of glyphs and of the images left out.", rich_help_panel=DATA
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -112,8 +132,15 @@ def compress(
         )
     if recipe is not None and levels is not None and len(levels) > 1:
         raise typer.BadParameter("a recipe takes one number of levels", param_hint="--levels")
-    if checkpoint is not None and label_column is not None:
-        raise typer.BadParameter("a checkpoint says it itself", param_hint="--label-column")
+    drawn: dict[str, Any] = {
+        "label_column": label_column,
+        "image_size": image_size,
+        "num_train": num_train,
+        "validation": validation,
+        "data_seed": data_seed,
+    }
+    if checkpoint is not None:
+        refuse_options(drawn, "a checkpoint says it itself")
     if checkpoint is not None and width is not None:
         raise typer.BadParameter("only a recipe takes it", param_hint="--width")
     if lr is not None and not 0 < lr < float("inf"):
@@ -132,6 +159,7 @@ def compress(
         write_compression,
     )
     from mdl.terminal.compression_progress import CompressionProgress
+    from training.spec.config import DataConfig
 
     check_folder(out)
     is_open = bits is None and number_format is None
@@ -152,7 +180,15 @@ def compress(
     if checkpoint is not None:
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
     else:
-        job = plan_recipe(recipe or "", data, chosen, wishes, label_column=label_column)
+        config = DataConfig(
+            source=data or "",
+            label_column=label_column,
+            image_size=image_size,
+            num_train=num_train,
+            validation=validation or 0,
+            seed=data_seed or 0,
+        )
+        job = plan_recipe(recipe or "", config, chosen, wishes)
     compression = job.run(CompressionProgress(len(job.images), job.spec.num_classes))
     report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
     write_compression(out, job, compression, report, plot=plot)
@@ -162,7 +198,7 @@ def compress(
     given = {
         "recipe": recipe,
         "data": data,
-        "label_column": label_column,
+        **drawn,
         "epochs": epochs,
         "levels": levels,
         "trials": trials,
