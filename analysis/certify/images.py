@@ -19,6 +19,8 @@ KNOWN_IMAGES = {
 """Names of whole data sets by their fingerprints; glyphs are known by their generator."""
 TRAINING = "training"
 WITH_VALIDATION = "training and validation"
+VALIDATION_ALONE = "validation"
+_SAMPLES = (TRAINING, WITH_VALIDATION, VALIDATION_ALONE)
 _LOWEST = {
     "num_train": 1,
     "num_test": 0,
@@ -45,8 +47,8 @@ class CertifiedData:
         num_classes: c.
         seed: Of the glyphs generator and of the validation split; 0 where there is neither.
         validation: Training images held out for selection, drawn by the seed.
-        samples: What the m samples are: "training", the images left for training; or "training
-            and validation", all training images.
+        samples: What the m samples are: "training", the images left for training; "training and
+            validation", all training images; or "validation", those that a split prior left out.
         is_known: Whether the images themselves, not somebody's word, say that this is their name:
             they were generated, or are the first of a set of `KNOWN_IMAGES`. It is found out anew
             where images are loaded, and not written.
@@ -77,11 +79,13 @@ class CertifiedData:
                 raise ValueError(f"data {name} must be >= {lowest}, not {shown(value)}")
             if value > highest:
                 raise ValueError(f"data {name} must be <= {highest}, not {shown(value)}")
-        if self.samples not in (TRAINING, WITH_VALIDATION):
+        if self.samples not in _SAMPLES:
             raise ValueError(
-                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, "
+                f"data samples must be one of {', '.join(map(repr, _SAMPLES))}, "
                 f"not {shown(self.samples)}"
             )
+        if self.samples == VALIDATION_ALONE and not self.validation:
+            raise ValueError("data validation must be >= 1 where its images are the samples")
         if self.validation >= self.num_train:
             raise ValueError(
                 f"data validation must be below num_train = {self.num_train}, not {self.validation}"
@@ -129,13 +133,13 @@ class CertifiedImages:
 
 
 def load_images(
-    config: DataConfig, *, count_validation: bool = False
+    config: DataConfig, *, samples: str = TRAINING
 ) -> tuple[CertifiedData, CertifiedImages]:
     """Load a data set and say which of its images are counted.
 
     Args:
         config: The data; its permutation and normalisation belong to the network's description.
-        count_validation: Whether validation images are among the m samples.
+        samples: Which images are the m samples, as `CertifiedData` has it.
 
     Raises:
         DataError: The data cannot be loaded.
@@ -153,7 +157,7 @@ def load_images(
         num_classes=dataset.num_classes,
         seed=config.seed if needs_seed else 0,
         validation=config.validation,
-        samples=WITH_VALIDATION if count_validation else TRAINING,
+        samples=samples,
         is_known=known is not None,
     )
     return record, _split(dataset, record)
@@ -197,14 +201,16 @@ def find_images(
         seed=record.seed,
         label_column=label_column,
     )
-    return load_images(config, count_validation=record.samples == WITH_VALIDATION)
+    return load_images(config, samples=record.samples)
 
 
 def _split(dataset: Dataset, record: CertifiedData) -> CertifiedImages:
     train, held_out = split_validation(dataset.train, record.validation, seed=record.seed)
+    nothing = ImageSet(torch.empty_like(train.images[:0]), train.labels[:0])
     if record.samples == WITH_VALIDATION:
-        nothing = ImageSet(torch.empty_like(train.images[:0]), train.labels[:0])
         train, held_out = dataset.train, nothing
+    elif record.samples == VALIDATION_ALONE:
+        train, held_out = held_out, nothing
     return CertifiedImages(
         samples=train, held_out=held_out, test=dataset.test, class_names=dataset.class_names
     )

@@ -51,7 +51,6 @@ def save_codeword(codeword: Codeword, path: Path | str) -> None:
     Raises:
         OSError: The file cannot be written; an older one stays as it was.
     """
-
     magic, content = MAGIC, codeword.data
     if codeword.prior_sha256 is not None:
         magic, content = RELATIVE_MAGIC, bytes.fromhex(codeword.prior_sha256) + content

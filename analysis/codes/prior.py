@@ -90,7 +90,7 @@ def _owner(name: str) -> str:
 def _fit(layer: LayerSpec, own: LayerSpec, name: str, values: Tensor) -> Tensor:
     fill = 0.0
     if name.endswith("_norm.scale"):
-        distinct, counts = values.unique(return_counts=True)
+        distinct, counts = torch.unique(values, return_counts=True)
         fill = float(distinct[counts.argmax()])  # the smallest of the most frequent
     is_weight = name.endswith(".weight")
     shapes = [_axes(each) if is_weight else _unit_axes(each) for each in (layer, own)]

@@ -69,11 +69,11 @@ class Source:
 def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Dataset:
     """Load the images that a configuration names.
 
-    `config.source` is "glyphs" or "glyphs-grey"; a folder of parquet files, of class folders of images, of MNIST's
-    idx files or of CIFAR's pickles; a .npz file or the folder of one; or a name on the hub
-    ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder of that name is
-    there, it goes before the hub; ./glyphs is a folder. Decoded images are cached, under `source`
-    and the state of its files; a data set of the hub is asked for once.
+    `config.source` is "glyphs" or "glyphs-grey"; a folder of parquet files, of class folders of
+    images, of MNIST's idx files or of CIFAR's pickles; a .npz file or the folder of one; or a name
+    on the hub ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder of that
+    name is there, it goes before the hub; ./glyphs is a folder. Decoded images are cached, under
+    `source` and the state of its files; a data set of the hub is asked for once.
 
     The data set's name is that of the folder or the repository, in its usual spelling where it is
     a well-known one; if images are stored in a lossy format, the name says which. The fingerprint

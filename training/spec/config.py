@@ -77,9 +77,9 @@ class DataConfig:
     """Which images, and what is done to every one of them.
 
     Attributes:
-        source: "glyphs", "glyphs-grey" (the digits alone, white on black, in one channel), a hub
-            name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of parquet files, of class folders of images, of idx files or of CIFAR's pickles, or a
-            .npz file.
+        source: "glyphs"; "glyphs-grey", their digits alone, white on black, in one channel; a hub
+            name ("cifar10", "uoft-cs/cifar100", ...); or a path: a folder of parquet files, of
+            class folders of images, of idx files or of CIFAR's pickles, or a .npz file.
         image_size: Side in pixels, 1 to 65,536; None keeps the images' own (glyphs: 32).
         num_train: Use only the first N >= 1 training images; None for all (glyphs: 20,000).
         num_test: Likewise for test images (glyphs: 5,000).

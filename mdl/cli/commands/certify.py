@@ -15,6 +15,7 @@ from mdl.terminal.options import (
     FullOption,
     JsonOption,
     LabelColumnOption,
+    PriorOption,
     refuse_options,
 )
 from mdl.terminal.progress import CountProgress
@@ -78,6 +79,7 @@ def certify(
             rich_help_panel=TARGET,
         ),
     ] = None,
+    prior: PriorOption = None,
     label_column: LabelColumnOption = None,
     num_train: Annotated[
         int | None, typer.Option(min=1, help=f"First N training images, {_OF_BITS}.")
@@ -102,6 +104,10 @@ def certify(
     the bound is the better of this one and of that by errors on held-out images,
     each at δ/2. Any other classifier is bounded as it is, from its predictions on
     these images: by the surrogate's bound, and how often the two differ.
+
+    With --prior the bits are the difference from a network that has not seen the
+    counted images. If it was trained with --validation N on this data set, these
+    N alone are counted.
     """
     from analysis.certify.certify import certify as make_certificate
     from analysis.certify.folder import check_folder
@@ -156,6 +162,7 @@ def certify(
             held_out=held_out,
             images=images,
             target=target,
+            prior=prior,
             device=chosen_device,
             progress=progress.move,
         )

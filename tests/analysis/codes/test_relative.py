@@ -77,6 +77,7 @@ def prior() -> Codeword:
 )
 @examples(3)
 def test_what_is_decoded_is_what_was_encoded(
+    *,
     name: str,
     formats: tuple[str, str],
     share: float,
@@ -203,7 +204,7 @@ def test_no_codeword_begins_another_one_and_their_sum_is_at_most_one() -> None:
 
 
 def test_lengths_of_a_whole_language_fit_into_it_and_a_prior_chosen_later_does_not() -> None:
-    """All networks of one number: fixed priors keep Kraft's inequality, the best prior breaks it."""
+    """All networks of one number: a fixed prior keeps Kraft's inequality, the best breaks it."""
     patterns = [pattern for pattern in range(256) if pattern not in (0x7F, 0x80, 0xFF)]
     values = torch.tensor(patterns, dtype=torch.uint8).view(torch.float8_e4m3fn).float()
     words = [tensor_message([[float(value)]]) for value in values]
