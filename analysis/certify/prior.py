@@ -96,7 +96,9 @@ class Origin:
             return None
         config = checkpoint.data.config
         generated = config["source"] in GENERATED
-        settings = {name: value for name, value in checkpoint.config.items() if name != "data"}
+        trained = {name: value for name, value in checkpoint.config.items() if name != "data"}
+        made = checkpoint.metrics.get("compress")
+        settings = made if isinstance(made, dict) else trained
         return cls(
             data=config["source"] if generated else checkpoint.data.name,
             fingerprint=checkpoint.data.fingerprint,

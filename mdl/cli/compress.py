@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,11 @@ from training.checkpoint.checkpoint import (
     restore_network,
     save_checkpoint,
 )
-from training.data.image_set import ImageSet, check_network
+from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.data.loading import load_dataset, split_validation
 from training.data.telling import count_repeated, repeats_line, tell_dataset
+from training.errors import DataError
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import count_errors, evaluation_data
 from training.run.provenance import collect_versions
@@ -103,7 +104,7 @@ class Job:
     record: DataRecord
     number_format: NumberFormat
     settings: CompressionSettings
-    made_by: dict[str, Any] = field(default_factory=dict)
+    made_by: dict[str, Any]
     prior: Prior | None = None
     kind: str = ""
 
@@ -202,7 +203,12 @@ def plan_prior(
     data, images = load_samples(prior, config)
     kind = kind_of(prior.origin, data)
     spec = replace(own, num_classes=data.num_classes)
-    check_network(data, spec)
+    ours, theirs = ((each.in_channels, each.image_size) for each in (data, own))
+    if ours != theirs:
+        raise DataError(
+            f"{data.name} has images of {ours[0]}x{ours[1]}x{ours[1]}, but the prior takes "
+            f"{theirs[0]}x{theirs[1]}x{theirs[1]}; train a prior on images of that kind"
+        )
     # Training sees all images: those of the samples, and the rest by way of a split prior.
     num_train = data.num_train if kind == SPLIT else len(images.samples)
     record = DataRecord(
@@ -274,13 +280,13 @@ def compressed_checkpoint(job: Job, compression: Compression) -> Checkpoint:
         state=message.state,
         data=job.record,
         normalization=job.inputs.normalization,
-        config={"compress": job.made_by} if job.made_by else {},
         versions=collect_versions(),
         metrics={
             "train_errors": compression.errors.num_errors,
             "num_samples": compression.errors.num_samples,
             "description_bits": compression.codeword.num_bits,
             "bound": compression.bound,
+            "compress": job.made_by,
         },
     )
 
