@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from training.data.glyph_masks import CANVAS_SIDE, FONTS, NUM_DIGITS
 
 SCENE_WORDS = 96  # random numbers set aside for one image's scene, a multiple of 4
+MAX_BEND = 0.05  # of one wave, in image sides
 MAX_TILT = 0.2217  # tan(25°/2): rotations lie within ±25°, so that 6 and 9 stay apart
 
 FloatArray = NDArray[np.floating[Any]]
@@ -89,7 +90,7 @@ def paint(
 def paint_grey(
     scene: Scene, masks: FloatArray, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw the digits alone, white on black.
+    """Draw the digits alone, white on black, bent by smooth waves as by a hand.
 
     Args:
         scene: The random choices of B images.
@@ -101,6 +102,12 @@ def paint_grey(
     """
     x, y = _axes(size)
     label = scene.choice(NUM_DIGITS)
+    bends = [
+        scene.uniform(-MAX_BEND, MAX_BEND)
+        * _wave(scene.uniform(-2, 2) * x + (scene.uniform(-2, 2) * y + scene.uniform(0, 1)))
+        for _ in range(4)
+    ]
+    x, y = x + (bends[0] + bends[1]), y + (bends[2] + bends[3])
     ink = _centre_digit(scene, label, masks, x, y)
     ink *= np.float32(255)
     ink += np.float32(0.5)

@@ -7,8 +7,8 @@ the label. Image i of a stream is a function of (seed, stream, image_size, i) al
 of images can be drawn in any pieces, and the streams "train", "test" and "fresh" share no random
 number. "fresh" is there to estimate the true error of a network to any precision.
 
-In grey, an image is the digit alone, white on black: what is left when colours, textures and
-distractors are taken away.
+In grey, an image is the digit alone, white on black and bent by smooth waves, without colours,
+textures and distractors: what a prior for written digits can be trained on.
 
 Reproducible across machines: all arithmetic is +, -, ×, ÷, floor and comparisons of float32 and
 float64 numbers one by one, which IEEE 754 rounds exactly; there is no sine, no matrix product
@@ -60,7 +60,7 @@ def draw_glyphs(
         seed: In [0, 2^64).
         start: Index of the first image, >= 0.
         stream: "train", "test" or "fresh".
-        grey: Whether the digits alone are drawn, white on black, in one channel.
+        grey: Whether the digits alone are drawn, bent, white on black, in one channel.
 
     Returns:
         Images, uint8 (num_images, 3 or 1, s, s), and labels, int64 (num_images,) in 0..9.
