@@ -37,14 +37,14 @@ INDEPENDENT, SPLIT, TRUSTED = "independent", "split", "trusted"
 NETWORK_FILE = "network.mdl"
 _MAX_SETTINGS = 1 << 16
 _ASSUMPTIONS = {
-    INDEPENDENT: "The prior was trained on generated images alone, by the settings that stand here "
-    "(prior.origin). mdl verify checks its bits and draws no conclusion from them; training it "
-    "again by these settings checks the rest.",
+    INDEPENDENT: "The prior was trained on generated images alone, as prior.origin says. "
+    "mdl verify checks its bits and recomputes every number; it does not train the prior again, "
+    "which the settings there allow.",
     SPLIT: "The prior was trained and chosen without the images that are counted, those that the "
-    "seed of the split holds out. mdl verify draws the split and counts again; it does not train "
+    "seed of the split leaves out. mdl verify draws the split and counts again; it does not train "
     "the prior again.",
-    TRUSTED: "That the prior was fixed before these images, and made without them, is the word of "
-    "who made the certificate; nothing in it shows that.",
+    TRUSTED: "That the prior was made without these images is the word of who made the "
+    "certificate; nothing in it shows that.",
 }
 
 
@@ -56,6 +56,7 @@ class Origin:
         data: Name of the data set it was trained on.
         fingerprint: Of its images.
         generated: Whether they were drawn from the seed.
+        num_train: Training images, those that it did not see among them.
         seed: Of the images, or of the split.
         validation: Training images that it did not see, drawn by the seed.
         settings: Its training, plain values; may be empty.
@@ -67,6 +68,7 @@ class Origin:
     data: str
     fingerprint: str
     generated: bool
+    num_train: int
     seed: int
     validation: int
     settings: dict[str, Any]
@@ -75,7 +77,7 @@ class Origin:
         for name in ("data", "fingerprint"):
             check_text(f"prior.origin.{name}", getattr(self, name))
         check_type("prior.origin.generated", self.generated, bool)
-        for name in ("seed", "validation"):
+        for name in ("num_train", "seed", "validation"):
             value = getattr(self, name)
             check_type(f"prior.origin.{name}", value, int)
             if not 0 <= value <= MAX_SEED:
@@ -103,6 +105,7 @@ class Origin:
             data=config["source"] if generated else checkpoint.data.name,
             fingerprint=checkpoint.data.fingerprint,
             generated=generated,
+            num_train=checkpoint.data.num_samples + checkpoint.data.num_validation,
             seed=config["seed"],
             validation=config["validation"],
             settings=json.loads(json.dumps(settings)),  # tuples become lists, as a file has them
