@@ -173,7 +173,7 @@ def test_a_prior_that_has_seen_the_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="trained on all of the images that are counted"):
         certify(network, bits=8, prior=own)
     fewer = make_prior(tmp_path / "fewer", replace(DATA, num_train=60))
-    with pytest.raises(DataError, match="some of which may be counted"):
+    with pytest.raises(DataError, match="some of them may be counted"):
         certify(network, bits=8, prior=fewer)
     made = certify(network, bits=8, prior=own / "network.mdl")  # somebody's word
     assert made.prior is not None
