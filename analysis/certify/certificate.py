@@ -1,6 +1,5 @@
 """What a certificate states: a network's bits, its errors on named images, and what they prove."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from analysis.bounds.lengths import theorem_2_length
 from analysis.certify.errors import EVALUATION, CertifiedErrors, count_sets
 from analysis.certify.fresh import FreshCount, FreshImages
 from analysis.certify.images import CertifiedData, CertifiedImages
+from analysis.certify.prior import SPLIT, Prior, PriorStatement, kind_of, make_statement
 from analysis.codes.network_code import Codeword
 from analysis.quantize.nonzeros import Counts, count_tensors
 from training.data.image_set import check_network
@@ -29,8 +29,8 @@ from training.spec.architectures import NetworkSpec
 from training.system.notebook import html_table
 
 FORMAT = "mdl-certificate"
-FORMAT_VERSION, FRESH_VERSION = 1, 2
-"""Without and with a count on fresh images."""
+FORMAT_VERSION, FRESH_VERSION, PRIOR_VERSION = 1, 2, 3
+"""Without and with a count on fresh images; with a prior, whether with such a count or without."""
 STATEMENT = (
     "The classifier is the decoded network in whole-number arithmetic, the same on every machine: "
     "weights rounded to 20 bits below the largest of their unit, the values that enter a layer so "
@@ -61,6 +61,7 @@ class Certificate:
         delta: δ, of each bound by itself.
         fresh: What was counted on images that are stated to have had no part in training or
             choosing, or None. With a target, `bound` is about the target.
+        prior: What is stated of the prior that the bits are relative to, or None.
         num_repeated: Samples that equal another one, pixel by pixel. It follows from the images and
             is no part of the file.
     """
@@ -80,6 +81,7 @@ class Certificate:
     test: CertifiedErrors | None
     delta: float
     fresh: FreshCount | None = None
+    prior: PriorStatement | None = None
     num_repeated: int = 0
 
     @property
@@ -94,12 +96,19 @@ class Certificate:
         The binomial tail; with fresh images, the better of it and the hold-out bound, or the sum of
         it and the disagreement with a target, each at δ/2.
         """
+        return self._bound_at(self.description_bits)
+
+    @property
+    def bound_with_prior(self) -> float:
+        """The same with the prior's own bits counted in: no prior is taken as fixed."""
+        own = 0 if self.prior is None else self.prior.description_bits
+        return self._bound_at(self.description_bits + own)
+
+    def _bound_at(self, bits: int) -> float:
         errors = self.errors
         if self.fresh is not None:
-            return self.fresh.bound(errors, self.description_bits, self.delta)
-        return binomial_tail(
-            errors.num_errors, errors.num_samples, self.description_bits, self.delta
-        )
+            return self.fresh.bound(errors, bits, self.delta)
+        return binomial_tail(errors.num_errors, errors.num_samples, bits, self.delta)
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -133,9 +142,13 @@ class Certificate:
         """Plain values, for JSON. Errors and bounds are fractions, lengths are bits."""
         fresh, bits = self.fresh, self.description_bits
         counted = {} if fresh is None else {"fresh": fresh.to_dict(self.errors, bits, self.delta)}
+        version = FORMAT_VERSION if fresh is None else FRESH_VERSION
+        if self.prior is not None:
+            counted["prior"] = self.prior.to_dict(self.bound_with_prior, self.delta)
+            version = PRIOR_VERSION
         return {
             "format": FORMAT,
-            "version": FORMAT_VERSION if fresh is None else FRESH_VERSION,
+            "version": version,
             "network": asdict(self.spec),
             "code": self.code,
             "number_format": self.number_format,
@@ -198,6 +211,7 @@ def make_certificate(
     *,
     delta: float = 0.05,
     fresh: FreshImages | None = None,
+    prior: Prior | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
 ) -> Certificate:
@@ -209,15 +223,18 @@ def make_certificate(
         images: The images.
         delta: δ, in (0, 1).
         fresh: Images that had no part in training or choosing, to count on too.
+        prior: What the codeword is relative to, if it is.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
     Raises:
-        DataError: The images do not match the network's input.
-        ValueError: δ outside (0, 1), or the bits are tensors of an external network, which cannot
-            be evaluated.
+        DataError: The images do not match the network's input, or the prior has seen them.
+        ValueError: δ outside (0, 1), a prior that is not the codeword's, or the bits are tensors of
+            an external network, which cannot be evaluated.
     """
     check_delta(delta)
+    if codeword.prior_sha256 != (None if prior is None else prior.codeword.sha256):
+        raise ValueError("prior must be the one that the bits are relative to")
     message = codeword.message
     network = message.network
     check_network(data, network)
@@ -226,13 +243,19 @@ def make_certificate(
     errors, held_out, test = counts[:3]
     if errors is None:
         raise DataError(f"{data.name} has no images to count errors on")
+    stated = None
+    if prior is not None:
+        own = None
+        if kind_of(prior.origin, data) == SPLIT:
+            (own,) = count_sets(prior.codeword.message, [images.samples], device=device)
+        stated = make_statement(prior, data, own)
     return Certificate(
         spec=network,
         code=codeword.code,
         number_format=message.number_format.name,
         bits_per_weight=message.number_format.bits_per_weight,
         description_bits=codeword.num_bits,
-        bits_sha256=hashlib.sha256(codeword.data).hexdigest(),
+        bits_sha256=codeword.sha256,
         counts=count_tensors(message.state, message.number_format).total,
         normalization=message.known_inputs.normalization.source,
         permutation_seed=message.known_inputs.permutation_seed,
@@ -242,6 +265,7 @@ def make_certificate(
         test=test,
         delta=delta,
         fresh=None if fresh is None else fresh.counted(counts[3]),
+        prior=stated,
         num_repeated=count_repeated(images.samples),
     )
 

@@ -8,18 +8,27 @@ import torch
 from analysis.certify.certificate import Certificate, make_certificate
 from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import check_folder, write_certificate
-from analysis.certify.fresh import choose_fresh
-from analysis.certify.images import CertifiedData, CertifiedImages, load_images
+from analysis.certify.fresh import FreshImages, choose_fresh
+from analysis.certify.images import (
+    TRAINING,
+    VALIDATION_ALONE,
+    WITH_VALIDATION,
+    CertifiedData,
+    CertifiedImages,
+    load_images,
+)
 from analysis.certify.prediction_files import (
     Expected,
     Predictions,
     given_predictions,
     read_predictions,
 )
-from analysis.codes.bit_file import is_bit_file, load_codeword
-from analysis.codes.checkpoint_message import described_codeword
+from analysis.certify.prior import Prior, load_prior, load_samples
+from analysis.codes import RELATIVE
+from analysis.codes.bit_file import decoded_codeword, is_bit_file, load_codeword
+from analysis.codes.checkpoint_message import checkpoint_message, described_codeword
 from analysis.codes.network_code import Codeword
-from analysis.quantize.formats import find_format
+from analysis.quantize.formats import NumberFormat, find_format
 from training.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from training.errors import CheckpointError, ConfigError
 from training.run.progress import OnCount
@@ -40,6 +49,7 @@ def certify(
     held_out: str | None = None,
     images: DataConfig | str | None = None,
     target: object = None,
+    prior: Path | str | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
 ) -> Certificate:
@@ -50,6 +60,10 @@ def certify(
     better of this one and that of held-out images; with `target` too, it is on the error of another
     classifier, of which nothing but its predictions on these images is known, and the network is
     its surrogate.
+
+    With a prior, a network that was fixed before the data, the bits are the difference from it. Of
+    a checkpoint the certificate is the better one of those with and without the prior, at no cost
+    in δ: both forms are in one prefix-free language.
 
     Args:
         network: A checkpoint or a codeword, or the file of one.
@@ -69,6 +83,9 @@ def certify(
             the split, "test" or "training"; labels are read without a target alone.
         target: Predictions of a classifier on the held-out images: class numbers in their order, or
             a file as `analysis.certify.prediction_files` has it.
+        prior: A folder of `mdl compress`, a checkpoint or a file of bits, as
+            `analysis.certify.prior.load_prior` has it. If it was trained with validation images
+            left out of this data set, these alone are the m samples.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
 
@@ -77,8 +94,8 @@ def certify(
             trained on.
         DataError: The images cannot be loaded, or are not those that the network was trained on.
         OSError: The folder is there and not empty, or it cannot be written.
-        ValueError: A value outside its range, bits of a network whose code is not mdl's, or a
-            target or images without `held_out`.
+        ValueError: A value outside its range, bits of a network whose code is not mdl's, a
+            target or images without `held_out`, or a prior that is not the bits' own.
 
     >>> from training.networks.models import build_model
     >>> from training.data.loading import load_dataset
@@ -103,41 +120,122 @@ def certify(
         )
     if folder is not None:
         check_folder(Path(folder))
-    if isinstance(network, Path | str):
-        is_bits = is_bit_file(network)
-        network = (
-            load_codeword(network, beside=counting_bytes) if is_bits else load_checkpoint(network)
-        )
+    form = find_format(bits, number_format)
+    own = None if prior is None else load_prior(prior, form)
+    network = _read_network(network, own)
     if isinstance(network, Codeword):
-        codeword = network
-        record, known = _named_images(network, data, count_validation)
-    else:
-        if isinstance(data, DataConfig):
-            raise ValueError(
-                "data must be a place: a checkpoint says itself what data it was trained on"
-            )
-        form = find_format(bits, number_format)
-        codeword = described_codeword(network, form, code, canonical=canonical)
-        record, known = _recorded_images(network, data, count_validation)
-    fresh = None
-    if held_out is not None:
-        own = None if images is None else _own_images(images, record)
-        fresh = choose_fresh(held_out, known, own, has_target=target is not None)
-    if fresh is not None and target is not None:
-        expected = Expected(
-            name=f"the {held_out} split of {(fresh.data or record).name}",
-            num_images=len(fresh.images),
-            class_names=known.class_names,
-            fingerprint=(fresh.data or record).fingerprint,
+        forms = [(network, own)]
+    elif isinstance(data, DataConfig):
+        raise ValueError(
+            "data must be a place: a checkpoint says itself what data it was trained on"
         )
-        predictions = _predictions(target, expected)
-        fresh = fresh.with_predictions(predictions.classes, record.num_classes, predictions.order)
-    certificate = make_certificate(
-        codeword, record, known, delta=delta, fresh=fresh, device=device, progress=progress
-    )
+    else:
+        forms = _describe(network, form, code, canonical, own)
+    made = []
+    for codeword, base in forms:
+        record, known = _find_samples(network, data, count_validation, base)
+        fresh = None
+        if held_out is not None:
+            fresh = _find_fresh(held_out, images, target, record, known)
+        certificate = make_certificate(
+            codeword,
+            record,
+            known,
+            delta=delta,
+            fresh=fresh,
+            prior=base,
+            device=device,
+            progress=progress,
+        )
+        made.append((certificate, codeword, fresh, base))
+    certificate, codeword, fresh, base = min(made, key=lambda each: each[0].bound)
     if folder is not None:
-        write_certificate(certificate, codeword, Path(folder), fresh)
+        write_certificate(certificate, codeword, Path(folder), fresh, base)
     return certificate
+
+
+def _read_network(
+    network: Checkpoint | Codeword | Path | str, prior: Prior | None
+) -> Checkpoint | Codeword:
+    """The checkpoint or the codeword, which goes with the prior or with none.
+
+    Raises:
+        ConfigError: Bits that are relative to a prior that is not given, or to none.
+    """
+    if isinstance(network, Path | str):
+        if not is_bit_file(network):
+            return load_checkpoint(network)
+        own = None if prior is None else prior.codeword
+        network = load_codeword(network, prior=own, beside=counting_bytes)
+    if isinstance(network, Codeword):
+        if network.prior_sha256 is not None and prior is None:
+            raise ConfigError.naming("the bits are relative to a prior; give it as {prior}")
+        if network.prior_sha256 is None and prior is not None:
+            raise ConfigError.naming("the bits are relative to no prior; leave out {prior}")
+    return network
+
+
+def _describe(
+    checkpoint: Checkpoint, form: NumberFormat, code: str, canonical: bool, prior: Prior | None
+) -> list[tuple[Codeword, Prior | None]]:
+    """The network in bits: without a prior; and, if there is one, relative to it.
+
+    Raises:
+        ConfigError: A code was asked for, and there is a prior.
+    """
+    if prior is not None and code not in ("auto", RELATIVE):
+        raise ConfigError.naming("{prior} goes with {code} auto, which takes the shortest")
+    plain = described_codeword(
+        checkpoint, form, "auto" if code == RELATIVE else code, canonical=canonical
+    )
+    if prior is None:
+        return [(plain, None)]
+    message = checkpoint_message(checkpoint, form, canonical=False)
+    relative = decoded_codeword(message, RELATIVE, prior=prior.codeword)
+    forms: list[tuple[Codeword, Prior | None]] = [(plain, None), (relative, prior)]
+    if prior.split is not None:  # other samples, so bits alone do not say which is better
+        return forms
+    return [min(forms, key=lambda each: each[0].num_bits)]
+
+
+def _find_samples(
+    network: Checkpoint | Codeword,
+    data: DataConfig | str | None,
+    count_validation: bool,
+    prior: Prior | None,
+) -> tuple[CertifiedData, CertifiedImages]:
+    """The images to count on: those that the prior left out, if it did."""
+    samples = WITH_VALIDATION if count_validation else TRAINING
+    if isinstance(network, Codeword):
+        return load_samples(prior, _named_images(network, data), samples)
+    config = _recorded_images(network, data if isinstance(data, str) else None)
+    found, images = load_samples(prior, config, samples)
+    network.known_data.check(found)
+    if found.samples != VALIDATION_ALONE:
+        _check_number(network, len(images.samples), count_validation)
+    return found, images
+
+
+def _find_fresh(
+    held_out: str,
+    images: DataConfig | str | None,
+    target: object,
+    record: CertifiedData,
+    known: CertifiedImages,
+) -> FreshImages:
+    """The images that are stated to be fresh, with a target's predictions if there is one."""
+    own = None if images is None else _own_images(images, record)
+    fresh = choose_fresh(held_out, known, own, has_target=target is not None)
+    if target is None:
+        return fresh
+    expected = Expected(
+        name=f"the {held_out} split of {(fresh.data or record).name}",
+        num_images=len(fresh.images),
+        class_names=known.class_names,
+        fingerprint=(fresh.data or record).fingerprint,
+    )
+    predictions = _predictions(target, expected)
+    return fresh.with_predictions(predictions.classes, record.num_classes, predictions.order)
 
 
 def _own_images(
@@ -153,31 +251,29 @@ def _predictions(target: object, expected: Expected) -> Predictions:
     return given_predictions(target, expected)
 
 
-def _named_images(
-    codeword: Codeword, data: DataConfig | str | None, count_validation: bool
-) -> tuple[CertifiedData, CertifiedImages]:
+def _named_images(codeword: Codeword, data: DataConfig | str | None) -> DataConfig:
     """The images that a caller names, at the size that the network takes."""
     size = codeword.message.network.image_size
     if data is None:
         raise ValueError("the bits do not say what data they are about; pass data")
     config = DataConfig(source=data) if isinstance(data, str) else data
-    return load_images(replace(config, image_size=size), count_validation=count_validation)
+    return replace(config, image_size=size)
 
 
-def _recorded_images(
-    checkpoint: Checkpoint, source: str | None, count_validation: bool
-) -> tuple[CertifiedData, CertifiedImages]:
+def _recorded_images(checkpoint: Checkpoint, source: str | None) -> DataConfig:
     """The images that a checkpoint names, and no others."""
     record = checkpoint.known_data
     record.check_size()
     config = DataConfig(**record.config)
-    config = replace(config, source=source or config.source)
-    found, images = load_images(config, count_validation=count_validation)
-    record.check(found)
+    return replace(config, source=source or config.source)
+
+
+def _check_number(checkpoint: Checkpoint, num_images: int, count_validation: bool) -> None:
+    """Refuse a number of images other than the checkpoint says that training saw."""
+    record = checkpoint.known_data
     expected = record.num_samples + (record.num_validation if count_validation else 0)
-    if len(images.samples) != expected:
+    if num_images != expected:
         raise CheckpointError(
             f"the checkpoint says that training saw {record.num_samples} images, but its data set "
-            f"has {len(images.samples)} for it; the errors cannot be counted"
+            f"has {num_images} for it; the errors cannot be counted"
         )
-    return found, images

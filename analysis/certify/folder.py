@@ -3,6 +3,7 @@
     network.mdl        the codeword in its frame (`analysis.codes.bit_file`)
     certificate.json   what is stated about it
     predictions.bin    of a target, on the fresh images (`analysis.certify.predictions`)
+    prior.mdl          the bits of the prior that those of network.mdl are relative to
 
 The JSON holds a checksum of the rest of it, its "seal". It guards against damage and against
 changes of words and names that no recount can notice. It proves no number: those are recomputed
@@ -16,10 +17,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from analysis.certify.certificate import FORMAT, FORMAT_VERSION, FRESH_VERSION, Certificate
+from analysis.certify.certificate import (
+    FORMAT,
+    FORMAT_VERSION,
+    FRESH_VERSION,
+    PRIOR_VERSION,
+    Certificate,
+)
 from analysis.certify.fresh import FreshImages
 from analysis.certify.predictions import save_predictions
-from analysis.codes.bit_file import save_codeword
+from analysis.certify.prior import Prior
+from analysis.codes.bit_file import PRIOR_FILE, save_codeword
 from analysis.codes.network_code import Codeword
 from training.errors import CheckpointError
 from training.run.provenance import collect_versions
@@ -54,7 +62,11 @@ def check_folder(folder: Path) -> None:
 
 
 def write_certificate(
-    certificate: Certificate, codeword: Codeword, folder: Path, fresh: FreshImages | None = None
+    certificate: Certificate,
+    codeword: Codeword,
+    folder: Path,
+    fresh: FreshImages | None = None,
+    prior: Prior | None = None,
 ) -> None:
     """Write the folder: beside its place first, forced to disk, then moved there in one step.
 
@@ -74,6 +86,8 @@ def write_certificate(
         if fresh is not None and fresh.predictions_sha256 is not None:
             classes, c = fresh.images.labels, certificate.data.num_classes
             save_predictions(classes, c, temporary / PREDICTIONS_FILE)
+        if prior is not None:
+            save_codeword(prior.codeword, temporary / PRIOR_FILE)
         temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -115,10 +129,10 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not the JSON of a certificate ({reason})") from error
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not the JSON of a certificate of mdl")
-    if contents.get("version") not in (FORMAT_VERSION, FRESH_VERSION):
+    if contents.get("version") not in (FORMAT_VERSION, FRESH_VERSION, PRIOR_VERSION):
         raise CheckpointError(
             f"{path}: version {shown(contents.get('version'))}, and this mdl reads "
-            f"{FORMAT_VERSION} and {FRESH_VERSION}"
+            f"{FORMAT_VERSION} to {PRIOR_VERSION}"
         )
     return contents
 

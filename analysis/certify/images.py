@@ -8,11 +8,10 @@ import torch
 from training.data.image_set import Dataset, ImageSet
 from training.data.loading import load_dataset, split_validation
 from training.errors import DataError
-from training.spec.config import MAX_IMAGE_SIZE, DataConfig
+from training.spec.config import GENERATED, MAX_IMAGE_SIZE, DataConfig
 from training.system.checks import MAX_COUNT, MAX_SEED, check_keys, check_text, check_type, shown
 from training.system.memory import check_memory
 
-GLYPHS = "glyphs"
 KNOWN_IMAGES = {
     "964d4ccbd19c589cc5ee0aedba54b2c920070ea4d9f100baa7b264339a2fffc7": "MNIST",
     "9a530325baad295a7adaa2114d34ca714364268ee432c5a36616defc503f33a8": "CIFAR-10 (JPEG)",
@@ -20,6 +19,8 @@ KNOWN_IMAGES = {
 """Names of whole data sets by their fingerprints; glyphs are known by their generator."""
 TRAINING = "training"
 WITH_VALIDATION = "training and validation"
+VALIDATION_ALONE = "validation"
+_SAMPLES = (TRAINING, WITH_VALIDATION, VALIDATION_ALONE)
 _LOWEST = {
     "num_train": 1,
     "num_test": 0,
@@ -46,8 +47,8 @@ class CertifiedData:
         num_classes: c.
         seed: Of the glyphs generator and of the validation split; 0 where there is neither.
         validation: Training images held out for selection, drawn by the seed.
-        samples: What the m samples are: "training", the images left for training; or "training
-            and validation", all training images.
+        samples: What the m samples are: "training", the images left for training; "training and
+            validation", all training images; or "validation", those that a split prior left out.
         is_known: Whether the images themselves, not somebody's word, say that this is their name:
             they were generated, or are the first of a set of `KNOWN_IMAGES`. It is found out anew
             where images are loaded, and not written.
@@ -78,11 +79,13 @@ class CertifiedData:
                 raise ValueError(f"data {name} must be >= {lowest}, not {shown(value)}")
             if value > highest:
                 raise ValueError(f"data {name} must be <= {highest}, not {shown(value)}")
-        if self.samples not in (TRAINING, WITH_VALIDATION):
+        if self.samples not in _SAMPLES:
             raise ValueError(
-                f"data samples must be {TRAINING!r} or {WITH_VALIDATION!r}, "
+                f"data samples must be one of {', '.join(map(repr, _SAMPLES))}, "
                 f"not {shown(self.samples)}"
             )
+        if self.samples == VALIDATION_ALONE and not self.validation:
+            raise ValueError("data validation must be >= 1 where its images are the samples")
         if self.validation >= self.num_train:
             raise ValueError(
                 f"data validation must be below num_train = {self.num_train}, not {self.validation}"
@@ -130,20 +133,20 @@ class CertifiedImages:
 
 
 def load_images(
-    config: DataConfig, *, count_validation: bool = False
+    config: DataConfig, *, samples: str = TRAINING
 ) -> tuple[CertifiedData, CertifiedImages]:
     """Load a data set and say which of its images are counted.
 
     Args:
         config: The data; its permutation and normalisation belong to the network's description.
-        count_validation: Whether validation images are among the m samples.
+        samples: Which images are the m samples, as `CertifiedData` has it.
 
     Raises:
         DataError: The data cannot be loaded.
     """
     dataset = load_dataset(config)
     known = _known_name(config, dataset)
-    needs_seed = config.source == GLYPHS or config.validation > 0
+    needs_seed = config.is_generated or config.validation > 0
     record = CertifiedData(
         name=known or dataset.name,
         fingerprint=dataset.fingerprint,
@@ -154,7 +157,7 @@ def load_images(
         num_classes=dataset.num_classes,
         seed=config.seed if needs_seed else 0,
         validation=config.validation,
-        samples=WITH_VALIDATION if count_validation else TRAINING,
+        samples=samples,
         is_known=known is not None,
     )
     return record, _split(dataset, record)
@@ -163,7 +166,7 @@ def load_images(
 def _known_name(config: DataConfig, dataset: Dataset) -> str | None:
     """The name that images have for certain; None if they have none."""
     if config.is_generated:
-        return GLYPHS
+        return config.source
     if config.num_train is not None or config.num_test is not None:
         dataset = load_dataset(replace(config, num_train=None, num_test=None))
     return KNOWN_IMAGES.get(dataset.fingerprint)
@@ -185,12 +188,12 @@ def find_images(
     Raises:
         DataError: They cannot be loaded, or nothing says where they lie.
     """
-    if source is None and record.name != GLYPHS:
+    if source is None and record.name not in GENERATED:
         raise DataError.naming("the certificate is about {}; pass it as {data}", record.name)
     size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
     check_memory(size, f"the certificate's {record.num_train + record.num_test:,} images")
     config = DataConfig(
-        source=source or GLYPHS,
+        source=source or record.name,
         image_size=record.image_size,
         num_train=record.num_train,
         num_test=record.num_test or None,
@@ -198,14 +201,16 @@ def find_images(
         seed=record.seed,
         label_column=label_column,
     )
-    return load_images(config, count_validation=record.samples == WITH_VALIDATION)
+    return load_images(config, samples=record.samples)
 
 
 def _split(dataset: Dataset, record: CertifiedData) -> CertifiedImages:
     train, held_out = split_validation(dataset.train, record.validation, seed=record.seed)
+    nothing = ImageSet(torch.empty_like(train.images[:0]), train.labels[:0])
     if record.samples == WITH_VALIDATION:
-        nothing = ImageSet(torch.empty_like(train.images[:0]), train.labels[:0])
         train, held_out = dataset.train, nothing
+    elif record.samples == VALIDATION_ALONE:
+        train, held_out = held_out, nothing
     return CertifiedImages(
         samples=train, held_out=held_out, test=dataset.test, class_names=dataset.class_names
     )

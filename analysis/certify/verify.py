@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from analysis.certify.certificate import Certificate, make_certificate
+from analysis.certify.certificate import PRIOR_VERSION, Certificate, make_certificate
 from analysis.certify.errors import counting_bytes
 from analysis.certify.folder import (
     BITS_FILE,
@@ -25,7 +25,9 @@ from analysis.certify.folder import (
 from analysis.certify.fresh import FreshImages, choose_fresh
 from analysis.certify.images import CertifiedData, CertifiedImages, find_images
 from analysis.certify.predictions import load_predictions
-from analysis.codes.bit_file import load_codeword
+from analysis.certify.prior import Origin, Prior
+from analysis.codes.bit_file import PRIOR_FILE, load_codeword, load_prior_bits
+from analysis.codes.network_code import Codeword
 from training.data.image_set import check_network, check_same_images
 from training.errors import CheckpointError, OutOfMemoryError, UserError
 from training.run.progress import OnCount
@@ -62,7 +64,7 @@ class Verification:
             "differences": list(self.differences),
             **{
                 name: found.get(name)
-                for name in (*names, "network", "hold_out_bound", "test", "fresh")
+                for name in (*names, "network", "hold_out_bound", "test", "fresh", "prior")
             },
             "num_repeated": None if self.certificate is None else self.certificate.num_repeated,
         }
@@ -94,7 +96,10 @@ def verify(
     folder = Path(folder)
     try:
         contents = read_certificate(folder)
-        codeword = load_codeword(folder / BITS_FILE, beside=counting_bytes)
+        own = None
+        if contents.get("version") == PRIOR_VERSION:
+            own = load_prior_bits(folder / PRIOR_FILE)
+        codeword = load_codeword(folder / BITS_FILE, prior=own, beside=counting_bytes)
     except (CheckpointError, OutOfMemoryError) as error:
         return Verification(differences=(str(error),), certificate=None)
     try:
@@ -104,8 +109,16 @@ def verify(
             check_network(record, codeword.message.network)
         known, found = _find_same(record, data, label_column, "data")
         fresh = _find_fresh(contents.get("fresh"), folder, found, images)
+        prior = None if own is None else _find_prior(contents.get("prior"), own)
         certificate = make_certificate(
-            codeword, known, found, delta=delta, fresh=fresh, device=device, progress=progress
+            codeword,
+            known,
+            found,
+            delta=delta,
+            fresh=fresh,
+            prior=prior,
+            device=device,
+            progress=progress,
         )
     except (UserError, ValueError) as error:
         lines = [*_check_frame(contents), str(error)]
@@ -129,6 +142,14 @@ def _find_same(
     )
     # A name that the images do not give may follow the folder's on this machine.
     return found if found.is_known else replace(found, name=record.name), images
+
+
+def _find_prior(stated: object, codeword: Codeword) -> Prior:
+    """The prior beside the bits, with what is stated of how it came to be."""
+    if not isinstance(stated, dict):
+        raise ValueError(f"prior must be of type dict, not {type(stated).__name__}")
+    origin = stated.get("origin")
+    return Prior(codeword=codeword, origin=None if origin is None else Origin.from_dict(origin))
 
 
 def _find_fresh(

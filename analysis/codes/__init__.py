@@ -13,6 +13,9 @@ CodeChoice = Literal["auto", Code]
 CODES: tuple[str, ...] = get_args(Code)
 """Their names, in the order of their numbers in the head of a codeword."""
 
+RELATIVE = "relative"
+"""The code of what is described as a difference from a prior; it has a head of its own."""
+
 __all__ = [
     "arithmetic_coder",
     "bit_file",
@@ -21,6 +24,7 @@ __all__ = [
     "ledger",
     "message",
     "network_code",
+    "prior",
     "structure",
     "values",
 ]

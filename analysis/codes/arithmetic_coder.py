@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.codes.kernels import range_kernel, support_kernel, value_kernel
+from analysis.codes.kernels import range_kernel, relative_kernel, support_kernel, value_kernel
 from analysis.codes.kernels.range_kernel import (
     CODER_SIZE,
     DAMAGED,
@@ -45,6 +45,7 @@ _ENTRIES = {
     range_kernel: ("code_uniform", "code_choice", "code_counted"),
     support_kernel: ("code_support", "code_enumerative"),
     value_kernel: ("code_symbols", "code_patterns", "code_fields"),
+    relative_kernel: ("code_changes",),
 }
 _FIRST_SIZE = 4096
 _WINDOW_BYTES = WINDOW_BITS // 8

@@ -2,6 +2,10 @@
 
 The frame guards the file against damage; the decoder does not need it, so it is no part of B. The
 codeword delimits itself: a file with more behind it is refused.
+
+Bits that are relative to a prior have a frame of their own, which names the prior by its hash, 32
+bytes before the codeword and under the checksum too. The prior belongs to the language that was
+fixed before the data, so naming it takes no bits of B. It lies beside the file as `prior.mdl`.
 """
 
 import hashlib
@@ -18,10 +22,13 @@ from training.system.files import FileBytes, write_atomically
 from training.system.memory import check_memory
 
 MAGIC = b"mdl-bits"
+RELATIVE_MAGIC = b"mdl-rela"
+PRIOR_FILE = "prior.mdl"
 CHECKSUM_BYTES = 16
 MAX_FILE_BYTES = 1 << 34
 """16 GiB: most of a file of bits."""
 _START = len(MAGIC) + CHECKSUM_BYTES
+_HASH_BYTES = 32
 
 
 def compute_checksum(data: bytes) -> bytes:
@@ -30,10 +37,10 @@ def compute_checksum(data: bytes) -> bytes:
 
 
 def is_bit_file(path: Path | str) -> bool:
-    """Whether a file begins with the magic word."""
+    """Whether a file begins with a magic word."""
     try:
         with _open(path) as source:
-            return source.read(0, len(MAGIC)) == MAGIC
+            return source.read(0, len(MAGIC)) in (MAGIC, RELATIVE_MAGIC)
     except CheckpointError:
         return False
 
@@ -44,20 +51,27 @@ def save_codeword(codeword: Codeword, path: Path | str) -> None:
     Raises:
         OSError: The file cannot be written; an older one stays as it was.
     """
+    magic, content = MAGIC, codeword.data
+    if codeword.prior_sha256 is not None:
+        magic, content = RELATIVE_MAGIC, bytes.fromhex(codeword.prior_sha256) + content
 
     def write(file: BinaryIO) -> None:
-        file.write(MAGIC + compute_checksum(codeword.data) + codeword.data)
+        file.write(magic + compute_checksum(content) + content)
 
     write_atomically(path, write)
 
 
 def load_codeword(
-    path: Path | str, *, beside: Callable[[NetworkSpec], int] | None = None
+    path: Path | str,
+    *,
+    prior: Codeword | None = None,
+    beside: Callable[[NetworkSpec], int] | None = None,
 ) -> Codeword:
     """Read a file and decode it, trusting nothing in it.
 
     Args:
         path: The file.
+        prior: What its bits are relative to, if they are; None takes `prior.mdl` beside the file.
         beside: As `analysis.codes.network_code.decode_network` has it.
 
     Raises:
@@ -67,7 +81,8 @@ def load_codeword(
     """
     with _open(path) as source:
         frame = source.read(0, min(_START, source.num_bytes))
-        if not frame.startswith(MAGIC):
+        is_relative = frame.startswith(RELATIVE_MAGIC)
+        if not is_relative and not frame.startswith(MAGIC):
             raise CheckpointError(f"{path}: not a file of bits; give one that mdl encode wrote")
         num_bytes = max(source.num_bytes - _START, 0)
         check_memory(2 * num_bytes, f"{path}: its content")  # the decoder takes a copy
@@ -76,32 +91,86 @@ def load_codeword(
         raise CheckpointError(
             f"{path}: damaged: its checksum does not fit its bits; copy it again, or encode anew"
         )
+    named = None
+    if is_relative:
+        named = _named_prior(Path(path), data[:_HASH_BYTES].hex(), prior)
+        data = data[_HASH_BYTES:]
     try:
-        return decode_whole(data, beside=beside)
+        codeword = decode_whole(data, prior=named, beside=beside)
+        if is_relative and codeword.prior_sha256 is None:
+            raise CodecError("damaged: it names a prior, and its bits are relative to none")
+        return codeword
     except CodecError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except OutOfMemoryError as error:
         raise OutOfMemoryError(f"{path}: {error}") from error
 
 
+def _named_prior(path: Path, sha256: str, prior: Codeword | None) -> Codeword:
+    """The prior that a file names: the one that is given, or the one that lies beside it."""
+    own = path.with_name(PRIOR_FILE)
+    if prior is None:
+        if not own.is_file() or own == path:
+            raise CheckpointError(
+                f"{path}: its bits are relative to a prior (SHA-256 {sha256[:12]}), and no "
+                f"{PRIOR_FILE} lies beside it; put it there"
+            )
+        prior = load_prior_bits(own)
+        source = f"{own} is"
+    else:
+        source = "the one given is"
+    if prior.sha256 != sha256:
+        raise CheckpointError(
+            f"{path}: its bits are relative to another prior (SHA-256 {sha256[:12]}; {source} "
+            f"{prior.sha256[:12]}); give the one that they were written with"
+        )
+    return prior
+
+
+def load_prior_bits(path: Path | str) -> Codeword:
+    """Read the bits of a prior, which are relative to none.
+
+    Raises:
+        CheckpointError: As `load_codeword`, or they are relative to a prior themselves.
+        OutOfMemoryError: Its network is too large for the memory available.
+    """
+    with _open(path) as source:
+        if source.read(0, min(len(MAGIC), source.num_bytes)) == RELATIVE_MAGIC:
+            raise CheckpointError(
+                f"{path}: a prior must have bits of its own, and these are relative to another "
+                "prior; decode it, and encode it without one"
+            )
+    return load_codeword(path)
+
+
 def _open(path: Path | str) -> FileBytes:
     return FileBytes(path, what="a file that mdl encode wrote", cap=MAX_FILE_BYTES)
 
 
-def decoded_codeword(message: NetworkMessage, code: str = "auto") -> Codeword:
+def decoded_codeword(
+    message: NetworkMessage, code: str = "auto", *, prior: Codeword | None = None
+) -> Codeword:
     """A message in bits, as the decoder gives it back: what bounds and certificates are about.
 
     Args:
         message: The network.
         code: As `analysis.codes.network_code.encode_network` has it.
+        prior: Likewise.
 
     Raises:
-        ValueError: An unknown code, or a structure that the network does not have.
+        ValueError: An unknown code, a structure that the network does not have, or a prior that
+            does not fit it.
     """
-    return decode_whole(encode_network(message, code).data)
+    codeword = encode_network(message, code, prior=prior)
+    return decode_whole(codeword.data, prior=prior if codeword.prior_sha256 else None)
 
 
-def decode_whole(data: bytes, *, beside: Callable[[NetworkSpec], int] | None = None) -> Codeword:
+def decode_whole(
+    data: bytes,
+    *,
+    prior: Codeword | None = None,
+    beside: Callable[[NetworkSpec], int] | None = None,
+) -> Codeword:
     """Decode bytes that hold one codeword, its last byte filled up with zeros, and nothing else.
 
     Takes and raises what `analysis.codes.network_code.decode_network` does.
@@ -109,7 +178,7 @@ def decode_whole(data: bytes, *, beside: Callable[[NetworkSpec], int] | None = N
     Raises:
         CodecError: No codeword begins them, or something follows it.
     """
-    codeword = decode_network(data, beside=beside)
+    codeword = decode_network(data, prior=prior, beside=beside)
     if len(codeword.data) != len(data):
         raise CodecError(
             f"{len(data) - len(codeword.data)} bytes follow the codeword; it ends after "

@@ -216,27 +216,27 @@ def _code_map(
 def code_contexts(body: Body) -> State:
     """Every tensor by adaptive contexts: `analysis.codes.tensors`."""
     tensors = TensorCoder(body.coder, body.number_format)
+    return {name: code_in_contexts(tensors, body, name) for name in body.shapes}
+
+
+def code_in_contexts(tensors: TensorCoder, body: Body, name: str) -> Tensor:
+    """One tensor by adaptive contexts."""
+    shape = body.shapes[name]
+    values = None if body.state is None else body.state[name]
     layers = {layer.name: layer for layer in body.spec.layers}
-    found = {}
-    for name, shape in body.shapes.items():
-        values = None if body.state is None else body.state[name]
 
-        def record(part: str, bits: float, name: str = name) -> None:
-            body.ledger.add(name, part, bits)
+    def record(part: str, bits: float) -> None:
+        body.ledger.add(name, part, bits)
 
-        if len(shape) < 2:
-            flat = None if values is None else values.reshape(-1)
-            layer = layers.get(name.partition("_norm.")[0])
-            num_groups = layer.out_size**2 if layer and layer.kind == "local" else 1
-            found[name] = tensors.code_vector(
-                prod(shape), flat, record, num_groups=num_groups
-            ).view(shape)
-        else:
-            layer = layers.get(name.removesuffix(".weight"))
-            grid = shape_grid(shape) if layer is None else layer_grid(layer)
-            matrix = tensors.code_weights(grid, values, record)
-            found[name] = to_tensor(matrix, body.number_format, shape)
-    return found
+    if len(shape) < 2:
+        flat = None if values is None else values.reshape(-1)
+        layer = layers.get(name.partition("_norm.")[0])
+        num_groups = layer.out_size**2 if layer and layer.kind == "local" else 1
+        vector = tensors.code_vector(prod(shape), flat, record, num_groups=num_groups)
+        return vector.view(shape)
+    layer = layers.get(name.removesuffix(".weight"))
+    grid = shape_grid(shape) if layer is None else layer_grid(layer)
+    return to_tensor(tensors.code_weights(grid, values, record), body.number_format, shape)
 
 
 BODIES: dict[str, Callable[[Body], State]] = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.codes import CODES
+from analysis.codes import CODES, RELATIVE
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError
-from analysis.codes.message import NetworkMessage, Spec, TensorListSpec
+from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, input_values
 from analysis.quantize.formats import FORMATS, NumberFormat
 from analysis.quantize.integers import INTEGER_TYPES, MAX_BITS, MAX_FIELDS, IntegerFormat
 from training.data.input_map import InputMap
@@ -81,18 +81,57 @@ def code_header(coder: ArithmeticCoder, header: Header | None) -> Header:
         coder, tuple(FORMATS), header.number_format.name if header else None
     )
     code = _code_choice(coder, CODES, header.code if header else None)
+    spec, inputs = _code_network(coder, header, version)
+    return Header(spec=spec, number_format=FORMATS[number_format], code=code, inputs=inputs)
+
+
+def code_relative_header(
+    coder: ArithmeticCoder, header: Header | None, prior: NetworkMessage
+) -> Header:
+    """Code the head of what is described relative to a prior: one bit where it is the prior's.
+
+    Args:
+        coder: Writes or reads.
+        header: What it is to say; None when decoding.
+        prior: The prior.
+
+    Raises:
+        CodecError: Decoding, and it is damaged.
+    """
+    same = make_header(prior, RELATIVE)
+    if not coder.uniform(int(header is not None and not _is_same(header, same)), 2):
+        return same
+    number_format = _code_choice(
+        coder, tuple(FORMATS), header.number_format.name if header else None
+    )
+    spec, inputs = _code_network(coder, header, 1)
+    return Header(spec=spec, number_format=FORMATS[number_format], code=RELATIVE, inputs=inputs)
+
+
+def _is_same(header: Header, other: Header) -> bool:
+    """Whether two heads say the same, whatever they say of where constants come from."""
+    return (
+        header.spec == other.spec
+        and header.number_format.name == other.number_format.name
+        and input_values(header.inputs) == input_values(other.inputs)
+    )
+
+
+def _code_network(
+    coder: ArithmeticCoder, header: Header | None, version: int
+) -> tuple[Spec, InputMap | None]:
     try:
         spec = _code_spec(coder, header.spec if header else None, version)
     except ValueError as error:
         raise _as_codec_error(error) from error
-    inputs = None
-    if isinstance(spec, NetworkSpec):
-        known = header.inputs if header else None
-        inputs = InputMap(
-            _code_normalization(coder, known.normalization if known else None, spec.in_channels),
-            _code_optional(coder, known.permutation_seed if known else None),
-        )
-    return Header(spec=spec, number_format=FORMATS[number_format], code=code, inputs=inputs)
+    if not isinstance(spec, NetworkSpec):
+        return spec, None
+    known = header.inputs if header else None
+    inputs = InputMap(
+        _code_normalization(coder, known.normalization if known else None, spec.in_channels),
+        _code_optional(coder, known.permutation_seed if known else None),
+    )
+    return spec, inputs
 
 
 def _code_choice(coder: ArithmeticCoder, names: tuple[str, ...], name: str | None) -> str:

@@ -189,7 +189,7 @@ class NetworkMessage:
         return (
             self.spec == other.spec
             and self.number_format.name == other.number_format.name
-            and _input_values(self.inputs) == _input_values(other.inputs)
+            and input_values(self.inputs) == input_values(other.inputs)
             and all(torch.equal(self.state[name], other.state[name]) for name in self.state)
         )
 
@@ -213,8 +213,8 @@ def expected_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def _input_values(inputs: InputMap | None) -> object:
-    """All but where the constants come from."""
+def input_values(inputs: InputMap | None) -> object:
+    """All that it says, but for where the constants come from."""
     if inputs is None:
         return None
     return inputs.normalization.mean, inputs.normalization.std, inputs.permutation_seed

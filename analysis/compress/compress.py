@@ -15,11 +15,13 @@ from torch import Tensor
 
 from analysis.bounds.bounds import binomial_tail
 from analysis.certify.errors import CertifiedErrors, count_certified_errors
+from analysis.codes import RELATIVE
 from analysis.codes.bit_file import decoded_codeword
 from analysis.codes.canonical_form import canonical_form
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword, encode_network
+from analysis.codes.prior import adapt_prior
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import (
     EVALUATION_BATCH,
@@ -31,7 +33,7 @@ from analysis.compress.qat_training import (
 )
 from analysis.compress.rate_penalty import BoundPenalty, score
 from analysis.compress.refine import refine
-from analysis.compress.start import LEVELS, THRESHOLDS, choose_start
+from analysis.compress.start import LEVELS, THRESHOLDS, choose_start, prior_network
 from analysis.quantize.formats import NumberFormat, find_format
 from training.checkpoint.checkpoint import Checkpoint, restore_network
 from training.data.image_set import ImageSet
@@ -104,7 +106,7 @@ class CurvePoint:
         stage: "start", "training", "refined" or "certified".
         epoch: Epochs done.
         description_bits: B, by the real code; as it is from "start" to "refined", canonical and
-            decoded in "certified".
+            decoded in "certified". With a prior, relative to it.
         num_errors: On all m images: in float32, and by the stated evaluation in "certified".
         bound: Binomial tail.
     """
@@ -254,7 +256,7 @@ def compress_state(
         levels=settings.levels,
         thresholds=settings.thresholds,
     )
-    run = _Run(images, inputs, number_format, settings, progress or Progress())
+    run = _Run(images, inputs, number_format, settings, progress=progress)
     return run.finish(network, [asdict(start) for start in starts])
 
 
@@ -275,7 +277,37 @@ def compress_from_scratch(
         seed=settings.training.seed,
         round_scale=number_format.round,
     )
-    return _Run(images, inputs, number_format, settings, progress or Progress()).finish(network, [])
+    return _Run(images, inputs, number_format, settings, progress=progress).finish(network, [])
+
+
+def compress_from_prior(
+    spec: NetworkSpec,
+    prior: Codeword,
+    images: ImageSet,
+    *,
+    number_format: NumberFormat,
+    settings: CompressionSettings,
+    progress: Progress | None = None,
+) -> Compression:
+    """Train a network in levels from a prior on, so that few numbers differ from the prior's.
+
+    Args:
+        spec: The network: the prior's, but for its number of classes.
+        prior: A network in levels, fixed before the images; its inputs are taken too.
+        images: The m images, which the prior has not seen.
+        number_format: R_b.
+        settings: How; the first of the levels, or what the prior has if that is more.
+        progress: Told of every step.
+
+    Raises:
+        ValueError: The prior does not fit the network, or is not in levels.
+    """
+    _check_memory(spec, len(images))
+    state = adapt_prior(prior.message, spec, number_format)
+    network = prior_network(spec, state, number_format, max_level=settings.levels[0])
+    inputs = prior.message.known_inputs
+    run = _Run(images, inputs, number_format, settings, progress=progress, prior=prior)
+    return run.finish(network, [])
 
 
 def _check_memory(spec: NetworkSpec, num_images: int) -> None:
@@ -293,10 +325,13 @@ class _Run:
         inputs: InputMap,
         number_format: NumberFormat,
         settings: CompressionSettings,
-        progress: Progress,
+        *,
+        progress: Progress | None,
+        prior: Codeword | None = None,
     ) -> None:
+        self.prior = prior
         self.images, self.inputs, self.number_format = images, inputs, number_format
-        self.settings, self.progress = settings, progress
+        self.settings, self.progress = settings, progress or Progress()
         self.curve: list[CurvePoint] = []
         self.best: dict[str, Tensor] = {}
         self.best_score = float("inf")
@@ -330,7 +365,7 @@ class _Run:
             )
             self._measure(network, "refined", num_epochs)
             network.load_state_dict(self.best)
-        codeword = decoded_codeword(canonical_form(self._message(network)))
+        codeword = self._describe(network)
         decoded = codeword.message
         errors = count_certified_errors(
             message_network(decoded), images, decoded.known_inputs, progress=self.progress.on_count
@@ -363,7 +398,17 @@ class _Run:
         self.progress.on_point(point)
 
     def _count_bits(self, network: QATNetwork) -> int:
-        return encode_network(self._message(network), "context").num_bits
+        code = "context" if self.prior is None else RELATIVE
+        return encode_network(self._message(network), code, prior=self.prior).num_bits
+
+    def _describe(self, network: QATNetwork) -> Codeword:
+        """The bits, decoded; with a prior those relative to it, if they are fewer."""
+        message = self._message(network)
+        plain = decoded_codeword(canonical_form(message))
+        if self.prior is None:
+            return plain
+        relative = decoded_codeword(message, RELATIVE, prior=self.prior)
+        return min(relative, plain, key=lambda codeword: codeword.num_bits)
 
     def _message(self, network: QATNetwork) -> NetworkMessage:
         state = network.folded_state()

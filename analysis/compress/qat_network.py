@@ -5,6 +5,9 @@ shifts and the last bias are levels times a step, and a layer has one scale for 
 is trained are real numbers, the latents; the network computes with the levels nearest to them, and
 the gradient passes as if they had not been rounded (straight-through estimator).
 
+With a prior, levels are described relative to the prior's at the same place, and so are the lengths
+that the rate is made of: a level that the prior has is short where most are as the prior has them.
+
 A unit's own scale s goes into its weights: s (w · x) + b = c ((s/c) w · x) + b, with c the layer's.
 The last layer has no scale: all logits by the same factor are the same decisions, so its weights
 are levels as they are, and its bias goes with them.
@@ -52,13 +55,15 @@ class QATNetwork(nn.Module):
         plans: Layer name to plan.
         latents: Tensor name (`conv1.weight`, `conv1_norm.shift`, `fc.bias`) to real-valued levels.
         round_scale: Rounds scales to the numbers that the description has; None leaves them.
+        prior_levels: Tensor name to the levels of a prior, for the lengths; None without one.
 
     Attributes:
         plans: As given.
         latents: Parameters, by tensor name with "." written as "/".
         log_scales: ln of each layer's scale; of the last layer, of the temperature of its logits,
             which changes the loss but no decision.
-        lengths: Bits of each level of a tensor, -max..max, at present; see `update_lengths`.
+        lengths: Bits of each level of a tensor, -max..max, at present, (1, levels); with a prior a
+            row for each level that the prior may have. See `update_lengths`.
     """
 
     def __init__(
@@ -68,8 +73,10 @@ class QATNetwork(nn.Module):
         latents: Mapping[str, Tensor],
         *,
         round_scale: Callable[[Tensor], Tensor] | None = None,
+        prior_levels: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
+        self._prior_levels = dict(prior_levels or {})
         self.spec = spec
         self._round_scale = round_scale
         self.plans = dict(plans)
@@ -108,24 +115,46 @@ class QATNetwork(nn.Module):
         return logits.float() * temperature
 
     def update_lengths(self) -> None:
-        """Make each level's length -log2 of its present share of its tensor (plus 1/2 each)."""
+        """Make each level's length -log2 of its present share of its tensor (plus 1/2 each).
+
+        With a prior, of its share of the places where the prior has the same level.
+        """
         for name, levels in self.levels().items():
-            top = self.max_level(name)
-            counts = torch.bincount((levels.flatten() + top).long(), minlength=2 * top + 1)
-            shares = counts.float() + _SMOOTHING
-            self.lengths[name] = -(shares / shares.sum()).log2()
+            num = 2 * self.max_level(name) + 1
+            rows = num if self._prior_levels else 1
+            counts = torch.bincount(self._cells(name, levels).flatten(), minlength=rows * num)
+            shares = counts.view(rows, num).float() + _SMOOTHING
+            self.lengths[name] = -(shares / shares.sum(dim=1, keepdim=True)).log2()
+
+    def level_bits(self, name: str, levels: Tensor) -> Tensor:
+        """Present length of a level at each place of a tensor, in bits, without a gradient.
+
+        Args:
+            name: The tensor.
+            levels: Integers in -max..max, in the tensor's shape.
+        """
+        return self.lengths[name].flatten()[self._cells(name, levels)]
 
     def rate(self) -> Tensor:
         """Bits of all tensors, interpolated between levels so that it has a gradient."""
         total = torch.zeros((), device=next(self.parameters()).device)
         for name in self._names():
-            top, lengths = self.max_level(name), self.lengths[name]
+            top = self.max_level(name)
             latent = self.latents[_key(name)].clamp(-top, top)
             below = latent.detach().floor().clamp(-top, top - 1)
             share = latent - below
-            index = (below + top).long()
-            total = total + (lengths[index] * (1 - share) + lengths[index + 1] * share).sum()
+            shorter, longer = self.level_bits(name, below), self.level_bits(name, below + 1)
+            total = total + (shorter * (1 - share) + longer * share).sum()
         return total
+
+    def _cells(self, name: str, levels: Tensor) -> Tensor:
+        """Index into the flat table of lengths, int64 in the tensor's shape."""
+        top = self.max_level(name)
+        index = (levels + top).long()
+        if not self._prior_levels:
+            return index
+        own = self._prior_levels[name].to(index.device).clamp(-top, top)
+        return (own + top).long() * (2 * top + 1) + index
 
     def _names(self) -> list[str]:
         return [key.replace("/", ".") for key in self.latents]

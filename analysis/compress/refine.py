@@ -140,15 +140,14 @@ def _rank_changes(
     promises, places = [], []
     for key, latent in network.latents.items():
         name = key.replace("/", ".")
-        top, lengths = network.max_level(name), network.lengths[name]
-        level = latent.detach().flatten()
-        gradient = torch.zeros_like(level) if latent.grad is None else latent.grad.flatten()
+        top, level = network.max_level(name), latent.detach()
+        gradient = torch.zeros_like(level) if latent.grad is None else latent.grad
         for change in (-1, 1):
             changed = (level + change).clamp(-top, top)
-            longer = lengths[(changed + top).long()] - lengths[(level + top).long()]
+            longer = network.level_bits(name, changed) - network.level_bits(name, level)
             promise = gradient * change + penalty * longer
             promise[changed == level] = float("inf")
-            promises.append(promise)
-            places += [(name, index, change) for index in range(len(level))]
+            promises.append(promise.flatten())
+            places += [(name, index, change) for index in range(level.numel())]
     order = torch.cat(promises).argsort()
     return [places[index] for index in order.tolist()]

@@ -7,6 +7,7 @@ candidate with the best bound, errors counted on some training images and bits e
 levels' frequencies, is where fine-tuning starts.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ _FITTING_STEPS = 8
 _LARGEST_SHIFT_STEP = 16.0
 _SMALLEST_SHIFT_STEP = 2.0**-6
 _HALF = 0.5
+_FINEST_SHIFT_STEP = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,3 +180,59 @@ def _shift_step(shift: Tensor) -> float:
         return 0.25
     step = power_of_two(largest / MAX_SHIFT_LEVEL * 1.4)
     return min(max(step, _SMALLEST_SHIFT_STEP), _LARGEST_SHIFT_STEP)
+
+
+def prior_network(
+    spec: NetworkSpec, state: dict[str, Tensor], number_format: NumberFormat, *, max_level: int = 1
+) -> QATNetwork:
+    """A prior that is in levels already, as the network in levels that it is.
+
+    Its weights are integers, one scale goes for all units of a layer, and shifts are up to 16 times
+    a step, a power of two: as a compressed network is. Nothing is rounded, so what training
+    leaves alone stays as the prior has it.
+
+    Args:
+        spec: The network.
+        state: The prior's folded tensors in its shapes.
+        number_format: Scales are rounded to it.
+        max_level: L at least; more where the prior has more.
+
+    Raises:
+        ValueError: It is not in levels.
+    """
+    plans, latents = {}, {}
+    for layer in spec.layers:
+        weight, shift = state[f"{layer.name}.weight"], state[shift_name(layer)]
+        top = max(max_level, int(weight.abs().max()))
+        shift_step = _common_step(shift, _FINEST_SHIFT_STEP if layer.normalized else 1.0)
+        step = 1 / math.sqrt(layer.fan_in)  # of the last layer: the temperature to begin with
+        if layer.normalized:
+            scales = state[f"{layer.name}_norm.scale"]
+            step = float(scales[0])
+            is_one = bool((scales == step).all()) and step > 0
+        else:
+            is_one = True
+        if not is_one or shift_step is None or top > MAX_SHIFT_LEVEL or bool((weight % 1).any()):
+            raise ValueError(
+                f"the prior's {layer.name} is not in levels (integers, one scale, steps of a power "
+                "of two), so training cannot start at it; take what mdl compress wrote"
+            )
+        plans[layer.name] = QATPlan(max_level=top, step=step, shift_step=shift_step)
+        latents[f"{layer.name}.weight"] = weight
+        latents[shift_name(layer)] = shift / shift_step
+    return QATNetwork(spec, plans, latents, round_scale=number_format.round, prior_levels=latents)
+
+
+def _common_step(shift: Tensor, finest: float) -> float | None:
+    """The largest power of two, `finest` at most, of which all are multiples; None above 16 times.
+
+    >>> _common_step(torch.tensor([-1.5, 0.5]), 1.0), _common_step(torch.tensor([64.0, 0.5]), 1.0)
+    (0.5, None)
+    """
+    largest = float(shift.abs().max())
+    step = finest
+    while largest / step > MAX_SHIFT_LEVEL:
+        step *= 2
+    while bool((shift % step).any()) and largest / step <= MAX_SHIFT_LEVEL:
+        step /= 2
+    return step if largest / step <= MAX_SHIFT_LEVEL else None

@@ -1,7 +1,7 @@
 """A network's layers: their numbers, nonzeros and distinct values, and their bits in every code."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from analysis.codes import CODES
+from analysis.codes import CODES, RELATIVE
 from analysis.codes.checkpoint_message import checkpoint_message
 from analysis.codes.ledger import END, HEAD
 from analysis.codes.message import NetworkMessage, TensorListSpec
@@ -37,6 +37,7 @@ ABOUT = {
     "context": "support and values by adaptive contexts: support only",
     "structured-conv": "as the convolution that it is: structure",
     "structured-local": "as the locally connected network that it is: structure",
+    RELATIVE: "as the difference from a prior",
 }
 _UNSTRUCTURED = tuple(code for code in CODES if not code.startswith("structured-"))
 _FRAME = "head and end"
@@ -76,6 +77,11 @@ class NetworkDescription:
     message: NetworkMessage
     codewords: dict[str, Codeword]
     codeword: Codeword
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the bits are relative to a prior."""
+        return self.codeword.prior_sha256 is not None
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -219,6 +225,26 @@ def compare_codes(message: NetworkMessage, code: str = "auto") -> NetworkDescrip
     else:
         chosen = codewords.get(code) or encode_network(message, code)
     return NetworkDescription(message=message, codewords=codewords, codeword=chosen)
+
+
+def relative_to(
+    prior: Codeword, message: NetworkMessage, description: NetworkDescription
+) -> NetworkDescription:
+    """A description with the relative code beside the others, chosen where it is the shortest.
+
+    Args:
+        prior: A network fixed before the data, by its own bits.
+        message: The network as it is: units in the prior's order, nothing rescaled.
+        description: Of the same function without the prior.
+
+    Raises:
+        ValueError: The prior does not fit the network.
+    """
+    relative = encode_network(message, RELATIVE, prior=prior)
+    codewords = description.codewords | {RELATIVE: relative}
+    if relative.num_bits < description.codeword.num_bits:
+        return NetworkDescription(message=message, codewords=codewords, codeword=relative)
+    return replace(description, codewords=codewords)
 
 
 def read_message(

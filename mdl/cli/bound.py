@@ -7,6 +7,8 @@ from pathlib import Path
 import typer
 
 from analysis.bounds.bounds import ErrorCount, compare_bounds
+from analysis.certify.errors import counting_bytes
+from analysis.codes.bit_file import load_codeword
 from analysis.codes.network_code import Codeword
 from analysis.describe.bound_report import BoundReport
 from analysis.describe.external_network import describe_tensors
@@ -22,6 +24,7 @@ from mdl.terminal.progress import ReadingProgress
 from training.checkpoint.lazy import open_checkpoint
 from training.data.image_set import check_network
 from training.data.loading import load_dataset
+from training.errors import CheckpointError
 from training.run.evaluate import EvaluationData, split_dataset
 from training.spec.config import DataConfig
 from training.tensor_files.open import open_tensor_file
@@ -107,6 +110,21 @@ def needed_source(file: Path, source: str | None) -> str:
     if source is None:
         raise ValueError(f"{file} does not say what data it is about; pass --data")
     return source
+
+
+def load_own_bits(file: Path) -> Codeword:
+    """The network that a file of bits stands for by itself.
+
+    Raises:
+        CheckpointError: It cannot be read, or its bits are relative to a prior.
+    """
+    codeword = load_codeword(file, beside=counting_bytes)
+    if codeword.prior_sha256 is not None:
+        raise CheckpointError(
+            f"{file}: its bits are relative to a prior, so they prove nothing without it; "
+            "mdl certify --prior says what they prove with it"
+        )
+    return codeword
 
 
 def load_bit_images(codeword: Codeword, source: str, label_column: str | None) -> EvaluationData:

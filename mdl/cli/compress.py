@@ -2,24 +2,26 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from analysis.bounds.bounds import percent_up
-from analysis.codes.bit_file import save_codeword
+from analysis.bounds.bounds import binomial_tail, percent_up
+from analysis.certify.prior import SPLIT, Prior, kind_of, load_prior, load_samples
+from analysis.codes.bit_file import PRIOR_FILE, save_codeword
 from analysis.codes.checkpoint_message import message_network
 from analysis.compress.compress import (
     Compression,
     CompressionSettings,
     Progress,
+    compress_from_prior,
     compress_from_scratch,
     compress_state,
 )
 from analysis.compress.qat_training import QATSettings
-from analysis.compress.recipes import RECIPES, find_recipe
+from analysis.compress.recipes import RECIPES, CompressionRecipe, find_recipe
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from mdl.terminal.answers import bound_answer
@@ -32,8 +34,9 @@ from training.checkpoint.checkpoint import (
 )
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
-from training.data.loading import load_dataset
+from training.data.loading import load_dataset, split_validation
 from training.data.telling import count_repeated, repeats_line, tell_dataset
+from training.errors import DataError
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import count_errors, evaluation_data
 from training.run.provenance import collect_versions
@@ -88,6 +91,9 @@ class Job:
         record: The data set, for the compressed checkpoint.
         number_format: R_b.
         settings: How.
+        made_by: Settings that the compressed checkpoint is to name, plain values.
+        prior: What training starts at and the bits are relative to, or None.
+        kind: Which kind the prior is, as a certificate has it; "" without one.
     """
 
     spec: NetworkSpec
@@ -98,6 +104,9 @@ class Job:
     record: DataRecord
     number_format: NumberFormat
     settings: CompressionSettings
+    made_by: dict[str, Any]
+    prior: Prior | None = None
+    kind: str = ""
 
     def run(self, progress: Progress) -> Compression:
         """Do it."""
@@ -106,6 +115,8 @@ class Job:
             "settings": self.settings,
             "progress": progress,
         }
+        if self.prior is not None:
+            return compress_from_prior(self.spec, self.prior.codeword, self.images, **given)
         if self.state is None:
             return compress_from_scratch(self.spec, self.images, self.inputs, **given)
         return compress_state(self.spec, self.state, self.images, self.inputs, **given)
@@ -124,6 +135,7 @@ def plan_checkpoint(
     checkpoint = load_checkpoint(path)
     images = evaluation_data(checkpoint, source=data)
     chosen = {name: value for name, value in asdict(wishes).items() if value is not None}
+    trained = {name: value for name, value in checkpoint.config.items() if name != "data"}
     return Job(
         spec=checkpoint.network,
         state=dict(fold_batch_norm(restore_network(checkpoint)).state_dict()),
@@ -133,28 +145,22 @@ def plan_checkpoint(
         record=checkpoint.known_data,
         number_format=number_format,
         settings=CompressionSettings.continued(**chosen),
+        made_by={"command": "mdl compress", **chosen, "trained": trained},
     )
 
 
-def plan_recipe(
-    name: str,
-    data: str | None,
-    number_format: NumberFormat,
-    wishes: Wishes,
-    *,
-    label_column: str | None = None,
-) -> Job:
-    """A job from a recipe: all training images of the data set are the m samples.
+def plan_recipe(name: str, config: DataConfig, number_format: NumberFormat, wishes: Wishes) -> Job:
+    """A job from a recipe: all training images that are not held out are the m samples.
 
     Raises:
         DataError: The data cannot be loaded.
         ValueError: An unknown recipe, or a setting outside its range.
     """
     recipe = find_recipe(name)
-    config = DataConfig(source=data or "glyphs", label_column=label_column)
     dataset = load_dataset(config)
     for line in tell_dataset(dataset):
         console.stderr().print(line, markup=False)
+    images, held_out = split_validation(dataset.train, config.validation, seed=config.seed)
     spec = NetworkSpec(
         name=recipe.network,
         image_size=dataset.image_size,
@@ -162,29 +168,108 @@ def plan_recipe(
         in_channels=dataset.in_channels,
         base_channels=wishes.width or recipe.base_channels,
     )
+    return Job(
+        spec=spec,
+        state=None,
+        images=images,
+        inputs=InputMap(fixed_normalization(dataset.in_channels)),
+        test=dataset.test,
+        record=DataRecord.of(
+            config, dataset, num_samples=len(images), num_validation=len(held_out)
+        ),
+        number_format=number_format,
+        settings=_recipe_settings(recipe, wishes),
+        made_by=_made_by(recipe, spec, wishes),
+    )
+
+
+def plan_prior(
+    name: str, config: DataConfig, number_format: NumberFormat, wishes: Wishes, path: Path
+) -> Job:
+    """A job from a prior, by the settings of a recipe; the network is the prior's.
+
+    The m samples are the images that a split prior left out, else all training images.
+
+    Raises:
+        CheckpointError: The prior cannot be read.
+        DataError: The data cannot be loaded, are not for the prior's network, or are images that
+            the prior may have seen.
+        ValueError: An unknown recipe, or a setting outside its range.
+    """
+    recipe = find_recipe(name)
+    prior = load_prior(path, number_format)
+    own = prior.codeword.message.network
+    config = replace(config, image_size=config.image_size or own.image_size)
+    data, images = load_samples(prior, config)
+    kind = kind_of(prior.origin, data)
+    spec = replace(own, num_classes=data.num_classes)
+    ours, theirs = ((each.in_channels, each.image_size) for each in (data, own))
+    if ours != theirs:
+        raise DataError(
+            f"{data.name} has images of {ours[0]}x{ours[1]}x{ours[1]}, but the prior takes "
+            f"{theirs[0]}x{theirs[1]}x{theirs[1]}; train a prior on images of that kind"
+        )
+    # Training sees all images: those of the samples, and the rest by way of a split prior.
+    num_train = data.num_train if kind == SPLIT else len(images.samples)
+    record = DataRecord(
+        config=asdict(replace(config, validation=0, seed=data.seed)),
+        name=data.name,
+        fingerprint=data.fingerprint,
+        num_samples=num_train,
+        num_validation=0,
+        num_test=len(images.test),
+        image_size=data.image_size,
+        in_channels=data.in_channels,
+        num_classes=data.num_classes,
+        class_names=images.class_names,
+    )
+    return Job(
+        spec=spec,
+        state=None,
+        images=images.samples,
+        inputs=prior.codeword.message.known_inputs,
+        test=images.test,
+        record=record,
+        number_format=number_format,
+        settings=_recipe_settings(recipe, wishes),
+        made_by=_made_by(recipe, spec, wishes) | {"prior_sha256": prior.codeword.sha256},
+        prior=prior,
+        kind=kind,
+    )
+
+
+def _recipe_settings(recipe: CompressionRecipe, wishes: Wishes) -> CompressionSettings:
     training = QATSettings(
         epochs=wishes.epochs or recipe.epochs,
         batch_size=wishes.batch_size or recipe.batch_size,
         lr=wishes.lr or recipe.lr,
         seed=wishes.seed,
     )
-    settings = CompressionSettings(
+    return CompressionSettings(
         training=training,
         levels=tuple(wishes.levels or (recipe.max_level,)),
         num_trials=recipe.num_trials if wishes.trials is None else wishes.trials,
         penalty_factor=recipe.penalty_factor,
         delta=wishes.delta,
     )
-    return Job(
-        spec=spec,
-        state=None,
-        images=dataset.train,
-        inputs=InputMap(fixed_normalization(dataset.in_channels)),
-        test=dataset.test,
-        record=DataRecord.of(config, dataset, num_samples=len(dataset.train)),
-        number_format=number_format,
-        settings=settings,
-    )
+
+
+def _made_by(recipe: CompressionRecipe, spec: NetworkSpec, wishes: Wishes) -> dict[str, Any]:
+    """What `mdl compress` was asked for, to be asked for again."""
+    settings = _recipe_settings(recipe, wishes)
+    training = settings.training
+    return {
+        "command": "mdl compress",
+        "recipe": recipe.name,
+        "width": spec.base_channels,
+        "levels": list(settings.levels),
+        "epochs": training.epochs,
+        "batch_size": training.batch_size,
+        "lr": training.lr,
+        "trials": settings.num_trials,
+        "seed": training.seed,
+        "delta": settings.delta,
+    }
 
 
 def compressed_checkpoint(job: Job, compression: Compression) -> Checkpoint:
@@ -195,11 +280,13 @@ def compressed_checkpoint(job: Job, compression: Compression) -> Checkpoint:
         state=message.state,
         data=job.record,
         normalization=job.inputs.normalization,
+        versions=collect_versions(),
         metrics={
             "train_errors": compression.errors.num_errors,
             "num_samples": compression.errors.num_samples,
             "description_bits": compression.codeword.num_bits,
             "bound": compression.bound,
+            "compress": job.made_by,
         },
     )
 
@@ -215,6 +302,9 @@ def compression_report(job: Job, compression: Compression) -> dict[str, object]:
     report["data"] = job.record.name
     report["training"] = asdict(job.settings.training)
     report["versions"] = collect_versions()
+    if job.prior is not None:
+        own = job.prior.codeword
+        report["prior"] = {"kind": job.kind, "sha256": own.sha256, "description_bits": own.num_bits}
     return report
 
 
@@ -227,6 +317,8 @@ def write_compression(
         OSError: It cannot be written.
     """
     out.mkdir(exist_ok=True)
+    if job.prior is not None and compression.codeword.prior_sha256 is not None:
+        save_codeword(job.prior.codeword, out / PRIOR_FILE)
     save_codeword(compression.codeword, out / BITS_FILE)
     save_checkpoint(compressed_checkpoint(job, compression), out / CHECKPOINT_FILE)
     text = json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -296,7 +388,7 @@ def print_compression(
     num_test = report["num_test"]
     tested = [f"Test errors: {report['test_errors']:,} of {num_test:,}."] if num_test else []
     num_repeated: Any = report["num_repeated"]
-    tested += filter(None, [repeats_line(num_repeated, m)])
+    tested += filter(None, [repeats_line(num_repeated, m), _prior_line(job, compression)])
     console.print_answer(
         answer,
         *tested,
@@ -325,6 +417,23 @@ def print_compression(
     )
 
 
+def _prior_line(job: Job, compression: Compression) -> str:
+    """What is to be said of the prior; "" without one."""
+    if job.prior is None:
+        return ""
+    codeword, own = compression.codeword, job.prior.codeword.num_bits
+    if codeword.prior_sha256 is None:
+        return "The bits are fewer without the prior, and are relative to none."
+    errors = compression.errors
+    counted = binomial_tail(
+        errors.num_errors, errors.num_samples, codeword.num_bits + own, compression.delta
+    )
+    return (
+        f"Relative to a prior ({job.kind}) of {own:,} bits; with these counted in, the bound is "
+        f"{percent_up(counted)}."
+    )
+
+
 def _next_commands(
     out: Path, job: Job, *, checkpoint: Path | None, given: Mapping[str, object], is_telling: bool
 ) -> list[str]:
@@ -334,6 +443,7 @@ def _next_commands(
     """
     if is_telling:
         images, cert = _data_options(job, given["data"]), console.new_name(f"{out}-cert")
+        images["prior"] = given["prior"] if (out / PRIOR_FILE).exists() else None
         delta = given["delta"]
         return [console.command("certify", out / BITS_FILE, **images, delta=delta, out=cert)]
     epochs = _LONGER * job.settings.training.epochs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from analysis.bounds.bit_budget import bits_for_target
 from analysis.bounds.bounds import percent_up
 from mdl.terminal import console
-from mdl.terminal.bound_tables import bound_value, guessing_remark, is_vacuous
+from mdl.terminal.bound_tables import bound_value, guessing_remark, is_vacuous, prior_lines
 
 if TYPE_CHECKING:
     from analysis.bounds.bounds import Bound, ErrorCount
@@ -179,6 +179,7 @@ def answer_certificate(
         f"of {made.number_format} (b = {made.bits_per_weight}), ‖w‖₀ = "
         f"{made.counts.num_nonzeros:,}, k = {made.counts.num_distinct:,}.",
         console.Rows(columns=("bound on the true error", "value"), rows=bounds),
+        *prior_lines(made),
         *filter(None, (made.repeats,)),
         "Errors counted in exact integers; by mdl evaluate in float32: a few may differ.",
         why=why,

@@ -128,6 +128,8 @@ def print_certificate(certificate: "Certificate") -> None:
     console.print_table(title, ("bound", "value"), bounds)
     if made.fresh is not None:
         return
+    for line in prior_lines(made):
+        output.print(line, markup=False)
     basis = f"over the m = {made.errors.num_samples:,} {data.samples} images (binomial tail)"
     if is_vacuous(made.bound):
         verdict = "Vacuous: this length proves nothing about the true error."
@@ -136,6 +138,28 @@ def print_certificate(certificate: "Certificate") -> None:
     output.print(verdict, style="bold", markup=False)
     if made.repeats:
         output.print(made.repeats, markup=False)
+
+
+def prior_lines(certificate: "Certificate") -> list[str]:
+    """What is to be said of a certificate's prior, a sentence or two each; [] without one."""
+    prior = certificate.prior
+    if prior is None:
+        return []
+    told = f"The bits are relative to a prior ({prior.kind}"
+    if prior.origin is not None:
+        told += f", trained on {prior.origin.data}, seed {prior.origin.seed}"
+    lines = [
+        f"{told}) of {prior.description_bits:,} bits; with these counted in, the bound is "
+        f"{bound_value(certificate.bound_with_prior)}."
+    ]
+    held_out = prior.hold_out_bound(certificate.delta)
+    if held_out is not None and prior.errors is not None:
+        lines.append(
+            f"A plain hold-out of the prior itself, without bits: {prior.errors.num_errors:,} of "
+            f"{prior.errors.num_samples:,} errors, true error of the prior <= "
+            f"{bound_value(held_out)}."
+        )
+    return [*lines, prior.assumption]
 
 
 def print_lengths(report: "Description") -> None:

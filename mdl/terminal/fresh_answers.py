@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from analysis.bounds.bounds import percent_up
 from mdl.terminal import console
-from mdl.terminal.bound_tables import bound_value, guessing_remark, is_vacuous
+from mdl.terminal.bound_tables import bound_value, guessing_remark, is_vacuous, prior_lines
 
 if TYPE_CHECKING:
     from analysis.certify.certificate import Certificate
@@ -51,6 +51,7 @@ def answer_fresh(
     console.print_answer(
         f"{name}: {proved}. {how}",
         f"It assumes: {fresh.assumption}",
+        *prior_lines(made),
         *fresh.remarks,
         *filter(None, (made.repeats,)),
         "Counted in exact integers; each row holds at its own δ, and the whole at their sum.",

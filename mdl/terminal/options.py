@@ -92,6 +92,17 @@ BnEpsOption = Annotated[
 ]
 
 
+PriorOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--prior",
+        metavar="NETWORK",
+        help="A network fixed before the data, to describe the difference from: what mdl compress "
+        "wrote, a checkpoint, or a file of bits.",
+    ),
+]
+
+
 NETWORK, DATA, TRAINING = "Network", "Data", "Training"
 """Panels of the help."""
 

@@ -13,7 +13,13 @@ from analysis.certify.folder import BITS_FILE, CHECKSUM, JSON_FILE, json_checksu
 from analysis.codelength.label_file import MAGIC as LABELS_MAGIC
 from analysis.codes import CODES
 from analysis.codes.arithmetic_coder import ArithmeticCoder
-from analysis.codes.bit_file import CHECKSUM_BYTES, MAGIC, compute_checksum
+from analysis.codes.bit_file import (
+    CHECKSUM_BYTES,
+    MAGIC,
+    PRIOR_FILE,
+    RELATIVE_MAGIC,
+    compute_checksum,
+)
 from analysis.codes.bodies import BODIES, Body
 from analysis.codes.header import Header, code_header
 from analysis.codes.ledger import Ledger
@@ -98,6 +104,19 @@ def change_codeword(data: bytes, draw: random.Random) -> bytes:
     if draw.random() < 0.3:
         return frame(giant_codeword(draw))
     return frame(draw.choice((damage(codeword, draw), head + tail, damage(head, draw) + tail)))
+
+
+def change_relative(files: Files, draw: random.Random) -> Files:
+    """Bits relative to a prior: another difference under a true checksum, or another prior."""
+    if draw.random() < 0.2:
+        return files | {PRIOR_FILE: change_codeword(files[PRIOR_FILE], draw)}
+    start = len(RELATIVE_MAGIC) + CHECKSUM_BYTES
+    named, codeword = files["net.mdl"][start : start + 32], files["net.mdl"][start + 32 :]
+    tail = draw.choice((b"", bytes(20), b"\xff" * 20, draw.randbytes(60)))
+    head = bytes([draw.randrange(128)]) + draw.randbytes(draw.randrange(30))
+    content = named + draw.choice((damage(codeword, draw), codeword[:4] + tail))
+    content = draw.choice((content, content, named + head))
+    return files | {"net.mdl": RELATIVE_MAGIC + compute_checksum(content) + content}
 
 
 def change_labels(data: bytes, draw: random.Random) -> bytes:

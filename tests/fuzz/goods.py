@@ -15,7 +15,10 @@ from torch import Tensor
 from analysis.certify.certify import certify
 from analysis.codelength.label_code import encode_labels
 from analysis.codelength.label_file import save_labels
+from analysis.codes.bit_file import PRIOR_FILE, save_codeword
+from analysis.codes.checkpoint_message import described_codeword
 from analysis.codes.ledger import Entry
+from analysis.quantize.formats import find_format
 from mdl.experiments.store.result_store import ResultStore
 from mdl.experiments.store.run_result import run_key
 from tests.data import make_external_files
@@ -37,6 +40,7 @@ Files = dict[str, bytes]
 DATA = DataConfig(source="glyphs", image_size=8, num_train=12, num_test=6, validation=2)
 _TIMES = ("seconds", "images_per_second", "memory_bytes")
 _CODES = Path(__file__).resolve().parents[1] / "data" / "codes"
+_RELATIVE = _CODES.with_name("relative")
 
 
 def make_goods(folder: Path) -> dict[str, dict[str, Files]]:
@@ -76,8 +80,15 @@ def make_goods(folder: Path) -> dict[str, dict[str, Files]]:
             for path in sorted(_CODES.glob("*.mdl"))
             if path.stat().st_size < 2000
         },
+        "relative": {
+            "golden": {
+                "net.mdl": (_RELATIVE / "network.mdl").read_bytes(),
+                PRIOR_FILE: (_RELATIVE / PRIOR_FILE).read_bytes(),
+            }
+        },
         "certificate": {
             "glyphs": _certificate(sparse, folder / "certificate"),
+            "prior": _relative_certificate(sparse, folder / "prior"),
             "target": _certificate(
                 sparse, folder / "target", held_out="test", target=[3, 1, 4, 1, 5, 9]
             ),
@@ -180,6 +191,17 @@ def _shards(state: Mapping[str, Tensor]) -> Files:
 def _certificate(checkpoint: Checkpoint, folder: Path, **options: Any) -> Files:
     certify(checkpoint, folder=folder, bits=8, **options)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _relative_certificate(checkpoint: Checkpoint, folder: Path) -> Files:
+    """The network that bits stand for, relative to these bits."""
+    bits = folder.with_name("prior.mdl")
+    codeword = described_codeword(checkpoint, find_format(8))
+    save_codeword(codeword, bits)
+    same = replace(checkpoint, state=codeword.message.state, num_nonzeros={})
+    files = _certificate(same, folder, prior=bits)
+    assert PRIOR_FILE in files
+    return files
 
 
 def _labels(path: Path) -> bytes:

@@ -20,6 +20,7 @@ from tests.fuzz.documents import (
     change_labels,
     change_lines,
     change_one,
+    change_relative,
     change_safetensors,
     splice_one,
 )
@@ -148,6 +149,14 @@ KINDS: dict[str, Kind] = {
             "decode net.mdl --out decoded.pt",
             "decode net.mdl --state-dict state.pt",
         ),
+        is_sealed=True,
+        most_bytes=None,
+    ),
+    "relative": Kind(
+        goods=("relative",),
+        change=change_relative,
+        read=readers.read_codeword,
+        commands=("bound net.mdl", "decode net.mdl --out decoded.pt"),
         is_sealed=True,
         most_bytes=None,
     ),

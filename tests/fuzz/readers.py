@@ -19,7 +19,7 @@ from analysis.certify.prediction_files import Expected, read_predictions
 from analysis.certify.verify import verify
 from analysis.codelength.label_code import encode_labels
 from analysis.codelength.label_file import load_labels
-from analysis.codes.bit_file import load_codeword
+from analysis.codes.bit_file import PRIOR_FILE, load_codeword, load_prior_bits
 from analysis.codes.network_code import decode_network
 from analysis.describe.describe import read_message
 from analysis.quantize.formats import find_format
@@ -119,7 +119,8 @@ def read_codeword(folder: Path) -> str:
     codeword = load_codeword(folder / "net.mdl")
     message = codeword.message
     if sum(tensor.numel() for tensor in message.state.values()) < 1 << 20:
-        again = decode_network(codeword.data + b"\xa5\xff")
+        own = load_prior_bits(folder / PRIOR_FILE) if codeword.prior_sha256 else None
+        again = decode_network(codeword.data + b"\xa5\xff", prior=own)
         assert again.num_bits == codeword.num_bits, "what follows the codeword changes it"
     return meaning_of(message.spec, message.number_format.name, message.inputs, dict(message.state))
 

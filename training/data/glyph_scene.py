@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from training.data.glyph_masks import CANVAS_SIDE, FONTS, NUM_DIGITS
 
 SCENE_WORDS = 96  # random numbers set aside for one image's scene, a multiple of 4
+MAX_BEND = 0.05  # of one wave, in image sides
 MAX_TILT = 0.2217  # tan(25°/2): rotations lie within ±25°, so that 6 and 9 stay apart
 
 FloatArray = NDArray[np.floating[Any]]
@@ -65,10 +66,7 @@ def paint(
     Returns:
         Images (B, 3, s, s) and labels (B,).
     """
-    axis = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)) - np.float32(
-        0.5
-    )
-    x, y = axis[None, None, :], axis[None, :, None]
+    x, y = _axes(size)
     label = scene.choice(NUM_DIGITS)
     contrast = scene.uniform(0.2, 0.8)
     middle = contrast / 2 + scene.uniform(0, 1) * (1 - contrast)
@@ -87,6 +85,41 @@ def paint(
     images *= np.float32(255)
     images += np.float32(0.5)
     return images.astype(np.uint8), label[:, 0, 0]
+
+
+def paint_grey(
+    scene: Scene, masks: FloatArray, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Draw the digits alone, white on black, bent by smooth waves as by a hand.
+
+    Args:
+        scene: The random choices of B images.
+        masks: As `digit_masks` makes them.
+        size: s.
+
+    Returns:
+        Images (B, 1, s, s) and labels (B,).
+    """
+    x, y = _axes(size)
+    label = scene.choice(NUM_DIGITS)
+    bends = [
+        scene.uniform(-MAX_BEND, MAX_BEND)
+        * _wave(scene.uniform(-2, 2) * x + (scene.uniform(-2, 2) * y + scene.uniform(0, 1)))
+        for _ in range(4)
+    ]
+    x, y = x + (bends[0] + bends[1]), y + (bends[2] + bends[3])
+    ink = _centre_digit(scene, label, masks, x, y)
+    ink *= np.float32(255)
+    ink += np.float32(0.5)
+    return ink.astype(np.uint8)[:, None], label[:, 0, 0]
+
+
+def _axes(size: int) -> tuple[FloatArray, FloatArray]:
+    """Positions of the pixels' centres, x (1, 1, s) and y (1, s, 1)."""
+    axis = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)) - np.float32(
+        0.5
+    )
+    return axis[None, None, :], axis[None, :, None]
 
 
 def _background(

@@ -7,6 +7,9 @@ the label. Image i of a stream is a function of (seed, stream, image_size, i) al
 of images can be drawn in any pieces, and the streams "train", "test" and "fresh" share no random
 number. "fresh" is there to estimate the true error of a network to any precision.
 
+In grey, an image is the digit alone, white on black and bent by smooth waves, without colours,
+textures and distractors: what a prior for written digits can be trained on.
+
 Reproducible across machines: all arithmetic is +, -, ×, ÷, floor and comparisons of float32 and
 float64 numbers one by one, which IEEE 754 rounds exactly; there is no sine, no matrix product
 and no sum whose order could vary. What could differ is the font files of another version of
@@ -22,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.data.glyph_masks import NUM_DIGITS, digit_masks
-from training.data.glyph_scene import SCENE_WORDS, Scene, paint
+from training.data.glyph_scene import SCENE_WORDS, Scene, paint, paint_grey
 from training.errors import ConfigError
 from training.system.random_streams import Purpose, random_words, to_unit_interval
 
@@ -47,6 +50,7 @@ def draw_glyphs(
     seed: int = 0,
     start: int = 0,
     stream: Stream = "train",
+    grey: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images start, ..., start + num_images - 1 of a stream, with their labels.
 
@@ -56,16 +60,18 @@ def draw_glyphs(
         seed: In [0, 2^64).
         start: Index of the first image, >= 0.
         stream: "train", "test" or "fresh".
+        grey: Whether the digits alone are drawn, bent, white on black, in one channel.
 
     Returns:
-        Images, uint8 (num_images, 3, s, s), and labels, int64 (num_images,) in 0..9.
+        Images, uint8 (num_images, 3 or 1, s, s), and labels, int64 (num_images,) in 0..9.
 
     Raises:
         ValueError: An argument outside its range.
         DataError: The installed Matplotlib lacks one of the fonts.
     """
     _check_arguments(num_images, image_size, start, stream)
-    images = np.empty((num_images, 3, image_size, image_size), dtype=np.uint8)
+    num_channels = 1 if grey else 3
+    images = np.empty((num_images, num_channels, image_size, image_size), dtype=np.uint8)
     labels = np.empty(num_images, dtype=np.int64)
     masks = digit_masks(min(max(image_size, 16), 96))
     block = max(1, _BLOCK_PIXELS // image_size**2)
@@ -74,6 +80,9 @@ def draw_glyphs(
         last = min(first + block, num_images)
         part = slice(first, last)
         scene = Scene(_scene_numbers(seed, stream, start + first, last - first))
+        if grey:
+            images[part], labels[part] = paint_grey(scene, masks, image_size)
+            return
         noise = _pixel_noise(seed, stream, start + first, last - first, image_size)
         images[part], labels[part] = paint(scene, noise, masks, image_size)
 

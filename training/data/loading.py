@@ -69,11 +69,11 @@ class Source:
 def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Dataset:
     """Load the images that a configuration names.
 
-    `config.source` is "glyphs"; a folder of parquet files, of class folders of images, of MNIST's
-    idx files or of CIFAR's pickles; a .npz file or the folder of one; or a name on the hub
-    ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder of that name is
-    there, it goes before the hub; ./glyphs is a folder. Decoded images are cached, under `source`
-    and the state of its files; a data set of the hub is asked for once.
+    `config.source` is "glyphs" or "glyphs-grey"; a folder of parquet files, of class folders of
+    images, of MNIST's idx files or of CIFAR's pickles; a .npz file or the folder of one; or a name
+    on the hub ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder of that
+    name is there, it goes before the hub; ./glyphs is a folder. Decoded images are cached, under
+    `source` and the state of its files; a data set of the hub is asked for once.
 
     The data set's name is that of the folder or the repository, in its usual spelling where it is
     a well-known one; if images are stored in a lossy format, the name says which. The fingerprint
@@ -95,7 +95,7 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
     ('glyphs', (100, 3, 8, 8))
     """
     if config.is_generated:
-        _refuse_label_column(config.label_column, "glyphs")
+        _refuse_label_column(config.label_column, config.source)
         return _load_glyphs(config)
     source = find_source(config.source, config.label_column)
 
@@ -136,17 +136,12 @@ def _load_glyphs(config: DataConfig) -> Dataset:
     size = config.image_size or GLYPHS_IMAGE_SIZE
     num_images = (config.num_train or GLYPHS_NUM_TRAIN) + (config.num_test or GLYPHS_NUM_TEST)
     check_memory(num_images * (3 * size**2 + 8), f"drawing {num_images:,} glyphs of {size}x{size}")
-    train = ImageSet(
-        *draw_glyphs(
-            config.num_train or GLYPHS_NUM_TRAIN, image_size=size, seed=config.seed, stream="train"
-        )
+    draw = partial(
+        draw_glyphs, image_size=size, seed=config.seed, grey=config.source == "glyphs-grey"
     )
-    test = ImageSet(
-        *draw_glyphs(
-            config.num_test or GLYPHS_NUM_TEST, image_size=size, seed=config.seed, stream="test"
-        )
-    )
-    return Dataset("glyphs", train, test, CLASS_NAMES, compute_fingerprint(train, test))
+    train = ImageSet(*draw(config.num_train or GLYPHS_NUM_TRAIN, stream="train"))
+    test = ImageSet(*draw(config.num_test or GLYPHS_NUM_TEST, stream="test"))
+    return Dataset(config.source, train, test, CLASS_NAMES, compute_fingerprint(train, test))
 
 
 def _decode(source: Source, config: DataConfig) -> DecodedDataset:

@@ -19,6 +19,8 @@ Sparsity = Literal["auto", "typical", "always", "never"]
 SaveUnit = Literal["epochs", "steps", "seconds"]
 
 MAX_IMAGE_SIZE = 2**16
+GENERATED = ("glyphs", "glyphs-grey")
+"""Sources whose images are drawn from a seed; nothing is read for them."""
 GLYPHS_IMAGE_SIZE = 32
 GLYPHS_NUM_TRAIN = 20_000
 GLYPHS_NUM_TEST = 5_000
@@ -75,9 +77,9 @@ class DataConfig:
     """Which images, and what is done to every one of them.
 
     Attributes:
-        source: "glyphs", a hub name ("cifar10", "uoft-cs/cifar100", ...), or a path: a folder of
-            parquet files, of class folders of images, of idx files or of CIFAR's pickles, or a
-            .npz file.
+        source: "glyphs"; "glyphs-grey", their digits alone, white on black, in one channel; a hub
+            name ("cifar10", "uoft-cs/cifar100", ...); or a path: a folder of parquet files, of
+            class folders of images, of idx files or of CIFAR's pickles, or a .npz file.
         image_size: Side in pixels, 1 to 65,536; None keeps the images' own (glyphs: 32).
         num_train: Use only the first N >= 1 training images; None for all (glyphs: 20,000).
         num_test: Likewise for test images (glyphs: 5,000).
@@ -109,7 +111,7 @@ class DataConfig:
     @property
     def is_generated(self) -> bool:
         """Whether the images are generated, not stored on disk."""
-        return self.source == "glyphs"
+        return self.source in GENERATED
 
     def __post_init__(self) -> None:
         check_text("source", self.source)

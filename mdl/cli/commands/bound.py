@@ -182,13 +182,11 @@ def _bound_bits(
     full: bool,
     json: bool,
 ) -> None:
-    from analysis.certify.errors import counting_bytes
-    from analysis.codes.bit_file import load_codeword
     from analysis.describe.bound_report import report_codeword
-    from mdl.cli.bound import load_bit_images, needed_source, show_external_bits
+    from mdl.cli.bound import load_bit_images, load_own_bits, needed_source, show_external_bits
     from mdl.terminal.devices import choose_device
 
-    codeword = load_codeword(file, beside=counting_bytes)
+    codeword = load_own_bits(file)
     if not codeword.message.can_run:
         show_external_bits(codeword, file, delta, given, full=full, json=json)
         return

@@ -15,6 +15,7 @@ from mdl.terminal.options import (
     FullOption,
     JsonOption,
     LabelColumnOption,
+    PriorOption,
     refuse_options,
 )
 from mdl.terminal.progress import CountProgress
@@ -78,6 +79,7 @@ def certify(
             rich_help_panel=TARGET,
         ),
     ] = None,
+    prior: PriorOption = None,
     label_column: LabelColumnOption = None,
     num_train: Annotated[
         int | None, typer.Option(min=1, help=f"First N training images, {_OF_BITS}.")
@@ -102,6 +104,10 @@ def certify(
     the bound is the better of this one and of that by errors on held-out images,
     each at δ/2. Any other classifier is bounded as it is, from its predictions on
     these images: by the surrogate's bound, and how often the two differ.
+
+    With --prior the bits are the difference from a network that has not seen the
+    counted images. If it was trained with --validation N on this data set, these
+    N alone are counted.
     """
     from analysis.certify.certify import certify as make_certificate
     from analysis.certify.folder import check_folder
@@ -111,7 +117,7 @@ def certify(
     from mdl.terminal.bound_tables import print_certificate
     from mdl.terminal.devices import choose_device
     from mdl.terminal.fresh_answers import answer_fresh
-    from training.spec.config import DataConfig
+    from training.spec.config import GENERATED, DataConfig
 
     network = _named_network(network, target, surrogate)
     check_folder(out)
@@ -156,6 +162,7 @@ def certify(
             held_out=held_out,
             images=images,
             target=target,
+            prior=prior,
             device=chosen_device,
             progress=progress.move,
         )
@@ -164,7 +171,7 @@ def certify(
         console.print_json(extra | certificate.to_dict())
         return
     source, column = (data, label_column)
-    if not is_bit_file(network) and certificate.data.name != "glyphs":
+    if not is_bit_file(network) and certificate.data.name not in GENERATED:
         recorded = _recorded_data(network)
         source, column = data or recorded["source"], recorded["label_column"]
     next_ = [console.command("verify", out, data=source, images=images, label_column=column)]

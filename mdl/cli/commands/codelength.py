@@ -319,10 +319,9 @@ def _load(
     code: str | None,
 ) -> "tuple[Codeword, EvaluationData]":
     """The network in bits, and the images, of a checkpoint or of a file of bits."""
-    from analysis.certify.errors import counting_bytes
-    from analysis.codes.bit_file import is_bit_file, load_codeword
+    from analysis.codes.bit_file import is_bit_file
     from analysis.codes.checkpoint_message import described_codeword
-    from mdl.cli.bound import choose_format, load_bit_images, needed_source
+    from mdl.cli.bound import choose_format, load_bit_images, load_own_bits, needed_source
     from training.checkpoint.checkpoint import load_checkpoint
     from training.run.evaluate import evaluation_data
 
@@ -336,5 +335,5 @@ def _load(
         {"bits": bits, "format": number_format, "code": code},
         f"{network} is a file of bits already",
     )
-    codeword = load_codeword(network, beside=counting_bytes)
+    codeword = load_own_bits(network)
     return codeword, load_bit_images(codeword, needed_source(network, data), label_column)

@@ -1,17 +1,21 @@
 """`mdl compress`: the network whose certified bound is lowest, from a checkpoint or a recipe."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mdl.terminal import console
 from mdl.terminal.options import (
+    DATA,
     DEFAULT_DELTA,
     DeltaOption,
+    ImageSizeOption,
     JsonOption,
     LabelColumnOption,
+    NumTrainOption,
     SeedOption,
+    refuse_options,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +34,14 @@ def compress(
         str | None,
         typer.Option(metavar="mnist-tight", help="Train a short network from nothing instead."),
     ] = None,
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NETWORK",
+            help="Start at this network, which has not seen the images, and describe the "
+            "difference; the recipe gives the settings. What mdl compress wrote, or its bits.",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -39,6 +51,22 @@ def compress(
         ),
     ] = None,
     label_column: LabelColumnOption = None,
+    image_size: ImageSizeOption = None,
+    num_train: NumTrainOption = None,
+    validation: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Training images that a recipe leaves out: what it makes can be a split prior.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    data_seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Seed of glyphs and of the images left out.", rich_help_panel=DATA
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -98,24 +126,27 @@ def compress(
 
     Threshold, number of levels and rounding are chosen by the bound itself; then
     quantization-aware training follows, with the rate penalty that the bound sets.
-    A recipe is a network and its settings by name: --recipe trains that network from nothing.
+    A recipe is a network and its settings by name: --recipe trains that network from nothing,
+    or, with --prior, from a network that was fixed before the data.
 
     The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
     compression.json (the curve of bits, training errors and bound; where bits go).
     """
-    if (checkpoint is None) == (recipe is None):
-        raise typer.BadParameter("give one of the two", param_hint="CHECKPOINT, --recipe")
-    if recipe is not None and data is None:
-        raise typer.BadParameter(
-            "a recipe needs the data set whose training images are the m samples",
-            param_hint="--data",
-        )
+    drawn: dict[str, Any] = {
+        "label_column": label_column,
+        "image_size": image_size,
+        "num_train": num_train,
+        "validation": validation,
+        "data_seed": data_seed,
+    }
+    _check_options(checkpoint, recipe, data, prior)
+    if checkpoint is not None:
+        refuse_options(drawn, "a checkpoint says it itself")
+        refuse_options({"width": width}, "only a recipe takes it")
+    if prior is not None:
+        refuse_options({"width": width, "validation": validation}, "the prior has its own")
     if recipe is not None and levels is not None and len(levels) > 1:
         raise typer.BadParameter("a recipe takes one number of levels", param_hint="--levels")
-    if checkpoint is not None and label_column is not None:
-        raise typer.BadParameter("a checkpoint says it itself", param_hint="--label-column")
-    if checkpoint is not None and width is not None:
-        raise typer.BadParameter("only a recipe takes it", param_hint="--width")
     if lr is not None and not 0 < lr < float("inf"):
         raise typer.BadParameter(f"must be > 0, not {lr}", param_hint="--lr")
 
@@ -127,11 +158,13 @@ def compress(
         Wishes,
         compression_report,
         plan_checkpoint,
+        plan_prior,
         plan_recipe,
         print_compression,
         write_compression,
     )
     from mdl.terminal.compression_progress import CompressionProgress
+    from training.spec.config import DataConfig
 
     check_folder(out)
     is_open = bits is None and number_format is None
@@ -152,7 +185,18 @@ def compress(
     if checkpoint is not None:
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
     else:
-        job = plan_recipe(recipe or "", data, chosen, wishes, label_column=label_column)
+        config = DataConfig(
+            source=data or "",
+            label_column=label_column,
+            image_size=image_size,
+            num_train=num_train,
+            validation=validation or 0,
+            seed=data_seed or 0,
+        )
+        if prior is None:
+            job = plan_recipe(recipe or "", config, chosen, wishes)
+        else:
+            job = plan_prior(recipe or "", config, chosen, wishes, prior)
     compression = job.run(CompressionProgress(len(job.images), job.spec.num_classes))
     report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
     write_compression(out, job, compression, report, plot=plot)
@@ -161,8 +205,9 @@ def compress(
         return
     given = {
         "recipe": recipe,
+        "prior": prior,
         "data": data,
-        "label_column": label_column,
+        **drawn,
         "epochs": epochs,
         "levels": levels,
         "trials": trials,
@@ -176,6 +221,21 @@ def compress(
         "threads": threads,
     }
     print_compression(out, job, compression, report, checkpoint=checkpoint, given=given)
+
+
+def _check_options(
+    checkpoint: Path | None, recipe: str | None, data: str | None, prior: Path | None
+) -> None:
+    """Refuse what to compress if it is neither a checkpoint nor a recipe with its data set."""
+    if (checkpoint is None) == (recipe is None):
+        raise typer.BadParameter("give one of the two", param_hint="CHECKPOINT, --recipe")
+    if recipe is not None and data is None:
+        raise typer.BadParameter(
+            "a recipe needs the data set whose training images are the m samples",
+            param_hint="--data",
+        )
+    if prior is not None and recipe is None:
+        raise typer.BadParameter("it takes the settings of a --recipe", param_hint="--prior")
 
 
 def _check_levels_fit(number_format: "NumberFormat") -> None:

@@ -27,6 +27,13 @@ def decode(
         ),
     ] = None,
     bn_eps: BnEpsOption = None,
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NETWORK",
+            help="What the bits are relative to, if they are (default: prior.mdl beside FILE).",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Rebuild a network from its bits alone.
@@ -35,9 +42,12 @@ def decode(
     folded into one scale and one shift per unit. Of another program's network,
     --state-dict gives the tensors for its own code to load and evaluate.
     """
+    from analysis.certify.prior import load_prior
     from analysis.codes.bit_file import load_codeword
+    from analysis.quantize.formats import find_format
 
-    codeword = load_codeword(file)
+    own = None if prior is None else load_prior(prior, find_format()).codeword
+    codeword = load_codeword(file, prior=own)
     written = _write(codeword, file, out, state_dict, bn_eps)
     result: dict[str, Any] = {
         "file": str(file),

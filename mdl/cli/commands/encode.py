@@ -16,7 +16,9 @@ from mdl.terminal.options import (
     FullOption,
     JsonOption,
     KeyOption,
+    PriorOption,
     Twin,
+    refuse_options,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def encode(
             "scales, order of units.",
         ),
     ] = True,
+    prior: PriorOption = None,
     key: KeyOption = None,
     fixed: FixedOption = None,
     bn_eps: BnEpsOption = None,
@@ -58,10 +61,12 @@ def encode(
     """Write a network as bits: a description that decodes to the very same network.
 
     BatchNorm is folded and every number rounded to b bits first. The length of
-    the bits is |d(h)|, what the bounds of mdl bound rest on.
+    the bits is |d(h)|, what the bounds of mdl bound rest on. With --prior they are
+    the difference from it, where that is shorter, and mdl decode needs it too.
     """
+    from analysis.certify.prior import load_prior
     from analysis.codes.bit_file import save_codeword
-    from analysis.describe.describe import compare_codes, read_message
+    from analysis.describe.describe import compare_codes, read_message, relative_to
     from mdl.cli.bound import bound_command, choose_format, refuse_external_options
     from mdl.terminal.answers import answer_encoded
     from training.tensor_files.open import is_external
@@ -76,6 +81,13 @@ def encode(
     if twin is not None:
         message = _as_twin(message, twin, checkpoint)
     report = compare_codes(message, code)
+    if prior is not None:
+        refuse_options({"as": twin}, "a prior goes with the network as it is")
+        if code != "auto":
+            raise typer.BadParameter("with a prior it is auto", param_hint="--code")
+        if not is_external(checkpoint):
+            message = read_message(checkpoint, chosen, canonical=False)
+        report = relative_to(load_prior(prior, chosen).codeword, message, report)
     source = checkpoint / "checkpoint.pt" if checkpoint.is_dir() else checkpoint
     out = out or source.with_suffix(".mdl")
     save_codeword(report.codeword, out)
@@ -87,7 +99,7 @@ def encode(
         return
     if message.can_run:
         next_ = [
-            console.command("decode", out),
+            console.command("decode", out, prior=prior if report.is_relative else None),
             bound_command(checkpoint, bits=bits, format=number_format),
         ]
     else:

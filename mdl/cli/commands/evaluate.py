@@ -119,9 +119,10 @@ def _count_fresh_errors(
     from training.data.glyphs import draw_glyphs
     from training.data.loading import ImageSet
     from training.run.evaluate import count_errors
+    from training.spec.config import GENERATED
 
     record = checkpoint.data
-    if record is None or record.config["source"] != "glyphs":
+    if record is None or record.config["source"] not in GENERATED:
         raise ValueError("--fresh draws new glyphs; this checkpoint was trained on other images")
     errors = 0
     for start in range(0, total, FRESH_BLOCK):
@@ -132,6 +133,7 @@ def _count_fresh_errors(
             seed=record.config["seed"],
             start=start,
             stream="fresh",
+            grey=record.in_channels == 1,
         )
         errors += count_errors(network, ImageSet(*drawn), checkpoint.inputs, device=device)
     return errors

@@ -14,7 +14,7 @@ from scipy.stats import binom
 from analysis.certify import folder as certificate_folder
 from analysis.certify.certificate import Certificate, make_certificate
 from analysis.certify.folder import BITS_FILE, JSON_FILE, json_checksum, write_certificate
-from analysis.certify.images import CertifiedData, find_images, load_images
+from analysis.certify.images import WITH_VALIDATION, CertifiedData, find_images, load_images
 from analysis.certify.verify import verify
 from analysis.codes.bit_file import MAGIC, compute_checksum, decode_whole, load_codeword
 from analysis.codes.message import NetworkMessage, TensorListSpec
@@ -167,7 +167,7 @@ def test_inputs_and_networks_of_all_kinds(options: dict[str, Any], tmp_path: Pat
 
 
 def test_validation_images_may_be_counted_in(tmp_path: Path) -> None:
-    certificate = certify(make_codeword(), tmp_path / "cert", count_validation=True)
+    certificate = certify(make_codeword(), tmp_path / "cert", samples=WITH_VALIDATION)
     assert certificate.errors.num_samples == 120
     assert certificate.held_out is None and certificate.hold_out_bound is None
     assert verify(tmp_path / "cert").ok

@@ -110,7 +110,7 @@ def test_bits_of_whole_levels_are_their_code_lengths(max_level: int) -> None:
         levels = [int(level) for level in tensor.flatten()]
         lengths = code_lengths(levels, top)
         expected += sum(lengths[level] for level in levels)
-        assert network.lengths[name].tolist() == pytest.approx(list(lengths.values()), rel=1e-5)
+        assert network.lengths[name][0].tolist() == pytest.approx(list(lengths.values()), rel=1e-5)
     assert float(network.rate().detach()) == pytest.approx(expected, rel=1e-5)
 
 

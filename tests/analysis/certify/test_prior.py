@@ -1,0 +1,274 @@
+"""Certificates with a prior: the three kinds, what is refused, and what a change does."""
+
+import copy
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from analysis.bounds.bounds import binomial_tail
+from analysis.certify.certify import certify
+from analysis.certify.folder import BITS_FILE, JSON_FILE, json_checksum
+from analysis.certify.prior import load_prior
+from analysis.certify.verify import verify
+from analysis.codes.bit_file import PRIOR_FILE, load_codeword, save_codeword
+from analysis.codes.checkpoint_message import described_codeword
+from analysis.quantize.formats import find_format
+from training.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from training.checkpoint.record import DataRecord
+from training.data.loading import load_dataset
+from training.errors import CheckpointError, ConfigError, DataError
+from training.networks.models import build_network
+from training.spec.architectures import NetworkSpec
+from training.spec.config import DataConfig
+from training.spec.normalization import fixed_normalization
+
+E4M3 = find_format(8)
+DATA = DataConfig(image_size=8, num_train=120, num_test=20, seed=3)
+OTHER = replace(DATA, seed=4)
+SPLIT = replace(DATA, validation=50)
+SPEC = NetworkSpec(name="s-conv", image_size=8, num_classes=10, base_channels=1)
+
+
+def make_checkpoint(config: DataConfig, *, seed: int = 0, share: float = 0.0) -> Checkpoint:
+    """A network in three levels, a share of whose weights are others than those of the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, tensor in build_network(SPEC, folded=True).state_dict().items():
+        state[name] = torch.randint(-1, 2, tensor.shape, generator=generator).float()
+        if name.endswith("scale"):
+            state[name] = torch.full_like(tensor, 0.25)
+    for name, tensor in state.items():
+        if name.endswith("weight"):
+            drawn = torch.randint(-1, 2, tensor.shape, generator=generator).float()
+            hit = torch.rand(tensor.shape, generator=generator) < share
+            state[name] = torch.where(hit, drawn, tensor)
+    dataset = load_dataset(config)
+    num_samples = len(dataset.train) - config.validation
+    return Checkpoint(
+        network=SPEC,
+        state=state,
+        data=DataRecord.of(
+            config, dataset, num_samples=num_samples, num_validation=config.validation
+        ),
+        normalization=fixed_normalization(3),
+        config={"epochs": 3, "data": asdict(config)},
+    )
+
+
+def make_prior(folder: Path, config: DataConfig, **changes: Any) -> Path:
+    """A folder as `mdl compress` leaves it: bits, and the checkpoint of their network."""
+    folder.mkdir()
+    checkpoint = make_checkpoint(config, **changes)
+    codeword = described_codeword(checkpoint, E4M3, canonical=False)
+    save_codeword(codeword, folder / "network.mdl")
+    save_checkpoint(replace(checkpoint, state=codeword.message.state), folder / "checkpoint.pt")
+    return folder
+
+
+def stated(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / JSON_FILE).read_text())
+
+
+@pytest.fixture(scope="module")
+def priors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("priors")
+    independent = make_prior(place / "independent", OTHER)
+    return {
+        "independent": independent,
+        "split": make_prior(place / "split", SPLIT),
+        "trusted": independent / "network.mdl",
+    }
+
+
+@pytest.fixture(scope="module")
+def certificates(
+    priors: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """A certificate of each kind, of one network near the prior."""
+    place = tmp_path_factory.mktemp("certificates")
+    for kind, prior in priors.items():
+        network = make_checkpoint(DATA, share=0.02)
+        certify(network, bits=8, prior=prior, folder=place / kind)
+    return {kind: place / kind for kind in priors}
+
+
+@pytest.mark.parametrize("kind", ["independent", "split", "trusted"])
+def test_each_kind_is_stated_and_verified(kind: str, certificates: dict[str, Path]) -> None:
+    folder = certificates[kind]
+    assert {path.name for path in folder.iterdir()} == {BITS_FILE, JSON_FILE, PRIOR_FILE}
+    found = verify(folder)
+    assert found.differences == ()
+    says = stated(folder)
+    prior = says["prior"]
+    own = load_codeword(folder / PRIOR_FILE)
+    assert (says["version"], says["code"], prior["kind"]) == (3, "relative", kind)
+    assert (prior["sha256"], prior["description_bits"]) == (own.sha256, own.num_bits)
+    m, e, bits = says["num_samples"], says["num_errors"], says["description_bits"]
+    assert m == (50 if kind == "split" else 120)
+    assert bits < 250 < own.num_bits
+    assert says["bound"] == binomial_tail(e, m, bits, 0.05) == says["bounds"]["binomial_tail"]
+    assert prior["bound_with_its_bits"] == binomial_tail(e, m, bits + own.num_bits, 0.05)
+    assert (prior["origin"] is None) == (kind == "trusted")
+    if kind == "independent":
+        assert (prior["origin"]["data"], prior["origin"]["seed"]) == ("glyphs", 4)
+        assert prior["origin"]["settings"] == {"epochs": 3}
+    assert ("word" in prior["assumption"]) == (kind == "trusted")
+
+
+def test_a_split_counts_the_images_that_the_prior_left_out(
+    certificates: dict[str, Path], priors: dict[str, Path]
+) -> None:
+    says = stated(certificates["split"])
+    assert (says["data"]["samples"], says["data"]["validation"]) == ("validation", 50)
+    held_out = certify(priors["split"], bits=8, canonical=False).held_out
+    prior = says["prior"]
+    assert held_out is not None
+    assert (prior["num_errors"], prior["num_samples"]) == (held_out.num_errors, 50)
+    assert prior["hold_out_bound"] == binomial_tail(held_out.num_errors, 50, 0, 0.05)
+
+
+def test_the_prior_itself_costs_three_bits(priors: dict[str, Path], tmp_path: Path) -> None:
+    made = certify(make_checkpoint(DATA), bits=8, prior=priors["independent"])
+    assert made.description_bits == 3
+
+
+def test_without_a_prior_where_that_is_better(priors: dict[str, Path], tmp_path: Path) -> None:
+    """Zeros take fewer bits by themselves; nothing of the prior is in the certificate."""
+    network = make_checkpoint(DATA)
+    network = replace(
+        network, state={name: torch.zeros_like(each) for name, each in network.state.items()}
+    )
+    for kind in ("independent", "split"):
+        made = certify(network, bits=8, prior=priors[kind], folder=tmp_path / kind)
+        plain = certify(network, bits=8)
+        assert made.bound <= plain.bound
+        if made.prior is None:
+            assert made == plain
+            assert not (tmp_path / kind / PRIOR_FILE).exists()
+        assert verify(tmp_path / kind).ok
+
+
+def test_bits_and_their_prior_go_together(
+    priors: dict[str, Path], certificates: dict[str, Path]
+) -> None:
+    bits = certificates["independent"] / BITS_FILE
+    made = certify(bits, data=DATA, prior=priors["independent"])
+    assert made.to_dict()["bound"] == stated(certificates["independent"])["bound"]
+    with pytest.raises(ConfigError, match="give it as prior"):
+        certify(bits, data=DATA)
+    with pytest.raises(ConfigError, match="leave out prior"):
+        certify(priors["trusted"], data=DATA, prior=priors["independent"])
+    with pytest.raises(ConfigError, match="goes with code auto"):
+        certify(make_checkpoint(DATA), prior=priors["trusted"], code="plain")
+
+
+def test_a_prior_that_has_seen_the_images_is_refused(tmp_path: Path) -> None:
+    network = make_checkpoint(DATA, share=0.02)
+    own = make_prior(tmp_path / "own", DATA)
+    with pytest.raises(DataError, match="trained on all of the images that are counted"):
+        certify(network, bits=8, prior=own)
+    fewer = make_prior(tmp_path / "fewer", replace(DATA, num_train=60))
+    with pytest.raises(DataError, match="some of them may be counted"):
+        certify(network, bits=8, prior=fewer)
+    made = certify(network, bits=8, prior=own / "network.mdl")  # somebody's word
+    assert made.prior is not None
+    assert made.prior.kind == "trusted"
+
+
+def test_bits_and_checkpoint_of_a_prior_must_be_of_one_network(tmp_path: Path) -> None:
+    place = make_prior(tmp_path / "prior", OTHER)
+    save_checkpoint(make_checkpoint(OTHER, seed=9), place / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="not of one network"):
+        load_prior(place, E4M3)
+    (place / "network.mdl").unlink()
+    assert load_prior(place, E4M3).codeword.message.spec == SPEC
+
+
+# --- what a change does ---
+
+
+def changed(folder: Path, place: Path, contents: dict[str, Any] | None = None) -> Path:
+    """A copy, with another JSON that a forger has sealed anew."""
+    shutil.copytree(folder, place, dirs_exist_ok=True)
+    if contents is not None:
+        contents = contents | {"seal": json_checksum(contents)}
+        (place / JSON_FILE).write_text(json.dumps(contents))
+    return place
+
+
+def test_a_prior_that_is_missing_or_another_is_one_line(
+    certificates: dict[str, Path], tmp_path: Path
+) -> None:
+    place = changed(certificates["trusted"], tmp_path / "cert")
+    good = (place / PRIOR_FILE).read_bytes()
+    codeword = described_codeword(make_checkpoint(DATA, seed=8), E4M3)
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 4
+    save_codeword(codeword, tmp_path / "other.mdl")
+    for content in (None, (tmp_path / "other.mdl").read_bytes(), bytes(flipped), good[:30]):
+        (place / PRIOR_FILE).unlink(missing_ok=True)
+        if content is not None:
+            (place / PRIOR_FILE).write_bytes(content)
+        (line,) = verify(place).differences
+        assert "prior" in line
+    (place / PRIOR_FILE).write_bytes(good)
+    assert verify(place).ok
+
+
+@pytest.mark.parametrize("kind", ["independent", "split", "trusted"])
+def test_every_changed_number_and_word_of_the_prior_is_noticed(
+    kind: str, certificates: dict[str, Path], tmp_path: Path
+) -> None:
+    """But for what the origin says of things that no image here can tell."""
+    says = stated(certificates[kind])
+    for name, value in says["prior"].items():
+        if name == "origin":
+            continue
+        contents = copy.deepcopy(says)
+        contents["prior"][name] = value + "x" if isinstance(value, str) else value * 2 + 1
+        found = verify(changed(certificates[kind], tmp_path / "cert", contents))
+        assert any(f"prior.{name}" in line for line in found.differences), name
+
+
+def test_a_kind_that_the_origin_does_not_bear_is_refused(
+    certificates: dict[str, Path], tmp_path: Path
+) -> None:
+    says = stated(certificates["independent"])
+    for change in (
+        {"generated": False},
+        {"seed": DATA.seed},
+        {"data": "MNIST"},
+        {"seed": -1},
+        {"extra": 1},
+        {"settings": {"text": "x" * 70_000}},
+    ):
+        contents = copy.deepcopy(says)
+        contents["prior"]["origin"] |= change
+        found = verify(changed(certificates["independent"], tmp_path / "cert", contents))
+        assert not found.ok, change
+    contents = copy.deepcopy(says)
+    contents["prior"]["origin"] = None
+    found = verify(changed(certificates["independent"], tmp_path / "cert", contents))
+    assert any(line.startswith("prior.kind") for line in found.differences)
+    contents["prior"] = [1]
+    found = verify(changed(certificates["independent"], tmp_path / "cert", contents))
+    assert any("prior must be of type dict" in line for line in found.differences)
+
+
+def test_the_split_is_drawn_again(certificates: dict[str, Path], tmp_path: Path) -> None:
+    says = stated(certificates["split"])
+    for where, change in (
+        ("origin", {"validation": 49}),
+        ("origin", {"seed": 5}),
+        ("data", {"validation": 49}),
+        ("data", {"samples": "training"}),
+        ("data", {"samples": "training and validation"}),
+    ):
+        contents = copy.deepcopy(says)
+        (contents["prior"]["origin"] if where == "origin" else contents["data"]).update(change)
+        assert not verify(changed(certificates["split"], tmp_path / "cert", contents)).ok

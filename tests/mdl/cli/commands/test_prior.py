@@ -1,0 +1,151 @@
+"""`--prior` of encode, decode, compress, certify and verify."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis.codes.bit_file import load_codeword
+from training.checkpoint.checkpoint import load_checkpoint
+
+QUICK = ("--epochs", "2", "--batch-size", "20", "--trials", "4", "--threads", "1")
+DATA = ("--data", "glyphs-grey", "--image-size", "8", "--num-train", "150")
+RECIPE = ("compress", "--recipe", "mnist-tight", *DATA, *QUICK)
+
+
+def text(done) -> str:
+    return " ".join(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def work(mdl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prior of other glyphs, one of a part of these, and what starts at each."""
+    place = tmp_path_factory.mktemp("priors")
+    for name, options in (
+        ("prior", ("--data-seed", "5")),
+        ("part", ("--validation", "60")),
+        ("short", ("--prior", str(place / "prior"))),
+        ("rest", ("--prior", str(place / "part"))),
+    ):
+        done = mdl(*RECIPE, *options, "-o", str(place / name))
+        assert done.returncode == 0, done.stderr
+        (place / f"{name}.txt").write_text(done.stdout)
+    return place
+
+
+def test_compress_starts_at_the_prior(work: Path) -> None:
+    report = json.loads((work / "short" / "compression.json").read_text())
+    own = load_codeword(work / "prior" / "network.mdl")
+    assert (report["curve"][0]["stage"], report["curve"][0]["description_bits"]) == ("start", 3)
+    assert report["prior"] == {
+        "kind": "independent",
+        "sha256": own.sha256,
+        "description_bits": own.num_bits,
+    }
+    assert report["num_samples"] == 150
+    assert (work / "short" / "prior.mdl").read_bytes() == (
+        work / "prior" / "network.mdl"
+    ).read_bytes()
+    codeword = load_codeword(work / "short" / "network.mdl")
+    assert codeword.num_bits == report["description_bits"] < own.num_bits / 2
+    said = " ".join((work / "short.txt").read_text().split())
+    assert f"Relative to a prior (independent) of {own.num_bits:,} bits" in said
+    assert f"--prior {work / 'prior'}" in said
+    made_by = load_checkpoint(work / "short").metrics["compress"]
+    assert (made_by["recipe"], made_by["prior_sha256"]) == ("mnist-tight", own.sha256)
+
+
+def test_a_split_prior_leaves_its_images_to_be_counted(work: Path) -> None:
+    report = json.loads((work / "rest" / "compression.json").read_text())
+    assert (report["prior"]["kind"], report["num_samples"]) == ("split", 60)
+    part = load_checkpoint(work / "part")
+    assert (part.known_data.num_samples, part.known_data.num_validation) == (90, 60)
+    assert load_checkpoint(work / "rest").known_data.num_samples == 150  # with the prior's
+
+
+def test_encoded_and_decoded(mdl, work: Path, tmp_path: Path) -> None:
+    bits = tmp_path / "net.mdl"
+    prior = ("--prior", str(work / "prior"))
+    done = mdl("encode", str(work / "short"), "--bits", "8", "-o", str(bits), *prior)
+    assert done.returncode == 0, done.stderr
+    assert "(relative code)" in done.stdout
+    assert f"mdl decode {bits} --prior" in text(done)
+    assert (
+        load_codeword(work / "short" / "network.mdl").num_bits
+        == load_codeword(bits, prior=load_codeword(work / "prior" / "network.mdl")).num_bits
+    )
+    done = mdl("decode", str(bits), "-o", str(tmp_path / "back.pt"), *prior)
+    assert done.returncode == 0, done.stderr
+    found, own = load_checkpoint(tmp_path / "back.pt"), load_checkpoint(work / "short")
+    assert all((found.state[name] == own.state[name]).all() for name in own.state)
+    done = mdl("decode", str(work / "short" / "network.mdl"), "-o", str(tmp_path / "beside.pt"))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("network", "prior", "kind", "num"),
+    [
+        ("short", "prior", "independent", 150),
+        ("rest", "part", "split", 60),
+        ("short", "prior/network.mdl", "trusted", 150),
+    ],
+)
+def test_certified_and_verified(
+    mdl, work: Path, tmp_path: Path, *, network: str, prior: str, kind: str, num: int
+) -> None:
+    cert = tmp_path / "cert"
+    bits = work / network / "network.mdl"
+    options = ("--data", "glyphs-grey", "--num-train", "150")
+    done = mdl("certify", str(bits), *options, "--prior", str(work / prior), "-o", str(cert))
+    assert done.returncode == 0, done.stderr
+    says = json.loads((cert / "certificate.json").read_text())
+    assert (says["prior"]["kind"], says["num_samples"]) == (kind, num)
+    assert f"relative to a prior ({kind}" in text(done)
+    assert says["prior"]["assumption"] in text(done)
+    assert ("A plain hold-out of the prior itself" in text(done)) == (kind == "split")
+    for full in ((), ("--full",)):
+        done = mdl("verify", str(cert), *full)
+        assert done.returncode == 0, done.stderr
+        assert f"relative to a prior ({kind}" in text(done)
+    done = mdl("verify", str(cert), "--json")
+    assert json.loads(done.stdout)["prior"] == says["prior"]
+
+
+def test_a_checkpoint_with_a_prior(mdl, work: Path, tmp_path: Path) -> None:
+    done = mdl(
+        *("certify", str(work / "short"), "--bits", "8", "--prior", str(work / "prior")),
+        *("-o", str(tmp_path / "cert"), "--held-out", "test"),
+    )
+    assert done.returncode == 0, done.stderr
+    says = json.loads((tmp_path / "cert" / "certificate.json").read_text())
+    assert (says["version"], says["code"]) == (3, "relative")
+    assert says["fresh"]["split"] == "test"
+    assert mdl("verify", str(tmp_path / "cert")).returncode == 0
+
+
+def test_mistakes_get_one_line(mdl, work: Path, trained: Path, tmp_path: Path) -> None:
+    out = ("-o", str(tmp_path / "out"))
+    bits, own = str(work / "short" / "network.mdl"), ("--prior", str(work / "prior"))
+    alone = tmp_path / "alone.mdl"
+    alone.write_bytes(Path(bits).read_bytes())
+    for code, words, arguments in (
+        (2, "give it as --prior", ("certify", bits, "--data", "glyphs-grey", *out)),
+        (1, "no prior.mdl lies beside it", ("decode", str(alone), *out)),
+        (1, "prove nothing without it", ("bound", bits, "--data", "glyphs-grey")),
+        (1, "prove nothing without it", ("codelength", bits, "--data", "glyphs-grey")),
+        (1, "another prior", ("decode", bits, "--prior", str(work / "part"), *out)),
+        (1, "bits of its own", ("decode", bits, "--prior", bits, *out)),
+        (1, "does not fit the network", ("encode", str(trained), *own, *out)),
+        (1, "bits of its own", (*RECIPE, "--prior", str(work / "short"), *out)),
+        (1, "images that are counted", (*RECIPE, *own, "--data-seed", "5", *out)),
+        (1, "the prior takes 1x8x8", (*RECIPE, "--data", "glyphs", *own, *out)),
+        (1, "not in levels", (*RECIPE, "--prior", str(trained), "--data", "glyphs", *out)),
+        (2, "takes the settings of a --recipe", ("compress", str(trained), *own, *out)),
+        (2, "the prior has its own", (*RECIPE, "--width", "2", *own, *out)),
+        (2, "with a prior it is auto", ("encode", str(trained), "--code", "plain", *own, *out)),
+    ):
+        done = mdl(*arguments)
+        assert done.returncode == code, (arguments, done.stderr)
+        assert words in " ".join(done.stderr.split()), (words, done.stderr)
+        assert done.stdout == "", arguments
+        assert not (tmp_path / "out").exists()
