@@ -4,6 +4,7 @@ __all__ = [
     "accuracy",
     "bit_ledger",
     "carry_over",
+    "codelengths",
     "compression",
     "description",
     "filters",

@@ -7,6 +7,7 @@ __all__ = [
     "app",
     "bound",
     "codelength",
+    "codelength_comparison",
     "compress",
     "demo",
     "filter_report",
