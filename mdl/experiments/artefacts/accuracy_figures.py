@@ -79,7 +79,7 @@ class SizeFigure(_PanelFigure[SizeStep]):
         self.about = f"{shown}: resnet18, d-conv, s-conv, 3-fc (Figure {number})."
 
     def gather(self, scale: Scale, runs: RunPlan) -> list[SizeStep]:
-        """Every size of every family, short training by SGD."""
+        """Every size of every family by SGD."""
         return size_steps(scale, runs)
 
     def table(self, one: OneDataSet[list[SizeStep]]) -> Table:
@@ -106,8 +106,8 @@ class SizeFigure(_PanelFigure[SizeStep]):
                 for size in one.shown
             ],
             notes=(
-                f"Data: {one.data}. Accuracy in percent after {epochs_text(scale.short_epochs)} by "
-                "SGD; the training images without augmentation.",
+                f"Data: {one.data}. Accuracy in percent after {epochs_text(scale.ladder_epochs)} "
+                "by SGD; the training images without augmentation.",
                 scale_note(scale, ()),
                 tuned_note(scale, "size"),
                 one.seed_note(scale.ladder_seeds),
@@ -182,7 +182,7 @@ class Figure5(_PanelFigure[KernelStep]):
             map(_kernel_cells, one.shown),
             notes=(
                 f"Data: {one.data}. Accuracy of resnet18 in percent after "
-                f"{epochs_text(scale.short_epochs)}; the training images without augmentation.",
+                f"{epochs_text(scale.ladder_epochs)}; the training images without augmentation.",
                 scale_note(scale, ("resnet18",)),
                 tuned_note(scale, "kernel size", "resnet18"),
                 one.seed_note(scale.ladder_seeds),

@@ -94,7 +94,7 @@ class RunPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeStep:
-    """One size of one network, short training by SGD.
+    """One size of one network, trained by SGD.
 
     Attributes:
         network: Its name.
@@ -114,7 +114,7 @@ class SizeStep:
 
 @dataclass(frozen=True, kw_only=True)
 class KernelStep:
-    """ResNet18 with one kernel size by one method, short training.
+    """ResNet18 with one kernel size by one method.
 
     Attributes:
         kernel_size: Odd.
@@ -137,7 +137,7 @@ def size_steps(scale: Scale, runs: RunPlan) -> list[SizeStep]:
         for width in widths:
             results = runs.over_seeds(
                 settings,
-                epochs=scale.short_epochs,
+                epochs=scale.ladder_epochs,
                 seeds=scale.ladder_seeds,
                 kernel_size=kernel_size,
                 **{field: width},
@@ -154,7 +154,7 @@ def kernel_steps(scale: Scale, runs: RunPlan) -> list[KernelStep]:
         for kernel_size in scale.kernel_sizes:
             results = runs.over_seeds(
                 settings,
-                epochs=scale.short_epochs,
+                epochs=scale.ladder_epochs,
                 seeds=scale.ladder_seeds,
                 kernel_size=kernel_size,
             )

@@ -37,7 +37,8 @@ class Scale:
             least that is larger than usual.
         short_epochs: The paper's 400.
         long_epochs: The paper's 4000.
-        trial_epochs: Of the runs by which settings are chosen; those of ResNet18 are short.
+        ladder_epochs: Of the runs by size and by kernel size, the paper's 400 too.
+        trial_epochs: Of the runs by which settings are chosen; of ResNet18 `ladder_epochs`.
         short_seeds, long_seeds: Seeds of the short and of the long runs.
         ladder_seeds: Seeds of the runs by size and by kernel size.
         batch_size, resnet_batch_size: Images per step, and of ResNet18.
@@ -63,6 +64,7 @@ class Scale:
     kernel_sizes: tuple[int, ...]
     short_epochs: int
     long_epochs: int
+    ladder_epochs: int
     trial_epochs: int
     short_seeds: tuple[int, ...]
     long_seeds: tuple[int, ...]
@@ -141,7 +143,7 @@ class Scale:
         base = self.config(
             network,
             method=method,
-            epochs=self.short_epochs if is_resnet else self.trial_epochs,
+            epochs=self.ladder_epochs if is_resnet else self.trial_epochs,
             data=self._data_of_trials(),
             beta=beta,
             kernel_size=self.kernel_sizes[1] if is_resnet else None,

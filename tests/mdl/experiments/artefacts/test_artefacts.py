@@ -201,7 +201,7 @@ def test_figures_7_to_9_name_the_data_sets_that_were_not_given(made_up_store) ->
 
 def test_the_note_of_figure_5_says_how_settings_were_chosen(made_up_store) -> None:
     (table,) = ARTEFACTS["figure5"].tables(LAPTOP, Results(made_up_store()))
-    chosen = "Settings chosen by validation once, after 15 epochs, for every kernel size."
+    chosen = "Settings chosen by validation once, after 60 epochs, for every kernel size."
     assert chosen in table.notes
     (table,) = ARTEFACTS["figure5"].tables(SCALES["smoke"], Results(made_up_store()))
     assert "Settings of SGD not chosen by validation." in table.notes
@@ -210,7 +210,7 @@ def test_the_note_of_figure_5_says_how_settings_were_chosen(made_up_store) -> No
 def test_resnet18_has_settings_of_its_own_chosen_with_a_larger_kernel(made_up_store) -> None:
     plan = ARTEFACTS["figure5"].plan(LAPTOP, Results(made_up_store()))
     trials = [config for config in plan if config.data.validation]
-    assert {(config.kernel_size, config.epochs) for config in trials} == {(5, 15)}
+    assert {(config.kernel_size, config.epochs) for config in trials} == {(5, 60)}
     assert [config.method for config in trials].count("sgd") == 2
     assert len({(config.lr, config.l1_conv) for config in trials}) == 2 + 4
     finals = [config for config in plan if not config.data.validation]

@@ -17,7 +17,7 @@ NUM_TEST = 10_000
 
 def paper_like(config: TrainConfig) -> float:
     """Test accuracies that have every order of the paper, further apart than in the paper."""
-    long = config.epochs > 20
+    long = config.epochs > 40
     if config.network == "resnet18":
         kernel = config.kernel_size or 3
         gain = 0.01 * (kernel - 1) if config.method == "beta-lasso" else 0.0

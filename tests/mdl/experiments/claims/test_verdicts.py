@@ -61,7 +61,7 @@ def test_a_world_like_the_paper_reproduces_every_claim(world: Callable[..., Worl
         (6, lambda config: config.network == "d-local", 0.1),
         (7, lambda config: config.network == "resnet18" and config.method == "beta-lasso", -0.3),
         (9, lambda config: config.network == "s-fc" and config.method == "sgd", 0.15),
-        (10, lambda config: config.network == "d-fc" and config.epochs > 20, 0.2),
+        (10, lambda config: config.network == "d-fc" and config.epochs > 40, 0.2),
         (11, lambda config: config.network == "3-fc", 0.3),
         (12, lambda config: is_lasso(config) and config.l1_conv == config.l1_fc, 0.1),
         (13, lambda config: config.network == "3-fc", 0.35),
@@ -300,13 +300,13 @@ def test_accuracy_between_two_sizes_is_interpolated(world: Callable[..., World])
     (at_44012,) = [
         one for one in verdict.effects if one.label == "resnet18 over d-conv at 44,012 weights"
     ]
-    # resnet18 has 0.95, 0.93 + 0.01 α, at its own size α = 4; d-conv has 0.90 at every size.
-    assert at_44012.estimate == pytest.approx(0.05, abs=1e-4)
+    # resnet18 has 0.95, 0.93 + 0.01 α, at its own size α = 4; d-conv has 0.91 at every size.
+    assert at_44012.estimate == pytest.approx(0.04, abs=1e-4)
     (at_26862,) = [
         one for one in verdict.effects if one.label == "resnet18 over d-conv at 26,862 weights"
     ]
     share = math.log(26_862 / 11_110) / math.log(44_012 / 11_110)
-    assert at_26862.estimate == pytest.approx(0.03 + 0.02 * share, abs=1e-4)
+    assert at_26862.estimate == pytest.approx(0.02 + 0.02 * share, abs=1e-4)
 
 
 def effect(**changes: Any) -> Effect:

@@ -55,7 +55,7 @@ def test_the_length_of_trials_is_that_of_the_runs_that_they_choose_for() -> None
     laptop = SCALES["laptop"]
     assert laptop.trial_epochs == laptop.long_epochs
     kernels = laptop.trials("resnet18", "beta-lasso")
-    assert {trial.epochs for trial in kernels} == {laptop.short_epochs}
+    assert {trial.epochs for trial in kernels} == {laptop.ladder_epochs}
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
