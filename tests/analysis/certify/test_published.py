@@ -14,6 +14,7 @@ CERTIFICATES = Path(__file__).resolve().parents[3] / "results" / "certificates"
     ("name", "data", "bound"),
     [
         ("mnist", "mnist", 0.0695),
+        ("mnist-prior", "mnist", 0.0561),
         ("mnist-s-conv", "mnist", 0.0936),
         ("cifar10-jpeg", "cifar10", 0.6061),
     ],
