@@ -110,7 +110,7 @@ class Scale:
 
         >>> from mdl.experiments.reproduce.scales import SCALES
         >>> SCALES["laptop"].config("s-fc", seed=2).base_channels
-        12
+        34
         """
         width = "hidden_units" if network == "3-fc" else "base_channels"
         is_resnet = network == "resnet18"
