@@ -9,6 +9,7 @@ __all__ = [
     "codelength",
     "codelength_comparison",
     "compress",
+    "compress_jobs",
     "demo",
     "filter_report",
     "prequential",

@@ -17,17 +17,11 @@ from analysis.certify.certificate import Certificate
 from analysis.certify.certify import certify
 from analysis.certify.folder import check_folder
 from analysis.certify.verify import verify
-from analysis.compress.compress import Progress as CompressProgress
+from analysis.compress.compression import Progress as CompressProgress
 from analysis.compress.qat_training import QATEpoch
 from analysis.quantize.formats import find_format
-from mdl.cli.compress import (
-    BITS_FILE,
-    CHECKPOINT_FILE,
-    Wishes,
-    compression_report,
-    plan_checkpoint,
-    write_compression,
-)
+from mdl.cli.compress import BITS_FILE, CHECKPOINT_FILE, compression_report, write_compression
+from mdl.cli.compress_jobs import Wishes, plan_checkpoint
 from mdl.report.measurements import MeasuredRun, measure_run
 from mdl.report.overview import METHODS, summarize_run
 from mdl.report.page import write_page

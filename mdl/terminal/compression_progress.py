@@ -3,7 +3,7 @@
 import time
 
 from analysis.bounds.bounds import percent_up
-from analysis.compress.compress import CurvePoint, Progress
+from analysis.compress.compression import CurvePoint, Progress
 from analysis.compress.qat_training import QATEpoch
 from mdl.terminal.console import duration, stderr
 

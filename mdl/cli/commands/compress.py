@@ -154,15 +154,8 @@ def compress(
 
     from analysis.certify.folder import check_folder
     from mdl.cli.bound import choose_format
-    from mdl.cli.compress import (
-        Wishes,
-        compression_report,
-        plan_checkpoint,
-        plan_prior,
-        plan_recipe,
-        print_compression,
-        write_compression,
-    )
+    from mdl.cli.compress import compression_report, print_compression, write_compression
+    from mdl.cli.compress_jobs import Wishes, plan_checkpoint, plan_prior, plan_recipe
     from mdl.terminal.compression_progress import CompressionProgress
     from training.spec.config import DataConfig
 

@@ -9,14 +9,8 @@ from analysis.bounds.bounds import binomial_tail
 from analysis.certify.errors import count_certified_errors
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.network_code import decode_network
-from analysis.compress.compress import (
-    Compression,
-    CompressionSettings,
-    CurvePoint,
-    Progress,
-    compress_from_scratch,
-    compress_state,
-)
+from analysis.compress.compress import compress_from_scratch, compress_state
+from analysis.compress.compression import Compression, CompressionSettings, CurvePoint, Progress
 from analysis.compress.qat_training import QATEpoch, QATSettings
 from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.quantize.formats import find_format

@@ -10,7 +10,8 @@ from analysis.codes import RELATIVE
 from analysis.codes.bit_file import decoded_codeword
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.network_code import Codeword, decode_network
-from analysis.compress.compress import CompressionSettings, compress_from_prior
+from analysis.compress.compress import compress_from_prior
+from analysis.compress.compression import CompressionSettings
 from analysis.compress.qat_network import QATNetwork
 from analysis.compress.qat_training import QATSettings
 from analysis.compress.start import prior_network

@@ -10,7 +10,7 @@ from PIL import Image
 
 from analysis.bounds.bounds import binomial_tail
 from analysis.codes.bit_file import load_codeword
-from analysis.compress.compress import Compression, CurvePoint
+from analysis.compress.compression import Compression, CurvePoint
 from mdl.terminal.compression_progress import CompressionProgress
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data.glyphs import draw_glyphs
