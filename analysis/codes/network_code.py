@@ -179,16 +179,7 @@ def _encode_relative(message: NetworkMessage, prior: Codeword, *, compiled: bool
     header = code_relative_header(coder, make_header(message, RELATIVE), prior.message)
     state = adapt_prior(prior.message, header.spec, header.number_format)
     _code_difference(coder, header, message.state, state, ledger)
-    data, num_bits = coder.finish()
-    ledger.add(END, "the codeword's end", num_bits - coder.information)
-    return Codeword(
-        data=data,
-        num_bits=num_bits,
-        code=RELATIVE,
-        message=message,
-        ledger=ledger,
-        prior_sha256=prior.sha256,
-    )
+    return _finish_relative(coder, ledger, message, prior)
 
 
 def _decode_relative(
@@ -206,13 +197,19 @@ def _decode_relative(
         raise CodecError(f"damaged: a network that the prior does not fit: {reason}")
     own = adapt_prior(prior.message, header.spec, header.number_format)
     state = _code_difference(coder, header, None, own, ledger)
-    codeword, num_bits = coder.finish()
-    ledger.add(END, "the codeword's end", num_bits - coder.information)
     message = NetworkMessage(
         spec=header.spec, number_format=header.number_format, state=state, inputs=header.inputs
     )
+    return _finish_relative(coder, ledger, message, prior)
+
+
+def _finish_relative(
+    coder: ArithmeticCoder, ledger: Ledger, message: NetworkMessage, prior: Codeword
+) -> Codeword:
+    data, num_bits = coder.finish()
+    ledger.add(END, "the codeword's end", num_bits - coder.information)
     return Codeword(
-        data=codeword,
+        data=data,
         num_bits=num_bits,
         code=RELATIVE,
         message=message,
