@@ -1,12 +1,39 @@
-"""The certificates in results/, checked where their images are."""
+"""The certificates in results/: the gallery's rows, and checked where their images are."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
+from analysis.certify.folder import JSON_FILE
 from analysis.certify.verify import verify
 
-CERTIFICATES = Path(__file__).resolve().parents[3] / "results" / "certificates"
+ROOT = Path(__file__).resolve().parents[3]
+CERTIFICATES = ROOT / "results" / "certificates"
+GALLERY = (ROOT / "docs" / "certificates.md").read_text(encoding="utf-8")
+
+
+def test_the_gallery_has_a_row_for_each() -> None:
+    named = re.findall(r"^\| \[([\w-]+)\]\(#\1\)", GALLERY, re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in CERTIFICATES.iterdir())
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CERTIFICATES.iterdir()))
+def test_a_row_says_what_the_certificate_says(name: str) -> None:
+    says = json.loads((CERTIFICATES / name / JSON_FILE).read_text(encoding="utf-8"))
+    prior, test = says.get("prior"), says["test"]
+    cells = [
+        f"[{name}](#{name})",
+        says["data"]["name"],
+        f"{says['bound']:.2%}",
+        f"{says['description_bits']:,}",
+        f"{says['num_errors']:,} of {says['num_samples']:,}",
+        f"{test['num_errors']:,} of {test['num_samples']:,}",
+        f"{prior['kind']}, {prior['description_bits']:,} bits" if prior else "none",
+    ]
+    assert f"| {' | '.join(cells)} |" in GALLERY
+    assert f"    mdl verify results/certificates/{name}" in GALLERY
 
 
 @pytest.mark.slow
