@@ -65,9 +65,8 @@ def refine(
         delta: δ.
         on_trial: Told of the trials done and all of them.
     """
-    for key, latent in network.latents.items():
-        top = network.max_level(key.replace("/", "."))
-        latent.copy_(latent.round().clamp(-top, top))
+    levels, tops = network.values, network.tops
+    levels.copy_(levels.round().clamp(-tops, tops))
     tried, kept = 0, 0
     bits = count_bits(network)
     logits = evaluate_quantized(network, images, inputs)
@@ -82,11 +81,10 @@ def refine(
             network, values, labels, num_errors=errors, num_samples=len(images), delta=delta
         )
         errors_close = count_wrong(network(values), labels)
-        for name, index, change in ranked[: num_trials - tried]:
-            flat = network.latents[name.replace(".", "/")].view(-1)
-            if abs(float(flat[index]) + change) > network.max_level(name):
+        for index, change in ranked[: num_trials - tried]:
+            if abs(float(levels[index]) + change) > float(tops[index]):
                 continue
-            flat[index] += change
+            levels[index] += change
             tried += 1
             now = errors + count_wrong(network(values), labels) - errors_close
             now_bits = count_bits(network)
@@ -98,7 +96,7 @@ def refine(
                     errors_close = count_wrong(network(values), labels)
                     kept, improved = kept + 1, True
                     continue
-            flat[index] -= change
+            levels[index] -= change
             if on_trial is not None:
                 on_trial(tried, num_trials)
     return Refinement(num_tried=tried, num_kept=kept, num_errors=errors, bits=bits)
@@ -122,7 +120,7 @@ def _rank_changes(
     num_errors: int,
     num_samples: int,
     delta: float,
-) -> list[tuple[str, int, int]]:
+) -> list[tuple[int, int]]:
     """All changes to a neighbouring level, by what the loss and the lengths promise."""
     with torch.enable_grad():
         network.zero_grad()
@@ -137,17 +135,14 @@ def _rank_changes(
     network.update_lengths()
     rate = float(network.rate())
     penalty = BoundPenalty(num_samples, delta, 1.0)(num_errors / num_samples, loss_sum, rate)
-    promises, places = [], []
-    for key, latent in network.latents.items():
-        name = key.replace("/", ".")
-        top, level = network.max_level(name), latent.detach()
-        gradient = torch.zeros_like(level) if latent.grad is None else latent.grad
-        for change in (-1, 1):
-            changed = (level + change).clamp(-top, top)
-            longer = network.level_bits(name, changed) - network.level_bits(name, level)
-            promise = gradient * change + penalty * longer
-            promise[changed == level] = float("inf")
-            promises.append(promise.flatten())
-            places += [(name, index, change) for index in range(level.numel())]
-    order = torch.cat(promises).argsort()
-    return [places[index] for index in order.tolist()]
+    levels, tops, gradient = network.values.detach(), network.tops, network.values.grad
+    if gradient is None:
+        raise AssertionError("no batch gave a gradient")
+    promises = []
+    for change in (-1, 1):
+        changed = (levels + change).clamp(-tops, tops)
+        longer = network.level_bits(changed) - network.level_bits(levels)
+        promise = gradient * change + penalty * longer
+        promises.append(promise.masked_fill(changed == levels, float("inf")))
+    order = torch.cat(promises).argsort().tolist()
+    return [(index % len(levels), -1 if index < len(levels) else 1) for index in order]

@@ -109,12 +109,11 @@ def test_one_step_is_adams_on_the_straight_through_gradient(images: ImageSet) ->
     train_quantized(
         network, images, FIXED, QATSettings(epochs=1, batch_size=500, lr=0.02), penalty=free
     )
-    for key, latent in network.latents.items():
-        gradient = same.latents[key].grad
-        expected = same.latents[key] - 0.02 * gradient / (gradient.abs() + 1e-8)
-        chosen = gradient.abs() > 1e-5
-        assert chosen.any()
-        torch.testing.assert_close(latent[chosen], expected[chosen], rtol=0, atol=1e-4)
+    gradient = same.values.grad
+    expected = same.values - 0.02 * gradient / (gradient.abs() + 1e-8)
+    chosen = gradient.abs() > 1e-5
+    assert chosen.float().mean() > 0.5
+    torch.testing.assert_close(network.values[chosen], expected[chosen], rtol=0, atol=1e-4)
 
 
 def test_the_seed_decides_everything(images: ImageSet) -> None:
@@ -125,7 +124,7 @@ def test_the_seed_decides_everything(images: ImageSet) -> None:
     for network, seed in zip(networks, (0, 0, 1), strict=True):
         chosen = QATSettings(epochs=2, batch_size=50, seed=seed, augmentation=settings.augmentation)
         train_quantized(network, images, FIXED, chosen, penalty=free)
-    first, second, third = (network.state_dict()["latents.fc/weight"] for network in networks)
+    first, second, third = (network.latents["fc.weight"] for network in networks)
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
 
@@ -144,7 +143,7 @@ def test_evaluation_is_the_forward_pass_on_permuted_images(images: ImageSet) -> 
 def test_a_loss_that_is_not_finite_stops_training(images: ImageSet) -> None:
     network = new_network()
     with torch.no_grad():
-        network.log_scales["fc"].fill_(math.inf)
+        network.log_scales[-1].fill_(math.inf)
     with pytest.raises(TrainingError, match="not finite in epoch 1; lower the learning rate"):
         train_quantized(network, images, FIXED, QATSettings(epochs=2), penalty=free)
 

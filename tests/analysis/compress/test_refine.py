@@ -62,7 +62,7 @@ def test_score_falls_and_is_true(images, name):
     assert after < before
     assert 0 < found.num_kept <= found.num_tried <= 40
     for tensor_name, levels in network.levels().items():
-        assert torch.equal(levels, network.latents[tensor_name.replace(".", "/")])
+        assert torch.equal(levels, network.latents[tensor_name])
         assert levels.abs().max() <= network.max_level(tensor_name)
 
 
