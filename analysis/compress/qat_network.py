@@ -179,7 +179,7 @@ class QATNetwork(nn.Module):
         return torch.lerp(shorter, longer, latents - below).sum()
 
     def _split(self, flat: Tensor) -> dict[str, Tensor]:
-        parts = flat.split([shape.numel() for shape in self._shapes.values()])
+        parts = torch.split(flat, [shape.numel() for shape in self._shapes.values()])
         shapes = self._shapes.items()
         return {name: part.view(shape) for (name, shape), part in zip(shapes, parts, strict=True)}
 

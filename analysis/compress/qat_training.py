@@ -287,9 +287,26 @@ def _check_loss(loss: float, epoch: int, lr: float) -> None:
 
 
 @torch.no_grad()
-def evaluate_quantized(network: QATNetwork, images: ImageSet, inputs: InputMap) -> Tensor:
-    """Logits (N, c) of all images, float32, with the network as it is rounded now."""
-    return torch.cat([network(inputs(each)) for each in images.images.split(EVALUATION_BATCH)])
+def evaluate_quantized(
+    network: QATNetwork,
+    images: ImageSet,
+    inputs: InputMap,
+    *,
+    on_batch: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Logits (N, c) of all images, float32, with the network as it is rounded now.
+
+    Args:
+        network: The network.
+        images: The images.
+        inputs: What they are put through.
+        on_batch: Called before each batch; what it raises ends the evaluation.
+    """
+    parts = []
+    for batch in torch.split(images.images, EVALUATION_BATCH):
+        on_batch()
+        parts.append(network(inputs(batch)))
+    return torch.cat(parts)
 
 
 def count_wrong(logits: Tensor, labels: Tensor) -> int:

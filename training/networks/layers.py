@@ -61,8 +61,8 @@ class LocallyConnected2d(nn.Module):
         self._shape = LocalShape(in_channels, out_channels, in_size, kernel_size, stride)
         fan_in = in_channels * kernel_size**2
         self.weight = nn.Parameter(torch.empty(self.out_size**2, out_channels, fan_in))
-        biases = torch.empty(out_channels * self.out_size**2) if bias else None
-        self.register_parameter("bias", None if biases is None else nn.Parameter(biases))
+        units = out_channels * self.out_size**2
+        self.bias: nn.Parameter | None = nn.Parameter(torch.empty(units)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -10,6 +10,7 @@ from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import (
     QATEpoch,
     QATSettings,
+    QATTraining,
     evaluate_quantized,
     train_quantized,
 )
@@ -129,6 +130,50 @@ def test_the_seed_decides_everything(images: ImageSet) -> None:
     assert not torch.equal(first, third)
 
 
+@pytest.mark.parametrize("steps", [1, 4, 7, 8, 11])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_training_that_was_cut_continues_to_the_same_bits(
+    images: ImageSet, steps: int, precision: str
+) -> None:
+    """Four steps an epoch: at the end of the first, in the middle, and where lengths are old."""
+    settings = QATSettings(
+        epochs=3, batch_size=50, augmentation=Augmentation(flip=True, crop=1), precision=precision
+    )
+
+    def start(network: QATNetwork) -> QATTraining:
+        return QATTraining(network, images, FIXED, settings, penalty=lambda *seen: 1e-4 * seen[0])
+
+    whole = new_network()
+    told = train_quantized(whole, images, FIXED, settings, penalty=lambda *seen: 1e-4 * seen[0])
+    first = start(new_network())
+    for _ in range(steps):
+        first.take_step()
+    saved = {
+        name: value.clone() if isinstance(value, torch.Tensor) else value
+        for name, value in first.state().items()
+    }
+    network = new_network()
+    second = start(network)
+    second.restore(saved)
+    while not second.is_done:
+        last = second.take_step()
+    assert torch.equal(network.values, whole.values)
+    assert torch.equal(network.log_scales, whole.log_scales)
+    assert (last.error, last.loss, last.bits) == (told[-1].error, told[-1].loss, told[-1].bits)
+
+
+def test_bfloat16_learns_the_same_and_its_logits_are_close(images: ImageSet) -> None:
+    network = new_network()
+    exact = network(FIXED(images.images))
+    rounded = network(FIXED(images.images, dtype=torch.bfloat16))
+    assert rounded.dtype == torch.float32
+    assert torch.corrcoef(torch.stack([exact.flatten(), rounded.flatten()]))[0, 1] > 0.999
+    settings = QATSettings(epochs=12, batch_size=25, lr=0.1, precision="bf16")
+    before = measure(network, images)
+    train_quantized(network, images, FIXED, settings, penalty=free)
+    assert measure(network, images) < before - 0.1
+
+
 def test_evaluation_is_the_forward_pass_on_permuted_images(images: ImageSet) -> None:
     network = new_network("s-fc")
     permuted = InputMap(fixed_normalization(3), 3)
@@ -158,6 +203,7 @@ def test_a_loss_that_is_not_finite_stops_training(images: ImageSet) -> None:
         ({"lr": math.nan}, "lr must be > 0"),
         ({"ramp": 1.1}, r"ramp must lie in \[0, 1\]"),
         ({"ramp": math.nan}, r"ramp must lie in \[0, 1\]"),
+        ({"precision": "fp16"}, "precision must be bf16 or fp32, not 'fp16'"),
     ],
 )
 def test_settings_outside_their_range(values: dict, words: str) -> None:
