@@ -248,37 +248,6 @@ class QATTraining:
         return self._seconds + time.monotonic() - self._since
 
 
-def train_quantized(
-    network: QATNetwork,
-    images: ImageSet,
-    inputs: InputMap,
-    settings: QATSettings,
-    *,
-    penalty: Penalty,
-    on_epoch: Callable[[QATEpoch], None] = lambda metrics: None,
-) -> list[QATEpoch]:
-    """A whole `QATTraining`, in place; arguments as it has them.
-
-    Args:
-        network: Changed in place.
-        images: All m training images.
-        inputs: What they are put through.
-        settings: Steps, rates and seeds.
-        penalty: λ after each epoch.
-        on_epoch: Told of each epoch.
-
-    Raises:
-        TrainingError: The loss is not finite.
-    """
-    training = QATTraining(network, images, inputs, settings, penalty=penalty)
-    history = []
-    while not training.is_done:
-        if (metrics := training.take_step()) is not None:
-            history.append(metrics)
-            on_epoch(metrics)
-    return history
-
-
 def _check_loss(loss: float, epoch: int, lr: float) -> None:
     if not math.isfinite(loss):
         raise TrainingError(

@@ -23,6 +23,7 @@ from training.system.files import read_bytes, remove_leftovers, write_atomically
 _VERSION = 1
 _PLAIN = "plain"
 _MAX_BYTES = 1 << 36
+_DAMAGE = (ValueError, KeyError, OSError, EOFError, RecursionError)
 _SECONDS_BETWEEN = 120.0
 _MOST_OF_THE_TIME = 50.0
 """Times as long as a write took at least pass before the next, so that saving takes 2% at most."""
@@ -75,7 +76,7 @@ class RunFile:
                 tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
             plain = json.loads(tensors.pop(_PLAIN).numpy().tobytes())
             settings = plain.pop("settings")
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile, RecursionError) as error:
+        except (*_DAMAGE, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"{self.path}: not the state of a compression, or damaged; take another folder"
             ) from error

@@ -46,7 +46,9 @@ class SymmetricConv2d(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, in_channels, s, s) to (N, 8 kernels, s', s')."""
         kernels = turn_kernels(self.weight, self.input_symmetries)
-        bias = None if self.bias is None else self.bias.repeat_interleave(NUM_SYMMETRIES)
+        bias = self.bias
+        if bias is not None:
+            bias = bias[:, None].expand(-1, NUM_SYMMETRIES).flatten()
         padding = self.padding
         if self.margin:  # of channels last torch pads slowly, so that they become so afterwards
             images = F.pad(images, (self.margin,) * 4, "replicate")

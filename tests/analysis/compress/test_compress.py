@@ -194,7 +194,7 @@ class StopAfter:
         return self.left < 0
 
 
-@pytest.mark.parametrize("every", [1, 7, 40])
+@pytest.mark.parametrize("every", [1, 7, 20])
 @pytest.mark.parametrize("from_state", [False, True])
 def test_a_compression_that_is_stopped_again_and_again_gives_the_same_bits(
     images, tmp_path, every, from_state
@@ -216,7 +216,7 @@ def test_a_compression_that_is_stopped_again_and_again_gives_the_same_bits(
             result = run(file)
         except StoppedError:
             num_stops += 1
-    assert num_stops > 1
+    assert num_stops > 0
     assert result.codeword.data == whole.codeword.data
     assert result.curve == whole.curve
     assert (result.errors, result.starts) == (whole.errors, whole.starts)

@@ -12,7 +12,8 @@ from analysis.compress.qat_network import (
     power_of_two,
     shift_name,
 )
-from analysis.compress.qat_training import QATSettings, evaluate_quantized, train_quantized
+from analysis.compress.qat_training import QATSettings, evaluate_quantized
+from tests.analysis.compress.whole_training import train_quantized
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.errors import TrainingError
