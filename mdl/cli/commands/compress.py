@@ -235,7 +235,8 @@ def compress(
         "seed": seed or None,
         "threads": threads,
     }
-    again = console.command("compress", checkpoint, **given, plot=plot or None, out=out)
+    words = ["compress"] if checkpoint is None else ["compress", checkpoint]
+    again = console.command(*words, **given, plot=plot, json=json, out=out)
     done = carry_out(out, job, more={"seed": seed, "recipe": recipe}, plot=plot, again=again)
     if isinstance(done, int):
         raise typer.Exit(done)
