@@ -5,7 +5,6 @@ can only follow it through a rate penalty (`analysis.compress.rate_penalty`), so
 measured along the way, and the network of the lowest one is kept.
 """
 
-import copy
 import time
 from dataclasses import asdict
 from typing import Any
@@ -25,14 +24,14 @@ from analysis.compress.compression import Compression, CompressionSettings, Curv
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import (
     EVALUATION_BATCH,
-    QATEpoch,
+    QATTraining,
     count_wrong,
     evaluate_quantized,
-    train_quantized,
 )
 from analysis.compress.rate_penalty import BoundPenalty, score
-from analysis.compress.refine import refine
-from analysis.compress.start import choose_start, prior_network
+from analysis.compress.refine import Refinement
+from analysis.compress.run_file import RunFile, put_under, take_from
+from analysis.compress.start import choose_start, prior_network, qat_network
 from analysis.quantize.formats import NumberFormat, find_format
 from training.checkpoint.checkpoint import Checkpoint, restore_network
 from training.data.image_set import ImageSet
@@ -43,7 +42,7 @@ from training.spec.architectures import NetworkSpec
 from training.system.memory import check_memory
 
 _NUM_POINTS = 24
-_BYTES_A_WEIGHT = 90
+_BYTES_A_WEIGHT = 120
 """Memory for each weight: latents, their gradients, Adam's means, the graph of the rate, copies."""
 _START_IMAGES = 5_000
 _MAX_REFINED = 20_000
@@ -103,6 +102,7 @@ def compress_state(
     number_format: NumberFormat,
     settings: CompressionSettings,
     progress: Progress | None = None,
+    file: RunFile | None = None,
 ) -> Compression:
     """Compress a trained network.
 
@@ -114,8 +114,17 @@ def compress_state(
         number_format: R_b.
         settings: How.
         progress: Told of every step.
+        file: Where the state is saved, and what it holds is continued; None to save nothing.
+
+    Raises:
+        StoppedError: `file` was asked to stop.
     """
     _check_memory(spec, len(images))
+    run = _Run(images, inputs, number_format, settings, progress=progress, file=file)
+    if run.starts:
+        best = min(run.starts, key=lambda start: float(start["score"]))
+        chosen = {name: best[name] for name in ("max_level", "threshold")}
+        return run.finish(qat_network(spec, state, number_format, **chosen))
     sample = ImageSet(images.images[:_START_IMAGES], images.labels[:_START_IMAGES])
     network, starts = choose_start(
         spec,
@@ -127,9 +136,10 @@ def compress_state(
         delta=settings.delta,
         levels=settings.levels,
         thresholds=settings.thresholds,
+        on_batch=run.pause,
     )
-    run = _Run(images, inputs, number_format, settings, progress=progress)
-    return run.finish(network, [asdict(start) for start in starts])
+    run.starts = [asdict(start) for start in starts]
+    return run.finish(network)
 
 
 def compress_from_scratch(
@@ -140,6 +150,7 @@ def compress_from_scratch(
     number_format: NumberFormat,
     settings: CompressionSettings,
     progress: Progress | None = None,
+    file: RunFile | None = None,
 ) -> Compression:
     """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
     _check_memory(spec, len(images))
@@ -149,7 +160,8 @@ def compress_from_scratch(
         seed=settings.training.seed,
         round_scale=number_format.round,
     )
-    return _Run(images, inputs, number_format, settings, progress=progress).finish(network, [])
+    run = _Run(images, inputs, number_format, settings, progress=progress, file=file)
+    return run.finish(network)
 
 
 def compress_from_prior(
@@ -160,6 +172,7 @@ def compress_from_prior(
     number_format: NumberFormat,
     settings: CompressionSettings,
     progress: Progress | None = None,
+    file: RunFile | None = None,
 ) -> Compression:
     """Train a network in levels from a prior on, so that few numbers differ from the prior's.
 
@@ -170,16 +183,18 @@ def compress_from_prior(
         number_format: R_b.
         settings: How; the first of the levels, or what the prior has if that is more.
         progress: Told of every step.
+        file: As `compress_state` has it.
 
     Raises:
+        StoppedError: `file` was asked to stop.
         ValueError: The prior does not fit the network, or is not in levels.
     """
     _check_memory(spec, len(images))
     state = adapt_prior(prior.message, spec, number_format)
     network = prior_network(spec, state, number_format, max_level=settings.levels[0])
     inputs = prior.message.known_inputs
-    run = _Run(images, inputs, number_format, settings, progress=progress, prior=prior)
-    return run.finish(network, [])
+    run = _Run(images, inputs, number_format, settings, progress=progress, file=file, prior=prior)
+    return run.finish(network)
 
 
 def _check_memory(spec: NetworkSpec, num_images: int) -> None:
@@ -189,7 +204,10 @@ def _check_memory(spec: NetworkSpec, num_images: int) -> None:
 
 
 class _Run:
-    """One compression: the curve so far and the best network on it."""
+    """One compression: the curve so far and the best network on it.
+
+    All that it comes to follows from `_state`, whenever that is asked for.
+    """
 
     def __init__(
         self,
@@ -199,66 +217,130 @@ class _Run:
         settings: CompressionSettings,
         *,
         progress: Progress | None,
+        file: RunFile | None,
         prior: Codeword | None = None,
     ) -> None:
         self.prior = prior
         self.images, self.inputs, self.number_format = images, inputs, number_format
         self.settings, self.progress = settings, progress or Progress()
-        self.curve: list[CurvePoint] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_score = float("inf")
-        self.start = time.monotonic()
+        self.file = file
+        saved = self.saved = {} if file is None else file.read()
+        self.curve = [CurvePoint(**point) for point in saved.get("curve", [])]
+        self.starts: list[dict[str, Any]] = saved.get("starts", [])
+        self.best: dict[str, Tensor] = take_from("best", saved)
+        self.best_score = float(saved.get("best_score", "inf"))
+        self.training: QATTraining | None = None
+        self.refinement: Refinement | None = None
+        self.start = time.monotonic() - float(saved.get("seconds", 0.0))
 
-    def finish(self, network: QATNetwork, starts: list[dict[str, Any]]) -> Compression:
-        images, inputs, settings = self.images, self.inputs, self.settings
-        num_epochs = settings.training.epochs
-        every = max(1, num_epochs // _NUM_POINTS)
-        self._measure(network, "start", 0)
-
-        def on_epoch(metrics: QATEpoch) -> None:
-            self.progress.on_epoch(metrics, num_epochs)
-            if metrics.epoch % every == 0 or metrics.epoch == num_epochs:
-                self._measure(network, "training", metrics.epoch)
-
-        penalty = BoundPenalty(len(images), settings.delta, settings.penalty_factor)
-        train_quantized(
-            network, images, inputs, settings.training, penalty=penalty, on_epoch=on_epoch
-        )
+    def finish(self, network: QATNetwork) -> Compression:
+        images, settings = self.images, self.settings
+        self._train(network)
         network.load_state_dict(self.best)
         if settings.num_trials and network.spec.num_weights <= _MAX_REFINED:
-            refine(
-                network,
-                images,
-                inputs,
-                count_bits=self._count_bits,
-                num_trials=settings.num_trials,
-                delta=settings.delta,
-                on_trial=self.progress.on_trial,
-            )
-            self._measure(network, "refined", num_epochs)
+            self._refine(network)
             network.load_state_dict(self.best)
+        if self.file is not None:
+            self.file.save(self._state())
         codeword = self._describe(network)
         decoded = codeword.message
+
+        def on_count(done: int, total: int) -> None:
+            self.pause()
+            self.progress.on_count(done, total)
+
         errors = count_certified_errors(
-            message_network(decoded), images, decoded.known_inputs, progress=self.progress.on_count
+            message_network(decoded), images, decoded.known_inputs, progress=on_count
         )
-        self._add("certified", num_epochs, codeword.num_bits, errors.num_errors)
+        self._add("certified", settings.training.epochs, codeword.num_bits, errors.num_errors)
         return Compression(
             codeword=codeword,
             errors=errors,
             delta=settings.delta,
             curve=self.curve,
             seconds=time.monotonic() - self.start,
-            starts=starts,
+            starts=self.starts,
         )
+
+    def pause(self) -> None:
+        """Between any two pieces of work: save if that is due.
+
+        Raises:
+            StoppedError: It was asked to stop.
+        """
+        if self.file is not None:
+            self.file.pause(self._state)
+
+    def _state(self) -> dict[str, Any]:
+        state = {
+            "curve": [asdict(point) for point in self.curve],
+            "starts": self.starts,
+            "seconds": time.monotonic() - self.start,
+            **put_under("best", self.best),
+        }
+        if self.best:
+            state["best_score"] = self.best_score
+        if self.training is not None:
+            state |= put_under("training", self.training.state())
+        if self.refinement is not None:
+            state |= put_under("refinement", self.refinement.state())
+        return state
+
+    def _train(self, network: QATNetwork) -> None:
+        settings, epochs = self.settings, self.settings.training.epochs
+        every = max(1, epochs // _NUM_POINTS)
+        training = QATTraining(
+            network,
+            self.images,
+            self.inputs,
+            settings.training,
+            penalty=BoundPenalty(len(self.images), settings.delta, settings.penalty_factor),
+        )
+        if saved := take_from("training", self.saved):
+            training.restore(saved)
+        self.training, network_is_due = training, True
+        while True:
+            epoch = training.epoch
+            last = max((point.epoch for point in self.curve), default=-1)
+            is_due = epoch % every == 0 or training.is_done
+            if network_is_due and is_due and last < epoch:
+                self._measure(network, "training" if epoch else "start", epoch)
+            if training.is_done:
+                return
+            metrics = training.take_step()
+            network_is_due = metrics is not None
+            if metrics is not None:
+                self.progress.on_epoch(metrics, epochs)
+            self.pause()
+
+    def _refine(self, network: QATNetwork) -> None:
+        if self.curve[-1].stage == "refined":
+            return
+        refinement = Refinement(
+            network,
+            self.images,
+            self.inputs,
+            count_bits=self._count_bits,
+            num_trials=self.settings.num_trials,
+            delta=self.settings.delta,
+            on_trial=self.progress.on_trial,
+            on_batch=self.pause,
+        )
+        if saved := take_from("refinement", self.saved):
+            refinement.restore(saved)
+        self.refinement = refinement
+        refinement.run()
+        self._measure(network, "refined", self.settings.training.epochs)
 
     def _measure(self, network: QATNetwork, stage: str, epoch: int) -> None:
         images = self.images
-        errors = count_wrong(evaluate_quantized(network, images, self.inputs), images.labels)
+        logits = evaluate_quantized(network, images, self.inputs, on_batch=self.pause)
+        errors = count_wrong(logits, images.labels)
         bits = self._count_bits(network)
         value = score(errors, len(images), bits, self.settings.delta)
         if value <= self.best_score:
-            self.best_score, self.best = value, copy.deepcopy(network.state_dict())
+            self.best_score = value
+            self.best = {key: each.clone() for key, each in network.state_dict().items()}
         self._add(stage, epoch, bits, errors)
 
     def _add(self, stage: str, epoch: int, bits: int, errors: int) -> None:

@@ -9,6 +9,7 @@ from analysis.certify.errors import CertifiedErrors
 from analysis.codes.network_code import Codeword
 from analysis.compress.qat_training import QATEpoch, QATSettings
 from analysis.compress.start import LEVELS, THRESHOLDS
+from training.spec.config import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class CompressionSettings:
         trials: int = 0,
         seed: int = 0,
         delta: float = 0.05,
+        precision: Precision = "fp32",
     ) -> Self:
         """How to compress a trained network: its training goes on, with the whole rate penalty.
 
@@ -53,8 +55,11 @@ class CompressionSettings:
             trials: Single changes to try at the end, >= 0.
             seed: Of everything random.
             delta: δ.
+            precision: Arithmetic of training, "bf16" or "fp32"; errors are counted exactly.
         """
-        training = QATSettings(epochs=epochs, batch_size=batch_size, lr=lr, ramp=0.0, seed=seed)
+        training = QATSettings(
+            epochs=epochs, batch_size=batch_size, lr=lr, ramp=0.0, seed=seed, precision=precision
+        )
         return cls(training=training, levels=tuple(levels), num_trials=trials, delta=delta)
 
 

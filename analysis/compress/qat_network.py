@@ -50,6 +50,10 @@ class QATPlan:
 class QATNetwork(nn.Module):
     """A folded network in levels.
 
+    All latents lie in one vector, tensor after tensor, so that what is done to each of them in a
+    step is done to all at once. The layers compute with levels times their scale as weights and
+    with shifts as biases, so that nothing stands between a layer and its ReLU.
+
     Args:
         spec: The network.
         plans: Layer name to plan.
@@ -59,12 +63,18 @@ class QATNetwork(nn.Module):
 
     Attributes:
         plans: As given.
-        latents: Parameters, by tensor name with "." written as "/".
-        log_scales: ln of each layer's scale; of the last layer, of the temperature of its logits,
-            which changes the loss but no decision.
-        lengths: Bits of each level of a tensor, -max..max, at present, (1, levels); with a prior a
-            row for each level that the prior may have. See `update_lengths`.
+        values: All latents, (n,).
+        log_scales: ln of each layer's scale, (layers,); of the last layer, of the temperature of
+            its logits, which changes the loss but no decision.
+        tops: The largest level of each latent, (n,).
+        lengths: Bits of each level of a tensor, -max..max, at present, one tensor's after the
+            other's; with a prior such a row for each level that the prior may have. See
+            `update_lengths`.
     """
+
+    tops: Tensor
+    _origins: Tensor
+    _row_of_cell: Tensor
 
     def __init__(
         self,
@@ -76,19 +86,32 @@ class QATNetwork(nn.Module):
         prior_levels: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self._prior_levels = dict(prior_levels or {})
         self.spec = spec
         self._round_scale = round_scale
         self.plans = dict(plans)
         with torch.device("meta"):
-            self._template = [build_network(spec, folded=True).eval()]  # hidden from parameters()
-        self.latents = nn.ParameterDict(
-            {_key(name): nn.Parameter(tensor.clone()) for name, tensor in latents.items()}
-        )
-        self.log_scales = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(math.log(p.step))) for name, p in plans.items()}
-        )
-        self.lengths: dict[str, Tensor] = {}
+            self._template = [build_network(spec, biased=True).eval()]  # hidden from parameters()
+        self._shapes = {name: tensor.shape for name, tensor in latents.items()}
+        self.values = nn.Parameter(torch.cat([each.flatten() for each in latents.values()]))
+        steps = torch.tensor([plans[layer.name].step for layer in spec.layers])
+        self.log_scales = nn.Parameter(steps.log())
+        tops, origins, sizes, num_cells = [], [], [], 0
+        for name, latent in latents.items():
+            top = self.max_level(name)
+            num = 2 * top + 1
+            row = torch.zeros(latent.numel(), dtype=torch.int64)
+            if prior_levels is not None:
+                row = (prior_levels[name].flatten().clamp(-top, top) + top).long()
+            tops.append(torch.full((latent.numel(),), float(top)))
+            origins.append(row * num + (num_cells + top))
+            sizes += [num] * (1 if prior_levels is None else num)
+            num_cells = sum(sizes)
+        self.register_buffer("tops", torch.cat(tops), persistent=False)
+        # Of each latent, the cell in the table of lengths that belongs to level 0.
+        self.register_buffer("_origins", torch.cat(origins), persistent=False)
+        rows = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+        self.register_buffer("_row_of_cell", rows, persistent=False)
+        self.lengths = torch.empty(0)
         self.update_lengths()
 
     def max_level(self, name: str) -> int:
@@ -96,89 +119,88 @@ class QATNetwork(nn.Module):
         layer = name.removesuffix(".weight")
         return self.plans[layer].max_level if name.endswith(".weight") else MAX_SHIFT_LEVEL
 
+    @property
+    def latents(self) -> dict[str, Tensor]:
+        """Tensor name to its latents, which share memory with `values`, without gradients."""
+        return self._split(self.values.detach())
+
     def levels(self) -> dict[str, Tensor]:
         """Tensor name to its levels, integers in float32, without gradients."""
         with torch.no_grad():
-            return {name: self._round(name) for name in self._names()}
+            return self._split(self._round())
 
     def folded_state(self) -> dict[str, Tensor]:
         """The tensors of the folded network that this computes, but for the temperature."""
-        with torch.no_grad():
-            state = self._state()
-            return {name: state[name].clone() for name in self._template[0].state_dict()}
+        levels, scales = self.levels(), self._scales().detach()
+        state = {}
+        for layer, scale in zip(self.spec.layers, scales, strict=True):
+            name, shift = layer.name, shift_name(layer)
+            state[f"{name}.weight"] = levels[f"{name}.weight"].clone()
+            if layer.normalized:
+                state[f"{name}_norm.scale"] = scale.repeat(layer.num_norm_features)
+            state[shift] = levels[shift] * self.plans[name].shift_step
+        return state
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, c) of normalised images, times the temperature."""
-        *_, last = self.spec.layers
-        logits: Tensor = functional_call(self._template[0], self._state(), (images,))
-        temperature: Tensor = self.log_scales[last.name].exp()
-        return logits.float() * temperature
+        """Logits (N, c) in float32 of normalised images, times the temperature.
+
+        The products are taken in the type of the images: in bfloat16 the weights are rounded to
+        it, which changes none where levels times a scale have eight significant bits.
+        """
+        logits: Tensor = functional_call(self._template[0], self._state(images.dtype), (images,))
+        return logits.float() * self.log_scales[-1].exp()
 
     def update_lengths(self) -> None:
         """Make each level's length -log2 of its present share of its tensor (plus 1/2 each).
 
         With a prior, of its share of the places where the prior has the same level.
         """
-        for name, levels in self.levels().items():
-            num = 2 * self.max_level(name) + 1
-            rows = num if self._prior_levels else 1
-            counts = torch.bincount(self._cells(name, levels).flatten(), minlength=rows * num)
-            shares = counts.view(rows, num).float() + _SMOOTHING
-            self.lengths[name] = -(shares / shares.sum(dim=1, keepdim=True)).log2()
+        with torch.no_grad():
+            rows = self._row_of_cell
+            cells = self._origins + self._round().long()
+            shares = torch.bincount(cells, minlength=len(rows)).float() + _SMOOTHING
+            sums = shares.new_zeros(int(rows[-1]) + 1).index_add_(0, rows, shares)
+            self.lengths = -(shares / sums[rows]).log2()
 
-    def level_bits(self, name: str, levels: Tensor) -> Tensor:
-        """Present length of a level at each place of a tensor, in bits, without a gradient.
+    def level_bits(self, levels: Tensor) -> Tensor:
+        """Present length of a level at each place, in bits, without a gradient.
 
         Args:
-            name: The tensor.
-            levels: Integers in -max..max, in the tensor's shape.
+            levels: Integers in -max..max, (n,).
         """
-        return self.lengths[name].flatten()[self._cells(name, levels)]
+        return self.lengths[self._origins + levels.long()]
 
     def rate(self) -> Tensor:
         """Bits of all tensors, interpolated between levels so that it has a gradient."""
-        total = torch.zeros((), device=next(self.parameters()).device)
-        for name in self._names():
-            top = self.max_level(name)
-            latent = self.latents[_key(name)].clamp(-top, top)
-            below = latent.detach().floor().clamp(-top, top - 1)
-            share = latent - below
-            shorter, longer = self.level_bits(name, below), self.level_bits(name, below + 1)
-            total = total + (shorter * (1 - share) + longer * share).sum()
-        return total
+        latents = self.values.clamp(-self.tops, self.tops)
+        below = torch.minimum(latents.detach().floor(), self.tops - 1)
+        cells = self._origins + below.long()
+        shorter, longer = self.lengths[cells], self.lengths[cells + 1]
+        return torch.lerp(shorter, longer, latents - below).sum()
 
-    def _cells(self, name: str, levels: Tensor) -> Tensor:
-        """Index into the flat table of lengths, int64 in the tensor's shape."""
-        top = self.max_level(name)
-        index = (levels + top).long()
-        if not self._prior_levels:
-            return index
-        own = self._prior_levels[name].to(index.device).clamp(-top, top)
-        return (own + top).long() * (2 * top + 1) + index
+    def _split(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = torch.split(flat, [shape.numel() for shape in self._shapes.values()])
+        shapes = self._shapes.items()
+        return {name: part.view(shape) for (name, shape), part in zip(shapes, parts, strict=True)}
 
-    def _names(self) -> list[str]:
-        return [key.replace("/", ".") for key in self.latents]
-
-    def _round(self, name: str) -> Tensor:
-        top = self.max_level(name)
-        rounded: Tensor = _RoundThrough.apply(self.latents[_key(name)], top)  # type: ignore[no-untyped-call]
+    def _round(self) -> Tensor:
+        rounded: Tensor = _RoundThrough.apply(self.values, self.tops)  # type: ignore[no-untyped-call]
         return rounded
 
-    def _scale(self, name: str) -> Tensor:
-        scale: Tensor = self.log_scales[name].exp()
+    def _scales(self) -> Tensor:
+        scales: Tensor = self.log_scales.exp()
         if self._round_scale is None:
-            return scale
-        return scale + (self._round_scale(scale.detach()) - scale.detach())
+            return scales
+        return scales + (self._round_scale(scales.detach()) - scales.detach())
 
-    def _state(self) -> dict[str, Tensor]:
-        state = {}
-        for layer in self.spec.layers:
-            plan, name = self.plans[layer.name], layer.name
-            state[f"{name}.weight"] = self._round(f"{name}.weight")
-            vector = shift_name(layer)
-            state[vector] = self._round(vector) * plan.shift_step
-            if layer.normalized:
-                state[f"{name}_norm.scale"] = self._scale(name).expand(layer.num_norm_features)
+    def _state(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The tensors of the biased network, in the type that it computes in."""
+        levels, state = self._split(self._round()), {}
+        for layer, scale in zip(self.spec.layers, self._scales(), strict=True):
+            weight, bias = levels[f"{layer.name}.weight"], levels[shift_name(layer)]
+            weight = weight * scale if layer.normalized else weight
+            state[f"{layer.name}.weight"] = weight.to(dtype)
+            state[f"{layer.name}.bias"] = (bias * self.plans[layer.name].shift_step).to(dtype)
         return state
 
 
@@ -186,15 +208,14 @@ class _RoundThrough(torch.autograd.Function):
     """Nearest level; the gradient passes where the latent is in range or would come back."""
 
     @staticmethod
-    def forward(ctx, latent: Tensor, top: int) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(latent)
-        ctx.top = top
-        return latent.round().clamp(-top, top)
+    def forward(ctx, latents: Tensor, tops: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(latents, tops)
+        return latents.round().clamp(-tops, tops)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
-        (latent,) = ctx.saved_tensors
-        passes = (latent.abs() < ctx.top + 0.5) | (gradient * latent > 0)
+        latents, tops = ctx.saved_tensors
+        passes = (latents.abs() < tops + 0.5) | (gradient * latents > 0)
         return gradient * passes, None
 
 
@@ -243,7 +264,3 @@ def power_of_two(value: float) -> float:
     (0.25, 4.0)
     """
     return float(2.0 ** round(math.log2(value)))
-
-
-def _key(name: str) -> str:
-    return name.replace(".", "/")

@@ -1,6 +1,8 @@
 """Networks that are trained from nothing for a low bound, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from training.spec.config import Augmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,8 @@ class CompressionRecipe:
         lr: Learning rate of it.
         num_trials: Single changes that are tried at the end.
         penalty_factor: On the rate penalty.
+        augmentation: Random changes of the images while it learns; they cost no bits, since only
+            the network that comes out is described.
     """
 
     name: str
@@ -30,6 +34,7 @@ class CompressionRecipe:
     lr: float
     num_trials: int
     penalty_factor: float
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 RECIPES = {

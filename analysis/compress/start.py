@@ -8,7 +8,7 @@ levels' frequencies, is where fine-tuning starts.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +68,7 @@ def choose_start(
     delta: float,
     levels: Sequence[int] = LEVELS,
     thresholds: Sequence[float] = THRESHOLDS,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> tuple[QATNetwork, list[Start]]:
     """The candidate with the best bound, and all that were tried.
 
@@ -81,6 +82,7 @@ def choose_start(
         delta: δ.
         levels: Numbers of levels to try, each in 1..16.
         thresholds: Thresholds to try, each >= 0.
+        on_batch: Called often; what it raises ends the search.
 
     Raises:
         ValueError: Nothing to try, or a value outside its range.
@@ -94,7 +96,7 @@ def choose_start(
             network = qat_network(
                 spec, state, number_format, max_level=max_level, threshold=threshold
             )
-            logits = evaluate_quantized(network, images, inputs)
+            logits = evaluate_quantized(network, images, inputs, on_batch=on_batch)
             share = count_wrong(logits, images.labels) / len(images)
             errors, bits = round(share * num_samples), float(network.rate().detach())
             found = Start(

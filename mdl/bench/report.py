@@ -16,6 +16,7 @@ import torch
 from mdl.bench.count_lines import measure_counts
 from mdl.bench.lines import Line
 from mdl.bench.optimizer_lines import measure_optimizers
+from mdl.bench.qat_lines import measure_qat
 from mdl.bench.settings import DTYPES, BenchSettings
 from mdl.bench.sparse_lines import measure_sparse_products
 from mdl.bench.sparse_step_lines import measure_sparse_steps, why_no_sparse_steps
@@ -187,7 +188,7 @@ def _measure_start(settings: BenchSettings, groups: Sequence[str], on_piece: OnP
     pace = settings.peak_pace
     copy = time_rounds({"copy": make_copy(num_bytes, settings.device)}, pace)["copy"]
     peaks: tuple[MatmulPeak, ...] = ()
-    if {"step", "sparse"} & set(groups):
+    if {"step", "sparse", "qat"} & set(groups):
         on_piece("matmul peaks")
         shapes = _product_shapes(settings, groups)
         peaks = tuple(find_peak(DTYPES[each], shapes, pace) for each in settings.precisions)
@@ -212,7 +213,9 @@ def _measure(
         yield from _measure_sparse(settings, peaks, on_piece)
         return
     on_piece(group)
-    if group == "optimizer":
+    if group == "qat":
+        yield from measure_qat(settings, {peak.dtype: peak for peak in peaks})
+    elif group == "optimizer":
         yield from measure_optimizers(settings)
     elif group == "augmentation":
         yield from measure_augmentation(settings)

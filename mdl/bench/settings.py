@@ -50,6 +50,7 @@ class BenchSettings:
         num_weights: Weights of the optimizer's lines: far more than a cache holds.
         steps: Network to its width and images a step.
         sparse: α and images a step of the s-fc with sparse layers.
+        qat: α and images a step of the tiny-conv in levels.
         batch_size: Images of the augmentation's lines.
         stored_channels: α of the s-fc that is written, read and bounded.
         coded_channels: α of the s-fc that is encoded, and of the networks whose errors are counted.
@@ -61,6 +62,7 @@ class BenchSettings:
     num_weights: int
     steps: dict[str, tuple[int, int]]
     sparse: tuple[int, int]
+    qat: tuple[int, int]
     batch_size: int
     stored_channels: int
     coded_channels: int
@@ -171,6 +173,7 @@ def choose_settings(
             for name in networks or NETWORKS
         },
         sparse=(width or sparse[0], batch_size or sparse[1]),
+        qat=(width or 4, batch_size or 256),
         batch_size=batch_size or 512,
         stored_channels=width or stored,
         coded_channels=width or coded,

@@ -12,6 +12,7 @@ _TITLES = {
     "optimizer": "Optimizer step",
     "step": "Training step",
     "sparse": "Sparse layers",
+    "qat": "Quantization-aware step",
     "augmentation": "Augmentation",
     "checkpoint": "Checkpoint",
     "bound": "Bound, counts and lengths alone",
@@ -134,6 +135,14 @@ def _print_facts(group: str, lines: Sequence[Line]) -> None:
         console.print_table("Where the step goes", columns, [_parts(line.facts) for line in lines])
         text = "Of the matmul peak: the products' FLOPs over the step without its augmentation."
         console.stdout().print(text, markup=False)
+    if group == "qat":
+        for facts in (line.facts for line in lines):
+            text = (
+                f"{facts['precision']}: {_scale(facts['flop'])}FLOP, "
+                f"{_milliseconds(facts['peak_seconds'])} ms at the matmul peak; "
+                f"{_scale(facts['bytes'])}B, {_milliseconds(facts['copy_seconds'])} ms as a copy."
+            )
+            console.stdout().print(text, markup=False)
     if group == "sparse":
         _print_sparse_steps([line for line in lines if "nominal_screened" in line.facts])
     if group == "encode":

@@ -1,31 +1,91 @@
 """`mdl compress`: what it leaves and prints."""
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.bounds.bounds import binomial_tail, percent_up
+from analysis.certify.folder import check_folder
 from analysis.codes.bit_file import PRIOR_FILE, save_codeword
 from analysis.codes.checkpoint_message import message_network
 from analysis.compress.compression import Compression
 from analysis.compress.recipes import RECIPES, find_recipe
+from analysis.compress.run_file import RunFile, StoppedError
 from mdl.cli.compress_jobs import Job
 from mdl.terminal import console
 from mdl.terminal.answers import bound_answer
+from mdl.terminal.compression_progress import CompressionProgress
 from training.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from training.data.telling import count_repeated, repeats_line
+from training.errors import TrainingError
 from training.run.evaluate import count_errors
 from training.run.provenance import collect_versions
 from training.system.files import write_text_atomically
+from training.system.locks import run_lock
+from training.system.signals import StopRequest
 
 BITS_FILE = "network.mdl"
 CHECKPOINT_FILE = "checkpoint.pt"
 REPORT_FILE = "compression.json"
 PLOT_FILE = "compression.png"
+STATE_FILE = "unfinished.npz"
+"""What a compression that was stopped continues from; gone once it has ended."""
+_LOCK = "run.lock"
 _LONGER = 3
 """Times as many epochs are suggested where the bound is no better than a guess."""
+
+
+def check_place(out: Path) -> None:
+    """Refuse a folder that is neither new nor that of a compression that was stopped.
+
+    Raises:
+        OSError: As `analysis.certify.folder.check_folder` has it.
+    """
+    if not (out / STATE_FILE).exists():
+        check_folder(out)
+
+
+def carry_out(
+    out: Path, job: Job, *, more: Mapping[str, Any], plot: bool, again: str
+) -> tuple[Compression, dict[str, object]] | int:
+    """Compress, or continue what a folder holds, and write the folder.
+
+    Args:
+        out: The folder.
+        job: What to compress.
+        more: Goes into the report.
+        plot: Whether to draw the curve.
+        again: The command that continues it.
+
+    Returns:
+        The compression and its report; if it was stopped, 128 and the number of the signal.
+
+    Raises:
+        ConfigError: The folder holds a compression by other settings.
+        RunBusyError: Another process works in the folder.
+        TrainingError: The loss is not finite, or the folder cannot be written.
+    """
+    progress = CompressionProgress(len(job.images), job.spec.num_classes)
+    words = f"continue what was saved last with: {again}"
+    with run_lock(out / _LOCK), StopRequest(words) as stop:
+        file = RunFile(out / STATE_FILE, job.identity(), stop=stop, tell=progress.on_note)
+        try:
+            compression = job.run(progress, file)
+            report = compression_report(job, compression) | dict(more)
+            try:
+                write_compression(out, job, compression, report, plot=plot)
+            except OSError as error:
+                raise TrainingError(
+                    f"{error}; what led to it is kept in {file.path}: make room, then {again}"
+                ) from error
+        except StoppedError:
+            progress.on_note(f"Stopped and saved. Continue with: {again}")
+            return 128 + (stop.signal_number or signal.SIGTERM)
+        file.remove()
+    return compression, report
 
 
 def compressed_checkpoint(job: Job, compression: Compression) -> Checkpoint:

@@ -1,5 +1,6 @@
 """`mdl compress`: the job that a checkpoint, a recipe or a prior makes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from analysis.compress.compress import compress_from_prior, compress_from_scratc
 from analysis.compress.compression import Compression, CompressionSettings, Progress
 from analysis.compress.qat_training import QATSettings
 from analysis.compress.recipes import CompressionRecipe, find_recipe
+from analysis.compress.run_file import RunFile
 from analysis.quantize.formats import NumberFormat
 from mdl.terminal import console
 from training.checkpoint.checkpoint import DataRecord, load_checkpoint, restore_network
@@ -23,7 +25,7 @@ from training.errors import DataError
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import evaluation_data
 from training.spec.architectures import NetworkSpec
-from training.spec.config import DataConfig
+from training.spec.config import DataConfig, Precision
 from training.spec.normalization import fixed_normalization
 
 
@@ -40,6 +42,9 @@ class Wishes:
         width: α of a recipe's network.
         seed: Of everything random.
         delta: δ.
+        precision: Arithmetic of training.
+        crop: Padding of a recipe's random crop.
+        flip: Whether a recipe mirrors images.
     """
 
     epochs: int | None
@@ -50,6 +55,9 @@ class Wishes:
     width: int | None
     seed: int
     delta: float
+    precision: Precision
+    crop: int | None = None
+    flip: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,18 +90,41 @@ class Job:
     prior: Prior | None = None
     kind: str = ""
 
-    def run(self, progress: Progress) -> Compression:
-        """Do it."""
+    def run(self, progress: Progress, file: RunFile | None = None) -> Compression:
+        """Do it, or continue what a file holds.
+
+        Raises:
+            StoppedError: The file was asked to stop.
+        """
         given: dict[str, Any] = {
             "number_format": self.number_format,
             "settings": self.settings,
             "progress": progress,
+            "file": file,
         }
         if self.prior is not None:
             return compress_from_prior(self.spec, self.prior.codeword, self.images, **given)
         if self.state is None:
             return compress_from_scratch(self.spec, self.images, self.inputs, **given)
         return compress_state(self.spec, self.state, self.images, self.inputs, **given)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result, as plain values by name; where the images lie does not."""
+        digest = hashlib.sha256()
+        for name, tensor in (self.state or {}).items():
+            digest.update(name.encode() + tensor.float().contiguous().numpy().tobytes())
+        settings = asdict(self.settings)
+        return {
+            "network": asdict(self.spec),
+            "weights": None if self.state is None else digest.hexdigest(),
+            "prior": None if self.prior is None else self.prior.codeword.sha256,
+            "images": self.record.fingerprint,
+            "num_samples": len(self.images),
+            "held_out": [self.record.num_validation, self.record.config.get("seed")],
+            "format": self.number_format.name,
+            **settings.pop("training"),
+            **settings,
+        }
 
 
 def plan_checkpoint(
@@ -213,11 +244,15 @@ def plan_prior(
 
 
 def _recipe_settings(recipe: CompressionRecipe, wishes: Wishes) -> CompressionSettings:
+    asked = {"crop": wishes.crop, "flip": wishes.flip}
+    changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     training = QATSettings(
         epochs=wishes.epochs or recipe.epochs,
         batch_size=wishes.batch_size or recipe.batch_size,
         lr=wishes.lr or recipe.lr,
         seed=wishes.seed,
+        augmentation=replace(recipe.augmentation, **changed),
+        precision=wishes.precision,
     )
     return CompressionSettings(
         training=training,
@@ -240,6 +275,9 @@ def _made_by(recipe: CompressionRecipe, spec: NetworkSpec, wishes: Wishes) -> di
         "epochs": training.epochs,
         "batch_size": training.batch_size,
         "lr": training.lr,
+        "crop": training.augmentation.crop,
+        "flip": training.augmentation.flip,
+        "precision": training.precision,
         "trials": settings.num_trials,
         "seed": training.seed,
         "delta": settings.delta,

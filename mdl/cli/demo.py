@@ -211,6 +211,7 @@ def _compress(run: Path, folder: Path, seed: int, bar: _Bar) -> None:
         width=None,
         seed=seed,
         delta=DELTA,
+        precision="fp32",
     )
     job = plan_checkpoint(run, None, find_format(_SHORT_BITS, None), wishes)
     compression = job.run(bar)

@@ -23,14 +23,22 @@ class CompressionProgress(Progress):
         self._chance = 1 - 1 / num_classes
         self._has_said = False
         self._last = 0.0
+        self._has_trained = False
+        self._first_trial: tuple[int, float] | None = None
+
+    def on_note(self, line: str) -> None:
+        """Something that the user should know."""
+        self._print(line)
 
     def on_epoch(self, metrics: QATEpoch, num_epochs: int) -> None:
         """After the first epoch how long the training will take; of others a line now and then."""
         left = duration(metrics.seconds / metrics.epoch * (num_epochs - metrics.epoch))
+        is_first, self._has_trained = not self._has_trained, True
         if metrics.epoch == num_epochs:
             return
-        if metrics.epoch == 1:
-            self._print(f"about {left} of training left")
+        if is_first:
+            after = f" after epoch {metrics.epoch}" if metrics.epoch > 1 else ""
+            self._print(f"about {left} of training left{after}")
         elif self._due():
             self._print(
                 f"epoch {metrics.epoch}/{num_epochs}: training errors {metrics.error:.2%}, by "
@@ -56,9 +64,14 @@ class CompressionProgress(Progress):
             )
 
     def on_trial(self, done: int, total: int) -> None:
-        """A line now and then."""
-        if self._due():
-            self._print(f"single changes tried: {done:,}/{total:,}")
+        """A line now and then, with how long the rest takes at most."""
+        now = time.monotonic()
+        if self._first_trial is None:
+            self._first_trial = (done, now)
+        elif self._due():
+            before, start = self._first_trial
+            left = duration((now - start) / (done - before) * (total - done))
+            self._print(f"single changes tried: {done:,}/{total:,}, at most {left} left")
 
     def on_count(self, done: int, total: int) -> None:
         """A line now and then."""

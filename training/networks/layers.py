@@ -15,8 +15,7 @@ class LocallyConnected2d(nn.Module):
     y[n, o, p] = Σ_k weight[p, o, k] · patch[n, p, k], where patch p holds the inputs that a
     convolution with "same" padding sees at output position p, in (channel, row, column) order.
     All positions are one batched matrix product, which for bfloat16 on a CPU is taken without the
-    patches (`training.networks.local_product`). The output has the CHWN in memory. There is
-    no bias: BatchNorm follows.
+    patches (`training.networks.local_product`). The output has the CHWN in memory.
 
     Weights that look at padding exist but never act: their gradient is zero.
 
@@ -26,18 +25,27 @@ class LocallyConnected2d(nn.Module):
         in_size: Side of the square input in pixels, >= 1.
         kernel_size: Side of the kernels, odd.
         stride: Pixels from one patch to the next, >= 1.
+        bias: Whether there is a bias, one for each unit; BatchNorm needs none.
 
     Attributes:
         out_size: Side of the output in pixels, ceil(in_size / stride).
         weight: Shape (out_size², out_channels, in_channels·kernel_size²), positions row by row,
             drawn from U(-1/√fan_in, 1/√fan_in) with fan_in = in_channels·kernel_size².
+        bias: Shape (out_channels·out_size²,), drawn likewise, or None.
 
     Raises:
         ValueError: An even kernel, which has no "same" padding on both sides.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, in_size: int, kernel_size: int, stride: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        in_size: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
@@ -53,12 +61,15 @@ class LocallyConnected2d(nn.Module):
         self._shape = LocalShape(in_channels, out_channels, in_size, kernel_size, stride)
         fan_in = in_channels * kernel_size**2
         self.weight = nn.Parameter(torch.empty(self.out_size**2, out_channels, fan_in))
+        units = out_channels * self.out_size**2
+        self.bias: nn.Parameter | None = nn.Parameter(torch.empty(units)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the weights anew, by the rule that torch has for convolutions."""
         bound = 1 / math.sqrt(self.weight.shape[-1])
-        nn.init.uniform_(self.weight, -bound, bound)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, in_channels, in_size, in_size) to (N, out_channels, out_size, out_size).
@@ -68,15 +79,16 @@ class LocallyConnected2d(nn.Module):
         """
         expected = (self.in_channels, self.in_size, self.in_size)
         if tuple(images.shape[1:]) != expected:
-            shape = ", ".join(str(size) for size in expected)
-            raise ValueError(f"images must have shape (N, {shape}), not {tuple(images.shape)}")
+            sizes = ", ".join(str(size) for size in expected)
+            raise ValueError(f"images must have shape (N, {sizes}), not {tuple(images.shape)}")
         images, weight = _cast_for_matmul(images), _cast_for_matmul(self.weight)
+        shape = (self.out_channels, self.out_size, self.out_size)
         if takes_product(images, weight):
-            return local_product(images, weight, self._shape)
-        outputs = torch.bmm(weight, extract_patches(images, self.kernel_size, self.stride))
-        return outputs.permute(2, 1, 0).reshape(
-            len(images), self.out_channels, self.out_size, self.out_size
-        )
+            outputs = local_product(images, weight, self._shape)
+        else:
+            sums = torch.bmm(weight, extract_patches(images, self.kernel_size, self.stride))
+            outputs = sums.permute(2, 1, 0).reshape(len(images), *shape)
+        return outputs if self.bias is None else outputs + self.bias.view(shape)
 
     def extra_repr(self) -> str:
         """The sizes, as torch's own layers print them."""
@@ -90,7 +102,7 @@ class PixelwiseConv2d(nn.Conv2d):
     """A convolution of which one pixel and the kernel's middle make an output: a matrix product.
 
     So it is with 1x1 kernels, and with any kernel on an image of one pixel. It gives the numbers
-    of `nn.Conv2d` with "same" padding and no bias, which is left out here because oneDNN gets
+    of `nn.Conv2d` with "same" padding, which is left out here because oneDNN gets
     weight gradients of both wrong, channels last on a CPU: strided 1x1 kernels with few channels
     write past their workspace without AVX-512 (uxlfoundation/oneDNN issue 6035); in bfloat16,
     kernels that look at padding alone keep what lay in memory, and sums of emulated 1x1 kernels
@@ -101,14 +113,23 @@ class PixelwiseConv2d(nn.Conv2d):
         out_channels: Channels of the output, >= 1.
         kernel_size: Side of the kernels, odd; above 1 only for images of one pixel.
         stride: Pixels from one output's input to the next, >= 1.
+        bias: Whether there is a bias; BatchNorm needs none.
 
     Attributes:
         weight: Shape (out_channels, in_channels, kernel_size, kernel_size).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        *,
+        bias: bool = False,
+    ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -123,7 +144,7 @@ class PixelwiseConv2d(nn.Conv2d):
         if middle and images.shape[2:] != (1, 1):
             raise ValueError(f"images must have one pixel for {self.kernel_size} kernels")
         pixels = images.permute(0, 2, 3, 1)[:, ::rows, ::columns]
-        return F.linear(pixels, self.weight[:, :, middle, middle]).permute(0, 3, 1, 2)
+        return F.linear(pixels, self.weight[:, :, middle, middle], self.bias).permute(0, 3, 1, 2)
 
 
 def patch_index(

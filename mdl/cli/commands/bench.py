@@ -11,15 +11,25 @@ from mdl.terminal.options import DeviceOption, JsonOption
 
 Group = StrEnum(
     "Group",
-    ["optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode", "count"],
+    [
+        "optimizer",
+        "step",
+        "sparse",
+        "qat",
+        "augmentation",
+        "checkpoint",
+        "bound",
+        "encode",
+        "count",
+    ],
 )
 """Pieces that are measured together."""
 
 SIZES = "Sizes"
 _HEEDED_BY = {
     "--network": ("step",),
-    "--width": ("step", "sparse", "checkpoint", "bound", "encode", "count"),
-    "--batch-size": ("step", "sparse", "augmentation"),
+    "--width": ("step", "sparse", "qat", "checkpoint", "bound", "encode", "count"),
+    "--batch-size": ("step", "sparse", "qat", "augmentation"),
 }
 """Which groups an option has a say in."""
 

@@ -1,7 +1,7 @@
 """`mdl compress`: the network whose certified bound is lowest, from a checkpoint or a recipe."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -101,6 +101,22 @@ def compress(
         float | None,
         typer.Option(help="Learning rate of the training (default: 0.01; mnist-tight: 0.02)."),
     ] = None,
+    crop: Annotated[
+        int | None, typer.Option(min=0, help="Padding of a recipe's random crop (mnist-tight: 0).")
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip", help="Mirror a recipe's images while it learns (mnist-tight: no)."
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["bf16", "fp32"] | None,
+        typer.Option(
+            help="Of the matrix products of training (default: bf16 where the device has it); "
+            "errors are counted exactly."
+        ),
+    ] = None,
     delta: DeltaOption = 0.05,
     bits: Annotated[
         int | None, typer.Option("--bits", metavar="32|16|8", help="b, bits a number (default: 8).")
@@ -131,6 +147,8 @@ def compress(
 
     The folder holds network.mdl (the bits), checkpoint.pt (the decoded network) and
     compression.json (the curve of bits, training errors and bound; where bits go).
+
+    Stopped by Ctrl-C or by the machine, the same command on the same folder continues.
     """
     drawn: dict[str, Any] = {
         "label_column": label_column,
@@ -142,7 +160,7 @@ def compress(
     _check_options(checkpoint, recipe, data, prior)
     if checkpoint is not None:
         refuse_options(drawn, "a checkpoint says it itself")
-        refuse_options({"width": width}, "only a recipe takes it")
+        refuse_options({"width": width, "crop": crop, "flip": flip}, "only a recipe takes it")
     if prior is not None:
         refuse_options({"width": width, "validation": validation}, "the prior has its own")
     if recipe is not None and levels is not None and len(levels) > 1:
@@ -152,19 +170,22 @@ def compress(
 
     import torch
 
-    from analysis.certify.folder import check_folder
     from mdl.cli.bound import choose_format
-    from mdl.cli.compress import compression_report, print_compression, write_compression
+    from mdl.cli.compress import carry_out, check_place, print_compression
     from mdl.cli.compress_jobs import Wishes, plan_checkpoint, plan_prior, plan_recipe
-    from mdl.terminal.compression_progress import CompressionProgress
+    from mdl.terminal.devices import say_if_emulated
+    from training.run.precision import choose_precision
     from training.spec.config import DataConfig
 
-    check_folder(out)
+    check_place(out)
     is_open = bits is None and number_format is None
     chosen = choose_format(_DEFAULT_BITS if is_open else bits, number_format)
     _check_levels_fit(chosen)
     if threads is not None:
         torch.set_num_threads(threads)
+    cpu = torch.device("cpu")
+    arithmetic = precision or choose_precision(cpu)[0]
+    say_if_emulated(arithmetic, cpu)
     wishes = Wishes(
         epochs=epochs,
         levels=levels,
@@ -174,6 +195,9 @@ def compress(
         width=width,
         seed=seed,
         delta=delta,
+        precision=arithmetic,
+        crop=crop,
+        flip=flip,
     )
     if checkpoint is not None:
         job = plan_checkpoint(checkpoint, data, chosen, wishes)
@@ -190,12 +214,6 @@ def compress(
             job = plan_recipe(recipe or "", config, chosen, wishes)
         else:
             job = plan_prior(recipe or "", config, chosen, wishes, prior)
-    compression = job.run(CompressionProgress(len(job.images), job.spec.num_classes))
-    report = compression_report(job, compression) | {"seed": seed, "recipe": recipe}
-    write_compression(out, job, compression, report, plot=plot)
-    if json:
-        console.print_json(report | {"folder": str(out)})
-        return
     given = {
         "recipe": recipe,
         "prior": prior,
@@ -207,12 +225,25 @@ def compress(
         "width": width,
         "batch_size": batch_size,
         "lr": lr,
+        "crop": crop,
+        "flip": flip,
+        "no_flip": flip is False,
+        "precision": precision,
         "delta": None if delta == DEFAULT_DELTA else delta,
         "bits": bits,
         "format": number_format,
         "seed": seed or None,
         "threads": threads,
     }
+    words = ["compress"] if checkpoint is None else ["compress", checkpoint]
+    again = console.command(*words, **given, plot=plot, json=json, out=out)
+    done = carry_out(out, job, more={"seed": seed, "recipe": recipe}, plot=plot, again=again)
+    if isinstance(done, int):
+        raise typer.Exit(done)
+    compression, report = done
+    if json:
+        console.print_json(report | {"folder": str(out)})
+        return
     print_compression(out, job, compression, report, checkpoint=checkpoint, given=given)
 
 

@@ -13,10 +13,12 @@ from analysis.compress.compress import compress_from_scratch, compress_state
 from analysis.compress.compression import Compression, CompressionSettings, CurvePoint, Progress
 from analysis.compress.qat_training import QATEpoch, QATSettings
 from analysis.compress.recipes import RECIPES, find_recipe
+from analysis.compress.run_file import RunFile, StoppedError
 from analysis.quantize.formats import find_format
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.data.loading import load_dataset
+from training.errors import CheckpointError, ConfigError
 from training.networks.models import build_network
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig
@@ -178,6 +180,69 @@ def test_same_seed_same_bits(images):
     assert one.codeword.data == again.codeword.data
     assert one.curve == again.curve
     assert one.codeword.data != other.codeword.data
+
+
+class StopAfter:
+    """Asks to stop when it has been asked often enough."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    @property
+    def requested(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("every", [1, 7, 20])
+@pytest.mark.parametrize("from_state", [False, True])
+def test_a_compression_that_is_stopped_again_and_again_gives_the_same_bits(
+    images, tmp_path, every, from_state
+):
+    """After every single piece of work, and after some: training, measuring, trials, counting."""
+    spec, settings = make_spec("s-conv"), make_settings(num_trials=4, thresholds=(0.0, 1.0))
+
+    def run(file: RunFile | None) -> Compression:
+        given = {"number_format": FORMAT, "settings": settings, "file": file}
+        if from_state:
+            return compress_state(spec, make_state(spec), images, FIXED, **given)
+        return compress_from_scratch(spec, images, FIXED, **given)
+
+    whole, result, num_stops = run(None), None, 0
+    while result is None:
+        # One more each time, since work that is not kept is begun anew.
+        file = RunFile(tmp_path / "state", {"seed": 0}, stop=StopAfter(every + num_stops))
+        try:
+            result = run(file)
+        except StoppedError:
+            num_stops += 1
+    assert num_stops > 0
+    assert result.codeword.data == whole.codeword.data
+    assert result.curve == whole.curve
+    assert (result.errors, result.starts) == (whole.errors, whole.starts)
+    file.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_other_settings_or_none_of_ours_is_refused(tmp_path):
+    path = tmp_path / "out" / "state"
+    path.parent.mkdir()
+    RunFile(path, {"seed": 0, "levels": (1, 2)}).save({"step": 3, "values": torch.arange(3.0)})
+    found = RunFile(path, {"seed": 0, "levels": (1, 2)}).read()
+    assert found["step"] == 3 and found["values"].tolist() == [0, 1, 2]
+    with pytest.raises(ConfigError, match="with seed 0 and not 1; give the command that began it"):
+        RunFile(path, {"seed": 1, "levels": (1, 2)}).read()
+    for damaged in (b"", b"no archive", path.read_bytes()[:-40]):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="not the state of a compression, or damaged"):
+            RunFile(path, {"seed": 0}).read()
+
+
+def test_a_full_disk_does_not_end_the_work(tmp_path):
+    told = []
+    file = RunFile(tmp_path / "gone" / "state", {}, tell=told.append)
+    file.pause(lambda: {"step": 1})
+    assert len(told) == 1 and "not saved, and the work continues" in told[0]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import encode_network
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.rate_penalty import score
-from analysis.compress.refine import refine
+from analysis.compress.refine import Refinement
 from analysis.quantize.formats import find_format
 from training.data.input_map import InputMap
 from training.data.loading import load_dataset
@@ -25,6 +25,12 @@ INPUTS = InputMap(fixed_normalization(3))
 @pytest.fixture(scope="module")
 def images():
     return load_dataset(DataConfig(image_size=8, num_train=200, num_test=10)).train
+
+
+def refine(network: QATNetwork, images, **settings) -> Refinement:
+    found = Refinement(network, images, INPUTS, delta=DELTA, **settings)
+    found.run()
+    return found
 
 
 def make_network(name: str) -> QATNetwork:
@@ -53,7 +59,7 @@ def test_score_falls_and_is_true(images, name):
     before = score(
         count_exactly(network, images).num_errors, len(images), count_bits(network), DELTA
     )
-    found = refine(network, images, INPUTS, count_bits=count_bits, num_trials=40, delta=DELTA)
+    found = refine(network, images, count_bits=count_bits, num_trials=40)
     exact = count_exactly(network, images)
     # Where two logits are equal, the rounding of float32 may tell them apart.
     assert exact.num_errors - exact.num_ties <= found.num_errors <= exact.num_errors
@@ -62,7 +68,7 @@ def test_score_falls_and_is_true(images, name):
     assert after < before
     assert 0 < found.num_kept <= found.num_tried <= 40
     for tensor_name, levels in network.levels().items():
-        assert torch.equal(levels, network.latents[tensor_name.replace(".", "/")])
+        assert torch.equal(levels, network.latents[tensor_name])
         assert levels.abs().max() <= network.max_level(tensor_name)
 
 
@@ -72,9 +78,7 @@ def test_each_kept_change_lowers_the_score(images):
     scores = []
     for num_trials in (0, 1, 5, 20, 40):
         network = make_network("s-conv")
-        found = refine(
-            network, images, INPUTS, count_bits=count_bits, num_trials=num_trials, delta=DELTA
-        )
+        found = refine(network, images, count_bits=count_bits, num_trials=num_trials)
         assert found.num_tried <= num_trials
         scores.append(score(found.num_errors, len(images), found.bits, DELTA))
     assert scores == sorted(scores, reverse=True)
@@ -94,10 +98,8 @@ def test_refused_changes_are_undone(images):
     found = refine(
         network,
         images,
-        INPUTS,
         count_bits=count,
         num_trials=30,
-        delta=DELTA,
         on_trial=lambda done, total: told.append((done, total)),
     )
     assert found.num_kept == 0
@@ -109,6 +111,35 @@ def test_refused_changes_are_undone(images):
 def test_no_trials_only_round(images):
     network = make_network("s-conv")
     expected = network.levels()
-    found = refine(network, images, INPUTS, count_bits=count_bits, num_trials=0, delta=DELTA)
+    found = refine(network, images, count_bits=count_bits, num_trials=0)
     assert (found.num_tried, found.num_kept) == (0, 0)
     assert all(torch.equal(network.levels()[name], levels) for name, levels in expected.items())
+
+
+class CutError(Exception):
+    """Work was cut."""
+
+
+@pytest.mark.parametrize("number", [1, 5, 12])
+def test_what_is_cut_continues_to_the_same_levels(images, number):
+    whole = make_network("s-conv")
+    expected = refine(whole, images, count_bits=count_bits, num_trials=12)
+    calls = []
+
+    def cut() -> None:
+        calls.append(0)
+        if len(calls) == number:
+            raise CutError
+
+    settings = {"count_bits": count_bits, "num_trials": 12, "delta": DELTA, "on_batch": cut}
+    first = Refinement(make_network("s-conv"), images, INPUTS, **settings)
+    with pytest.raises(CutError):
+        first.run()
+    network = make_network("s-conv")
+    second = Refinement(network, images, INPUTS, **settings)
+    if number > 1:  # else there was nothing to continue
+        second.restore(first.state())
+    second.run()
+    assert torch.equal(network.values, whole.values)
+    for name in ("num_tried", "num_kept", "num_errors", "bits"):
+        assert getattr(second, name) == getattr(expected, name)

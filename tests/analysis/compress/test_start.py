@@ -76,7 +76,7 @@ def test_many_levels_compute_nearly_the_network_itself(images):
 def estimate_bits(network: QATNetwork, name: str) -> float:
     """-log2 of the levels' shares (half a count more each), linear between levels."""
     top = network.max_level(name)
-    values = network.latents[name.replace(".", "/")].detach().double().clamp(-top, top).numpy()
+    values = network.latents[name].double().clamp(-top, top).numpy()
     levels = np.arange(-top, top + 1)
     counts = (np.round(values).reshape(-1, 1) == levels).sum(axis=0) + 0.5
     return float(np.interp(values, levels, -np.log2(counts / counts.sum())).sum())

@@ -43,6 +43,24 @@ def test_turning_the_image_turns_and_permutes_the_output(element: int) -> None:
         torch.testing.assert_close(target, turn(plain[:, :, channel], element))
 
 
+@pytest.mark.parametrize("symmetries", [1, 8])
+def test_the_gradient_of_turned_kernels_is_that_of_differences(symmetries: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    kernels = torch.randn(2, 2 * symmetries, 3, 3, generator=generator, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda values: turn_kernels(values, symmetries), kernels.requires_grad_()
+    )
+
+
+def test_a_bias_is_shared_by_the_positions_of_a_kernel() -> None:
+    layer = SymmetricConv2d(SPEC.layers[0], bias=True)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(torch.tensor([1.0, -2.0]))
+    outputs = layer(torch.ones(1, 2, 13, 13))
+    assert outputs[0, :, 3, 3].tolist() == [1.0] * 8 + [-2.0] * 8
+
+
 def test_only_kernels_are_parameters_and_the_network_is_small() -> None:
     network = build_network(SPEC)
     shapes = {name: tuple(each.shape) for name, each in network.named_parameters()}

@@ -8,7 +8,10 @@ import torch
 from training.run.precision import choose_precision, vector_instructions
 
 TINY = ("--rounds", "2", "--width", "1", "--weights", "20000", "--batch-size", "8")
-GROUPS = {"optimizer", "step", "sparse", "augmentation", "checkpoint", "bound", "encode", "count"}
+GROUPS = {
+    *("optimizer", "step", "sparse", "qat", "augmentation", "checkpoint", "bound", "encode"),
+    "count",
+}
 NETWORKS = ["s-fc", "s-local", "s-conv", "d-fc", "d-local", "d-conv", "3-fc", "resnet18"]
 PRECISIONS = list(dict.fromkeys([choose_precision(torch.device("cpu"))[0], "fp32"]))
 """Training's arithmetic on this machine, and float32."""

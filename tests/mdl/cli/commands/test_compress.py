@@ -120,6 +120,17 @@ def test_points_below_chance_have_their_bound(capsys):
     ]
 
 
+def test_how_long_the_trials_take_is_said(capsys, monkeypatch):
+    progress, now = CompressionProgress(1000, num_classes=10), [100.0]
+    monkeypatch.setattr("mdl.terminal.compression_progress.time.monotonic", lambda: now[0])
+    for done in range(201, 221):
+        progress.on_trial(done, 500)
+        now[0] += 2.0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "single changes tried: 202/500, at most 10 min left"
+    assert len(lines) == 4
+
+
 def test_the_suggested_commands_certify_and_verify_it(mdl, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(Compression, "bound", 0.5)  # below chance
     out = tmp_path / "out"
@@ -194,6 +205,82 @@ def test_recipe(mdl, folder_of_images, tmp_path):
         assert found[name] == report[name]
 
 
+class StopAfterSome:
+    """In place of a `StopRequest`: SIGTERM comes when it has been asked a few times."""
+
+    signal_number = 15
+    left = 0
+
+    def __init__(self, words: str) -> None:
+        type(self).words = words
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    @property
+    def requested(self) -> bool:
+        type(self).left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("left", [9, 24])
+def test_what_was_stopped_continues_by_the_command_that_is_named(
+    mdl, folder_of_images, tmp_path, monkeypatch, left
+):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    given = ("compress", "--recipe", "mnist-tight", "--data", folder_of_images, *QUICK)
+    given += ("--width", "1", "--crop", "1", "--no-flip")
+    assert mdl(*given, "-o", whole).returncode == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(StopAfterSome, "left", left)
+        patch.setattr("mdl.cli.compress.StopRequest", StopAfterSome)
+        done = mdl(*given, "-o", out)
+    assert done.returncode == 128 + 15
+    assert done.stdout == ""
+    again = done.stderr.splitlines()[-1].removeprefix("Stopped and saved. Continue with: ")
+    assert again in StopAfterSome.words
+    assert [file.name for file in out.iterdir()] == ["unfinished.npz"]
+
+    done = mdl(*given, "--seed", "4", "-o", out)
+    assert done.returncode == 2
+    said = "holds a compression that was stopped, with seed 0 and not 4; give the command that"
+    assert said in " ".join(done.stderr.split())
+
+    done = mdl(*shlex.split(again)[1:])
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in out.iterdir()} == {file.name for file in whole.iterdir()}
+    assert (out / "network.mdl").read_bytes() == (whole / "network.mdl").read_bytes()
+    reports = [json.loads((each / "compression.json").read_text()) for each in (out, whole)]
+    assert reports[0]["curve"] == reports[1]["curve"]
+    assert reports[0]["training"]["augmentation"]["crop"] == 1
+    done = mdl(*given, "-o", out)
+    assert done.returncode == 1 and "is not empty" in done.stderr
+
+
+def test_where_the_result_cannot_be_written_nothing_is_lost(
+    mdl, folder_of_images, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    given = ("compress", "--recipe", "mnist-tight", "--data", folder_of_images, *QUICK, "-o", out)
+
+    def fill(*_: object) -> None:
+        raise OSError(28, "No space left on device", "network.mdl")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mdl.cli.compress.save_codeword", fill)
+        done = mdl(*given)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert "make room, then mdl compress --recipe mnist-tight" in done.stderr.splitlines()[-1]
+    done = mdl(*given)
+    assert done.returncode == 0, done.stderr
+    assert "training, epoch" not in done.stderr  # that was done
+    assert (out / "network.mdl").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -205,6 +292,7 @@ def test_recipe(mdl, folder_of_images, tmp_path):
         (("nowhere.pt",), "nowhere.pt: no such file"),
         (("RUN", "--data", "./nowhere"), "nowhere"),
         (("RUN", "--width", "2"), "only a recipe takes it"),
+        (("RUN", "--crop", "2"), "only a recipe takes it"),
         (("RUN", "--format", "e5m2"), "does not hold all levels"),
         (("RUN", "--lr", "0"), "must be > 0"),
         (
