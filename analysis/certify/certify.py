@@ -67,7 +67,7 @@ def certify(
 
     Args:
         network: A checkpoint or a codeword, or the file of one.
-        data: Where the images lie: "glyphs", a folder or a name on the hub. A checkpoint names its
+        data: Where the images lie: "glyphs", "leaves", a folder or a name on the hub. A checkpoint names its
             data set itself; this says where the same images lie now. A codeword does not; it takes
             a `DataConfig` too, for some of the images.
         folder: A new folder to write the certificate to; None writes nothing.

@@ -21,7 +21,7 @@ Stream = Literal["train", "test", "fresh"]
 STREAMS: tuple[Stream, ...] = ("train", "test", "fresh")
 MIN_IMAGE_SIZE = 8
 
-_BLOCK_PIXELS = 2**17  # pixels worked on at once: what stays in a core's cache
+_BLOCK_PIXELS = 2**15  # pixels worked on at once: what stays in a core's cache
 
 FloatArray = NDArray[np.float32]
 DrawBlock = Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.int64]]]
