@@ -6,10 +6,12 @@ models for natural images"). Leaves of half an image to an eighth are drawn one 
 ones as litter: one in each cell of a turned grid.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.leaf_shapes import CLASS_NAMES, Axes, draw_shapes
+from training.data.leaf_shapes import CLASS_NAMES, ShapeAxes, draw_shapes
 from training.data.scene import FloatArray, Scene, axes, mix, to_bytes, wave
 
 SCENE_WORDS = 216  # random numbers set aside for one image's scene, a multiple of 4
@@ -17,11 +19,40 @@ GRAIN_WORDS = 608  # words set aside for its textures and litter, four numbers e
 
 _NUM_LEAVES = 7  # one by one behind the object
 _NUM_BEFORE = 2  # and before it
-_LEAST, _LARGEST = 0.13, 0.6  # radius of a leaf in image sides
+_CELLS = {1: (2.5, 5.0), 4: (5.0, 11.0)}  # litter after these leaves, of so many cells a side
+_RADII = 0.13, 0.6  # least and largest radius of a leaf behind the object, in image sides
+_RADII_BEFORE = 0.078, 0.2
 _OCTAVES = (3, 5, 9, 17, 33)  # cells a side of the 1/f texture
 _LITTER_KINDS = 64  # different leaves of one litter
 _LITTER_PARTS = 5  # numbers of each
 _FULL_TURN = 1.0
+
+
+class _Canvas(NamedTuple):
+    """What every part of a scene is laid with.
+
+    Attributes:
+        scene: The random choices of B images.
+        images: (B, 3, s, s), changed in place.
+        x: Of the pixels, (1, 1, s).
+        y: Likewise, (1, s, 1).
+        palette: Three colours of the scene, (B, 3, 1, 1).
+        texture: Its 1/f field, (B, s, s).
+        coarse: The two coarsest octaves of it.
+    """
+
+    scene: Scene
+    images: FloatArray
+    x: FloatArray
+    y: FloatArray
+    palette: list[FloatArray]
+    texture: FloatArray
+    coarse: FloatArray
+
+    @property
+    def size(self) -> int:
+        """Pixels a side, s."""
+        return self.x.size
 
 
 def paint(
@@ -38,30 +69,34 @@ def paint(
     Returns:
         Images (B, 3, s, s) and labels (B,).
     """
-    position = axes(size)
     label = scene.choice(len(CLASS_NAMES))
     numbers = grain.transpose(1, 0, 2).reshape(scene.num_images, -1)
     texture, coarse, used = _texture(scene, numbers, size)
-    palette = _palette(scene)
-    ground = scene.uniform(-0.4, 0.4) * position[0] + scene.uniform(-0.8, 0.8) * position[1]
     images = np.empty((scene.num_images, 3, size, size), dtype=np.float32)
-    images[:] = _leaf_colour(scene, palette)
-    images *= (1 + ground + scene.uniform(0, 0.4) * texture)[:, None]
+    canvas = _Canvas(scene, images, *axes(size), _palette(scene), texture, coarse)
+    _lay_ground(canvas)
     for number in range(_NUM_LEAVES):
-        _lay_leaf(images, scene, palette, texture, position, size)
-        if number in (1, 4):
-            count = scene.uniform(2.5, 5) if number == 1 else scene.uniform(5, 11)
+        _lay_leaf(canvas)
+        if number in _CELLS:
             part = numbers[:, used : used + _LITTER_KINDS * _LITTER_PARTS]
             used += _LITTER_KINDS * _LITTER_PARTS
-            _lay_litter(images, scene, palette, part, count, position, size)
+            _lay_litter(canvas, part, scene.uniform(*_CELLS[number]))
     _soften(images, scene.uniform(0, 0.6))
-    _lay_object(images, scene, label[:, 0, 0], palette, (texture, coarse), position, size)
+    _lay_object(canvas, label[:, 0, 0])
     for _ in range(_NUM_BEFORE):
-        _lay_leaf(images, scene, palette, texture, position, size, before=True)
-    images *= _light(scene, position)[:, None]
+        _lay_leaf(canvas, before=True)
+    images *= _light(canvas)[:, None]
     _soften(images, scene.uniform(0, 0.4))
     noise *= scene.uniform(0, 0.05)[:, None]
     return to_bytes(images, noise), label[:, 0, 0]
+
+
+def _lay_ground(canvas: _Canvas) -> None:
+    scene = canvas.scene
+    ground = scene.uniform(-0.4, 0.4) * canvas.x + scene.uniform(-0.8, 0.8) * canvas.y
+    images = canvas.images
+    images[:] = _leaf_colour(canvas)
+    images *= (1 + ground + scene.uniform(0, 0.4) * canvas.texture)[:, None]
 
 
 def _texture(scene: Scene, numbers: FloatArray, size: int) -> tuple[FloatArray, FloatArray, int]:
@@ -133,8 +168,9 @@ def _tinted(luminance: FloatArray, warm: FloatArray, green: FloatArray) -> Float
     return factors * luminance[:, None]
 
 
-def _leaf_colour(scene: Scene, palette: list[FloatArray]) -> FloatArray:
+def _leaf_colour(canvas: _Canvas) -> FloatArray:
     """A colour between those of the palette, lighter or darker, (B, 3, 1, 1)."""
+    scene, palette = canvas.scene, canvas.palette
     first, second = scene.uniform(0, 1), scene.uniform(0, 1)
     colour = mix(palette[0], palette[1].copy(), first[:, None])
     colour = mix(colour, palette[2].copy(), (second * second)[:, None])
@@ -145,17 +181,17 @@ def _power_law_radius(scene: Scene, least: float, largest: float) -> FloatArray:
     """A radius of density r^-3 between two bounds, (B, 1, 1)."""
     share = scene.uniform(0, 1)
     high, low = np.float32(least**-2), np.float32(largest**-2)
-    return 1 / np.sqrt(high - share * (high - low))
+    root: FloatArray = np.sqrt(high - share * (high - low))
+    return 1 / root
 
 
-def _turned(
-    scene: Scene, position: tuple[FloatArray, FloatArray], spread: float
-) -> tuple[FloatArray, FloatArray]:
+def _turned(canvas: _Canvas, spread: float) -> tuple[FloatArray, FloatArray]:
     """The pixels (B, s, s) as seen from a random place, turned by any angle."""
+    scene = canvas.scene
     cosine, sine = scene.rotation(_FULL_TURN)
     flip = scene.sign()
-    x = position[0] - scene.uniform(-spread, spread)
-    y = position[1] - scene.uniform(-spread, spread)
+    x = canvas.x - scene.uniform(-spread, spread)
+    y = canvas.y - scene.uniform(-spread, spread)
     return flip * (cosine * x) + flip * (sine * y), cosine * y - sine * x
 
 
@@ -190,20 +226,11 @@ def _covered(depth: FloatArray, sharpness: FloatArray) -> FloatArray:
     return np.clip(depth, np.float32(0), np.float32(1), out=depth)
 
 
-def _lay_leaf(
-    images: FloatArray,
-    scene: Scene,
-    palette: list[FloatArray],
-    texture: FloatArray,
-    position: tuple[FloatArray, FloatArray],
-    size: int,
-    *,
-    before: bool = False,
-) -> None:
+def _lay_leaf(canvas: _Canvas, *, before: bool = False) -> None:
     """A leaf between oval and box, its edge uneven, shaded along one direction and textured."""
-    largest = 0.2 if before else _LARGEST
-    radius = _power_law_radius(scene, 0.6 * _LEAST if before else _LEAST, largest)
-    u, v = _turned(scene, position, 0.45 if before else 0.65)
+    scene, texture = canvas.scene, canvas.texture
+    radius = _power_law_radius(scene, *(_RADII_BEFORE if before else _RADII))
+    u, v = _turned(canvas, 0.45 if before else 0.65)
     u /= radius
     v /= radius * scene.uniform(0.35, 1)
     v += scene.uniform(-0.4, 0.4) * (u * u)
@@ -211,35 +238,24 @@ def _lay_leaf(
     work = scene.uniform(-0.25, 0.25) * texture
     coverage += work
     np.subtract(np.float32(1), coverage, out=coverage)
-    coverage = _covered(coverage, (radius * np.float32(size)) * scene.uniform(0.4, 1))
+    coverage = _covered(coverage, (radius * np.float32(canvas.size)) * scene.uniform(0.4, 1))
     shade = np.multiply(scene.uniform(-0.5, 0.5), texture, out=work)
     u *= scene.uniform(-0.3, 0.3)
     shade += u
     shade += 1
-    _blend_shaded(images, coverage, _leaf_colour(scene, palette), shade)
+    _blend_shaded(canvas.images, coverage, _leaf_colour(canvas), shade)
 
 
-def _lay_litter(
-    images: FloatArray,
-    scene: Scene,
-    palette: list[FloatArray],
-    numbers: FloatArray,
-    count: FloatArray,
-    position: tuple[FloatArray, FloatArray],
-    size: int,
-) -> None:
-    """Small leaves, at most one in each cell of a turned grid of `count` cells an image side.
+def _lay_litter(canvas: _Canvas, numbers: FloatArray, count: FloatArray) -> None:
+    """Small leaves, at most one in each cell of a turned grid.
 
     Args:
-        images: Changed in place.
-        scene: Random choices.
-        palette: Of the scene.
+        canvas: Changed in place.
         numbers: In [-1, 1), (B, kinds x parts).
-        count: (B, 1, 1).
-        position: Of the pixels.
-        size: s.
+        count: Cells an image side, (B, 1, 1).
     """
-    u, v = _turned(scene, position, 0.5)
+    scene, palette = canvas.scene, canvas.palette
+    u, v = _turned(canvas, 0.5)
     u = u * count + np.float32(32)  # positive, so that whole parts are cells
     v = v * count + np.float32(32)
     column, row = np.floor(u), np.floor(v)
@@ -256,63 +272,58 @@ def _lay_litter(
     v -= (np.float32(0.5) + room * flat[2]).take(kind)
     v *= scene.uniform(1, 2)
     outline = np.sqrt(u * u + v * v)
-    coverage = _covered(radius.take(kind) - outline, np.float32(size) / count)
+    coverage = _covered(radius.take(kind) - outline, np.float32(canvas.size) / count)
     coverage *= (flat[3] < np.float32(0.3)).astype(np.float32).take(kind)
     colour = mix(palette[0], palette[2].copy(), scene.uniform(0, 1)[:, None])
     shade = (1 + np.float32(0.6) * flat[4]).take(kind)
-    _blend_shaded(images, coverage, colour, shade)
+    _blend_shaded(canvas.images, coverage, colour, shade)
 
 
-def _lay_object(
-    images: FloatArray,
-    scene: Scene,
-    label: NDArray[np.int64],
-    palette: list[FloatArray],
-    textures: tuple[FloatArray, FloatArray],
-    position: tuple[FloatArray, FloatArray],
-    size: int,
-) -> None:
+def _lay_object(canvas: _Canvas, label: NDArray[np.int64]) -> None:
     """The object that gives the label, and its shadow."""
+    scene, texture = canvas.scene, canvas.texture
     radius = scene.uniform(0.25, 0.45)
-    u, v = _turned(scene, position, 0.17)
+    u, v = _turned(canvas, 0.17)
     u /= radius
     v /= radius * scene.uniform(0.75, 1)
-    texture, coarse = textures
     u += scene.uniform(-0.1, 0.1) * texture
-    v += scene.uniform(-0.25, 0.25) * coarse
-    pixels = Axes(u, v, coarse[:, ::-1, ::-1], scene.uniform(0, 1), scene.uniform(0, 1))
+    v += scene.uniform(-0.25, 0.25) * canvas.coarse
+    bend = canvas.coarse[:, ::-1, ::-1]
+    pixels = ShapeAxes(u, v, bend, scene.uniform(0, 1), scene.uniform(0, 1))
     depth, pattern = draw_shapes(label, pixels)
-
-    middle = sum(colour.mean(axis=1) for colour in palette[1:]) * np.float32(0.5) + palette[0].mean(
-        axis=1
-    )
-    middle = middle * np.float32(0.5)
-    contrast = scene.uniform(0.18, 0.5)
-    up = np.where(middle + scene.uniform(-0.3, 0.3) < 0.5, np.float32(1), np.float32(-1))
-    luminance = np.clip(middle + up * contrast, np.float32(0.04), np.float32(1))
-    colour = _tinted(luminance, scene.uniform(-0.4, 0.4), scene.uniform(-0.15, 0.15))
-    other = _tinted(
-        luminance - up * scene.uniform(0.5, 1.2) * contrast,
-        scene.uniform(-0.4, 0.4),
-        scene.uniform(-0.15, 0.15),
-    )
-    dark = scene.uniform(0, 0.5) * np.clip(
-        depth * np.float32(3) + np.float32(1), np.float32(0), np.float32(1)
-    )
-    images *= (1 - dark)[:, None]
+    colour, other = _object_colours(canvas)
+    shadow = np.clip(depth * np.float32(3) + np.float32(1), np.float32(0), np.float32(1))
+    shadow *= scene.uniform(0, 0.5)
+    canvas.images[:] *= (1 - shadow)[:, None]
     shade = scene.uniform(-0.3, 0.3) * u + scene.uniform(-0.3, 0.3) * v
     shade += scene.uniform(-0.4, 0.4) * texture
     shade += 1
     pattern += 1
     pattern *= np.float32(0.5)
-    colours = mix(colour, np.broadcast_to(other, images.shape).copy(), pattern[:, None])
-    coverage = _covered(depth, radius * np.float32(size) * scene.uniform(0.5, 1))
-    _blend_shaded(images, coverage, colours, shade)
+    colours = mix(colour, np.broadcast_to(other, canvas.images.shape).copy(), pattern[:, None])
+    coverage = _covered(depth, radius * np.float32(canvas.size) * scene.uniform(0.5, 1))
+    _blend_shaded(canvas.images, coverage, colours, shade)
 
 
-def _light(scene: Scene, position: tuple[FloatArray, FloatArray]) -> FloatArray:
+def _object_colours(canvas: _Canvas) -> tuple[FloatArray, FloatArray]:
+    """Two colours, lighter and darker than the palette's middle or the other way, (B, 3, 1, 1)."""
+    scene = canvas.scene
+    first, second, third = (
+        (colour[:, 0] + colour[:, 1] + colour[:, 2]) / np.float32(3) for colour in canvas.palette
+    )
+    middle = ((second + third) * np.float32(0.5) + first) * np.float32(0.5)
+    contrast = scene.uniform(0.18, 0.5)
+    is_dark = middle + scene.uniform(-0.3, 0.3) < 0.5
+    up = np.where(is_dark, np.float32(1), np.float32(-1))
+    luminance = np.clip(middle + up * contrast, np.float32(0.04), np.float32(1))
+    own = _tinted(luminance, scene.uniform(-0.4, 0.4), scene.uniform(-0.15, 0.15))
+    luminance = luminance - up * scene.uniform(0.5, 1.2) * contrast
+    return own, _tinted(luminance, scene.uniform(-0.4, 0.4), scene.uniform(-0.15, 0.15))
+
+
+def _light(canvas: _Canvas) -> FloatArray:
     """A gradient and a broad wave of light over the whole scene, (B, s, s), about 1."""
-    x, y = position
+    scene, x, y = canvas.scene, canvas.x, canvas.y
     light = scene.uniform(-0.5, 0.5) * x + scene.uniform(-0.5, 0.5) * y
     phase = scene.uniform(-0.7, 0.7) * x + (scene.uniform(-0.7, 0.7) * y + scene.uniform(0, 1))
     light += scene.uniform(0, 0.25) * wave(phase)
@@ -324,13 +335,14 @@ def _soften(images: FloatArray, amount: FloatArray) -> None:
     """Move every pixel towards the mean of its neighbours above and beside it, in place."""
     share = (amount * np.float32(0.5))[:, None]
     for axis in (2, 3):
-        before = np.concatenate([images.take([0], axis), images], axis=axis)
-        after = np.concatenate([images, images.take([-1], axis)], axis=axis)
-        inner = [slice(None)] * 4
-        inner[axis] = slice(None, -1)
-        outer = [slice(None)] * 4
-        outer[axis] = slice(1, None)
-        beside = before[tuple(inner)] + after[tuple(outer)]
+        padded = np.concatenate(
+            [images.take([0], axis), images, images.take([-1], axis)], axis=axis
+        )
+        beside = (
+            padded[:, :, :-2] + padded[:, :, 2:]
+            if axis == 2
+            else padded[..., :-2] + padded[..., 2:]
+        )
         beside *= np.float32(0.5)
         beside -= images
         beside *= share

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.data.scene import FloatArray, wave
 
@@ -32,7 +33,7 @@ _HALF_ROOT_3 = 0.8660254
 _HALF_ROOT_2 = 0.70710678
 
 
-class Axes(NamedTuple):
+class ShapeAxes(NamedTuple):
     """Where pixels lie as a shape sees them, and what it may vary by.
 
     Attributes:
@@ -49,17 +50,17 @@ class Axes(NamedTuple):
     first: FloatArray
     second: FloatArray
 
-    def of(self, rows: np.ndarray) -> "Axes":
+    def of(self, rows: NDArray[np.int64]) -> "ShapeAxes":
         """Those of some of the images."""
-        return Axes(*(part[rows] for part in self))
+        return ShapeAxes(*(part[rows] for part in self))
 
 
-def draw_shapes(label: np.ndarray, pixels: Axes) -> tuple[FloatArray, FloatArray]:
+def draw_shapes(label: NDArray[np.int64], pixels: ShapeAxes) -> tuple[FloatArray, FloatArray]:
     """How deep every pixel lies in the shape of its image, and which of two colours it has.
 
     Args:
         label: Class of each image, (B,).
-        pixels: Axes and random numbers of all images.
+        pixels: ShapeAxes and random numbers of all images.
 
     Returns:
         Depth in radii of the shape, > 0 inside, right near the outline, (B, s, s); and the share
@@ -78,32 +79,39 @@ def draw_shapes(label: np.ndarray, pixels: Axes) -> tuple[FloatArray, FloatArray
     return depth, second_colour
 
 
-def _radius(at: Axes) -> FloatArray:
-    return np.sqrt(at.u * at.u + at.v * at.v)
+def _radius(at: ShapeAxes) -> FloatArray:
+    return _length(at.u, at.v)
 
 
-def _disc(at: Axes) -> FloatArray:
+def _length(u: FloatArray, v: FloatArray) -> FloatArray:
+    length: FloatArray = np.sqrt(u * u + v * v)
+    return length
+
+
+def _disc(at: ShapeAxes) -> FloatArray:
     v = at.v * (1 + np.float32(0.3) * at.first)
-    return 0.95 - np.sqrt(at.u * at.u + v * v)
+    return 0.95 - _length(at.u, v)
 
 
-def _ring(at: Axes) -> FloatArray:
+def _ring(at: ShapeAxes) -> FloatArray:
     half = np.float32(0.13) + np.float32(0.1) * at.first
     return half - np.abs(_radius(at) + (half - 1))
 
 
-def _square(at: Axes) -> FloatArray:
+def _square(at: ShapeAxes) -> FloatArray:
     v = at.v * (1 + np.float32(0.3) * at.first)
-    return 0.82 - np.maximum(np.abs(at.u), np.abs(v))
+    out: FloatArray = np.maximum(np.abs(at.u), np.abs(v))
+    return 0.82 - out
 
 
-def _triangle(at: Axes) -> FloatArray:
+def _triangle(at: ShapeAxes) -> FloatArray:
     side = np.abs(at.u) * _HALF_ROOT_3
     side -= at.v * np.float32(0.5)
-    return 0.56 - np.maximum(at.v, side)
+    out: FloatArray = np.maximum(at.v, side)
+    return 0.56 - out
 
 
-def _star(at: Axes) -> FloatArray:
+def _star(at: ShapeAxes) -> FloatArray:
     """A pentagram: its five lines bound it, and a point of the star is beyond one of them."""
     most = second = np.full_like(at.u, -9)
     for x, y in _FIFTHS:
@@ -113,18 +121,19 @@ def _star(at: Axes) -> FloatArray:
     return 0.33 + np.float32(0.08) * at.first - second
 
 
-def _cross(at: Axes) -> FloatArray:
+def _cross(at: ShapeAxes) -> FloatArray:
     u, v = np.abs(at.u), np.abs(at.v)
     width = np.float32(0.22) + np.float32(0.12) * at.first
-    return np.minimum(width - np.minimum(u, v), 0.98 - np.maximum(u, v))
+    depth: FloatArray = np.minimum(width - np.minimum(u, v), 0.98 - np.maximum(u, v))
+    return depth
 
 
-def _blob(at: Axes) -> FloatArray:
+def _blob(at: ShapeAxes) -> FloatArray:
     """Lobes around a disc; their number is 3 to 5 or so, as the field has it."""
     return 0.7 + np.float32(0.8) * at.bend - _radius(at)
 
 
-def _patch(at: Axes) -> FloatArray:
+def _patch(at: ShapeAxes) -> FloatArray:
     """The outline of stripes and checks: a bent oval or a rounded box, which tells neither."""
     box = np.maximum(np.abs(at.u), np.abs(at.v))
     outline = _radius(at)
@@ -132,10 +141,10 @@ def _patch(at: Axes) -> FloatArray:
     return 0.9 + np.float32(0.15) * at.bend - outline
 
 
-def _branching(at: Axes) -> FloatArray:
+def _branching(at: ShapeAxes) -> FloatArray:
     """A stem along v, and three pairs of branches that leave it at 45 degrees."""
     side, width = np.abs(at.u), np.float32(0.1) + np.float32(0.05) * at.first
-    depth = np.minimum(width - side, 1 - np.abs(at.v))
+    depth: FloatArray = np.minimum(width - side, 1 - np.abs(at.v))
     for foot, length in ((-0.25, 0.55), (0.25, 0.8), (0.75, 1.0)):
         rise = at.v - np.float32(foot)
         along, across = (side - rise) * _HALF_ROOT_2, (side + rise) * _HALF_ROOT_2
@@ -144,21 +153,22 @@ def _branching(at: Axes) -> FloatArray:
     return depth
 
 
-def _stripes(at: Axes) -> FloatArray:
+def _stripes(at: ShapeAxes) -> FloatArray:
     period = np.float32(1.2) + np.float32(0.9) * at.second
     return _sharpened(wave(at.u * period + at.first))
 
 
-def _checks(at: Axes) -> FloatArray:
+def _checks(at: ShapeAxes) -> FloatArray:
     period = np.float32(0.85) + np.float32(0.5) * at.second
     return _sharpened(wave(at.u * period + at.first) * wave(at.v * period + at.second))
 
 
 def _sharpened(values: FloatArray) -> FloatArray:
-    return np.clip(values * np.float32(2.5), np.float32(-1), np.float32(1))
+    sharp: FloatArray = np.clip(values * np.float32(2.5), np.float32(-1), np.float32(1))
+    return sharp
 
 
-_DEPTHS: dict[str, Callable[[Axes], FloatArray]] = {
+_DEPTHS: dict[str, Callable[[ShapeAxes], FloatArray]] = {
     "disc": _disc,
     "ring": _ring,
     "square": _square,
@@ -170,4 +180,4 @@ _DEPTHS: dict[str, Callable[[Axes], FloatArray]] = {
     "checks": _patch,
     "branching": _branching,
 }
-_PATTERNS: dict[str, Callable[[Axes], FloatArray]] = {"stripes": _stripes, "checks": _checks}
+_PATTERNS: dict[str, Callable[[ShapeAxes], FloatArray]] = {"stripes": _stripes, "checks": _checks}

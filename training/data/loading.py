@@ -74,10 +74,11 @@ class Source:
 def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Dataset:
     """Load the images that a configuration names.
 
-    `config.source` is "glyphs", "glyphs-grey" or "leaves"; a folder of parquet files, of class
-    folders of images, of MNIST's idx files or of CIFAR's pickles; a .npz file or the folder of one; or a name
-    on the hub ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder of that
-    name is there, it goes before the hub; ./glyphs is a folder. Decoded images are cached, under
+    `config.source` is "glyphs", "glyphs-grey" or "leaves", which are drawn; a folder of parquet
+    files, of class folders of images, of MNIST's idx files or of CIFAR's pickles; a .npz file or
+    the folder of one; or a name on the hub ("cifar10", "uoft-cs/cifar100",
+    "owner/name:configuration"). Where a folder of that name is there, it goes before the hub;
+    ./glyphs is a folder. Decoded images are cached, under
     `source` and the state of its files; a data set of the hub is asked for once.
 
     The data set's name is that of the folder or the repository, in its usual spelling where it is

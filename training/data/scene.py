@@ -77,7 +77,7 @@ def wave(phase: FloatArray) -> FloatArray:
     return cubic
 
 
-def mix(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
+def mix(first: FloatArray, second: FloatArray, share: FloatArray | np.float32) -> FloatArray:
     """Move from `first` to `second` by a share in [0, 1]; overwrites `second`."""
     second -= first
     second *= share

@@ -46,8 +46,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="The data set: glyphs, leaves or a folder. A recipe needs it; a checkpoint only where the "
-            "data have moved.",
+            help="The data set: glyphs, leaves or a folder. A recipe needs it; a checkpoint only "
+            "where the data have moved.",
         ),
     ] = None,
     label_column: LabelColumnOption = None,
