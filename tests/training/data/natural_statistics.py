@@ -1,4 +1,4 @@
-"""Statistics in which natural images agree: `python -m tests.training.data.natural_statistics DATA`.
+"""Statistics that natural images share: `python -m tests.training.data.natural_statistics DATA`.
 
 DATA, one or several, is what `mdl train --data` takes; the first 4,000 test images are measured.
 """

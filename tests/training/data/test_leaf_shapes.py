@@ -40,13 +40,15 @@ def star_outline() -> np.ndarray:
     return points
 
 
+TURN = np.array([[0, -1], [1, 0]])  # (x, y) @ TURN is (y, -x)
 POLYGONS = {
     "square": 0.82 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]),
     "triangle": regular(3, 1.12, turn=np.pi / 2 + np.pi),
-    "cross": np.array(
-        [(0.22, 0.98), (0.22, 0.22), (0.98, 0.22), (0.98, -0.22), (0.22, -0.22), (0.22, -0.98)]
-        + [(-0.22, -0.98), (-0.22, -0.22), (-0.98, -0.22), (-0.98, 0.22), (-0.22, 0.22)]
-        + [(-0.22, 0.98)]
+    "cross": np.concatenate(
+        [
+            np.array([[-0.22, 0.98], [0.22, 0.98], [0.22, 0.22]]) @ quarter
+            for quarter in (np.eye(2), TURN, TURN @ TURN, TURN @ TURN @ TURN)
+        ]
     ),
 }
 
