@@ -123,7 +123,7 @@ def test_a_label_is_not_in_the_colours():
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 32])
 def test_each_class_is_told_from_the_others(size: int):
-    """A small convolutional network finds each class far more often than by guessing."""
+    """By a quick fit: an image of a class mostly gets more of its logit than one of the others."""
     generator = torch.Generator().manual_seed(0)
     images, labels = draw_leaves(6000, image_size=size, seed=1)
     test_images, test_labels = draw_leaves(1500, image_size=size, seed=1, stream="test")
@@ -151,10 +151,13 @@ def test_each_class_is_told_from_the_others(size: int):
             F.cross_entropy(logits(inputs[rows]), labels[rows]).backward()
             optimizer.step()
     with torch.no_grad():
-        found = logits(test_inputs).argmax(dim=1)
-    shares = [float((found[test_labels == label] == label).double().mean()) for label in range(10)]
-    assert min(shares) > 0.2, shares
-    assert 0.4 < sum(shares) / 10 < 0.95, shares
+        found = logits(test_inputs)
+    error = float((found.argmax(dim=1) != test_labels).double().mean())
+    assert 0.05 < error < 0.8  # of 0.9 by guessing
+    for label, name in enumerate(CLASS_NAMES):
+        own, others = (found[test_labels == label, label], found[test_labels != label, label])
+        above = float((own[:, None] > others).double().mean())  # 0.5 by guessing
+        assert above > 0.6, name
 
 
 def test_scenes_use_the_numbers_set_aside():
