@@ -1,9 +1,9 @@
 """One scene of the leaves: dead leaves of the power law, an object, leaves before it, and light.
 
 Units, axes and shapes are those of `scene`. A leaf of radius r occurs with density r^-3, which
-makes natural images' statistics the same at every scale (Lee, Mumford and Huang 2001, "Occlusion
-models for natural images"). Leaves of half an image to an eighth are drawn one by one, smaller
-ones as litter: one in each cell of a turned grid.
+makes statistics the same at every scale, as natural images have them (Lee, Mumford and Huang 2001,
+"Occlusion models for natural images"). Large leaves are drawn one by one, smaller ones as litter:
+at most one in each cell of a turned grid.
 """
 
 from typing import NamedTuple
