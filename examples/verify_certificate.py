@@ -1,4 +1,4 @@
-"""Checks certificates of glyphs: `python examples/verify_certificate.py CERTIFICATE ...`.
+"""Checks certificates of generated images: `python examples/verify_certificate.py CERTIFICATE ...`.
 
 Each is a folder that `mdl certify`, `mdl demo` or `mdl.certify` wrote. Of other data sets,
 `mdl.verify(folder, data=PLACE)` needs to know where the images lie.

@@ -67,9 +67,9 @@ def certify(
 
     Args:
         network: A checkpoint or a codeword, or the file of one.
-        data: Where the images lie: "glyphs", a folder or a name on the hub. A checkpoint names its
-            data set itself; this says where the same images lie now. A codeword does not; it takes
-            a `DataConfig` too, for some of the images.
+        data: Where the images lie: "glyphs", "leaves", a folder or a name on the hub. A checkpoint
+            names its data set itself; this says where the same images lie now. A codeword does not;
+            it takes a `DataConfig` too, for some of the images.
         folder: A new folder to write the certificate to; None writes nothing.
         bits: b, bits a number: 32, 16 or 8; None for 16. Of a checkpoint alone, as what follows.
         number_format: The set of numbers by its name, such as "e4m3fn".

@@ -16,7 +16,7 @@ KNOWN_IMAGES = {
     "964d4ccbd19c589cc5ee0aedba54b2c920070ea4d9f100baa7b264339a2fffc7": "MNIST",
     "9a530325baad295a7adaa2114d34ca714364268ee432c5a36616defc503f33a8": "CIFAR-10 (JPEG)",
 }
-"""Names of whole data sets by their fingerprints; glyphs are known by their generator."""
+"""Names of whole data sets by their fingerprints; generated ones are known by their generator."""
 TRAINING = "training"
 WITH_VALIDATION = "training and validation"
 VALIDATION_ALONE = "validation"
@@ -45,7 +45,7 @@ class CertifiedData:
         image_size: s, side in pixels, after any resizing.
         in_channels: Channels.
         num_classes: c.
-        seed: Of the glyphs generator and of the validation split; 0 where there is neither.
+        seed: Of generated images and of the validation split; 0 where there is neither.
         validation: Training images held out for selection, drawn by the seed.
         samples: What the m samples are: "training", the images left for training; "training and
             validation", all training images; or "validation", those that a split prior left out.
@@ -179,7 +179,7 @@ def find_images(
 
     Args:
         record: Which images; the fingerprint is not compared.
-        source: "glyphs", a folder or a name on the hub; None for glyphs, which are generated.
+        source: "glyphs", "leaves", a folder or a name on the hub; None for generated images.
         label_column: Column of a table that holds the labels; None for the one its name says.
 
     Returns:

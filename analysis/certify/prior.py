@@ -251,7 +251,12 @@ def kind_of(origin: Origin | None, data: CertifiedData) -> Kind:
     """
     if origin is None:
         return "trusted"
-    if origin.generated and (data.name not in GENERATED or data.seed != origin.seed):
+    shares_numbers = (
+        data.name in GENERATED
+        and GENERATED[data.name] == GENERATED.get(origin.data)
+        and data.seed == origin.seed
+    )
+    if origin.generated and not shares_numbers:
         return "independent"
     if origin.fingerprint == data.fingerprint:
         if not origin.validation:

@@ -83,7 +83,7 @@ def verify(
 
     Args:
         folder: What `mdl.certify` or `write_certificate` wrote.
-        data: Where the images lie on this machine; None for glyphs, which are generated.
+        data: Where the images lie on this machine; None for generated images.
         images: Likewise, the fresh images of a certificate that has them from a data set of their
             own.
         label_column: Column of a table that holds the labels; None for the one its name says.

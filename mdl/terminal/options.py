@@ -121,20 +121,20 @@ HiddenUnitsOption = Annotated[
 ImageSizeOption = Annotated[
     int | None,
     typer.Option(
-        help="Side in pixels; images are resized (default: the images' own; glyphs: 32).",
+        help="Side in pixels; images are resized (default: the images' own; generated: 32).",
         rich_help_panel=DATA,
     ),
 ]
 NumTrainOption = Annotated[
     int | None,
     typer.Option(
-        help="Use the first N images (default: all; glyphs: 20,000).", rich_help_panel=DATA
+        help="Use the first N images (default: all; generated: 20,000).", rich_help_panel=DATA
     ),
 ]
 NumTestOption = Annotated[
     int | None,
     typer.Option(
-        help="Use the first N test images (default: all; glyphs: 5,000).", rich_help_panel=DATA
+        help="Use the first N test images (default: all; generated: 5,000).", rich_help_panel=DATA
     ),
 ]
 LabelColumnOption = Annotated[

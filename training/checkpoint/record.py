@@ -5,7 +5,12 @@ from typing import Any, Self
 
 from training.data.image_set import Dataset, NamedImages, check_same_images
 from training.errors import CheckpointError
-from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
+from training.spec.config import (
+    GENERATED_IMAGE_SIZE,
+    GENERATED_NUM_TEST,
+    GENERATED_NUM_TRAIN,
+    DataConfig,
+)
 from training.system.checks import MAX_COUNT, check_text, check_type, shown
 
 
@@ -82,9 +87,9 @@ class DataRecord:
             CheckpointError: They would.
         """
         config = DataConfig(**self.config)
-        num_train = config.num_train or (GLYPHS_NUM_TRAIN if config.is_generated else None)
-        num_test = config.num_test or (GLYPHS_NUM_TEST if config.is_generated else None)
-        size = config.image_size or (GLYPHS_IMAGE_SIZE if config.is_generated else None)
+        num_train = config.num_train or (GENERATED_NUM_TRAIN if config.is_generated else None)
+        num_test = config.num_test or (GENERATED_NUM_TEST if config.is_generated else None)
+        size = config.image_size or (GENERATED_IMAGE_SIZE if config.is_generated else None)
         num_samples = None if num_train is None else num_train - config.validation
         for what, asked, there in (
             ("{} images were held out", config.validation, self.num_validation),

@@ -1,55 +1,17 @@
 """One scene of the glyphs: what is drawn, where and in which colours; and the drawing itself.
 
-Positions are in image sides, with (0, 0) in the centre of the image and y downward. Arrays of
-B numbers, one an image, have shape (B, 1, 1), so that they combine with (B, s, s) pixels. All
-pixel arithmetic is in float32, with operations that IEEE 754 rounds exactly.
+Units, axes and shapes are those of `scene`.
 """
-
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.glyph_masks import CANVAS_SIDE, FONTS, NUM_DIGITS
+from training.data.scene import FloatArray, Scene, axes, blend, mix, to_bytes, wave
 
 SCENE_WORDS = 96  # random numbers set aside for one image's scene, a multiple of 4
 MAX_BEND = 0.05  # of one wave, in image sides
 MAX_TILT = 0.2217  # tan(25°/2): rotations lie within ±25°, so that 6 and 9 stay apart
-
-FloatArray = NDArray[np.floating[Any]]
-
-
-class Scene:
-    """Hands out the random choices of B images, one column of numbers after another.
-
-    Args:
-        numbers: Independent and uniform in [0, 1), (B, SCENE_WORDS): a row an image.
-    """
-
-    def __init__(self, numbers: NDArray[np.float64]) -> None:
-        self._columns: Iterator[NDArray[np.float64]] = iter(numbers.T)
-        self.num_images = len(numbers)
-
-    def uniform(self, low: float, high: float) -> FloatArray:
-        """One number an image in [low, high), (B, 1, 1)."""
-        column = low + (high - low) * next(self._columns)
-        return column.astype(np.float32)[:, None, None]
-
-    def choice(self, num: int) -> NDArray[np.int64]:
-        """One of 0, ..., num - 1 an image, (B, 1, 1)."""
-        return np.floor(num * next(self._columns)).astype(np.int64)[:, None, None]
-
-    def sign(self) -> FloatArray:
-        """-1 or 1 an image, (B, 1, 1)."""
-        return (2 * self.choice(2) - 1).astype(np.float32)
-
-    def colour(self, luminance: FloatArray, chroma: float) -> FloatArray:
-        """A colour whose channels average to the luminance, before clipping: (B, 3, 1, 1)."""
-        red, green, blue = (self.uniform(-chroma, chroma) for _ in range(3))
-        mean = (red + green + blue) / np.float32(3)
-        channels = np.stack([red, green, blue], axis=1) - mean[:, None] + luminance[:, None]
-        return np.clip(channels, np.float32(0), np.float32(1))
 
 
 def paint(
@@ -66,7 +28,7 @@ def paint(
     Returns:
         Images (B, 3, s, s) and labels (B,).
     """
-    x, y = _axes(size)
+    x, y = axes(size)
     label = scene.choice(NUM_DIGITS)
     contrast = scene.uniform(0.2, 0.8)
     middle = contrast / 2 + scene.uniform(0, 1) * (1 - contrast)
@@ -75,16 +37,12 @@ def paint(
 
     images = _background(scene, paper, contrast, x, y)
     for _ in range(2):
-        _blend(images, _stroke(scene, x, y, size), scene.colour(scene.uniform(0, 1), 0.25))
+        blend(images, _stroke(scene, x, y, size), scene.colour(scene.uniform(0, 1), 0.25))
     for _ in range(2):
-        _blend(images, _neighbour(scene, masks, x, y), scene.colour(scene.uniform(0, 1), 0.25))
-    _blend(images, _centre_digit(scene, label, masks, x, y), ink)
+        blend(images, _neighbour(scene, masks, x, y), scene.colour(scene.uniform(0, 1), 0.25))
+    blend(images, _centre_digit(scene, label, masks, x, y), ink)
     noise *= scene.uniform(0, 0.12)[:, None]
-    images += noise
-    np.clip(images, np.float32(0), np.float32(1), out=images)
-    images *= np.float32(255)
-    images += np.float32(0.5)
-    return images.astype(np.uint8), label[:, 0, 0]
+    return to_bytes(images, noise), label[:, 0, 0]
 
 
 def paint_grey(
@@ -100,11 +58,11 @@ def paint_grey(
     Returns:
         Images (B, 1, s, s) and labels (B,).
     """
-    x, y = _axes(size)
+    x, y = axes(size)
     label = scene.choice(NUM_DIGITS)
     bends = [
         scene.uniform(-MAX_BEND, MAX_BEND)
-        * _wave(scene.uniform(-2, 2) * x + (scene.uniform(-2, 2) * y + scene.uniform(0, 1)))
+        * wave(scene.uniform(-2, 2) * x + (scene.uniform(-2, 2) * y + scene.uniform(0, 1)))
         for _ in range(4)
     ]
     x, y = x + (bends[0] + bends[1]), y + (bends[2] + bends[3])
@@ -112,14 +70,6 @@ def paint_grey(
     ink *= np.float32(255)
     ink += np.float32(0.5)
     return ink.astype(np.uint8)[:, None], label[:, 0, 0]
-
-
-def _axes(size: int) -> tuple[FloatArray, FloatArray]:
-    """Positions of the pixels' centres, x (1, 1, s) and y (1, s, 1)."""
-    axis = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)) - np.float32(
-        0.5
-    )
-    return axis[None, None, :], axis[None, :, None]
 
 
 def _background(
@@ -131,8 +81,8 @@ def _background(
     """
     fields = [
         scene.uniform(-1, 1) * x + scene.uniform(-1, 1) * y,
-        _wave(scene.uniform(-4, 4) * x + (scene.uniform(-4, 4) * y + scene.uniform(0, 1))),
-        _wave(scene.uniform(-8, 8) * x + (scene.uniform(-8, 8) * y + scene.uniform(0, 1))),
+        wave(scene.uniform(-4, 4) * x + (scene.uniform(-4, 4) * y + scene.uniform(0, 1))),
+        wave(scene.uniform(-8, 8) * x + (scene.uniform(-8, 8) * y + scene.uniform(0, 1))),
     ]
     size = x.shape[-1]
     images = np.empty((scene.num_images, 3, size, size), dtype=np.float32)
@@ -144,22 +94,9 @@ def _background(
     return images
 
 
-def _wave(phase: FloatArray) -> FloatArray:
-    """A smooth wave in [-1, 1] of period 1, made of two cubics: no sine, which rounds freely."""
-    phase -= np.floor(phase)
-    phase *= 2
-    phase -= 1
-    triangle = np.abs(phase, out=phase)
-    triangle *= 2
-    triangle -= 1
-    cubic = np.float32(1.5) - np.float32(0.5) * triangle * triangle
-    cubic *= triangle
-    return cubic
-
-
 def _stroke(scene: Scene, x: FloatArray, y: FloatArray, size: int) -> FloatArray:
     """Coverage of a straight bar anywhere in the image, absent half of the time, (B, s, s)."""
-    cosine, sine = _rotation(scene, 1.0)
+    cosine, sine = scene.rotation(1.0)
     x = x - scene.uniform(-0.5, 0.5)
     y = y - scene.uniform(-0.5, 0.5)
     along, across = cosine * x + sine * y, cosine * y - sine * x
@@ -212,7 +149,7 @@ def _digit(
     """
     x, y = position
     font = scene.choice(len(FONTS))
-    cosine, sine = _rotation(scene, MAX_TILT)
+    cosine, sine = scene.rotation(MAX_TILT)
     shear = scene.uniform(-0.25, 0.25)
     stretch = scene.uniform(0.75, 1.25)
     side = masks.shape[-1]
@@ -223,13 +160,6 @@ def _digit(
     column = scale * column_x * x + (scale * column_y * y + centre)
     row = scale * row_x * x + (scale * row_y * y + centre)
     return _sample(masks.reshape(-1), (font * NUM_DIGITS + digit) * side * side, column, row, side)
-
-
-def _rotation(scene: Scene, max_tilt: float) -> tuple[FloatArray, FloatArray]:
-    """Cosine and sine of 2 arctan(t) for t uniform in ±max_tilt, by rational functions of t."""
-    tilt = scene.uniform(-max_tilt, max_tilt)
-    square = tilt * tilt
-    return (1 - square) / (1 + square), 2 * tilt / (1 + square)
 
 
 def _sample(
@@ -249,22 +179,7 @@ def _sample(
     index *= np.int32(side)
     index += left
     index += offset.astype(np.int32)
-    above = _mix(atlas.take(index), atlas[1:].take(index), column)
+    above = mix(atlas.take(index), atlas[1:].take(index), column)
     index += np.int32(side)
-    below = _mix(atlas.take(index), atlas[1:].take(index, mode="clip"), column)
-    return _mix(above, below, row)
-
-
-def _mix(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
-    """Move from `first` to `second` by a share in [0, 1]; overwrites `second`."""
-    second -= first
-    second *= share
-    second += first
-    return second
-
-
-def _blend(images: FloatArray, coverage: FloatArray, colour: FloatArray) -> None:
-    """Lay a colour (B, 3, 1, 1) over the images (B, 3, s, s) where the coverage (B, s, s) says."""
-    change = colour - images
-    change *= coverage[:, None]
-    images += change
+    below = mix(atlas.take(index), atlas[1:].take(index, mode="clip"), column)
+    return mix(above, below, row)

@@ -13,7 +13,7 @@ from training.data.cifar_source import find_cifar, read_cifar
 from training.data.decoding import LOSSY_FORMATS, Seen, decode_split
 from training.data.encoded import EncodedDataset, check_labels
 from training.data.folder_source import HELD_OUT, NoImageFolderError, find_images
-from training.data.glyphs import CLASS_NAMES, draw_glyphs
+from training.data.generated import class_names, generator
 from training.data.hub_source import SHORT_NAMES, is_within_reach, parse_hub_name, read_hub
 from training.data.idx_source import find_idx, read_idx
 from training.data.image_set import Dataset, ImageSet, compute_fingerprint
@@ -23,7 +23,12 @@ from training.data.parquet_files import find_parquet
 from training.data.parquet_source import read_parquet
 from training.data.telling import deviations
 from training.errors import DataError
-from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN, DataConfig
+from training.spec.config import (
+    GENERATED_IMAGE_SIZE,
+    GENERATED_NUM_TEST,
+    GENERATED_NUM_TRAIN,
+    DataConfig,
+)
 from training.system.memory import check_memory
 from training.system.random_streams import Purpose, random_permutation
 
@@ -69,10 +74,11 @@ class Source:
 def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Dataset:
     """Load the images that a configuration names.
 
-    `config.source` is "glyphs" or "glyphs-grey"; a folder of parquet files, of class folders of
-    images, of MNIST's idx files or of CIFAR's pickles; a .npz file or the folder of one; or a name
-    on the hub ("cifar10", "uoft-cs/cifar100", "owner/name:configuration"). Where a folder of that
-    name is there, it goes before the hub; ./glyphs is a folder. Decoded images are cached, under
+    `config.source` is "glyphs", "glyphs-grey" or "leaves", which are drawn; a folder of parquet
+    files, of class folders of images, of MNIST's idx files or of CIFAR's pickles; a .npz file or
+    the folder of one; or a name on the hub ("cifar10", "uoft-cs/cifar100",
+    "owner/name:configuration"). Where a folder of that name is there, it goes before the hub;
+    ./glyphs is a folder. Decoded images are cached, under
     `source` and the state of its files; a data set of the hub is asked for once.
 
     The data set's name is that of the folder or the repository, in its usual spelling where it is
@@ -96,7 +102,7 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
     """
     if config.is_generated:
         _refuse_label_column(config.label_column, config.source)
-        return _load_glyphs(config)
+        return _draw(config)
     source = find_source(config.source, config.label_column)
 
     def decode() -> DecodedDataset:
@@ -132,16 +138,18 @@ def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Datase
     )
 
 
-def _load_glyphs(config: DataConfig) -> Dataset:
-    size = config.image_size or GLYPHS_IMAGE_SIZE
-    num_images = (config.num_train or GLYPHS_NUM_TRAIN) + (config.num_test or GLYPHS_NUM_TEST)
-    check_memory(num_images * (3 * size**2 + 8), f"drawing {num_images:,} glyphs of {size}x{size}")
-    draw = partial(
-        draw_glyphs, image_size=size, seed=config.seed, grey=config.source == "glyphs-grey"
+def _draw(config: DataConfig) -> Dataset:
+    source, size = config.source, config.image_size or GENERATED_IMAGE_SIZE
+    num_train = config.num_train or GENERATED_NUM_TRAIN
+    num_test = config.num_test or GENERATED_NUM_TEST
+    total = num_train + num_test
+    check_memory(total * (3 * size**2 + 8), f"drawing {total:,} {source} of {size}x{size}")
+    draw = partial(generator(source), image_size=size, seed=config.seed)
+    train, test = (
+        ImageSet(*draw(number, stream=stream))
+        for number, stream in ((num_train, "train"), (num_test, "test"))
     )
-    train = ImageSet(*draw(config.num_train or GLYPHS_NUM_TRAIN, stream="train"))
-    test = ImageSet(*draw(config.num_test or GLYPHS_NUM_TEST, stream="test"))
-    return Dataset(config.source, train, test, CLASS_NAMES, compute_fingerprint(train, test))
+    return Dataset(source, train, test, class_names(source), compute_fingerprint(train, test))
 
 
 def _decode(source: Source, config: DataConfig) -> DecodedDataset:
@@ -223,7 +231,7 @@ def find_source(source: str, label_column: str | None = None) -> Source:
     hub_name = parse_hub_name(source)
     if hub_name is None or source.count("/") > 1:
         raise DataError(
-            f"no data at {source!r}: expected glyphs, a name ({', '.join(SHORT_NAMES)} or "
+            f"no data at {source!r}: expected glyphs, leaves, a name ({', '.join(SHORT_NAMES)} or "
             "owner/name on the hub), or a folder of parquet files or of class folders of images"
         )
     repository = hub_name.repository.partition("/")[2]

@@ -31,7 +31,8 @@ def train(
 
     Args:
         network: One of the paper's, such as "s-fc".
-        data: The images: "glyphs", a folder, a name on the hub, or a `DataConfig` for some of them.
+        data: The images: "glyphs", "leaves", a folder, a name on the hub, or a `DataConfig` for
+            some of them.
         recipe: "quick", "paper-400" or "paper-4000": where the settings that are not given come
             from.
         folder: A new run folder, for `mdl bound` and all other commands; None keeps no files.

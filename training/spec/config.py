@@ -19,11 +19,14 @@ Sparsity = Literal["auto", "typical", "always", "never"]
 SaveUnit = Literal["epochs", "steps", "seconds"]
 
 MAX_IMAGE_SIZE = 2**16
-GENERATED = ("glyphs", "glyphs-grey")
-"""Sources whose images are drawn from a seed; nothing is read for them."""
-GLYPHS_IMAGE_SIZE = 32
-GLYPHS_NUM_TRAIN = 20_000
-GLYPHS_NUM_TEST = 5_000
+GENERATED = {"glyphs": "glyphs", "glyphs-grey": "glyphs", "leaves": "leaves"}
+"""Sources whose images are drawn from a seed, and the generator of each; nothing is read for them.
+
+Data sets of one generator share their random numbers, those of two share none.
+"""
+GENERATED_IMAGE_SIZE = 32
+GENERATED_NUM_TRAIN = 20_000
+GENERATED_NUM_TEST = 5_000
 MAX_COEFFICIENT = 3.4e38
 """Largest value of a coefficient such as λ or β: what float32 holds."""
 _INTERVAL = re.compile(r"(\d{1,9})(|steps|s|m|h)")
@@ -77,17 +80,18 @@ class DataConfig:
     """Which images, and what is done to every one of them.
 
     Attributes:
-        source: "glyphs"; "glyphs-grey", their digits alone, white on black, in one channel; a hub
-            name ("cifar10", "uoft-cs/cifar100", ...); or a path: a folder of parquet files, of
-            class folders of images, of idx files or of CIFAR's pickles, or a .npz file.
-        image_size: Side in pixels, 1 to 65,536; None keeps the images' own (glyphs: 32).
-        num_train: Use only the first N >= 1 training images; None for all (glyphs: 20,000).
-        num_test: Likewise for test images (glyphs: 5,000).
+        source: "glyphs"; "glyphs-grey", their digits alone, white on black, in one channel;
+            "leaves", scenes with the statistics of natural images; a hub name ("cifar10",
+            "uoft-cs/cifar100", ...); or a path: a folder of parquet files, of class folders of
+            images, of idx files or of CIFAR's pickles, or a .npz file.
+        image_size: Side in pixels, 1 to 65,536; None keeps the images' own (generated: 32).
+        num_train: Use only the first N >= 1 training images; None for all (generated: 20,000).
+        num_test: Likewise for test images (generated: 5,000).
         validation: Training images held out for selection, drawn at random from the training set.
         permute_pixels: Seed of one fixed permutation of the pixels of every image; None for none.
         normalize: "fixed" subtracts 0.5 and divides by 0.25, constants chosen before the data;
             "data" uses the training set's own mean and deviation per channel.
-        seed: Seed of the glyphs generator and of the validation split; all seeds lie in [0, 2^64).
+        seed: Seed of generated images and of the validation split; all seeds lie in [0, 2^64).
         label_column: Column of a table that holds the labels, such as "coarse_label"; None for the
             one that its name says.
 

@@ -1,6 +1,6 @@
 """Random numbers that are the same on every machine, in every version, from any starting point.
 
-Everything that decides which images a run sees (the glyphs, the validation split, the pixel
+Everything that decides which images a run sees (the generated ones, the validation split, the pixel
 permutation) reads the raw words of Philox 4x64-10, a counter-based generator. NumPy guarantees
 that stream for ever (NEP 19), which it does not for the distributions built on top, nor torch for
 `randperm`. A stream is a key (seed, purpose), so two purposes never share a number.
@@ -27,6 +27,15 @@ class Purpose(IntEnum):
     PIXEL_PERMUTATION = 7
     FOLDER_ORDER = 8
     PREQUENTIAL_ORDER = 9
+    LEAVES_TRAIN = 10
+    LEAVES_TEST = 11
+    LEAVES_FRESH = 12
+    LEAVES_TRAIN_GRAIN = 13
+    LEAVES_TEST_GRAIN = 14
+    LEAVES_FRESH_GRAIN = 15
+    LEAVES_TRAIN_NOISE = 16
+    LEAVES_TEST_NOISE = 17
+    LEAVES_FRESH_NOISE = 18
 
 
 def random_words(seed: int, purpose: Purpose, *, start: int, count: int) -> NDArray[np.uint64]:

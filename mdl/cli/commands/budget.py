@@ -16,7 +16,7 @@ def budget(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="The data set, such as glyphs or a folder; m is its training images.",
+            help="The data set, such as glyphs, leaves or a folder; m is its training images.",
         ),
     ] = None,
     label_column: LabelColumnOption = None,

@@ -91,7 +91,8 @@ def certify(
         int | None, typer.Option(min=0, help=f"Training images held out, {_OF_BITS}.")
     ] = None,
     data_seed: Annotated[
-        int | None, typer.Option(min=0, help=f"Seed of glyphs and of validation, {_OF_BITS}.")
+        int | None,
+        typer.Option(min=0, help=f"Seed of generated images and of validation, {_OF_BITS}."),
     ] = None,
     device: DeviceOption = "auto",
     full: FullOption = False,

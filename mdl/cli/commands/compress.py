@@ -46,8 +46,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="The data set: glyphs or a folder. A recipe needs it; a checkpoint only where the "
-            "data have moved.",
+            help="The data set: glyphs, leaves or a folder. A recipe needs it; a checkpoint only "
+            "where the data have moved.",
         ),
     ] = None,
     label_column: LabelColumnOption = None,
@@ -64,7 +64,7 @@ def compress(
     data_seed: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Seed of glyphs and of the images left out.", rich_help_panel=DATA
+            min=0, help="Seed of generated images and of the images left out.", rich_help_panel=DATA
         ),
     ] = None,
     epochs: Annotated[

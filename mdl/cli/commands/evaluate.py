@@ -24,7 +24,10 @@ def evaluate(
         str | None, typer.Option(metavar="DATA", help="Where the same data set lies now.")
     ] = None,
     fresh: Annotated[
-        int, typer.Option(min=0, help="Draw N new glyphs: they estimate the true error.")
+        int,
+        typer.Option(
+            min=0, help="Draw N new images of a generated data set: they estimate the true error."
+        ),
     ] = 0,
     predictions: Annotated[
         Path | None,
@@ -116,24 +119,27 @@ def _write_predictions(
 def _count_fresh_errors(
     checkpoint: "Checkpoint", network: "torch.nn.Module", total: int, device: "torch.device"
 ) -> int:
-    from training.data.glyphs import draw_glyphs
+    from training.data.generated import generator
     from training.data.loading import ImageSet
     from training.run.evaluate import count_errors
     from training.spec.config import GENERATED
 
     record = checkpoint.data
     if record is None or record.config["source"] not in GENERATED:
-        raise ValueError("--fresh draws new glyphs; this checkpoint was trained on other images")
+        raise ValueError(
+            f"--fresh draws new images of {', '.join(GENERATED)}; this checkpoint was trained on "
+            "other images"
+        )
+    draw = generator(record.config["source"])
     errors = 0
     for start in range(0, total, FRESH_BLOCK):
         number = min(FRESH_BLOCK, total - start)
-        drawn = draw_glyphs(
+        drawn = draw(
             number,
             image_size=record.image_size,
             seed=record.config["seed"],
             start=start,
             stream="fresh",
-            grey=record.in_channels == 1,
         )
         errors += count_errors(network, ImageSet(*drawn), checkpoint.inputs, device=device)
     return errors

@@ -68,8 +68,8 @@ def reproduce(
         list[str] | None,
         typer.Option(
             metavar="DATA",
-            help="A hub name, a folder, or glyphs; give it several times for a column or panel "
-            "each (default: cifar10).",
+            help="A hub name, a folder, glyphs or leaves; give it several times for a column or "
+            "panel each (default: cifar10).",
         ),
     ] = None,
     store: Annotated[

@@ -90,7 +90,7 @@ def sweep(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="glyphs, a hub name, or a folder (default: cifar10, glyphs for small).",
+            help="glyphs, leaves, a hub name, or a folder (default: cifar10, glyphs for small).",
             rich_help_panel=DATA,
         ),
     ] = None,

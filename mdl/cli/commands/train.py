@@ -71,7 +71,7 @@ def train(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="glyphs, a hub name such as cifar10, or a folder: parquet files, "
+            help="glyphs, leaves, a hub name such as cifar10, or a folder: parquet files, "
             "train/CLASS/*.png and test/CLASS/*.png, .npz, MNIST's idx files or CIFAR's pickles "
             "(default: glyphs).",
             rich_help_panel=DATA,
@@ -100,7 +100,9 @@ def train(
     ] = None,
     data_seed: Annotated[
         int | None,
-        typer.Option(help="Seed of glyphs and of the validation split.", rich_help_panel=DATA),
+        typer.Option(
+            help="Seed of generated images and of the validation split.", rich_help_panel=DATA
+        ),
     ] = None,
     flip: Annotated[
         bool | None,

@@ -18,7 +18,9 @@ def verify(
     ],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="Where the data set lies here; glyphs are drawn anew."),
+        typer.Option(
+            metavar="DATA", help="Where the data set lies here; generated images are drawn anew."
+        ),
     ] = None,
     images: Annotated[
         str | None,

@@ -24,6 +24,7 @@ from mdl.experiments.reproduce.scale import Scale
 from mdl.experiments.reproduce.tables import Cell, Column, Table
 from mdl.experiments.store.result_store import Results
 from mdl.terminal.console import duration
+from training.spec.config import GENERATED
 
 _NAMED = 3
 CLAIMS: tuple[Claim, ...] = tuple(
@@ -52,14 +53,14 @@ _KEY = (
 def is_judged(scale: Scale) -> bool:
     """Whether claims are judged on the (first) data set of a scale: only on natural images.
 
-    Glyphs are drawn, and MNIST and its kin are written signs.
+    Generated images are drawn, and MNIST and its kin are written signs.
 
     >>> from mdl.experiments.reproduce.scales import scale_on
     >>> is_judged(scale_on("smoke", ("glyphs",))), is_judged(scale_on("smoke", ("cifar10",)))
     (False, True)
     """
     name = PurePath(scale.data.source).name.lower()
-    return name != "glyphs" and "mnist" not in name
+    return name not in GENERATED and "mnist" not in name
 
 
 def judge(scale: Scale, found: Results) -> list[Verdict]:

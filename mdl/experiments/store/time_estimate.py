@@ -74,10 +74,13 @@ class DataShape:
     num_classes: int = 10
 
 
+_GENERATED = DataShape(num_train=20_000)
 _CIFAR = DataShape(num_train=50_000)
 _MNIST = DataShape(num_train=60_000, image_size=28, in_channels=1)
 _SHAPES = {
-    "glyphs": DataShape(num_train=20_000),
+    "glyphs": _GENERATED,
+    "glyphs_grey": DataShape(num_train=20_000, in_channels=1),
+    "leaves": _GENERATED,
     "cifar10": _CIFAR,
     "cifar100": DataShape(num_train=50_000, num_classes=100),
     "svhn": DataShape(num_train=73_257),

@@ -13,7 +13,8 @@ import torch
 from analysis.bounds.bounds import binomial_tail
 from analysis.certify.certify import certify
 from analysis.certify.folder import BITS_FILE, JSON_FILE, json_checksum
-from analysis.certify.prior import load_prior
+from analysis.certify.images import load_images
+from analysis.certify.prior import Origin, kind_of, load_prior
 from analysis.certify.verify import verify
 from analysis.codes.bit_file import PRIOR_FILE, load_codeword, save_codeword
 from analysis.codes.checkpoint_message import described_codeword
@@ -178,6 +179,51 @@ def test_a_prior_that_has_seen_the_images_is_refused(tmp_path: Path) -> None:
     made = certify(network, bits=8, prior=own / "network.mdl")  # somebody's word
     assert made.prior is not None
     assert made.prior.kind == "trusted"
+
+
+@pytest.mark.parametrize(
+    ("prior", "counted", "refusal"),
+    [
+        (("leaves", 3), ("glyphs", 3), None),  # generators share no random number
+        (("glyphs-grey", 3), ("leaves", 3), None),
+        (("leaves", 4), ("leaves", 3), None),
+        (("leaves", 3), ("CIFAR-10 (JPEG)", 3), None),
+        (("glyphs-grey", 3), ("glyphs", 3), "some of them may be counted"),
+        (("leaves", 3), ("leaves", 3), "some of them may be counted"),
+    ],
+)
+def test_what_is_independent_of_generated_images(
+    prior: tuple[str, int], counted: tuple[str, int], refusal: str | None
+) -> None:
+    origin = Origin(
+        data=prior[0],
+        fingerprint="a" * 64,
+        generated=True,
+        num_train=60,
+        seed=prior[1],
+        validation=0,
+        settings={},
+    )
+    data = load_images(DATA)[0]
+    data = replace(data, name=counted[0], seed=counted[1])
+    if refusal is None:
+        assert kind_of(origin, data) == "independent"
+    else:
+        with pytest.raises(DataError, match=refusal):
+            kind_of(origin, data)
+
+
+def test_a_prior_of_leaves_is_independent_of_other_images(tmp_path: Path) -> None:
+    """Of glyphs of the same seed, and the certificate is verified from its folder alone."""
+    place = make_prior(tmp_path / "prior", replace(DATA, source="leaves"))
+    made = certify(make_checkpoint(DATA, share=0.02), bits=8, prior=place, folder=tmp_path / "cert")
+    assert made.prior is not None
+    assert (made.prior.kind, made.data.name) == ("independent", "glyphs")
+    says = stated(tmp_path / "cert")
+    assert says["prior"]["origin"]["data"] == "leaves"
+    assert verify(tmp_path / "cert").differences == ()
+    says["prior"]["origin"]["data"] = "glyphs-grey"  # of this seed, it may have seen them
+    assert not verify(changed(tmp_path / "cert", tmp_path / "forged", says)).ok
 
 
 def test_bits_and_checkpoint_of_a_prior_must_be_of_one_network(tmp_path: Path) -> None:

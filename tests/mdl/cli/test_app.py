@@ -10,7 +10,7 @@ import pytest
 from analysis.compress.recipes import RECIPES as TIGHT
 from mdl import __version__
 from mdl.cli.app import COMMANDS, GROUPS
-from training.spec.config import GLYPHS_IMAGE_SIZE, GLYPHS_NUM_TEST, GLYPHS_NUM_TRAIN
+from training.spec.config import GENERATED_IMAGE_SIZE, GENERATED_NUM_TEST, GENERATED_NUM_TRAIN
 from training.spec.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -164,9 +164,9 @@ def test_the_help_has_the_numbers_of_the_recipes(mdl) -> None:
         f"(quick: {quick.beta_lasso['shrinkage'][0]:g})",
         f"(default: {quick.crop})",
         f"(quick: {quick.cutout}; paper: {paper.cutout})",
-        f"glyphs: {GLYPHS_IMAGE_SIZE})",
-        f"glyphs: {GLYPHS_NUM_TRAIN:,})",
-        f"glyphs: {GLYPHS_NUM_TEST:,})",
+        f"generated: {GENERATED_IMAGE_SIZE})",
+        f"generated: {GENERATED_NUM_TRAIN:,})",
+        f"generated: {GENERATED_NUM_TEST:,})",
     ):
         assert told in text, told
     found = re.findall(r"beta-lasso \(quick: as --shrinkage; paper: ([\d.e-]+)\)", text)

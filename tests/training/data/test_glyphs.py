@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from training.data.glyph_scene import SCENE_WORDS, Scene, _rotation, _wave
+from training.data.glyph_scene import SCENE_WORDS
 from training.data.glyphs import draw_glyphs
+from training.data.scene import Scene
 from training.system.random_streams import Purpose
 
 STREAMS = ("train", "test", "fresh")
@@ -121,33 +122,6 @@ def test_scenes_use_no_more_numbers_than_set_aside():
         scene.uniform(0, 1)
     with pytest.raises(StopIteration):
         scene.uniform(0, 1)
-
-
-def test_pixel_arithmetic_is_in_single_precision():
-    scene = Scene(np.random.default_rng(0).random((3, SCENE_WORDS)))
-    assert scene.uniform(-1, 2).dtype == np.float32
-    assert scene.sign().dtype == np.float32
-    assert scene.colour(scene.uniform(0, 1), 0.2).dtype == np.float32
-    for part in _rotation(scene, 1.0):
-        assert part.dtype == np.float32
-
-
-def test_rotations_are_rotations_within_25_degrees():
-    scene = Scene(np.linspace(0, 1, 1000, endpoint=False)[:, None].repeat(2, axis=1))
-    cosine, sine = _rotation(scene, 0.2217)
-    np.testing.assert_allclose(cosine**2 + sine**2, 1, atol=1e-6)
-    angles = np.degrees(np.arctan2(sine, cosine)).ravel()
-    assert angles.min() == pytest.approx(-25, abs=0.01)
-    assert angles.max() == pytest.approx(25, abs=0.1)
-
-
-def test_the_wave_has_period_one_and_fills_its_range():
-    phase = np.linspace(-2, 2, 4001, dtype=np.float32)
-    wave = _wave(phase.copy())
-    assert wave.min() == -1
-    assert wave.max() == 1
-    np.testing.assert_allclose(wave, _wave(phase + 1), atol=1e-5)
-    np.testing.assert_allclose(wave, np.cos(2 * np.pi * phase), atol=0.025)
 
 
 @pytest.mark.parametrize(

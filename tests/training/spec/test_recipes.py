@@ -54,8 +54,8 @@ def test_digits_are_never_flipped_by_default(source: str) -> None:
     assert not may_flip(source)
 
 
-@pytest.mark.parametrize("source", ["cifar10", "fashion_mnist", "../shared/data/cifar10"])
-def test_photographs_are_flipped(source: str) -> None:
+@pytest.mark.parametrize("source", ["cifar10", "fashion_mnist", "../shared/data/cifar10", "leaves"])
+def test_photographs_and_leaves_are_flipped(source: str) -> None:
     assert may_flip(source)
 
 
@@ -125,6 +125,7 @@ def test_configurations_survive_json(data: DataConfig, augmentation: Augmentatio
         ("ufldl-stanford/svhn", "autoaugment-svhn"),
         ("mnist", None),
         ("glyphs", None),
+        ("leaves", None),
     ],
 )
 def test_paper_recipes_have_the_policy_of_their_data(source: str, policy: str | None) -> None:

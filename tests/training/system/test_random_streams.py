@@ -58,6 +58,15 @@ def test_purposes_are_never_renumbered():
         "PIXEL_PERMUTATION": 7,
         "FOLDER_ORDER": 8,
         "PREQUENTIAL_ORDER": 9,
+        "LEAVES_TRAIN": 10,
+        "LEAVES_TEST": 11,
+        "LEAVES_FRESH": 12,
+        "LEAVES_TRAIN_GRAIN": 13,
+        "LEAVES_TEST_GRAIN": 14,
+        "LEAVES_FRESH_GRAIN": 15,
+        "LEAVES_TRAIN_NOISE": 16,
+        "LEAVES_TEST_NOISE": 17,
+        "LEAVES_FRESH_NOISE": 18,
     }
 
 

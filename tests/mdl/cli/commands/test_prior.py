@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from analysis.codes.bit_file import load_codeword
 from training.checkpoint.checkpoint import load_checkpoint
+from training.data.glyphs import draw_glyphs
 
 QUICK = ("--epochs", "2", "--batch-size", "20", "--trials", "4", "--threads", "1")
 DATA = ("--data", "glyphs-grey", "--image-size", "8", "--num-train", "150")
@@ -109,6 +111,36 @@ def test_certified_and_verified(
         assert f"relative to a prior ({kind}" in text(done)
     done = mdl("verify", str(cert), "--json")
     assert json.loads(done.stdout)["prior"] == says["prior"]
+
+
+@pytest.mark.slow
+def test_a_prior_of_leaves_for_images_in_a_folder(mdl, tmp_path: Path) -> None:
+    """It is independent of them: its folder says that it was trained on leaves, from a seed."""
+    folder = tmp_path / "images"
+    for split, count in (("train", 60), ("test", 10)):
+        for number, image in enumerate(draw_glyphs(count, image_size=8, stream=split)[0]):
+            place = folder / split / "ab"[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{number}.png")
+    prior, short, cert = (str(tmp_path / name) for name in ("prior", "short", "cert"))
+    recipe = ("compress", "--recipe", "mnist-tight", *QUICK)
+    leaves = ("--data", "leaves", "--image-size", "8", "--num-train", "100")
+    own = ("--data", str(folder), "--prior", prior)
+    for arguments in (
+        (*recipe, *leaves, "-o", prior),
+        (*recipe, *own, "-o", short),
+        ("certify", f"{short}/network.mdl", *own, "-o", cert),
+        ("verify", cert, "--data", str(folder)),
+    ):
+        done = mdl(*arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
+    assert "relative to a prior (independent" in text(done)
+    says = json.loads((Path(cert) / "certificate.json").read_text())["prior"]
+    assert (says["kind"], says["origin"]["data"], says["origin"]["seed"]) == (
+        "independent",
+        "leaves",
+        0,
+    )
 
 
 def test_a_checkpoint_with_a_prior(mdl, work: Path, tmp_path: Path) -> None:

@@ -153,8 +153,10 @@ def test_the_svhn_column_is_said_to_lack_the_order(world: Callable[..., World]) 
     assert "β = 0 has 93.80, β = 1 has 93.66" in found[2].notes[0]
 
 
-@pytest.mark.parametrize("source", ["glyphs", "mnist", "data/fashion_mnist", "ylecun/mnist"])
-def test_no_verdict_on_drawn_signs(world: Callable[..., World], source: str) -> None:
+@pytest.mark.parametrize(
+    "source", ["glyphs", "leaves", "mnist", "data/fashion_mnist", "ylecun/mnist"]
+)
+def test_no_verdict_on_drawn_images(world: Callable[..., World], source: str) -> None:
     there = world()
     scale = scale_on("laptop", (source,))
     assert not is_judged(scale)

@@ -20,7 +20,7 @@ from tests.mdl.experiments.answers import answers_with
 from training.data.loading import load_dataset
 from training.run.provenance import collect_versions
 from training.spec.architectures import NETWORKS
-from training.spec.config import DataConfig, Precision, TrainConfig
+from training.spec.config import GENERATED, GENERATED_NUM_TRAIN, DataConfig, Precision, TrainConfig
 
 RESULTS = Path(__file__).resolve().parents[4] / "results"
 CONFIG = TrainConfig(
@@ -72,8 +72,9 @@ def test_operations_grow_with_epochs_and_images(epochs: int, validation: int) ->
     assert training_flop(held_out) <= training_flop(config)
 
 
-def test_the_shape_of_the_glyphs_is_what_they_have() -> None:
-    data = DataConfig(image_size=8, num_train=64, num_test=8)
+@pytest.mark.parametrize("source", GENERATED)
+def test_the_shape_of_generated_images_is_what_they_have(source: str) -> None:
+    data = DataConfig(source=source, image_size=8, num_train=64, num_test=8)
     shape, dataset = expected_shape(data), load_dataset(data)
     assert (shape.num_train, shape.image_size, shape.in_channels, shape.num_classes) == (
         len(dataset.train),
@@ -81,7 +82,7 @@ def test_the_shape_of_the_glyphs_is_what_they_have() -> None:
         dataset.in_channels,
         dataset.num_classes,
     )
-    assert expected_shape(DataConfig()).num_train == 20_000
+    assert expected_shape(DataConfig(source=source)).num_train == GENERATED_NUM_TRAIN
 
 
 @pytest.mark.slow

@@ -1,0 +1,72 @@
+"""Generated scenes with the statistics of natural images, labelled, i.i.d. and without end.
+
+One image is an object of one of ten shapes and textures, of random size, place, turn, colours and
+light, among dead leaves (occluding random shapes of power-law sizes, in the correlated colours of
+one scene, with 1/f textures) and partly behind some. The class is uniform and independent of
+everything else but what it draws. They are a source of priors for natural images: nothing in them
+was taken from a photograph.
+
+Streams, pieces and blocks are those of `drawing`. Reproducible across machines as the glyphs are:
++, -, ×, ÷, square roots, floor and comparisons of float32 and float64 numbers one by one, which
+IEEE 754 rounds exactly, and no file of fonts.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.data.drawing import (
+    Stream,
+    check_arguments,
+    draw_in_blocks,
+    pixel_noise,
+    symmetric_numbers,
+    uniform_numbers,
+)
+from training.data.leaf_scene import GRAIN_WORDS, SCENE_WORDS, paint
+from training.data.leaf_shapes import CLASS_NAMES
+from training.data.scene import Scene
+from training.system.random_streams import Purpose
+
+__all__ = ["CLASS_NAMES", "draw_leaves"]
+
+_PURPOSES = {
+    "train": (Purpose.LEAVES_TRAIN, Purpose.LEAVES_TRAIN_GRAIN, Purpose.LEAVES_TRAIN_NOISE),
+    "test": (Purpose.LEAVES_TEST, Purpose.LEAVES_TEST_GRAIN, Purpose.LEAVES_TEST_NOISE),
+    "fresh": (Purpose.LEAVES_FRESH, Purpose.LEAVES_FRESH_GRAIN, Purpose.LEAVES_FRESH_NOISE),
+}
+
+
+def draw_leaves(
+    num_images: int,
+    *,
+    image_size: int = 32,
+    seed: int = 0,
+    start: int = 0,
+    stream: Stream = "train",
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images start, ..., start + num_images - 1 of a stream, with their labels.
+
+    Args:
+        num_images: How many, >= 0.
+        image_size: Side in pixels, >= 8. The scenes and labels of a stream do not depend on it.
+        seed: In [0, 2^64).
+        start: Index of the first image, >= 0.
+        stream: "train", "test" or "fresh".
+
+    Returns:
+        Images, uint8 (num_images, 3, s, s), and labels, int64 (num_images,) in 0..9.
+
+    Raises:
+        ValueError: An argument outside its range.
+    """
+    check_arguments(num_images, image_size, start, stream, "leaves")
+    scene_purpose, grain_purpose, noise_purpose = _PURPOSES[stream]
+
+    def draw_block(first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        scene = Scene(uniform_numbers(seed, scene_purpose, first, count, width=SCENE_WORDS))
+        grain = symmetric_numbers(seed, grain_purpose, first, count, words=GRAIN_WORDS)
+        noise = pixel_noise(seed, noise_purpose, first, count, image_size)
+        return paint(scene, grain, noise, image_size)
+
+    return draw_in_blocks(draw_block, num_images, 3, image_size, start=start)
