@@ -2,7 +2,8 @@
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def carry_out(
     """
     progress = CompressionProgress(len(job.images), job.spec.num_classes)
     words = f"continue what was saved last with: {again}"
-    with run_lock(out / _LOCK), StopRequest(words) as stop:
+    with _nothing_left(out), run_lock(out / _LOCK), StopRequest(words) as stop:
         file = RunFile(out / STATE_FILE, job.identity(), stop=stop, tell=progress.on_note)
         try:
             compression = job.run(progress, file)
@@ -86,6 +87,19 @@ def carry_out(
             return 128 + (stop.signal_number or signal.SIGTERM)
         file.remove()
     return compression, report
+
+
+@contextmanager
+def _nothing_left(out: Path) -> Iterator[None]:
+    """On an error, remove a folder that was made here and holds nothing."""
+    is_new = not out.exists()
+    try:
+        yield
+    except Exception:
+        if is_new:
+            with suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def compressed_checkpoint(job: Job, compression: Compression) -> Checkpoint:

@@ -196,8 +196,8 @@ def test_what_is_refused(mdl):
     ("only", "option", "value", "groups"),
     [
         ("encode", "--network", "s-fc", "step"),
-        ("augmentation", "--width", "2", "step, sparse, checkpoint, bound, encode or count"),
-        ("optimizer", "--batch-size", "8", "step, sparse or augmentation"),
+        ("augmentation", "--width", "2", "step, sparse, qat, checkpoint, bound, encode or count"),
+        ("optimizer", "--batch-size", "8", "step, sparse, qat or augmentation"),
     ],
 )
 def test_an_option_that_no_chosen_group_heeds_is_refused(mdl, only, option, value, groups):
