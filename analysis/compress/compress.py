@@ -298,17 +298,17 @@ class _Run:
         )
         if saved := take_from("training", self.saved):
             training.restore(saved)
-        self.training, network_is_due = training, True
+        self.training, is_epoch_end = training, True
         while True:
             epoch = training.epoch
             last = max((point.epoch for point in self.curve), default=-1)
             is_due = epoch % every == 0 or training.is_done
-            if network_is_due and is_due and last < epoch:
+            if is_epoch_end and is_due and last < epoch:
                 self._measure(network, "training" if epoch else "start", epoch)
             if training.is_done:
                 return
             metrics = training.take_step()
-            network_is_due = metrics is not None
+            is_epoch_end = metrics is not None
             if metrics is not None:
                 self.progress.on_epoch(metrics, epochs)
             self.pause()

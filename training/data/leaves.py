@@ -47,18 +47,7 @@ def draw_leaves(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images start, ..., start + num_images - 1 of a stream, with their labels.
 
-    Args:
-        num_images: How many, >= 0.
-        image_size: Side in pixels, >= 8. The scenes and labels of a stream do not depend on it.
-        seed: In [0, 2^64).
-        start: Index of the first image, >= 0.
-        stream: "train", "test" or "fresh".
-
-    Returns:
-        Images, uint8 (num_images, 3, s, s), and labels, int64 (num_images,) in 0..9.
-
-    Raises:
-        ValueError: An argument outside its range.
+    Arguments, result and errors as `training.data.glyphs.draw_glyphs` has them, always in colour.
     """
     check_arguments(num_images, image_size, start, stream, "leaves")
     scene_purpose, grain_purpose, noise_purpose = _PURPOSES[stream]

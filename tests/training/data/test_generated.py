@@ -1,11 +1,16 @@
 """Generated data sets by name."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.examples import examples
 from training.data import glyphs, leaves
+from training.data.drawing import STREAMS
 from training.data.generated import class_names, generator
 from training.data.loading import load_dataset
 from training.data.telling import tell_dataset
@@ -43,6 +48,52 @@ def test_streams_of_different_generators_share_no_key() -> None:
     }
     assert all(keys.values())
     assert not keys["glyphs"] & keys["leaves"]
+    assert len(Purpose) == len(Purpose.__members__)
+
+
+@given(
+    source=st.sampled_from(sorted(GENERATED)),
+    pieces=st.lists(st.integers(0, 30), max_size=4),
+    first=st.integers(0, 10**6),
+    settings=st.fixed_dictionaries(
+        {
+            "image_size": st.integers(8, 20),
+            "seed": st.integers(0, 2**64 - 1),
+            "stream": st.sampled_from(STREAMS),
+        }
+    ),
+)
+@examples(0.5)
+def test_pieces_make_the_whole(source, pieces, first, settings) -> None:
+    draw, size = partial(generator(source), **settings), settings["image_size"]
+    whole, whole_labels = draw(sum(pieces), start=first)
+    assert whole.shape == (sum(pieces), 1 if source == "glyphs-grey" else 3, size, size)
+    assert (whole.dtype, whole_labels.dtype) == (torch.uint8, torch.int64)
+    assert all(0 <= label < len(class_names(source)) for label in whole_labels.tolist())
+    start = 0
+    for piece in pieces:
+        images, labels = draw(piece, start=first + start)
+        assert torch.equal(images, whole[start : start + piece])
+        assert torch.equal(labels, whole_labels[start : start + piece])
+        start += piece
+
+
+@pytest.mark.parametrize("source", GENERATED)
+def test_pieces_that_cross_a_block_of_work(source: str) -> None:
+    images, labels = generator(source)(150, image_size=32)
+    later, later_labels = generator(source)(80, image_size=32, start=21)
+    assert torch.equal(later, images[21:101])
+    assert torch.equal(later_labels, labels[21:101])
+
+
+@pytest.mark.parametrize("source", ["glyphs", "leaves"])
+def test_streams_and_seeds_share_no_image(source: str) -> None:
+    seen: dict[bytes, tuple[str, int]] = {}
+    for stream in STREAMS:
+        for seed in range(3):
+            for image in generator(source)(100, image_size=8, seed=seed, stream=stream)[0]:
+                assert seen.setdefault(image.numpy().tobytes(), (stream, seed)) == (stream, seed)
+    assert len(seen) == 3 * 3 * 100
 
 
 def test_leaves_have_nothing_to_complain_of() -> None:

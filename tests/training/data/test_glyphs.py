@@ -7,14 +7,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.examples import examples
 from training.data.glyph_scene import SCENE_WORDS
 from training.data.glyphs import draw_glyphs
 from training.data.scene import Scene
-from training.system.random_streams import Purpose
 
 STREAMS = ("train", "test", "fresh")
 
@@ -38,44 +34,6 @@ def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
 )
 def test_the_pixels_never_change(arguments, expected):
     assert digest(*draw_glyphs(300, **arguments)) == expected
-
-
-@given(
-    pieces=st.lists(st.integers(0, 30), max_size=4),
-    first=st.integers(0, 10**6),
-    size=st.integers(8, 20),
-    seed=st.integers(0, 2**64 - 1),
-    stream=st.sampled_from(STREAMS),
-)
-@examples(0.2)
-def test_pieces_make_the_whole(pieces, first, size, seed, stream):
-    whole = draw_glyphs(sum(pieces), image_size=size, seed=seed, start=first, stream=stream)
-    start = 0
-    for piece in pieces:
-        images, labels = draw_glyphs(
-            piece, image_size=size, seed=seed, start=first + start, stream=stream
-        )
-        assert torch.equal(images, whole[0][start : start + piece])
-        assert torch.equal(labels, whole[1][start : start + piece])
-        start += piece
-
-
-def test_pieces_that_cross_a_block_of_work():
-    images, labels = draw_glyphs(300, image_size=32)
-    later, later_labels = draw_glyphs(150, image_size=32, start=101)
-    assert torch.equal(later, images[101:251])
-    assert torch.equal(later_labels, labels[101:251])
-
-
-def test_streams_and_seeds_share_no_image():
-    seen: dict[bytes, tuple[str, int]] = {}
-    for stream in STREAMS:
-        for seed in range(3):
-            for image in draw_glyphs(200, image_size=8, seed=seed, stream=stream)[0]:
-                assert seen.setdefault(image.numpy().tobytes(), (stream, seed)) == (stream, seed)
-    assert len(seen) == 3 * 3 * 200
-    keys = [purpose for purpose in Purpose if purpose.name.startswith("GLYPHS_")]
-    assert len(keys) == 2 * len(STREAMS)
 
 
 def test_shapes_types_and_labels():

@@ -21,7 +21,6 @@ from training.data.leaf_scene import (
 from training.data.leaves import CLASS_NAMES, draw_leaves
 from training.data.scene import Scene
 from training.data.telling import NEARLY_CONSTANT, deviations
-from training.system.random_streams import Purpose
 
 STREAMS = ("train", "test", "fresh")
 
@@ -44,47 +43,6 @@ def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
 )
 def test_the_pixels_never_change(arguments, expected):
     assert digest(*draw_leaves(150, **arguments)) == expected
-
-
-@given(
-    pieces=st.lists(st.integers(0, 30), max_size=4),
-    first=st.integers(0, 10**6),
-    size=st.integers(8, 20),
-    seed=st.integers(0, 2**64 - 1),
-    stream=st.sampled_from(STREAMS),
-)
-@examples(0.2)
-def test_pieces_make_the_whole(pieces, first, size, seed, stream):
-    whole = draw_leaves(sum(pieces), image_size=size, seed=seed, start=first, stream=stream)
-    assert whole[0].shape == (sum(pieces), 3, size, size)
-    assert (whole[0].dtype, whole[1].dtype) == (torch.uint8, torch.int64)
-    assert all(0 <= label < len(CLASS_NAMES) for label in whole[1].tolist())
-    start = 0
-    for piece in pieces:
-        images, labels = draw_leaves(
-            piece, image_size=size, seed=seed, start=first + start, stream=stream
-        )
-        assert torch.equal(images, whole[0][start : start + piece])
-        assert torch.equal(labels, whole[1][start : start + piece])
-        start += piece
-
-
-def test_pieces_that_cross_a_block_of_work():
-    images, labels = draw_leaves(150, image_size=32)
-    later, later_labels = draw_leaves(80, image_size=32, start=21)
-    assert torch.equal(later, images[21:101])
-    assert torch.equal(later_labels, labels[21:101])
-
-
-def test_streams_and_seeds_share_no_image():
-    seen: dict[bytes, tuple[str, int]] = {}
-    for stream in STREAMS:
-        for seed in range(3):
-            for image in draw_leaves(100, image_size=8, seed=seed, stream=stream)[0]:
-                assert seen.setdefault(image.numpy().tobytes(), (stream, seed)) == (stream, seed)
-    assert len(seen) == 3 * 3 * 100
-    keys = [purpose for purpose in Purpose if purpose.name.startswith("LEAVES_")]
-    assert len(set(keys)) == 3 * len(STREAMS)
 
 
 def test_labels_are_uniform_and_no_image_is_constant():
