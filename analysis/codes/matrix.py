@@ -26,6 +26,7 @@ BYTES_A_VALUE = 16
 """What a nonzero number takes beside its column while it is decoded: its symbol and its pattern."""
 BYTES_A_ROW = 24
 """Most that a row of a matrix takes beside its nonzeros."""
+_ASKED_FOR = 1 << 20  # Bytes.
 _CHUNK = 1 << 20  # Entries whose places are found at once.
 _UNSIGNED = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 
@@ -171,10 +172,13 @@ def _as_values(codes: NDArray[np.unsignedinteger], number_format: NumberFormat) 
 def check_memory(num_bytes: int) -> None:
     """Refuse to take more memory than is available.
 
+    The coder takes many small arrays, of which asking the system would cost more than all else.
+
     Args:
-        num_bytes: What is about to be taken.
+        num_bytes: What is about to be taken; below 1 MiB the system is not asked.
 
     Raises:
         OutOfMemoryError: It is more.
     """
-    memory.check_memory(num_bytes, "this network")
+    if num_bytes >= _ASKED_FOR:
+        memory.check_memory(num_bytes, "this network")

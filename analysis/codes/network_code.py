@@ -27,13 +27,13 @@ from analysis.codes.header import (
     round_normalization,
 )
 from analysis.codes.ledger import END, HEAD, Ledger
-from analysis.codes.matrix import check_memory
 from analysis.codes.message import NetworkMessage, Spec, TensorListSpec, expected_shapes
 from analysis.codes.prior import adapt_prior, why_not
 from analysis.codes.relative import as_prior, code_relative
 from analysis.codes.structure import extract_twin, smaller_kinds, structured_codes
 from training.networks.embedding import embed_state
 from training.spec.architectures import NetworkSpec
+from training.system import memory
 from training.system.checks import MAX_SEED
 
 _STRUCTURED = "structured-"
@@ -286,7 +286,7 @@ def _check_header(
     if header.inputs is not None and (header.inputs.permutation_seed or 0) > MAX_SEED:
         raise CodecError(f"damaged: a seed of the pixels' permutation above {MAX_SEED}")
     more = beside(header.spec) if beside is not None and isinstance(header.spec, NetworkSpec) else 0
-    check_memory(_BYTES_A_WEIGHT * header.spec.num_weights + more)
+    memory.check_memory(_BYTES_A_WEIGHT * header.spec.num_weights + more, "this network")
 
 
 def _check_sizes(spec: Spec, error: type[ValueError]) -> None:

@@ -20,6 +20,7 @@ from analysis.codes.checkpoint_message import message_network
 from analysis.codes.message import NetworkMessage
 from analysis.codes.network_code import Codeword, encode_network
 from analysis.codes.prior import adapt_prior
+from analysis.compress.close_images import kept_bytes
 from analysis.compress.compression import Compression, CompressionSettings, CurvePoint, Progress
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import (
@@ -198,8 +199,10 @@ def compress_from_prior(
 
 
 def _check_memory(spec: NetworkSpec, num_images: int) -> None:
-    batch = answering_bytes(spec, min(EVALUATION_BATCH, num_images))
-    needed = _BYTES_A_WEIGHT * spec.num_weights + batch
+    needed = _BYTES_A_WEIGHT * spec.num_weights
+    needed += answering_bytes(spec, min(EVALUATION_BATCH, num_images))
+    if spec.num_weights <= _MAX_REFINED:
+        needed += kept_bytes(spec, num_images)
     check_memory(needed, f"to compress {spec.name} with {spec.num_weights:,} weights")
 
 

@@ -141,13 +141,30 @@ class QATNetwork(nn.Module):
             state[shift] = levels[shift] * self.plans[name].shift_step
         return state
 
+    def biased_state(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """The tensors of the biased network, in the type that it is to compute in."""
+        levels, state = self._split(self._round()), {}
+        for layer, scale in zip(self.spec.layers, self._scales(), strict=True):
+            weight, bias = levels[f"{layer.name}.weight"], levels[shift_name(layer)]
+            weight = weight * scale if layer.normalized else weight
+            state[f"{layer.name}.weight"] = weight.to(dtype)
+            state[f"{layer.name}.bias"] = (bias * self.plans[layer.name].shift_step).to(dtype)
+        return state
+
+    def layer_names(self) -> list[str]:
+        """Of each latent, the layer that it belongs to."""
+        layers = {shift_name(layer): layer.name for layer in self.spec.layers}
+        owners = {name: layers.get(name, name.removesuffix(".weight")) for name in self._shapes}
+        return [owners[name] for name, shape in self._shapes.items() for _ in range(shape.numel())]
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, c) in float32 of normalised images, times the temperature.
 
         The products are taken in the type of the images: in bfloat16 the weights are rounded to
         it, which changes none where levels times a scale have eight significant bits.
         """
-        logits: Tensor = functional_call(self._template[0], self._state(images.dtype), (images,))
+        state = self.biased_state(images.dtype)
+        logits: Tensor = functional_call(self._template[0], state, (images,))
         return logits.float() * self.log_scales[-1].exp()
 
     def update_lengths(self) -> None:
@@ -192,16 +209,6 @@ class QATNetwork(nn.Module):
         if self._round_scale is None:
             return scales
         return scales + (self._round_scale(scales.detach()) - scales.detach())
-
-    def _state(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The tensors of the biased network, in the type that it computes in."""
-        levels, state = self._split(self._round()), {}
-        for layer, scale in zip(self.spec.layers, self._scales(), strict=True):
-            weight, bias = levels[f"{layer.name}.weight"], levels[shift_name(layer)]
-            weight = weight * scale if layer.normalized else weight
-            state[f"{layer.name}.weight"] = weight.to(dtype)
-            state[f"{layer.name}.bias"] = (bias * self.plans[layer.name].shift_step).to(dtype)
-        return state
 
 
 class _RoundThrough(torch.autograd.Function):

@@ -2,8 +2,9 @@
 
 Bits and errors are integers, and so are levels. Straight-through training ends near a good
 network in levels, not at one that no single change improves. Here the gradient of the loss plus the
-length of the levels ranks all changes to a neighbouring level; each is tried on the images whose
-decisions are close, and what promises a lower bound is checked on all images and in real bits.
+length of the levels ranks all changes to a neighbouring level; each is tried in real bits and on
+the images whose decisions are close, and kept if these give a lower bound. All images are counted
+after every 25 changes kept, and at the end.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,15 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from analysis.compress.close_images import CloseImages
 from analysis.compress.qat_network import QATNetwork
 from analysis.compress.qat_training import count_wrong, evaluate_quantized
 from analysis.compress.rate_penalty import BoundPenalty, score
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 
-_CLOSE = 6_000
-"""Images of the smallest margins, on which changes are tried first."""
 _GRADIENT_BATCH = 2048
+_RECOUNT = 25  # changes kept
 
 CountBits = Callable[[QATNetwork], int]
 
@@ -69,6 +70,7 @@ class Refinement:
         # What the round began with, by which changes are ranked, and how many of them it has seen.
         self._ranked_at, self._position = self._kept.clone(), 0
         self._was_begun = False
+        self._layers = network.layer_names()
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs; empty before there is something to continue."""
@@ -99,25 +101,29 @@ class Refinement:
         values = self._network.values
         values.copy_(self._kept)
         if not self._was_begun:
-            self.num_errors = count_wrong(self._evaluate(), self._images.labels)
+            self.num_errors = self._count_all()
             self.bits = self._count_bits(self._network)
             self._was_begun = True
         while self.num_tried < self._num_trials:
             values.copy_(self._ranked_at)
             self._run_round()
             if torch.equal(self._kept, self._ranked_at):
-                return
+                break
             self._ranked_at, self._position = self._kept.clone(), 0
+        values.copy_(self._kept)
+        self.num_errors = self._count_all()
 
     def _run_round(self) -> None:
         """Try the changes of the network as it is at the round's start, from the position on."""
         network, labels = self._network, self._images.labels
         levels, tops = network.values, network.tops
         logits = self._evaluate()
-        close, inputs = _close_images(logits, self._images, self._inputs)
-        ranked = self._rank_changes(inputs, labels[close], count_wrong(logits, labels))
+        close = CloseImages(network, logits, self._images, self._inputs)
+        first = network.spec.layers[0].name
+        ranked = self._rank_changes(close, count_wrong(logits, labels))
         levels.copy_(self._kept)
-        errors_close = count_wrong(network(inputs), labels[close])
+        errors_close = close.count_wrong(network, first)
+        close.keep()
         best = self._score(self.num_errors, self.bits)
         for index, change in ranked[self._position :]:
             if self.num_tried == self._num_trials:
@@ -125,23 +131,25 @@ class Refinement:
             self._on_batch()
             if abs(float(levels[index]) + change) <= float(tops[index]):
                 levels[index] += change
-                wrong_close = count_wrong(network(inputs), labels[close])
+                wrong_close = close.count_wrong(network, self._layers[index])
                 bits = self._count_bits(network)
                 errors = max(self.num_errors + wrong_close - errors_close, 0)
-                is_better = self._score(errors, bits) < best
-                if is_better:  # by the close images; now by all
-                    errors = count_wrong(self._evaluate(), labels)
-                    is_better = self._score(errors, bits) < best
-                if is_better:
-                    best, errors_close = self._score(errors, bits), wrong_close
-                    self.num_errors, self.bits = errors, bits
+                if self._score(errors, bits) < best:
+                    if (self.num_kept + 1) % _RECOUNT == 0:
+                        errors = self._count_all()
                     self._kept[index] += change
                     self.num_kept += 1
+                    close.keep()
+                    self.num_errors, self.bits, errors_close = errors, bits, wrong_close
+                    best = self._score(errors, bits)
                 else:
                     levels[index] -= change
                 self.num_tried += 1
                 self._on_trial(self.num_tried, self._num_trials)
             self._position += 1
+
+    def _count_all(self) -> int:
+        return count_wrong(self._evaluate(), self._images.labels)
 
     def _evaluate(self) -> Tensor:
         return evaluate_quantized(
@@ -151,17 +159,15 @@ class Refinement:
     def _score(self, errors: int, bits: int) -> float:
         return score(errors, len(self._images), bits, self._delta)
 
-    def _rank_changes(
-        self, inputs: Tensor, labels: Tensor, num_errors: int
-    ) -> list[tuple[int, int]]:
+    def _rank_changes(self, close: CloseImages, num_errors: int) -> list[tuple[int, int]]:
         """All changes to a neighbouring level, by what the loss and the lengths promise."""
         network, num_samples = self._network, len(self._images)
         with torch.enable_grad():
             network.zero_grad()
             loss_sum = 0.0
             for batch, own in zip(
-                torch.split(inputs, _GRADIENT_BATCH),
-                torch.split(labels, _GRADIENT_BATCH),
+                torch.split(close.inputs, _GRADIENT_BATCH),
+                torch.split(close.labels, _GRADIENT_BATCH),
                 strict=True,
             ):
                 self._on_batch()
@@ -183,12 +189,3 @@ class Refinement:
             promises.append(promise.masked_fill(changed == levels, float("inf")))
         order = torch.cat(promises).argsort().tolist()
         return [(index % len(levels), -1 if index < len(levels) else 1) for index in order]
-
-
-def _close_images(logits: Tensor, images: ImageSet, inputs: InputMap) -> tuple[Tensor, Tensor]:
-    """Indices of the images of smallest margins, errors among them, and their inputs."""
-    index = images.labels[:, None]
-    others = logits.scatter(1, index, float("-inf")).amax(dim=1)
-    margins = logits.gather(1, index)[:, 0] - others
-    close = margins.abs().argsort()[:_CLOSE]
-    return close, inputs(images.images[close])

@@ -1,6 +1,7 @@
 """The networks of the paper, built from their tables of layers, and folded."""
 
 from abc import abstractmethod
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -149,11 +150,14 @@ class LayeredNetwork(Network):
 
     def compute_logits(self, images: Tensor) -> Tensor:
         """The forward pass on images that `forward` has checked."""
-        *hidden, last = self.table
         values = images
-        for name in hidden:
-            values = self.apply_layer(name, values, relu=True)
-        return self.apply_layer(last, values)
+        for name in self.table:
+            values = self.step(name, values)
+        return values
+
+    def step(self, name: str, values: Tensor) -> Tensor:
+        """What the layer behind takes, from what this one takes; of the last layer, the logits."""
+        return self.apply_layer(name, values, relu=self.table[name].normalized)
 
 
 class ResNet18(Network):
@@ -181,22 +185,20 @@ class ResNet18(Network):
         return self.apply_layer(f"{block}_conv2", values, residual=shortcut, relu=True)
 
 
-class TinyConv(Network):
+class TinyConv(LayeredNetwork):
     """Four convolutions whose kernels act in all eight positions of a square, and a dense layer.
 
     Layer, BatchNorm, ReLU in a row. Where the next layer's input is smaller than what a layer
     gives, 2x2 max-pooling stands between: behind the third and the fourth convolution.
     """
 
-    def compute_logits(self, images: Tensor) -> Tensor:
-        """The forward pass on images that `forward` has checked."""
-        *hidden, last = self.table
-        values = images
-        for name, follower in zip(hidden, (*hidden[1:], last), strict=True):
-            values = self.apply_layer(name, values, relu=True)
-            if self.table[follower].in_size < values.shape[-1]:
-                values = halve(values)
-        return self.apply_layer(last, values)
+    def step(self, name: str, values: Tensor) -> Tensor:
+        """What the layer behind takes, from what this one takes; of the last layer, the logits."""
+        values = super().step(name, values)
+        followers = dict(pairwise(self.table))
+        if name in followers and self.table[followers[name]].in_size < values.shape[-1]:
+            values = halve(values)
+        return values
 
 
 def halve(values: Tensor) -> Tensor:
