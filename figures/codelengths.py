@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from figures.style.look import METHOD_STYLES, NETWORK_STYLES, add_note, literal, new_figure
 
 _WIDTH, _HEIGHT = 3.0, 3.2  # inches, of a panel
+_COLUMNS_A_PANEL = 2  # of the legend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +71,12 @@ def draw_codelengths(panels: Sequence[CodelengthPanel]) -> Figure:
             handles.setdefault(literal(point.label), handle)
         axes.set_xlim(0, 1.15 * max(point.bits_per_label for point in panel.points))
         axes.set_ylim(0, 1.15 * max(point.test_error for point in panel.points))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_xlabel("bits per label, prequential")
         axes.set_title(literal(panel.title), loc="left")
     figure.axes[0].set_ylabel("test error")
-    figure.legend(
-        list(handles.values()), list(handles), loc="outside upper center", ncols=len(handles)
-    )
+    columns = min(len(handles), _COLUMNS_A_PANEL * len(panels))
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=columns)
     add_note(figure, "One seed; test error of the network that was trained on all labels.")
     return figure

@@ -1,5 +1,7 @@
 """Codelength against test error: a panel a data set, a point a network."""
 
+from itertools import pairwise
+
 import pytest
 
 from figures.codelengths import CodelengthPanel, CodelengthPoint, draw_codelengths
@@ -29,6 +31,20 @@ def test_every_network_is_a_point_and_the_legend_names_it_once(tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == ["s-conv, sgd", "s-fc, beta-lasso"]
     save_figure(figure, tmp_path / "codelengths.png")
     assert (tmp_path / "codelengths.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("num_panels", [1, 3])
+def test_legend_and_numbers_have_room(num_panels):
+    names = [("s-conv", "sgd"), ("s-local", "sgd"), ("s-fc", "beta-lasso"), ("s-fc", "sgd")]
+    points = tuple(point(*each, bits=0.1688, error=0.013) for each in names)
+    with figure_style():
+        figure = draw_codelengths([CodelengthPanel(title="MNIST", points=points)] * num_panels)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box, numbers = legend.get_window_extent(), figure.axes[0].xaxis.get_ticklabels()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        places = [number.get_window_extent() for number in numbers]
+        assert all(one.x1 < other.x0 for one, other in pairwise(places))
 
 
 def test_nothing_to_draw_is_refused():
