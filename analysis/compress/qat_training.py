@@ -15,6 +15,7 @@ from training.augment.inputs import augment_images
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.errors import TrainingError
+from training.run.emulated_products import emulated_products
 from training.run.state import derive_seed
 from training.spec.config import Augmentation, Precision
 
@@ -130,6 +131,7 @@ class QATTraining:
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._num_wrong = torch.zeros((), dtype=torch.int64, device=device)
         self._coef = 0.0
+        self._products = emulated_products(settings.precision, device)
         self._seconds, self._since = 0.0, time.monotonic()
 
     @property
@@ -164,12 +166,13 @@ class QATTraining:
             generator=self._augment_generator,
             dtype=_DTYPES[settings.precision],
         )
-        logits = network(batch)
-        loss = F.cross_entropy(logits, labels)
         coef = self._coef * min(1.0, self.step / max(settings.ramp * self.num_steps, 1))
-        total = loss + coef * network.rate() if coef else loss
         self._optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        with self._products:
+            logits = network(batch)
+            loss = F.cross_entropy(logits, labels)
+            total = loss + coef * network.rate() if coef else loss
+            total.backward()  # type: ignore[no-untyped-call]
         for group in self._optimizer.param_groups:
             group["lr"] = _lr(settings.lr, self.step, self.num_steps)
         self._optimizer.step()

@@ -2,8 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from training.distributed.shards import Shards
 from training.distributed.weights import Replicas, Weights
 from training.errors import CheckpointError, DataError
 from training.networks.models import Network, build_network
+from training.run.emulated_products import emulated_products
 from training.sparse.replicas import SparseReplicas
 from training.spec.architectures import NetworkSpec
 from training.spec.config import TrainConfig
@@ -106,6 +107,7 @@ class TrainingState:
         self._part = ranks.part(self.batch_size)
         self._chosen = torch.zeros(len(self._part), dtype=torch.int64, device=device)
         self._lr = torch.zeros((), dtype=self.dtype, device=device)
+        self._products = emulated_products(config.precision, device)
         self._has_graph = device.type == "cuda" and config.precision != "fp16" and ranks.size == 1
         self._graph: StepGraph | None = None
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -133,7 +135,8 @@ class TrainingState:
             torch.manual_seed(derive_seed(self.config.seed, "dropout", self.epoch))
             self._loss_sum.zero_()
             self._num_right.zero_()
-            self.weights.begin_epoch(batch_size=self.batch_size)
+            with self._products:
+                self.weights.begin_epoch(batch_size=self.batch_size)
 
     def take_step(self) -> None:
         """One step of the optimizer on the next batch. Nothing here waits for the device."""
@@ -148,7 +151,8 @@ class TrainingState:
         else:
             if self.weights.sparse_layers:
                 self._graph = None  # it would step weights that are gone
-            self._compute_step()
+            with self._products:
+                self._compute_step()
         self.step += 1
 
     def _compute_step(self) -> None:
@@ -190,10 +194,12 @@ class TrainingState:
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr if self._has_graph else lr
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
         """The context in which forward passes run at the configured precision."""
         low = _AUTOCAST.get(self.config.precision)
-        return torch.autocast(self.device.type, dtype=low, enabled=low is not None)
+        with self._products, torch.autocast(self.device.type, dtype=low, enabled=low is not None):
+            yield
 
     def add_time(self, seconds: float, *, num_steps: int) -> None:
         """Count the time of some steps, which also sets the rate."""
