@@ -32,7 +32,9 @@ def compress(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="mnist-tight", help="Train a short network from nothing instead."),
+        typer.Option(
+            metavar="mnist-tight|cifar10-tight", help="Train a short network from nothing instead."
+        ),
     ] = None,
     prior: Annotated[
         Path | None,
@@ -70,7 +72,9 @@ def compress(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Epochs of quantization-aware training (default: 10; mnist-tight: 100)."
+            min=1,
+            help="Epochs of quantization-aware training (default: 10; mnist-tight: 100; "
+            "cifar10-tight: 60).",
         ),
     ] = None,
     levels: Annotated[
@@ -79,35 +83,40 @@ def compress(
             min=1,
             max=16,
             help="L: weights are -L..L times a step. For a checkpoint it may be repeated and the "
-            "best is taken (default: 1, 2 and 4; mnist-tight: 1).",
+            "best is taken (default: 1, 2 and 4; with a recipe: 1).",
         ),
     ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Changes of one number to try at the end (default: 0; mnist-tight: 1,500). "
-            "Networks of more than 20,000 weights skip them.",
+            help="Changes of one number to try at the end (default: 0; mnist-tight: 1,500; "
+            "cifar10-tight: 1,000). Networks of more than 20,000 weights skip them.",
         ),
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option(min=1, help="Base channels α of a recipe's network (mnist-tight: 2)."),
+        typer.Option(
+            min=1, help="Base channels α of a recipe's network (mnist-tight: 2; cifar10-tight: 4)."
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images per step (default: 256).")
+        int | None, typer.Option(min=1, help="Images per step (default: 256; cifar10-tight: 64).")
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(help="Learning rate of the training (default: 0.01; mnist-tight: 0.02)."),
+        typer.Option(
+            help="Learning rate of the training (default: 0.01; mnist-tight: 0.02; "
+            "cifar10-tight: 0.01)."
+        ),
     ] = None,
     crop: Annotated[
-        int | None, typer.Option(min=0, help="Padding of a recipe's random crop (mnist-tight: 0).")
+        int | None, typer.Option(min=0, help="Padding of a recipe's random crop (default: 0).")
     ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
-            "--flip/--no-flip", help="Mirror a recipe's images while it learns (mnist-tight: no)."
+            "--flip/--no-flip", help="Mirror a recipe's images while it learns (default: no)."
         ),
     ] = None,
     precision: Annotated[

@@ -266,7 +266,7 @@ def test_large_networks_are_not_refined(images, monkeypatch):
 
 def test_recipes():
     assert all(find_recipe(name).name == name for name in RECIPES)
-    with pytest.raises(ValueError, match="recipe must be one of mnist-tight, not 'cifar-tight'"):
+    with pytest.raises(ValueError, match="one of mnist-tight, cifar10-tight, not 'cifar-tight'"):
         find_recipe("cifar-tight")
 
 

@@ -172,10 +172,14 @@ def test_the_help_has_the_numbers_of_the_recipes(mdl) -> None:
     found = re.findall(r"beta-lasso \(quick: as --shrinkage; paper: ([\d.e-]+)\)", text)
     penalties = [paper.beta_lasso["l1_conv"], paper.beta_lasso["l1_fc"]]
     assert [float(each) for each in found] == penalties
-    tight = TIGHT["mnist-tight"]
     text = " ".join(mdl("compress", "--help").stdout.split())
-    numbers = (tight.epochs, tight.max_level, f"{tight.num_trials:,}", tight.lr)
-    assert all(f"; mnist-tight: {number})" in text for number in numbers)
+    mnist, cifar = TIGHT["mnist-tight"], TIGHT["cifar10-tight"]
+    for name in ("epochs", "num_trials", "base_channels", "lr"):
+        one, other = (f"{getattr(recipe, name):,}" for recipe in (mnist, cifar))
+        assert f"mnist-tight: {one}; cifar10-tight: {other})" in text, name
+    assert f"(default: {mnist.batch_size}; cifar10-tight: {cifar.batch_size})" in text
+    assert {mnist.max_level, cifar.max_level} == {1}
+    assert "; with a recipe: 1)" in text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -185,4 +189,4 @@ def test_help_has_one_notation(command: str, mdl) -> None:
     assert re.fullmatch(rf"Usage: mdl {command}( \[?[A-Z_]+\]?( \.\.\.)?)* \[OPTIONS\]", usage)
     assert "[default" not in text
     for option in re.findall(r"^  (?:-\w, )?--[\w-]+ (\S+)", text, re.MULTILINE):
-        assert re.fullmatch(r"[A-Z]+|\S+\|\S+|mnist-tight|/", option) or option[0].isupper(), option
+        assert re.fullmatch(r"[A-Z]+|\S+\|\S+|/", option) or option[0].isupper(), option
