@@ -236,24 +236,20 @@ def plan_prior(
         test=images.test,
         record=record,
         number_format=number_format,
-        settings=_recipe_settings(recipe, wishes, has_prior=True),
+        settings=_recipe_settings(recipe, wishes),
         made_by=_made_by(recipe, spec, wishes) | {"prior_sha256": prior.codeword.sha256},
         prior=prior,
         kind=kind,
     )
 
 
-def _recipe_settings(
-    recipe: CompressionRecipe, wishes: Wishes, *, has_prior: bool = False
-) -> CompressionSettings:
-    """A recipe's settings; from a prior on, the whole rate penalty holds changes back at once."""
+def _recipe_settings(recipe: CompressionRecipe, wishes: Wishes) -> CompressionSettings:
     asked = {"crop": wishes.crop, "flip": wishes.flip}
     changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     training = QATSettings(
         epochs=wishes.epochs or recipe.epochs,
         batch_size=wishes.batch_size or recipe.batch_size,
         lr=wishes.lr or recipe.lr,
-        **({"ramp": 0.0} if has_prior else {}),
         seed=wishes.seed,
         augmentation=replace(recipe.augmentation, **changed),
         precision=wishes.precision,
