@@ -1,6 +1,7 @@
 """One training run: its state, the loop, evaluation and its folder."""
 
 __all__ = [
+    "emulated_products",
     "evaluate",
     "loop",
     "precision",
