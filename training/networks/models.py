@@ -1,6 +1,7 @@
 """The networks of the paper, built from their tables of layers, and folded."""
 
 from abc import abstractmethod
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -195,10 +196,13 @@ class TinyConv(LayeredNetwork):
     def step(self, name: str, values: Tensor) -> Tensor:
         """What the layer behind takes, from what this one takes; of the last layer, the logits."""
         values = super().step(name, values)
-        followers = dict(pairwise(self.table))
-        if name in followers and self.table[followers[name]].in_size < values.shape[-1]:
-            values = halve(values)
-        return values
+        return halve(values) if name in self._pooled else values
+
+    @cached_property
+    def _pooled(self) -> frozenset[str]:
+        """The layers that give more than the next one takes."""
+        pairs = pairwise(self.table.values())
+        return frozenset(layer.name for layer, after in pairs if after.in_size < layer.out_size)
 
 
 def halve(values: Tensor) -> Tensor:

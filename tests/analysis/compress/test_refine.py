@@ -120,7 +120,25 @@ class CutError(Exception):
     """Work was cut."""
 
 
-@pytest.mark.parametrize("number", [1, 5, 12])
+@pytest.fixture
+def few_are_close(monkeypatch):
+    """Changes are tried on 30 images, and all are counted after each second one that is kept."""
+    monkeypatch.setattr("analysis.compress.close_images.NUM_CLOSE", 30)
+    monkeypatch.setattr("analysis.compress.refine._RECOUNT", 2)
+
+
+@pytest.mark.usefixtures("few_are_close")
+@pytest.mark.parametrize("name", ["s-conv", "resnet18"])
+def test_errors_are_those_on_all_images(images, name):
+    network = make_network(name)
+    found = refine(network, images, count_bits=lambda _: 1000, num_trials=40)
+    exact = count_exactly(network, images)
+    assert found.num_kept >= 2
+    assert exact.num_errors - exact.num_ties <= found.num_errors <= exact.num_errors
+
+
+@pytest.mark.usefixtures("few_are_close")
+@pytest.mark.parametrize("number", [1, 2, 5, 8, 9, 10, 11, 12, 16])
 def test_what_is_cut_continues_to_the_same_levels(images, number):
     whole = make_network("s-conv")
     expected = refine(whole, images, count_bits=count_bits, num_trials=12)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from training.run.emulated_products import EmulatedProducts, emulated_products
 from training.run.train import train
@@ -79,20 +80,27 @@ def test_they_are_on_only_where_bfloat16_is_emulated(monkeypatch):
     assert not isinstance(emulated_products("fp32", CPU), EmulatedProducts)
 
 
+class Watch(TorchFunctionMode):
+    """Notes the types of what is multiplied; outside of the products, it sees what they hand on."""
+
+    def __init__(self):
+        super().__init__()
+        self.kinds = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in {F.linear, F.conv2d, torch.bmm}:
+            self.kinds.update(each.dtype for each in args if isinstance(each, torch.Tensor))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("instructions", ["", "AVX512_BF16"])
 @pytest.mark.parametrize("name", ["s-fc", "s-local", "d-conv", "resnet18"])
-def test_a_run_multiplies_no_bfloat16_matrix_where_they_are_emulated(name, monkeypatch):
-    monkeypatch.setattr("training.run.precision.bf16_instructions", lambda: "")
-    kinds = set()
-
-    class Watch(EmulatedProducts):
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            if func in {F.linear, F.conv2d, torch.bmm}:
-                kinds.update(each.dtype for each in args if isinstance(each, torch.Tensor))
-            return func(*args, **(kwargs or {}))
-
-    # The watch stands outside: it sees what the products inside hand on.
-    with Watch():
-        images = DataConfig(image_size=8, num_train=64, num_test=16)
-        done = train(name, data=images, base_channels=1, epochs=1, batch_size=32, precision="bf16")
-    assert done is not None
-    assert kinds == {torch.float32}
+def test_a_run_multiplies_bfloat16_only_where_there_are_instructions(
+    name, instructions, monkeypatch
+):
+    monkeypatch.setattr("training.run.precision.bf16_instructions", lambda: instructions)
+    images = DataConfig(image_size=8, num_train=64, num_test=16)
+    with Watch() as watch:
+        train(name, data=images, base_channels=1, epochs=1, batch_size=32, precision="bf16")
+    assert (torch.bfloat16 in watch.kinds) == bool(instructions)
+    assert torch.float32 in watch.kinds
