@@ -67,7 +67,7 @@ class GainMap(DataSetArtefact[list[_Cell]]):
 
     def gather(self, scale: Scale, runs: RunPlan) -> list[_Cell]:
         """The settings of each method that validation chooses, in every regime."""
-        design, data, precision = scale.gain, scale.data, scale.precision
+        design, data, precision = scale.gain, scale.data, scale.gain_precision
         cells = []
         for regime in design.cells:
             lasso = design.beta_lasso(regime, data, precision)
@@ -112,7 +112,7 @@ class GainMap(DataSetArtefact[list[_Cell]]):
                 f"images held out. Gain: in points, with its interval at 95%, compared on the same "
                 "test images; one seed, so its own spread is not in it. Batch "
                 f"{design.batch_size}, flip and crop; a policy comes with cutout. Arithmetic: "
-                f"{one.scale.precision}.",
+                f"{one.scale.gain_precision}.",
             ),
             answer=""
             if best is None

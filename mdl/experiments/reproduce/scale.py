@@ -83,6 +83,11 @@ class Scale:
     policy: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def gain_precision(self) -> Precision:
+        """Arithmetic of the runs of the gain map."""
+        return self.gain.precision or self.precision
+
+    @property
     def has_policy(self) -> bool:
         """Whether the recipe has an augmentation policy."""
         return RECIPES[self.recipe].has_policy

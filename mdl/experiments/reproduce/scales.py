@@ -139,7 +139,6 @@ _LAPTOP = Scale(
             replace(_LAPTOP_REGIME, width=32),
             replace(_LAPTOP_REGIME, has_policy=True),
             replace(_LAPTOP_REGIME, num_images=5_000, epochs=400),
-            replace(_LAPTOP_REGIME, num_images=45_000, epochs=200),
             replace(_LAPTOP_REGIME, epochs=200, has_policy=True),
         ),
         l1=((1e-5, 1e-5), (2.5e-5, 1.5e-5)),
@@ -149,6 +148,7 @@ _LAPTOP = Scale(
         num_held_out=5000,
         batch_size=128,
         policy={"policy": "autoaugment-cifar10"},
+        precision="fp32",
     ),
     carry_over=CarryOverDesign(
         usual=Regime(num_images=10_000, epochs=60, image_size=32, width=4),
@@ -246,7 +246,8 @@ def scale_on(
         raise ValueError(f"--scale must be one of {', '.join(SCALES)}, not {name!r}")
     scale = SCALES[name]
     if precision is not None:
-        scale = replace(scale, precision=precision)
+        gain = replace(scale.gain, precision=precision)
+        scale = replace(scale, precision=precision, gain=gain)
     if policy is not None:
         scale = replace(scale, policy=policy, gain=replace(scale.gain, policy=policy))
     if not sources:

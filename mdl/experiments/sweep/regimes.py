@@ -59,6 +59,8 @@ class GainDesign:
         batch_size: Images per step.
         policy: That of `Regime.has_policy`: `policy` of `recipe_config`, and of a file
             `policy_table`.
+        precision: Arithmetic of the matrix products; None for that of the scale. Networks this
+            small gain little from bf16, and much of the time goes where a processor emulates it.
     """
 
     usual: Regime
@@ -70,6 +72,7 @@ class GainDesign:
     num_held_out: int
     batch_size: int
     policy: Mapping[str, Any]
+    precision: Precision | None = None
 
     @property
     def cells(self) -> tuple[Regime, ...]:

@@ -296,7 +296,7 @@ def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
     store = made_up_store()
     (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(store))
     assert len(table.rows) == len(design.cells)
-    trials = design.beta_lasso(design.usual, LAPTOP.data, LAPTOP.precision)
+    trials = design.beta_lasso(design.usual, LAPTOP.data, LAPTOP.gain_precision)
     best = best_by_validation([store.find(trial) for trial in trials])
     sgd = best_by_validation(
         [store.find(each) for each in design.by_sgd("s-fc", design.usual, LAPTOP.data, "bf16")]

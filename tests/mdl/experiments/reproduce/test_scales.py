@@ -97,7 +97,11 @@ def test_a_scale_on_other_data() -> None:
 
 def test_precision_is_the_same_everywhere_unless_asked_for() -> None:
     assert scale_on("laptop", ()).config("s-fc").precision == "bf16"
-    assert scale_on("laptop", (), precision="fp32").config("s-fc").precision == "fp32"
+    assert scale_on("laptop", ()).gain_precision == "fp32"
+    assert scale_on("smoke", ()).gain_precision == scale_on("smoke", ()).precision
+    for precision in ("fp32", "bf16"):
+        asked = scale_on("laptop", (), precision=precision)
+        assert asked.config("s-fc").precision == asked.gain_precision == precision
 
 
 def test_a_policy_takes_the_place_of_that_of_the_runs_that_have_one() -> None:
