@@ -98,11 +98,13 @@ def reproduce(
         ),
     ] = None,
     precision: Annotated[
-        Precision,
+        Precision | None,
         typer.Option(
-            help="Of the matrix products; the same on every machine.", rich_help_panel=RUN
+            help="Of the matrix products; the same on every machine (default: the scale's: bf16, "
+            "of gain-map at laptop fp32).",
+            rich_help_panel=RUN,
         ),
-    ] = "bf16",
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -159,7 +161,9 @@ def reproduce(
 
     ended = Reproduction(failed={}, signal_number=None)
     if not only_draw:
-        _say_if_emulated(precision, device)
+        _say_if_emulated(
+            chosen.gain_precision if asked == ["gain-map"] else chosen.precision, device
+        )
         ended = train_all(
             artefacts, chosen, results, LocalEngine(workers=workers, threads=threads, device=device)
         )
@@ -203,7 +207,11 @@ def chosen_names(names: Sequence[str]) -> list[str]:
 
 
 def _choose_scale(
-    name: str, data: Sequence[str], precision: Precision, policy: str | None, asked: Sequence[str]
+    name: str,
+    data: Sequence[str],
+    precision: Precision | None,
+    policy: str | None,
+    asked: Sequence[str],
 ) -> "Scale":
     """The scale on the data sets, with the policy that is given.
 
@@ -214,7 +222,7 @@ def _choose_scale(
 
     table = None if policy is None else read_policy(policy)
     scale = scale_on(name, tuple(data), precision=precision, policy=table)
-    if policy is not None and not scale.has_policy and list(asked) != ["gain-map"]:
+    if policy is not None and not scale.has_policy and "gain-map" not in asked:
         raise ValueError(
             f"--policy: at scale {name} only gain-map has runs with a policy; leave it out"
         )
@@ -272,13 +280,15 @@ def _say_if_emulated(precision: Precision, device: Device) -> None:
     say_if_emulated(precision, choose_device(device))
 
 
-def _options(data: list[str], store: Path, precision: Precision, policy: str | None) -> list[str]:
+def _options(
+    data: list[str], store: Path, precision: Precision | None, policy: str | None
+) -> list[str]:
     options = [part for source in data for part in ("--data", source)]
     if policy is not None:
         options += ["--policy", policy]
     if store != _STORE:
         options += ["--store", str(store)]
-    return options if precision == "bf16" else [*options, "--precision", precision]
+    return options if precision is None else [*options, "--precision", precision]
 
 
 def _command(names: list[str], scale: ScaleName, options: list[str]) -> str:

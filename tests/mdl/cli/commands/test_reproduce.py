@@ -170,12 +170,29 @@ def test_a_policy_goes_to_the_runs_that_have_one(mdl, tmp_path) -> None:
     done = mdl(*asked, "--policy", str(table), "--dry-run")
     assert done.returncode == 0, done.stderr
     assert f"--policy {table}" in done.stdout
+    assert "--precision" not in done.stdout
+    with_others = mdl(*asked, "table3", "--policy", str(table), "--dry-run")
+    assert with_others.returncode == 0, with_others.stderr
     done = mdl("reproduce", "table2", "--policy", str(table), "--dry-run")
     assert done.returncode == 2
     assert "--policy: at scale laptop only gain-map has runs with a policy" in done.stderr
     done = mdl(*asked, "--policy", "none.json", "--dry-run")
     assert done.returncode == 2
     assert "none.json is not a file" in done.stderr
+
+
+def test_the_gain_map_has_an_arithmetic_of_its_own_unless_one_is_asked_for(mdl, tmp_path) -> None:
+    asked = ("reproduce", "gain-map", "table2", "--scale", "laptop", "--store", str(tmp_path))
+
+    def arithmetic(*given: str) -> set[tuple[str, str]]:
+        done = mdl(*asked, *given, "--dry-run", "--full", "--json")
+        assert done.returncode == 0, done.stderr
+        runs = json.loads(done.stdout)["runs"]
+        return {(name, run["config"]["precision"]) for run in runs for name in run["artefacts"]}
+
+    assert arithmetic() == {("table2", "bf16"), ("gain-map", "fp32")}
+    for each in ("bf16", "fp32"):
+        assert arithmetic("--precision", each) == {("table2", each), ("gain-map", each)}
 
 
 def test_the_tables_of_a_page_are_drawn_anew(mdl, tmp_path) -> None:
