@@ -34,8 +34,8 @@ from training.kernels.image_operations import (
 )
 from training.spec.policy import Policy
 
-SMALLEST_COMPILED = 1 << 17
-"""Pixels from which a batch is worth compiled code, which takes seconds to compile once."""
+SMALLEST_COMPILED = 1 << 13
+"""Values from which a batch is worth compiled code, which takes seconds to compile once."""
 _GRAIN = 32  # Images that are worth a thread.
 LARGEST_SIDE = 64
 """Of images: one program holds a whole channel."""
