@@ -276,9 +276,10 @@ def kind_of(origin: Origin | None, data: CertifiedData) -> Kind:
         return "split"
     if origin.generated or origin.data == data.name:
         raise DataError(
-            f"the prior was trained on other images of {origin.data}, and some of them may be "
-            "counted; train it with some left out (validation), or give its file of bits alone if "
-            "you state that it is independent"
+            f"the prior was trained on images of {origin.data}, and some of those that are counted "
+            "may be among them; choose these as in training (num_train, seed), train the prior "
+            "with some left out (validation), or give its file of bits alone if you state that it "
+            "is independent"
         )
     return "trusted"
 

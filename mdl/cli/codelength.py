@@ -62,7 +62,7 @@ def show(outcome: Outcome, given: Mapping[str, object], *, full: bool, json: boo
     ratio = found.compression_ratio
     answer = (
         f"{found.network.message.network.name} on {images.name}: the {m:,} "
-        f"{_SPLITS[outcome.split]} labels take {total:,} bits, {total / m:.3g} per label; "
+        f"{_SPLITS[outcome.split]} labels take {total:,} bits, {total / m:,.4g} per label; "
         f"{uniform}, {f'{ratio:.1f} times as many' if ratio > 1 else 'no more'}."
     )
     lines = [

@@ -25,6 +25,6 @@ def say_if_emulated(precision: Precision, device: torch.device) -> None:
     if is_emulated(precision, device):
         console.stderr().print(
             f"{precision} is emulated on this processor (no AVX512_BF16, AMX or Arm bf16 "
-            "instructions): not faster than --precision fp32",
+            "instructions): slower than --precision fp32",
             markup=False,
         )

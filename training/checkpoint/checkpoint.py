@@ -148,7 +148,8 @@ class Checkpoint:
         if self.data is None:
             raise CheckpointError(
                 "the checkpoint does not say what data it was trained on, so no error can be "
-                "counted; use a checkpoint that mdl train wrote"
+                "counted; use a checkpoint that mdl train wrote, or its file of bits with the data "
+                "set beside it"
             )
         return self.data
 

@@ -231,8 +231,9 @@ def find_source(source: str, label_column: str | None = None) -> Source:
     hub_name = parse_hub_name(source)
     if hub_name is None or source.count("/") > 1:
         raise DataError(
-            f"no data at {source!r}: expected glyphs, leaves, a name ({', '.join(SHORT_NAMES)} or "
-            "owner/name on the hub), or a folder of parquet files or of class folders of images"
+            f"no data at {source!r}: expected glyphs, glyphs-grey, leaves, a name ("
+            f"{', '.join(SHORT_NAMES)} or owner/name on the hub), or a folder of parquet files or "
+            "of class folders of images"
         )
     repository = hub_name.repository.partition("/")[2]
     return Source(

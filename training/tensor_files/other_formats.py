@@ -34,7 +34,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (rb".{4}ET12", f"an ExecuTorch program; of the model that it was made from, {_STATE}"),
     (rb"\x08.\x12.[ -~]", f"an ONNX graph; {_STATE} where it was made, or {_ARRAYS}"),
     (
-        rb"\x80|\(?[dl]p0\n|c[a-z_.]+\n\w+\n",
+        rb"\x80|\(?[dl]p0\n|c[a-z_.]+\n[A-Za-z_]\w*\n(p\d|q[\0-\x1f]|[()}.])",
         "a Python pickle, which could run code when it is read; nothing was run; save the tensors "
         "with torch.save, or in a .safetensors file",
     ),

@@ -178,7 +178,7 @@ def certify(
     next_ = [console.command("verify", out, data=source, images=images, label_column=column)]
     way_out = ""
     is_weak = certificate.bound > 1 - 1 / certificate.spec.num_classes
-    if is_weak and certificate.fresh is None and not is_bit_file(network):
+    if is_weak and certificate.fresh is None and prior is None and not is_bit_file(network):
         way_out = " mdl compress shortens it."
         short = console.new_name(f"{network.stem}-short" if network.is_dir() else "short")
         next_.insert(0, console.command("compress", network, out=short, data=data))

@@ -48,8 +48,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="The data set: glyphs, leaves or a folder. A recipe needs it; a checkpoint only "
-            "where the data have moved.",
+            help="The data set: glyphs, glyphs-grey, leaves, a name such as mnist, or a folder. A "
+            "recipe needs it; a checkpoint only where the data have moved.",
         ),
     ] = None,
     label_column: LabelColumnOption = None,

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 def encode(
     checkpoint: CheckpointArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file of bits (default: NAME.mdl).")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The file of bits (default: NAME.mdl beside the checkpoint)."
+        ),
     ] = None,
     bits: BitsOption = None,
     number_format: FormatOption = None,

@@ -31,7 +31,9 @@ def evaluate(
     ] = 0,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Write its classes on the test images to an .npz, as certify takes it."),
+        typer.Option(
+            metavar="FILE.npz", help="Write its classes on the test images, as certify takes them."
+        ),
     ] = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
@@ -41,6 +43,8 @@ def evaluate(
     from training.checkpoint.checkpoint import load_checkpoint, restore_network
     from training.run.evaluate import count_errors, evaluation_data
 
+    if predictions is not None and predictions.suffix != ".npz":
+        raise typer.BadParameter(f"must end in .npz, not {predictions}", param_hint="--predictions")
     chosen = choose_device(device)
     loaded = load_checkpoint(checkpoint)
     network = restore_network(loaded).to(chosen)

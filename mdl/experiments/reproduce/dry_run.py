@@ -97,7 +97,7 @@ class DryRun:
 
 
 def plan_dry_run(artefacts: Sequence[Artefact], scale: Scale, store: ResultStore) -> DryRun:
-    """List all runs. The machine's speed is measured, which takes about a second.
+    """List all runs. The machine's speed is measured: about a second an arithmetic.
 
     Raises:
         ValueError: A result in the store that cannot be used.
@@ -106,7 +106,7 @@ def plan_dry_run(artefacts: Sequence[Artefact], scale: Scale, store: ResultStore
     previews = {each.name: each.preview(scale, found) for each in artefacts}
     configs = order_runs(previews)
     results = store.all()
-    peak = measure_peak(scale.precision) if configs else 1.0
+    peaks = {each: measure_peak(each) for each in {config.precision for config in configs}}
     needs = {name: set(preview) for name, preview in previews.items()}
     return DryRun(
         names=tuple(previews),
@@ -114,7 +114,7 @@ def plan_dry_run(artefacts: Sequence[Artefact], scale: Scale, store: ResultStore
             PlannedRun(
                 config=config,
                 artefacts=tuple(name for name in previews if config in needs[name]),
-                cost=estimate_cost(config, peak=peak, results=results),
+                cost=estimate_cost(config, peak=peaks[config.precision], results=results),
                 is_done=found.get(config) is not None,
             )
             for config in configs

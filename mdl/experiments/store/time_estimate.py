@@ -11,6 +11,7 @@ from scipy.optimize import nnls
 from mdl.experiments.store.run_result import RunResult
 from mdl.timing.floors import find_peak, step_flop
 from mdl.timing.rounds import Pace
+from training.run.precision import is_emulated
 from training.run.provenance import collect_versions
 from training.spec.architectures import NetworkSpec
 from training.spec.config import DataConfig, Precision, TrainConfig
@@ -51,6 +52,7 @@ _DTYPES = {
     "fp32": torch.float32,
     "fp64": torch.float64,
 }
+_CPU = torch.device("cpu")
 _PEAK_SIDES = (1024, 2048)
 _PEAK_BUDGET_S = 0.3
 _PRIOR_WEIGHT = 0.01
@@ -179,7 +181,7 @@ def estimate_cost(
     if not peak > 0:
         raise ValueError(f"peak must be > 0 operations a second, not {peak}")
     flop = training_flop(config, num_train=num_train)
-    believed = 1 / (peak * efficiency(config.network, config.precision))
+    believed = 1 / (peak * efficiency(config.network, _computed_in(config.precision)))
     per_step, per_flop = _fit_times(_measured_steps(config, results), believed)
     return RunCost(
         num_weights=_expected_spec(config).num_weights,
@@ -191,11 +193,17 @@ def estimate_cost(
 def measure_peak(precision: Precision = "bf16", *, device: torch.device | None = None) -> float:
     """Operations a second of the fastest matrix product found here, with torch's threads.
 
-    It takes about a second.
+    Where bf16 is emulated it is that of fp32, in which products are taken then. It takes about a
+    second.
     """
-    pace = Pace(device=device or torch.device("cpu"), rounds=5, budget_s=_PEAK_BUDGET_S)
+    device = device or _CPU
+    pace = Pace(device=device, rounds=5, budget_s=_PEAK_BUDGET_S)
     shapes = [(side, side, side) for side in _PEAK_SIDES]
-    return find_peak(_DTYPES[precision], shapes, pace).flop_per_second
+    return find_peak(_DTYPES[_computed_in(precision, device)], shapes, pace).flop_per_second
+
+
+def _computed_in(precision: Precision, device: torch.device = _CPU) -> Precision:
+    return "fp32" if is_emulated(precision, device) else precision
 
 
 def _expected_spec(config: TrainConfig) -> NetworkSpec:

@@ -19,6 +19,13 @@ def predictions(mdl, trained: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return file
 
 
+def test_evaluate_writes_predictions_to_npz_alone(mdl, trained: Path, tmp_path: Path) -> None:
+    done = mdl("evaluate", trained, "--predictions", tmp_path / "theirs.csv")
+    assert done.returncode == 2
+    assert "--predictions: must end in .npz" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_evaluate_writes_what_it_counted(mdl, trained: Path, predictions: Path) -> None:
     from training.checkpoint.checkpoint import load_checkpoint
     from training.run.evaluate import evaluation_data

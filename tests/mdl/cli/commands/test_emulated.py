@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("trials_here")
 
 LINE = (
     "bf16 is emulated on this processor (no AVX512_BF16, AMX or Arm bf16 instructions): "
-    "not faster than --precision fp32"
+    "slower than --precision fp32"
 )
 GLYPHS = (
     "--image-size",

@@ -1,12 +1,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.bounds.bounds import ErrorCount
+from mdl.experiments.store import time_estimate
 from mdl.experiments.store.run_result import RunResult, run_key
 from mdl.experiments.store.time_estimate import (
     EFFICIENCIES,
@@ -159,5 +162,22 @@ def test_efficiencies_are_those_of_the_bench(file: str, precision: Precision) ->
 
 def test_a_peak_is_measured() -> None:
     assert measure_peak("fp32") > 1e8
+
+
+def test_emulated_bf16_is_expected_at_the_speed_of_fp32(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(time_estimate, "is_emulated", lambda precision, _: precision == "bf16")
+    monkeypatch.setattr(
+        time_estimate,
+        "find_peak",
+        lambda dtype, *_: asked.append(dtype) or SimpleNamespace(flop_per_second=1e11),
+    )
+    low, high = (replace(CONFIG, precision=each) for each in ("bf16", "fp32"))
+    costs = [estimate_cost(each, peak=measure_peak(each.precision)) for each in (low, high)]
+    assert asked == [torch.float32, torch.float32]
+    assert costs[0] == costs[1]
+
+
+def test_a_peak_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="peak must be > 0"):
         estimate_cost(CONFIG, peak=0.0)
