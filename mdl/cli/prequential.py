@@ -123,7 +123,10 @@ def run_prequential(
         more = {"folder": str(folder), "plot": None if plot is None else str(plot)}
         console.print_json(values | more)
     else:
-        _answer(values, blocks, config, dataset, plot)
+        next_ = (
+            f"{again} --test" if after is None else console.command("codelength", compare=folder)
+        )
+        _answer(values, blocks, plot, next_=next_)
     return 0
 
 
@@ -166,25 +169,13 @@ def _values(
 
 
 def _answer(
-    values: dict[str, Any],
-    blocks: Sequence[Block],
-    config: TrainConfig,
-    dataset: Dataset,
-    plot: Path | None,
+    values: dict[str, Any], blocks: Sequence[Block], plot: Path | None, *, next_: str
 ) -> None:
     ratio, m = values["compression_ratio"], values["num_labels"]
-    network, source = config.network, config.data.source
-    again = console.command(
-        "train",
-        network,
-        data=source,
-        label_column=config.data.label_column,
-        image_size=config.data.image_size,
-        num_train=config.data.num_train,
-    )
     console.print_answer(
-        f"{network} on {dataset.name}: the {m:,} training labels take {values['total_bits']:,} "
-        f"bits, {values['bits_per_label']:.3g} per label, prequentially; the uniform code takes "
+        f"{values['network']} on {values['data']}: the {m:,} training labels take "
+        f"{values['total_bits']:,} bits, {values['bits_per_label']:,.4g} per label, prequentially; "
+        "the uniform code takes "
         f"{values['uniform_bits']:,}, {f'{ratio:.1f} times as many' if ratio > 1 else 'no more'}.",
         f"By class frequencies alone: {values['frequency_bits']:,} bits. Trained in "
         f"{console.duration(values['seconds'])}, from scratch for each block.",
@@ -212,7 +203,7 @@ def _answer(
             ),
             num_text_columns=1,
         ),
-        next_=[again],
+        next_=[next_],
     )
 
 

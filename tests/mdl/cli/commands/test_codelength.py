@@ -114,10 +114,13 @@ def test_prequentially(mdl, tmp_path):
     assert "block 2" not in again.stderr  # it was kept
     assert "s-conv on glyphs: the 70 training labels take" in again.stdout
     assert len(again.stdout.splitlines()) < 24
+    assert again.stdout.endswith(" --test\n")
     compared = mdl("codelength", "--compare", folder, "--json")
     assert compared.returncode == 1
     assert "without test errors; give its command again with --test" in compared.stderr
-    assert mdl(*command, "--first", "40", "--test").returncode == 0
+    tested = mdl(*command, "--first", "40", "--test")
+    assert tested.returncode == 0
+    assert tested.stdout.endswith(f"mdl codelength --compare {folder}\n")
     compared = mdl("codelength", "--compare", folder, "--compare", folder, "--plot", picture)
     assert compared.returncode == 0, compared.stderr
     total = f"{report['total_bits']:,}"
