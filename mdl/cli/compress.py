@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis.bounds.bounds import binomial_tail, percent_up
 from analysis.certify.folder import check_folder
+from analysis.certify.prior import SPLIT
 from analysis.codes.bit_file import PRIOR_FILE, save_codeword
 from analysis.codes.checkpoint_message import message_network
 from analysis.compress.compression import Compression
@@ -214,6 +215,7 @@ def print_compression(
         way_out=" Longer training and fewer levels help, or a network that is short from the start."
         if checkpoint
         else " Longer training helps.",
+        samples="held-out" if job.kind == SPLIT else "training",
     )
     num_test = report["num_test"]
     tested = [f"Test errors: {report['test_errors']:,} of {num_test:,}."] if num_test else []

@@ -155,7 +155,8 @@ def answer_certificate(
         way_out: What makes the network shorter, as the end of a sentence.
         next_: Commands to suggest.
     """
-    from analysis.bounds.bounds import bound_titles  # noqa: PLC0415  # a certificate has loaded it
+    from analysis.bounds.bounds import bound_titles  # noqa: PLC0415  # a certificate has loaded
+    from analysis.certify.images import VALIDATION_ALONE  # noqa: PLC0415  # both of them
 
     made, data = certificate, certificate.data
     answer, why = bound_answer(
@@ -167,6 +168,7 @@ def answer_certificate(
         delta=made.delta,
         num_classes=made.spec.num_classes,
         way_out=way_out,
+        samples="held-out" if data.samples == VALIDATION_ALONE else "training",
     )
     counts = {f"{data.samples} (m)": made.errors, "held out": made.held_out, "test": made.test}
     titles = bound_titles()
@@ -237,6 +239,7 @@ def bound_answer(
     delta: float,
     num_classes: int | None = None,
     way_out: str = "",
+    samples: str = "training",
 ) -> tuple[str, str]:
     """The answer, and why it proves nothing if that is so, else "".
 
@@ -249,6 +252,7 @@ def bound_answer(
         delta: δ.
         num_classes: c; None if it is not known.
         way_out: What makes the network shorter, as the end of a sentence.
+        samples: Which images the m are.
 
     >>> from analysis.bounds.bounds import ErrorCount
     >>> answer, why = bound_answer(
@@ -265,7 +269,7 @@ def bound_answer(
     else:
         proved = f"true error <= {percent_up(bound)} with probability {1 - delta:.4g}"
     facts = (
-        f"B = {bits:,} bits ({code}), {errors.num_errors:,} of m = {m:,} training errors "
+        f"B = {bits:,} bits ({code}), {errors.num_errors:,} of m = {m:,} {samples} errors "
         f"({errors.error:.2%})."
     )
     answer = f"{what}: {proved}. {facts}"

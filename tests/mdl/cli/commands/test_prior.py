@@ -105,6 +105,7 @@ def test_certified_and_verified(
     assert f"relative to a prior ({kind}" in text(done)
     assert says["prior"]["assumption"] in text(done)
     assert ("A plain hold-out of the prior itself" in text(done)) == (kind == "split")
+    assert (f"of m = {num} held-out errors" in text(done)) == (kind == "split")
     for full in ((), ("--full",)):
         done = mdl("verify", str(cert), *full)
         assert done.returncode == 0, done.stderr
