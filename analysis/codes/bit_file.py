@@ -113,7 +113,7 @@ def _named_prior(path: Path, sha256: str, prior: Codeword | None) -> Codeword:
         if not own.is_file() or own == path:
             raise CheckpointError(
                 f"{path}: its bits are relative to a prior (SHA-256 {sha256[:12]}), and no "
-                f"{PRIOR_FILE} lies beside it; put it there"
+                f"{PRIOR_FILE} lies beside it; put it there, or give it (prior, --prior)"
             )
         prior = load_prior_bits(own)
         source = f"{own} is"

@@ -121,7 +121,7 @@ def load_own_bits(file: Path) -> Codeword:
     codeword = load_codeword(file, beside=counting_bytes)
     if codeword.prior_sha256 is not None:
         raise CheckpointError(
-            f"{file}: its bits are relative to a prior, so they prove nothing without it; "
+            f"{file}: its bits are relative to a prior, and say nothing without it; "
             "mdl certify --prior says what they prove with it"
         )
     return codeword

@@ -20,7 +20,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (rb"\Z", "the file is empty; copy it again"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the file; fetch it with git lfs pull"),
     (rb"/annex/objects/", "a git-annex pointer, not the file; fetch it with git annex get"),
-    (rb"mdl-bits", "a file of bits that mdl encode wrote; mdl decode makes a network of it"),
+    (rb"mdl-(bits|rela)", "a file of bits that mdl encode wrote; mdl decode makes a network of it"),
     (rb"GGUF|lmgg|tjgg|fmgg", "a GGUF or GGML file of llama.cpp; give what it was made from"),
     (rb"\x89HDF\r\n", f"an HDF5 file, such as Keras and TensorFlow write (.h5); {_ARRAYS}"),
     (rb"\x93NUMPY", f"a NumPy array (.npy); {_ARRAYS}"),

@@ -59,7 +59,8 @@ def compress(
         int | None,
         typer.Option(
             min=1,
-            help="Training images that a recipe leaves out: what it makes can be a split prior.",
+            help="Training images that a recipe leaves out: what it makes can be a split prior, "
+            "which then says itself which they are.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -97,7 +98,9 @@ def compress(
     width: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Base channels α of a recipe's network (mnist-tight: 2; cifar10-tight: 4)."
+            min=1,
+            help="Base channels α of a recipe's network (mnist-tight: 2; cifar10-tight: 4); a "
+            "prior has its own.",
         ),
     ] = None,
     batch_size: Annotated[

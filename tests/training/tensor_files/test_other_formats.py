@@ -43,6 +43,7 @@ FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
     ),
     "annex.pt": ("git annex get", legacy_or_not(b"/annex/objects/SHA256E-s1--x.pt\n")),
     "bits.mdl": ("mdl decode", legacy_or_not(b"mdl-bits" + bytes(40))),
+    "relative.mdl": ("mdl decode", legacy_or_not(b"mdl-rela" + bytes(40))),
     "a.gguf": ("a GGUF or GGML file", legacy_or_not(b"GGUF\x03\0\0\0" + bytes(64))),
     "a.h5": ("an HDF5 file, such as Keras", legacy_or_not(b"\x89HDF\r\n\x1a\n" + bytes(64))),
     "a.onnx": ("an ONNX graph", legacy_or_not(b"\x08\x07\x12\x07pytorch" + bytes(64))),

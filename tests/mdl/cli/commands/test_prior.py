@@ -164,8 +164,8 @@ def test_mistakes_get_one_line(mdl, work: Path, trained: Path, tmp_path: Path) -
     for code, words, arguments in (
         (2, "give it as --prior", ("certify", bits, "--data", "glyphs-grey", *out)),
         (1, "no prior.mdl lies beside it", ("decode", str(alone), *out)),
-        (1, "prove nothing without it", ("bound", bits, "--data", "glyphs-grey")),
-        (1, "prove nothing without it", ("codelength", bits, "--data", "glyphs-grey")),
+        (1, "say nothing without it", ("bound", bits, "--data", "glyphs-grey")),
+        (1, "say nothing without it", ("codelength", bits, "--data", "glyphs-grey")),
         (1, "another prior", ("decode", bits, "--prior", str(work / "part"), *out)),
         (1, "bits of its own", ("decode", bits, "--prior", bits, *out)),
         (1, "does not fit the network", ("encode", str(trained), *own, *out)),
