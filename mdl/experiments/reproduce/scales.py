@@ -141,7 +141,7 @@ _LAPTOP = Scale(
             replace(_LAPTOP_REGIME, num_images=5_000, epochs=400),
             replace(_LAPTOP_REGIME, epochs=200, has_policy=True),
         ),
-        l1=((1e-5, 1e-5), (2.5e-5, 1.5e-5)),
+        l1=((1e-5, 1e-5), (2.5e-5, 1.5e-5), (1e-4, 2.5e-5)),
         lasso_lr=1.0,
         sgd=((0.03, 5e-4), (0.03, 2e-3)),
         local_sgd=((0.1, 5e-4),),
