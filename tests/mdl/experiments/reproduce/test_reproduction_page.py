@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,21 @@ ROOT = Path(__file__).parents[4]
 PAGE = ROOT / "docs" / "reproduction.md"
 DRAWN = ROOT / "results" / "laptop" / "drawn"
 STORE = ResultStore(ROOT / "results" / "laptop")
-CIFAR, GLYPHS = (scale_on("laptop", (source,)) for source in ("../shared/data/cifar10", "glyphs"))
+
+
+def own_policy() -> dict[str, Any]:
+    """The table of the stored runs with a policy, which the gain map is drawn by."""
+    for result in STORE.all():
+        augmentation = result.config.augmentation
+        if augmentation.policy_table is not None:
+            return {"policy": augmentation.policy, "policy_table": augmentation.policy_table}
+    raise AssertionError("no run has a policy")
+
+
+CIFAR, GLYPHS = (
+    scale_on("laptop", (source,), policy=own_policy())
+    for source in ("../shared/data/cifar10", "glyphs")
+)
 
 
 def drawn(folder: Path) -> dict[str, Table]:
