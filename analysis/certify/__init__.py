@@ -4,4 +4,4 @@ Others take `certify` and `verify` (the public names), `certificate`, `folder`, 
 (exact counts).
 """
 
-__all__ = ["certificate", "certify", "errors", "folder", "prior", "verify"]
+__all__ = ["certificate", "certify", "errors", "folder", "images", "prior", "verify"]
