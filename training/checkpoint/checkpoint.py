@@ -148,8 +148,8 @@ class Checkpoint:
         if self.data is None:
             raise CheckpointError(
                 "the checkpoint does not say what data it was trained on, so no error can be "
-                "counted; use a checkpoint that mdl train wrote, or its file of bits with the data "
-                "set beside it"
+                "counted; use a checkpoint that mdl train wrote, or a file of its bits, of which "
+                "the data set can be named"
             )
         return self.data
 
