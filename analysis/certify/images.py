@@ -189,7 +189,7 @@ def find_images(
         DataError: They cannot be loaded, or nothing says where they lie.
     """
     if source is None and record.name not in GENERATED:
-        raise DataError(f"the certificate is about {record.name}; pass it as data (--data)")
+        raise DataError.naming("the certificate is about {}; pass it as {data}", record.name)
     size = (record.num_train + record.num_test) * record.in_channels * record.image_size**2
     check_memory(size, f"the certificate's {record.num_train + record.num_test:,} images")
     config = DataConfig(

@@ -4,7 +4,7 @@ Only the bits, the images and δ are believed. B is what the decoder consumed.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ def verify(
     label_column: str | None = None,
     device: torch.device | str = "cpu",
     progress: OnCount | None = None,
+    name_of: Callable[[str], str] = str,
 ) -> Verification:
     """Recompute a certificate from its bits and the images, and compare.
 
@@ -89,6 +90,7 @@ def verify(
         label_column: Column of a table that holds the labels; None for the one its name says.
         device: Where the errors are counted.
         progress: Called with the images done and all of them.
+        name_of: What one of these arguments is called where a difference names it.
 
     >>> verify("no such folder").differences
     ('no such folder is not a folder; give one that mdl certify wrote',)
@@ -101,7 +103,7 @@ def verify(
             own = load_prior_bits(folder / PRIOR_FILE)
         codeword = load_codeword(folder / BITS_FILE, prior=own, beside=counting_bytes)
     except (CheckpointError, OutOfMemoryError) as error:
-        return Verification(differences=(str(error),), certificate=None)
+        return Verification(differences=(error.told(name_of),), certificate=None)
     try:
         record = CertifiedData.from_dict(contents.get("data"))
         delta = _read_delta(contents.get("delta"))
@@ -121,7 +123,8 @@ def verify(
             progress=progress,
         )
     except (UserError, ValueError) as error:
-        lines = [*_check_frame(contents), str(error)]
+        told = error.told(name_of) if isinstance(error, UserError) else str(error)
+        lines = [*_check_frame(contents), told]
         return Verification(differences=tuple(lines), certificate=None)
     lines = [*_check_frame(contents)]
     stated = {name: contents[name] for name in contents if name not in (CHECKSUM, VERSIONS)}

@@ -111,9 +111,12 @@ def _named_prior(path: Path, sha256: str, prior: Codeword | None) -> Codeword:
     own = path.with_name(PRIOR_FILE)
     if prior is None:
         if not own.is_file() or own == path:
-            raise CheckpointError(
-                f"{path}: its bits are relative to a prior (SHA-256 {sha256[:12]}), and no "
-                f"{PRIOR_FILE} lies beside it; put it there, or give it (prior, --prior)"
+            raise CheckpointError.naming(
+                "{}: its bits are relative to a prior (SHA-256 {}), and no {} lies beside it; put "
+                "it there, or give it as {prior}",
+                path,
+                sha256[:12],
+                PRIOR_FILE,
             )
         prior = load_prior_bits(own)
         source = f"{own} is"

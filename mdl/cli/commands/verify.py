@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mdl.terminal import console
-from mdl.terminal.errors import error_line
+from mdl.terminal.errors import error_line, option_of
 from mdl.terminal.options import DeviceOption, FullOption, JsonOption, LabelColumnOption
 from mdl.terminal.progress import CountProgress
 
@@ -51,6 +51,7 @@ def verify(
             label_column=label_column,
             device=choose_device(device),
             progress=progress.move,
+            name_of=option_of,
         )
     if json:
         console.print_json({"certificate": str(certificate)} | found.to_dict())

@@ -37,6 +37,12 @@ def test_a_row_says_what_the_certificate_says(name: str) -> None:
     assert f"    mdl verify results/certificates/{name}" in GALLERY
 
 
+def test_a_missing_data_set_is_asked_for_by_the_callers_name_for_it() -> None:
+    for name_of, called in ((str, "data"), ("--{}".format, "--data")):
+        (line,) = verify(CERTIFICATES / "mnist", name_of=name_of).differences
+        assert line == f"the certificate is about MNIST; pass it as {called}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "data", "bound"),

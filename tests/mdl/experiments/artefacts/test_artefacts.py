@@ -296,11 +296,10 @@ def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
     store = made_up_store()
     (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(store))
     assert len(table.rows) == len(design.cells)
-    trials = design.beta_lasso(design.usual, LAPTOP.data, LAPTOP.gain_precision)
+    of = (design.usual, LAPTOP.data, LAPTOP.gain_precision)
+    trials = design.beta_lasso(*of)
     best = best_by_validation([store.find(trial) for trial in trials])
-    sgd = best_by_validation(
-        [store.find(each) for each in design.by_sgd("s-fc", design.usual, LAPTOP.data, "bf16")]
-    )
+    sgd = best_by_validation([store.find(each) for each in design.by_sgd("s-fc", *of)])
     row = table.rows[0]
     assert row["beta_lasso"] == best.test.accuracy
     assert row["sgd"] == sgd.test.accuracy
