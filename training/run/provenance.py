@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.run.precision import vector_instructions
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,6 +24,7 @@ def collect_versions() -> dict[str, str | None]:
             files have changed since; that which pip installed it from; None where neither is known.
         platform: Operating system and architecture.
         cpu: The processor's name.
+        instructions: Those of it that products run on (`vector_instructions`), spaces between.
         gpu: The first CUDA device's name, or None.
     """
     return {
@@ -32,6 +35,7 @@ def collect_versions() -> dict[str, str | None]:
         "commit": _commit(),
         "platform": platform.platform(),
         "cpu": _cpu_name(),
+        "instructions": " ".join(vector_instructions()),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
 

@@ -15,7 +15,7 @@ from training.run.run_folder import RunFolder
 from training.spec.config import TrainConfig
 from training.system.files import read_text
 
-_MACHINE = ("cpu", "gpu")
+_MACHINE = ("cpu", "instructions", "gpu")
 """What must be the same for times to compare."""
 
 
@@ -202,7 +202,7 @@ def _check_alike(dense: RunRecord, sparse: RunRecord) -> None:
         first, second = dense.versions.get(name), sparse.versions.get(name)
         if first != second:
             raise ValueError(
-                f"{dense.path} and {sparse.path} were trained on machines of which the {name} is "
+                f"{dense.path} and {sparse.path} were trained on two machines, with {name} "
                 f"{first} and {second}, so their times do not compare; train both on one machine"
             )
 

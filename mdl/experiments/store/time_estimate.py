@@ -53,6 +53,7 @@ _DTYPES = {
     "fp64": torch.float64,
 }
 _CPU = torch.device("cpu")
+_PROCESSOR = ("cpu", "instructions")
 _PEAK_SIDES = (1024, 2048)
 _PEAK_BUDGET_S = 0.3
 _PRIOR_WEIGHT = 0.01
@@ -219,13 +220,14 @@ def _step_flop(config: TrainConfig) -> int:
 
 def _measured_steps(config: TrainConfig, results: Iterable[RunResult]) -> list[tuple[float, float]]:
     """Operations and seconds of a step, of each finished run that is like this one."""
-    processor = collect_versions()["cpu"]
+    here = collect_versions()
     steps: list[tuple[float, float]] = []
     for result in results:
         ran = result.config
         if (ran.network, ran.precision) != (config.network, config.precision):
             continue
-        if result.versions.get("cpu") != processor or result.seconds <= 0:
+        like_here = all(result.versions.get(name) == here[name] for name in _PROCESSOR)
+        if not like_here or result.seconds <= 0:
             continue
         flop = training_flop(ran, num_train=result.train.num_samples + ran.data.validation)
         steps.append((_step_flop(ran), result.seconds * _step_flop(ran) / flop))

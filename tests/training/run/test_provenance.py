@@ -9,13 +9,16 @@ import pytest
 import torch
 
 from training.run import provenance as versions
+from training.run.precision import vector_instructions
 from training.run.provenance import collect_versions
 
 
 def test_versions_are_plain_and_complete() -> None:
     found = collect_versions()
     assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"mdl", "python", "torch", "numpy", "commit", "platform", "cpu", "gpu"}
+    names = {"mdl", "python", "torch", "numpy", "commit", "platform"}
+    assert set(found) == names | {"cpu", "instructions", "gpu"}
+    assert found["instructions"] == " ".join(vector_instructions())
     assert found["torch"] == torch.__version__
     assert type(found["torch"]) is str
     assert found["mdl"] is not None and re.match(r"\d+\.\d+", found["mdl"])

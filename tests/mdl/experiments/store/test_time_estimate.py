@@ -38,7 +38,7 @@ def _bf16_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_estimate, "is_emulated", lambda *_: False)
 
 
-def result_of(config: TrainConfig, *, seconds: float, cpu: str | None = None) -> RunResult:
+def result_of(config: TrainConfig, *, seconds: float, **processor: str) -> RunResult:
     return RunResult(
         key=run_key(config),
         config=config,
@@ -54,7 +54,7 @@ def result_of(config: TrainConfig, *, seconds: float, cpu: str | None = None) ->
         seconds=seconds,
         description=None,
         locality=None,
-        versions={"cpu": cpu or collect_versions()["cpu"]},
+        versions=collect_versions() | processor,
     )
 
 
@@ -149,6 +149,7 @@ def test_runs_of_another_kind_do_not_count() -> None:
         result_of(replace(CONFIG, network="s-conv"), seconds=1.0),
         result_of(replace(CONFIG, precision="fp32"), seconds=1.0),
         result_of(CONFIG, seconds=1.0, cpu="another processor"),
+        result_of(CONFIG, seconds=1.0, instructions="of another width"),
     ]
     assert estimate_cost(CONFIG, peak=1e11, results=others) == estimate_cost(CONFIG, peak=1e11)
 
