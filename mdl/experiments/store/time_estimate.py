@@ -56,6 +56,9 @@ _CPU = torch.device("cpu")
 _PROCESSOR = ("cpu", "instructions")
 _PEAK_SIDES = (1024, 2048)
 _PEAK_BUDGET_S = 0.3
+_STEP_WORK = 1e10
+"""What a step costs however small its network is, in operations at the peak: least squares over
+the runs of `results/laptop` gave 1.4e10, 10 ms on one core."""
 _PRIOR_WEIGHT = 0.01
 """How much `EFFICIENCIES` counts against one finished run."""
 
@@ -155,7 +158,9 @@ def expected_work(config: TrainConfig) -> float:
     >>> expected_work(shallow) < expected_work(deep)
     True
     """
-    return training_flop(config) / efficiency(config.network, config.precision)
+    flop = training_flop(config)
+    num_steps = flop / _step_flop(config)
+    return flop / efficiency(config.network, config.precision) + num_steps * _STEP_WORK
 
 
 def estimate_cost(

@@ -16,6 +16,7 @@ from mdl.experiments.store.time_estimate import (
     efficiency,
     estimate_cost,
     expected_shape,
+    expected_work,
     measure_peak,
     training_flop,
 )
@@ -188,3 +189,12 @@ def test_emulated_bf16_is_expected_at_the_speed_of_fp32(monkeypatch) -> None:
 def test_a_peak_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="peak must be > 0"):
         estimate_cost(CONFIG, peak=0.0)
+
+
+def test_a_run_of_small_steps_is_not_nearly_free() -> None:
+    """One of 34 times the operations takes a few times as long: each step has a cost of its own."""
+    small, large = (
+        replace(CONFIG, network="s-conv", base_channels=width, batch_size=32) for width in (2, 68)
+    )
+    assert training_flop(large) > 30 * training_flop(small)
+    assert expected_work(small) < expected_work(large) < 10 * expected_work(small)
