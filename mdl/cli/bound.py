@@ -127,14 +127,24 @@ def load_own_bits(file: Path) -> Codeword:
     return codeword
 
 
-def load_bit_images(codeword: Codeword, source: str, label_column: str | None) -> EvaluationData:
+def load_bit_images(
+    codeword: Codeword, source: str, label_column: str | None, *, num_train: int | None = None
+) -> EvaluationData:
     """The images of a data set, as the network of a file of bits takes them.
+
+    Args:
+        codeword: The file's bits.
+        source: The data set.
+        label_column: Its column of labels; None for the usual one.
+        num_train: The first so many training images; None for all.
 
     Raises:
         ValueError: The network's code is external, or the images do not fit.
     """
     network, inputs = codeword.message.network, codeword.message.known_inputs
-    config = DataConfig(source=source, image_size=network.image_size, label_column=label_column)
+    config = DataConfig(
+        source=source, image_size=network.image_size, label_column=label_column, num_train=num_train
+    )
     dataset = load_dataset(config)
     check_network(dataset, network)
     return split_dataset(dataset, config, inputs)

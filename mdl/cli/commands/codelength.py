@@ -189,10 +189,10 @@ def codelength(
         "check": check,
         "full": full or None,
     }
-    blocks = {"first": first, "test": test or None, **training, **sizes}
+    blocks = {"first": first, "test": test or None, **training, "image_size": image_size}
     if compare:
         others: dict[str, object] = {"data": data, "out": out, "label_column": label_column}
-        others |= {"prequential": prequential, **two_part, **blocks}
+        others |= {"prequential": prequential, "num_train": num_train, **two_part, **blocks}
         refuse_options(others, "does not go with --compare")
         from mdl.cli.codelength_comparison import compare_codelengths
 
@@ -219,7 +219,7 @@ def codelength(
     from mdl.terminal.devices import choose_device
 
     chosen_device = choose_device(device)
-    codeword, images = _load(network, data, label_column, bits, number_format, code)
+    codeword, images = _load(network, data, label_column, num_train, bits, number_format, code)
     with CountProgress() as progress:
         progress.name("evaluating")
         chosen = getattr(images, split)
@@ -242,6 +242,7 @@ def codelength(
     given = {
         "data": data,
         "label_column": label_column,
+        "num_train": num_train,
         "split": None if split == "train" else split,
         "bits": bits,
         "format": number_format,
@@ -314,6 +315,7 @@ def _load(
     network: Path,
     data: str | None,
     label_column: str | None,
+    num_train: int | None,
     bits: int | None,
     number_format: str | None,
     code: str | None,
@@ -326,7 +328,8 @@ def _load(
     from training.run.evaluate import evaluation_data
 
     if not is_bit_file(network):
-        refuse_options({"label_column": label_column}, f"{network} is not a file of bits")
+        only_bits = {"label_column": label_column, "num_train": num_train}
+        refuse_options(only_bits, f"{network} is not a file of bits")
         form = choose_format(bits, number_format)
         loaded = load_checkpoint(network)
         images = evaluation_data(loaded, source=data)
@@ -336,4 +339,5 @@ def _load(
         f"{network} is a file of bits already",
     )
     codeword = load_own_bits(network)
-    return codeword, load_bit_images(codeword, needed_source(network, data), label_column)
+    source = needed_source(network, data)
+    return codeword, load_bit_images(codeword, source, label_column, num_train=num_train)

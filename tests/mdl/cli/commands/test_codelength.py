@@ -73,6 +73,8 @@ def test_a_file_of_bits(mdl, tmp_path):
     done = mdl("codelength", net, "--data", "glyphs", "--split", "test", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["num_labels"] == 5000
+    seen = mdl("codelength", net, "--data", "glyphs", "--num-train", "60", "--json")
+    assert json.loads(seen.stdout)["num_labels"] == 60, seen.stderr
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,7 @@ def test_a_file_of_bits(mdl, tmp_path):
     [
         (("--bits", "7"), 2, "--bits"),
         (("--label-column", "fine"), 2, "is not a file of bits"),
+        (("--num-train", "9"), 2, "is not a file of bits"),
         (("--check", "nowhere.bits"), 1, "no such file; give a file that mdl codelength wrote"),
         (("--check", "."), 1, "error: "),
         (("--split", "validations"), 2, "--split"),
