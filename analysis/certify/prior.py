@@ -251,11 +251,7 @@ def kind_of(origin: Origin | None, data: CertifiedData) -> Kind:
     """
     if origin is None:
         return "trusted"
-    shares_numbers = (
-        data.name in GENERATED
-        and GENERATED[data.name] == GENERATED.get(origin.data)
-        and data.seed == origin.seed
-    )
+    shares_numbers = data.name == origin.data and data.seed == origin.seed
     if origin.generated and not shares_numbers:
         return "independent"
     if origin.fingerprint == data.fingerprint:

@@ -1,18 +1,22 @@
 """The generators of `training.spec.config.GENERATED` by the name of their data set."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
-from training.data import glyphs, leaves
+from training.data import glyphs, handwriting, leaves
 
 Draw = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 _DRAW: dict[str, Draw] = {
     "glyphs": glyphs.draw_glyphs,
-    "glyphs-grey": partial(glyphs.draw_glyphs, grey=True),
+    "handwriting": handwriting.draw_handwriting,
     "leaves": leaves.draw_leaves,
+}
+_CLASS_NAMES = {
+    "glyphs": glyphs.CLASS_NAMES,
+    "handwriting": handwriting.CLASS_NAMES,
+    "leaves": leaves.CLASS_NAMES,
 }
 
 
@@ -23,4 +27,4 @@ def generator(source: str) -> Draw:
 
 def class_names(source: str) -> tuple[str, ...]:
     """The classes of a generated data set, in the order of their labels."""
-    return leaves.CLASS_NAMES if source == "leaves" else glyphs.CLASS_NAMES
+    return _CLASS_NAMES[source]

@@ -10,7 +10,6 @@ from training.data.glyph_masks import CANVAS_SIDE, FONTS, NUM_DIGITS
 from training.data.scene import FloatArray, Scene, axes, blend, mix, to_bytes, wave
 
 SCENE_WORDS = 96  # random numbers set aside for one image's scene, a multiple of 4
-MAX_BEND = 0.05  # of one wave, in image sides
 MAX_TILT = 0.2217  # tan(25°/2): rotations lie within ±25°, so that 6 and 9 stay apart
 
 
@@ -43,33 +42,6 @@ def paint(
     blend(images, _centre_digit(scene, label, masks, x, y), ink)
     noise *= scene.uniform(0, 0.12)[:, None]
     return to_bytes(images, noise), label[:, 0, 0]
-
-
-def paint_grey(
-    scene: Scene, masks: FloatArray, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw the digits alone, white on black, bent by smooth waves as by a hand.
-
-    Args:
-        scene: The random choices of B images.
-        masks: As `digit_masks` makes them.
-        size: s.
-
-    Returns:
-        Images (B, 1, s, s) and labels (B,).
-    """
-    x, y = axes(size)
-    label = scene.choice(NUM_DIGITS)
-    bends = [
-        scene.uniform(-MAX_BEND, MAX_BEND)
-        * wave(scene.uniform(-2, 2) * x + (scene.uniform(-2, 2) * y + scene.uniform(0, 1)))
-        for _ in range(4)
-    ]
-    x, y = x + (bends[0] + bends[1]), y + (bends[2] + bends[3])
-    ink = _centre_digit(scene, label, masks, x, y)
-    ink *= np.float32(255)
-    ink += np.float32(0.5)
-    return ink.astype(np.uint8)[:, None], label[:, 0, 0]
 
 
 def _background(

@@ -5,9 +5,6 @@ background, among distractors: parts of other digits that reach in from the bord
 The digit is uniform on 0-9 and independent of everything else, so neither font nor colour tells
 the label. Streams, pieces and blocks are those of `drawing`.
 
-In grey, an image is the digit alone, white on black and bent by smooth waves, without colours,
-textures and distractors: what a prior for written digits can be trained on.
-
 Reproducible across machines: all arithmetic is +, -, ×, ÷, floor and comparisons of float32 and
 float64 numbers one by one, which IEEE 754 rounds exactly; there is no sine, no matrix product
 and no sum whose order could vary. What could differ is the font files of another version of
@@ -26,7 +23,7 @@ from training.data.drawing import (
     uniform_numbers,
 )
 from training.data.glyph_masks import NUM_DIGITS, digit_masks
-from training.data.glyph_scene import SCENE_WORDS, paint, paint_grey
+from training.data.glyph_scene import SCENE_WORDS, paint
 from training.data.scene import Scene
 from training.system.random_streams import Purpose
 
@@ -46,7 +43,6 @@ def draw_glyphs(
     seed: int = 0,
     start: int = 0,
     stream: Stream = "train",
-    grey: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images start, ..., start + num_images - 1 of a stream, with their labels.
 
@@ -56,10 +52,9 @@ def draw_glyphs(
         seed: In [0, 2^64).
         start: Index of the first image, >= 0.
         stream: "train", "test" or "fresh".
-        grey: Whether the digits alone are drawn, bent, white on black, in one channel.
 
     Returns:
-        Images, uint8 (num_images, 3 or 1, s, s), and labels, int64 (num_images,) in 0..9.
+        Images, uint8 (num_images, 3, s, s), and labels, int64 (num_images,) in 0..9.
 
     Raises:
         ValueError: An argument outside its range.
@@ -71,9 +66,7 @@ def draw_glyphs(
 
     def draw_block(first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         scene = Scene(uniform_numbers(seed, scene_purpose, first, count, width=SCENE_WORDS))
-        if grey:
-            return paint_grey(scene, masks, image_size)
         noise = pixel_noise(seed, noise_purpose, first, count, image_size)
         return paint(scene, noise, masks, image_size)
 
-    return draw_in_blocks(draw_block, num_images, 1 if grey else 3, image_size, start=start)
+    return draw_in_blocks(draw_block, num_images, 3, image_size, start=start)

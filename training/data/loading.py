@@ -74,7 +74,7 @@ class Source:
 def load_dataset(config: DataConfig, *, cache_dir: Path | None = None) -> Dataset:
     """Load the images that a configuration names.
 
-    `config.source` is "glyphs", "glyphs-grey" or "leaves", which are drawn; a folder of parquet
+    `config.source` is "glyphs", "handwriting" or "leaves", which are drawn; a folder of parquet
     files, of class folders of images, of MNIST's idx files or of CIFAR's pickles; a .npz file or
     the folder of one; or a name on the hub ("cifar10", "uoft-cs/cifar100",
     "owner/name:configuration"). Where a folder of that name is there, it goes before the hub;
@@ -231,7 +231,7 @@ def find_source(source: str, label_column: str | None = None) -> Source:
     hub_name = parse_hub_name(source)
     if hub_name is None or source.count("/") > 1:
         raise DataError(
-            f"no data at {source!r}: expected glyphs, glyphs-grey, leaves, a name ("
+            f"no data at {source!r}: expected glyphs, handwriting, leaves, a name ("
             f"{', '.join(SHORT_NAMES)} or owner/name on the hub), or a folder of parquet files or "
             "of class folders of images"
         )

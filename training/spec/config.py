@@ -19,11 +19,9 @@ Sparsity = Literal["auto", "typical", "always", "never"]
 SaveUnit = Literal["epochs", "steps", "seconds"]
 
 MAX_IMAGE_SIZE = 2**16
-GENERATED = {"glyphs": "glyphs", "glyphs-grey": "glyphs", "leaves": "leaves"}
-"""Sources whose images are drawn from a seed, and the generator of each; nothing is read for them.
-
-Data sets of one generator share their random numbers, those of two share none.
-"""
+GENERATED = ("glyphs", "handwriting", "leaves")
+"""Sources whose images are drawn from a seed, each from random numbers of its own; nothing is read
+for them."""
 GENERATED_IMAGE_SIZE = 32
 GENERATED_NUM_TRAIN = 20_000
 GENERATED_NUM_TEST = 5_000
@@ -80,10 +78,11 @@ class DataConfig:
     """Which images, and what is done to every one of them.
 
     Attributes:
-        source: "glyphs"; "glyphs-grey", their digits alone, white on black, in one channel;
-            "leaves", scenes with the statistics of natural images; a hub name ("cifar10",
-            "uoft-cs/cifar100", ...); or a path: a folder of parquet files, of class folders of
-            images, of idx files or of CIFAR's pickles, or a .npz file.
+        source: "glyphs", digits of many fonts on busy backgrounds; "handwriting", digits as a pen
+            writes them, white on black, in one channel; "leaves", scenes with the statistics of
+            natural images; a hub name ("cifar10", "uoft-cs/cifar100", ...); or a path: a folder of
+            parquet files, of class folders of images, of idx files or of CIFAR's pickles, or a
+            .npz file.
         image_size: Side in pixels, 1 to 65,536; None keeps the images' own (generated: 32).
         num_train: Use only the first N >= 1 training images; None for all (generated: 20,000).
         num_test: Likewise for test images (generated: 5,000).

@@ -36,6 +36,9 @@ class Purpose(IntEnum):
     LEAVES_TRAIN_NOISE = 16
     LEAVES_TEST_NOISE = 17
     LEAVES_FRESH_NOISE = 18
+    HANDWRITING_TRAIN = 19
+    HANDWRITING_TEST = 20
+    HANDWRITING_FRESH = 21
 
 
 def random_words(seed: int, purpose: Purpose, *, start: int, count: int) -> NDArray[np.uint64]:

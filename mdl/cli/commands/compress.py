@@ -48,7 +48,7 @@ def compress(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="The data set: glyphs, glyphs-grey, leaves, a name such as mnist, or a folder. A "
+            help="The data set: glyphs, handwriting, leaves, a name such as mnist, or a folder. A "
             "recipe needs it; a checkpoint only where the data have moved.",
         ),
     ] = None,

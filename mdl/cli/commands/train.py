@@ -71,7 +71,7 @@ def train(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="glyphs, glyphs-grey, leaves, a hub name such as cifar10, or a folder: parquet "
+            help="glyphs, handwriting, leaves, a hub name such as cifar10, or a folder: parquet "
             "files, train/CLASS/*.png and test/CLASS/*.png, .npz, MNIST's idx files or CIFAR's "
             "pickles (default: glyphs).",
             rich_help_panel=DATA,

@@ -85,7 +85,7 @@ _CIFAR = DataShape(num_train=50_000)
 _MNIST = DataShape(num_train=60_000, image_size=28, in_channels=1)
 _SHAPES = {
     "glyphs": _GENERATED,
-    "glyphs_grey": DataShape(num_train=20_000, in_channels=1),
+    "handwriting": DataShape(num_train=20_000, in_channels=1),
     "leaves": _GENERATED,
     "cifar10": _CIFAR,
     "cifar100": DataShape(num_train=50_000, num_classes=100),

@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from training.data import glyphs, leaves
+from training.data import glyphs, handwriting, leaves
 from training.data.drawing import STREAMS
 from training.data.generated import class_names, generator
 from training.data.loading import load_dataset
 from training.data.telling import tell_dataset
 from training.spec.config import GENERATED, DataConfig
 from training.system.random_streams import Purpose
+
+
+def _num_channels(source: str) -> int:
+    return 1 if source == "handwriting" else 3
 
 
 @pytest.mark.parametrize("source", GENERATED)
@@ -27,7 +31,7 @@ def test_each_is_loaded_from_its_streams(source: str) -> None:
         images, labels = draw(number, image_size=8, seed=5, stream=stream)
         assert torch.equal(part.images, images)
         assert torch.equal(part.labels, labels)
-    assert (found.name, found.in_channels) == (source, 1 if source == "glyphs-grey" else 3)
+    assert (found.name, found.in_channels) == (source, _num_channels(source))
     assert found.class_names == class_names(source)
     assert found.fingerprint != load_dataset(replace(config, seed=6)).fingerprint
 
@@ -35,19 +39,19 @@ def test_each_is_loaded_from_its_streams(source: str) -> None:
 def test_names_and_generators() -> None:
     first = {name: generator(name)(4, image_size=8)[0] for name in GENERATED}
     assert torch.equal(first["glyphs"], glyphs.draw_glyphs(4, image_size=8)[0])
-    assert torch.equal(first["glyphs-grey"], glyphs.draw_glyphs(4, image_size=8, grey=True)[0])
+    assert torch.equal(first["handwriting"], handwriting.draw_handwriting(4, image_size=8)[0])
     assert torch.equal(first["leaves"], leaves.draw_leaves(4, image_size=8)[0])
     assert class_names("leaves")[-1] == "branching"
-    assert class_names("glyphs-grey") == tuple("0123456789")
+    assert class_names("glyphs") == class_names("handwriting") == tuple("0123456789")
 
 
 def test_streams_of_different_generators_share_no_key() -> None:
     keys = {
         name: {each.value for each in Purpose if each.name.startswith(f"{name.upper()}_")}
-        for name in set(GENERATED.values())
+        for name in GENERATED
     }
     assert all(keys.values())
-    assert not keys["glyphs"] & keys["leaves"]
+    assert sum(map(len, keys.values())) == len(set.union(*keys.values()))
     assert len(Purpose) == len(Purpose.__members__)
 
 
@@ -67,7 +71,7 @@ def test_streams_of_different_generators_share_no_key() -> None:
 def test_pieces_make_the_whole(source, pieces, first, settings) -> None:
     draw, size = partial(generator(source), **settings), settings["image_size"]
     whole, whole_labels = draw(sum(pieces), start=first)
-    assert whole.shape == (sum(pieces), 1 if source == "glyphs-grey" else 3, size, size)
+    assert whole.shape == (sum(pieces), _num_channels(source), size, size)
     assert (whole.dtype, whole_labels.dtype) == (torch.uint8, torch.int64)
     assert all(0 <= label < len(class_names(source)) for label in whole_labels.tolist())
     start = 0
@@ -86,7 +90,7 @@ def test_pieces_that_cross_a_block_of_work(source: str) -> None:
     assert torch.equal(later_labels, labels[21:101])
 
 
-@pytest.mark.parametrize("source", ["glyphs", "leaves"])
+@pytest.mark.parametrize("source", GENERATED)
 def test_streams_and_seeds_share_no_image(source: str) -> None:
     seen: dict[bytes, tuple[str, int]] = {}
     for stream in STREAMS:
