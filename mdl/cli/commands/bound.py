@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from analysis.describe.bound_report import BoundReport
     from analysis.quantize.formats import NumberFormat
     from mdl.cli.bound import GivenCounts
+    from training.checkpoint.checkpoint import Checkpoint
     from training.run.evaluate import EvaluationData
 
 
@@ -168,7 +169,7 @@ def _bound_checkpoint(
     report = report_bound(loaded, images, number_format, delta=delta, device=chosen_device)
     recorded = loaded.known_data.config
     place = (data or recorded["source"], recorded["label_column"])
-    _show(report, file, images, data, place, plot, full=full, json=json)
+    _show(report, file, images, data, place, plot, checkpoint=loaded, full=full, json=json)
 
 
 def _bound_bits(
@@ -198,12 +199,13 @@ def _bound_bits(
 
 def _show(
     report: "BoundReport",
-    checkpoint: Path,
+    file: Path,
     images: "EvaluationData",
     data: str | None,
     place: tuple[str, str | None],
     plot: Path | None,
     *,
+    checkpoint: "Checkpoint | None" = None,
     full: bool,
     json: bool,
 ) -> None:
@@ -212,7 +214,7 @@ def _show(
     if json:
         console.print_json(
             {
-                "checkpoint": str(checkpoint),
+                "checkpoint": str(file),
                 "errors": "measured",
                 "data": images.name,
                 "fingerprint": images.fingerprint,
@@ -221,32 +223,40 @@ def _show(
             | report.to_dict()
         )
         return
-    from analysis.codes.bit_file import is_bit_file
     from mdl.cli.bound import next_commands
     from mdl.terminal.answers import answer_measured
     from mdl.terminal.bound_tables import print_measured
 
-    is_bits, figure = is_bit_file(checkpoint), [] if plot is None else [f"Figure: {plot}"]
-    next_ = next_commands(report, checkpoint, data, place, is_bits=is_bits, full=full)
+    is_bits, notes = checkpoint is None, [] if plot is None else [f"Figure: {plot}"]
+    if checkpoint is not None and _has_prior(checkpoint):
+        notes.append(
+            "It was trained from a prior: mdl certify --prior counts the bits of the difference."
+        )
+    next_ = next_commands(report, file, data, place, is_bits=is_bits, full=full)
     if full:
         print_measured(report, images.name)
-        for line in figure:
+        for line in notes:
             console.stdout().print(line, markup=False)
         console.print_next(*next_)
     else:
         of_it = "the checkpoint of these bits" if is_bits else "it"
-        whole = "" if is_bits or _is_whole(checkpoint) else ", on all images at their own size"
+        whole = checkpoint is None or _is_whole(checkpoint)
+        size = "" if whole else ", on all images at their own size"
         way_out = (
-            f" mdl compress shortens {of_it}; its recipe trains a short network instead{whole}."
+            f" mdl compress shortens {of_it}; its recipe trains a short network instead{size}."
         )
-        answer_measured(report, images.name, way_out=way_out, notes=figure, next_=next_)
+        answer_measured(report, images.name, way_out=way_out, notes=notes, next_=next_)
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def _has_prior(checkpoint: "Checkpoint") -> bool:
+    """Whether mdl compress --prior made it."""
+    made = checkpoint.metrics.get("compress")
+    return isinstance(made, dict) and "prior_sha256" in made
+
+
+def _is_whole(checkpoint: "Checkpoint") -> bool:
     """Whether a run took all images of its data set as they are, as recipes of compress do."""
-    from training.checkpoint.checkpoint import load_checkpoint
-
-    recorded = load_checkpoint(checkpoint).known_data.config
+    recorded = checkpoint.known_data.config
     names = ("image_size", "num_train", "validation", "permute_pixels")
     return not any(recorded[name] for name in names)
 

@@ -32,7 +32,10 @@ def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
     [
         ({"image_size": 28, "seed": 0, "stream": "train"}, "f79a4acf16203a9d"),
         ({"image_size": 8, "seed": 7, "stream": "test"}, "1edcaf2e1360d015"),
-        ({"image_size": 100, "seed": 2**64 - 1, "start": 10**15, "stream": "fresh"}, "56e4ccf522cba7a6"),
+        (
+            {"image_size": 100, "seed": 2**64 - 1, "start": 10**15, "stream": "fresh"},
+            "56e4ccf522cba7a6",
+        ),
     ],
 )
 def test_the_pixels_never_change(arguments, expected):

@@ -35,7 +35,7 @@ def work(mdl, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_compress_starts_at_the_prior(work: Path) -> None:
+def test_compress_starts_at_the_prior(mdl, work: Path) -> None:
     report = json.loads((work / "short" / "compression.json").read_text())
     own = load_codeword(work / "prior" / "network.mdl")
     assert (report["curve"][0]["stage"], report["curve"][0]["description_bits"]) == ("start", 3)
@@ -55,6 +55,10 @@ def test_compress_starts_at_the_prior(work: Path) -> None:
     assert f"--prior {work / 'prior'}" in said
     made_by = load_checkpoint(work / "short").metrics["compress"]
     assert (made_by["recipe"], made_by["prior_sha256"]) == ("mnist-tight", own.sha256)
+    for name, is_told in (("short", True), ("prior", False)):
+        done = mdl("bound", str(work / name))
+        assert done.returncode == 0, done.stderr
+        assert ("trained from a prior: mdl certify --prior counts" in text(done)) == is_told
 
 
 def test_a_split_prior_leaves_its_images_to_be_counted(work: Path) -> None:
