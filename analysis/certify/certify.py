@@ -71,7 +71,8 @@ def certify(
             names its data set itself; this says where the same images lie now. A codeword does not;
             it takes a `DataConfig` too, for some of the images.
         folder: A new folder to write the certificate to; None writes nothing.
-        bits: b, bits a number: 32, 16 or 8; None for 16. Of a checkpoint alone, as what follows.
+        bits: b, bits a number: 32, 16 or 8; None for the prior's numbers, without a prior for 16.
+            Of a checkpoint alone, as what follows.
         number_format: The set of numbers by its name, such as "e4m3fn".
         code: The code; "auto" takes the shortest.
         canonical: Whether steps that keep the function are taken first to make it shorter.
@@ -122,6 +123,8 @@ def certify(
         check_folder(Path(folder))
     form = find_format(bits, number_format)
     own = None if prior is None else load_prior(prior, form)
+    if own is not None and bits is None and number_format is None:
+        form = own.codeword.message.number_format
     network = _read_network(network, own)
     if isinstance(network, Codeword):
         forms = [(network, own)]

@@ -150,12 +150,14 @@ def certify(
         refuse_options(
             drawn, f"{network} is a checkpoint, which says itself what data it was trained on"
         )
+    choose_format(bits, number_format)
     with CountProgress() as progress:
         certificate = make_certificate(
             network,
             data=place,
             folder=out,
-            number_format=choose_format(bits, number_format).name,
+            bits=bits,
+            number_format=number_format,
             code=code or "auto",
             canonical=shorten,
             delta=delta,

@@ -75,6 +75,9 @@ def encode(
     from training.tensor_files.open import is_external
 
     chosen = choose_format(bits, number_format)
+    base = None if prior is None else load_prior(prior, chosen).codeword
+    if base is not None and bits is None and number_format is None:
+        chosen = base.message.number_format
     notes: list[str] = []
     if is_external(checkpoint):
         message, notes = _read_external(checkpoint, chosen, key, fixed, bn_eps)
@@ -84,13 +87,13 @@ def encode(
     if twin is not None:
         message = _as_twin(message, twin, checkpoint)
     report = compare_codes(message, code)
-    if prior is not None:
+    if base is not None:
         refuse_options({"as": twin}, "a prior goes with the network as it is")
         if code != "auto":
             raise typer.BadParameter("with a prior it is auto", param_hint="--code")
         if not is_external(checkpoint):
             message = read_message(checkpoint, chosen, canonical=False)
-        report = relative_to(load_prior(prior, chosen).codeword, message, report)
+        report = relative_to(base, message, report)
     source = checkpoint / "checkpoint.pt" if checkpoint.is_dir() else checkpoint
     out = out or source.with_suffix(".mdl")
     save_codeword(report.codeword, out)

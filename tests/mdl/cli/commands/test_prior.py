@@ -72,7 +72,7 @@ def test_a_split_prior_leaves_its_images_to_be_counted(work: Path) -> None:
 def test_encoded_and_decoded(mdl, work: Path, tmp_path: Path) -> None:
     bits = tmp_path / "net.mdl"
     prior = ("--prior", str(work / "prior"))
-    done = mdl("encode", str(work / "short"), "--bits", "8", "-o", str(bits), *prior)
+    done = mdl("encode", str(work / "short"), "-o", str(bits), *prior)
     assert done.returncode == 0, done.stderr
     assert "(relative code)" in text(done)
     assert f"mdl decode {bits} --prior" in text(done)
@@ -150,12 +150,14 @@ def test_a_prior_of_leaves_for_images_in_a_folder(mdl, tmp_path: Path) -> None:
 
 def test_a_checkpoint_with_a_prior(mdl, work: Path, tmp_path: Path) -> None:
     done = mdl(
-        *("certify", str(work / "short"), "--bits", "8", "--prior", str(work / "prior")),
+        *("certify", str(work / "short"), "--prior", str(work / "prior")),
         *("-o", str(tmp_path / "cert"), "--held-out", "test"),
     )
     assert done.returncode == 0, done.stderr
     says = json.loads((tmp_path / "cert" / "certificate.json").read_text())
     assert (says["version"], says["code"]) == (3, "relative")
+    own = json.loads((work / "short" / "compression.json").read_text())["description_bits"]
+    assert says["description_bits"] == own  # in the prior's set of numbers, not in bfloat16
     assert says["fresh"]["split"] == "test"
     assert mdl("verify", str(tmp_path / "cert")).returncode == 0
 
