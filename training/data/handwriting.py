@@ -61,7 +61,7 @@ def paint(scene: Scene, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     """Draw a block of images (B, 1, s, s), with labels (B,)."""
     label = scene.choice(len(STYLES))[:, 0, 0]
     strokes = _write(scene, label)
-    radius = scene.uniform(0.02, 0.075)
+    radius = scene.uniform(0.02, 0.08)
     strokes = _place(scene, strokes, radius)
     x, y = axes(size)
     x, y = x + _bend(scene, x, y), y + _bend(scene, x, y)

@@ -30,11 +30,11 @@ def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"image_size": 28, "seed": 0, "stream": "train"}, "f79a4acf16203a9d"),
-        ({"image_size": 8, "seed": 7, "stream": "test"}, "1edcaf2e1360d015"),
+        ({"image_size": 28, "seed": 0, "stream": "train"}, "d4f57083f095c4fe"),
+        ({"image_size": 8, "seed": 7, "stream": "test"}, "edb351fccbc6d1ac"),
         (
             {"image_size": 100, "seed": 2**64 - 1, "start": 10**15, "stream": "fresh"},
-            "56e4ccf522cba7a6",
+            "b782a4e6353c4312",
         ),
     ],
 )
