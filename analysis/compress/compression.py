@@ -43,6 +43,7 @@ class CompressionSettings:
         trials: int = 0,
         seed: int = 0,
         delta: float = 0.05,
+        penalty: float = 3.0,
         precision: Precision = "fp32",
     ) -> Self:
         """How to compress a trained network: its training goes on, with the whole rate penalty.
@@ -55,12 +56,19 @@ class CompressionSettings:
             trials: Single changes to try at the end, >= 0.
             seed: Of everything random.
             delta: δ.
+            penalty: Factor on the rate penalty that follows from the bound, > 0.
             precision: Arithmetic of training, "bf16" or "fp32"; errors are counted exactly.
         """
         training = QATSettings(
             epochs=epochs, batch_size=batch_size, lr=lr, ramp=0.0, seed=seed, precision=precision
         )
-        return cls(training=training, levels=tuple(levels), num_trials=trials, delta=delta)
+        return cls(
+            training=training,
+            levels=tuple(levels),
+            num_trials=trials,
+            penalty_factor=penalty,
+            delta=delta,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ class Wishes:
         seed: Of everything random.
         delta: δ.
         precision: Arithmetic of training.
+        penalty: Factor on the rate penalty.
         crop: Padding of a recipe's random crop.
         flip: Whether a recipe mirrors images.
     """
@@ -56,6 +57,7 @@ class Wishes:
     seed: int
     delta: float
     precision: Precision
+    penalty: float | None = None
     crop: int | None = None
     flip: bool | None = None
 
@@ -258,7 +260,7 @@ def _recipe_settings(recipe: CompressionRecipe, wishes: Wishes) -> CompressionSe
         training=training,
         levels=tuple(wishes.levels or (recipe.max_level,)),
         num_trials=recipe.num_trials if wishes.trials is None else wishes.trials,
-        penalty_factor=recipe.penalty_factor,
+        penalty_factor=wishes.penalty or recipe.penalty_factor,
         delta=wishes.delta,
     )
 
@@ -275,6 +277,7 @@ def _made_by(recipe: CompressionRecipe, spec: NetworkSpec, wishes: Wishes) -> di
         "epochs": training.epochs,
         "batch_size": training.batch_size,
         "lr": training.lr,
+        "penalty": settings.penalty_factor,
         "crop": training.augmentation.crop,
         "flip": training.augmentation.flip,
         "precision": training.precision,

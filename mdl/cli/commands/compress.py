@@ -113,6 +113,13 @@ def compress(
             "cifar10-tight: 0.01)."
         ),
     ] = None,
+    penalty: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of the bits against the errors while it trains, in units of what the "
+            "bound says; less leaves more bits and fewer errors (default: 3)."
+        ),
+    ] = None,
     crop: Annotated[
         int | None, typer.Option(min=0, help="Padding of a recipe's random crop (default: 0).")
     ] = None,
@@ -177,8 +184,9 @@ def compress(
         refuse_options({"width": width, "validation": validation}, "the prior has its own")
     if recipe is not None and levels is not None and len(levels) > 1:
         raise typer.BadParameter("a recipe takes one number of levels", param_hint="--levels")
-    if lr is not None and not 0 < lr < float("inf"):
-        raise typer.BadParameter(f"must be > 0, not {lr}", param_hint="--lr")
+    for name, value in (("--lr", lr), ("--penalty", penalty)):
+        if value is not None and not 0 < value < float("inf"):
+            raise typer.BadParameter(f"must be > 0, not {value}", param_hint=name)
 
     import torch
 
@@ -208,6 +216,7 @@ def compress(
         seed=seed,
         delta=delta,
         precision=arithmetic,
+        penalty=penalty,
         crop=crop,
         flip=flip,
     )
@@ -237,6 +246,7 @@ def compress(
         "width": width,
         "batch_size": batch_size,
         "lr": lr,
+        "penalty": penalty,
         "crop": crop,
         "flip": flip,
         "no_flip": flip is False,

@@ -63,6 +63,23 @@ def test_files_agree(compressed):
     assert all(torch.equal(checkpoint.state[name], tensor) for name, tensor in state.items())
 
 
+def test_a_smaller_penalty_leaves_more_bits(mdl, tmp_path):
+    digits = ("--data", "handwriting", "--image-size", "8", "--num-train", "300", "--lr", "0.1")
+    lengths = []
+    for penalty in ("100", "0.01"):
+        out = tmp_path / penalty
+        done = mdl(
+            *("compress", "--recipe", "mnist-tight", *digits, "--epochs", "8", "--trials", "0"),
+            *("--batch-size", "20", "--threads", "1", "--penalty", penalty, "-o", str(out)),
+        )
+        assert done.returncode == 0, done.stderr
+        curve = json.loads((out / "compression.json").read_text())["curve"]
+        lengths.append(next(each["description_bits"] for each in curve if each["epoch"] == 8))
+        made_by = load_checkpoint(out / "checkpoint.pt").metrics["compress"]
+        assert made_by["penalty"] == float(penalty)
+    assert lengths[0] < 0.8 * lengths[1]
+
+
 def test_what_it_prints(compressed):
     _, done = compressed
     assert done.stdout.startswith("s-fc on glyphs: ")
@@ -295,6 +312,7 @@ def test_where_the_result_cannot_be_written_nothing_is_lost(
         (("RUN", "--crop", "2"), "only a recipe takes it"),
         (("RUN", "--format", "e5m2"), "does not hold all levels"),
         (("RUN", "--lr", "0"), "must be > 0"),
+        (("RUN", "--penalty", "-1"), "must be > 0"),
         (
             ("--recipe", "mnist-tight", "--data", "glyphs", "--levels", "1", "--levels", "2"),
             "one number of levels",
