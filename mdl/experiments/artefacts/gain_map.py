@@ -88,6 +88,7 @@ class GainMap(DataSetArtefact[list[_Cell]]):
         columns = (
             Column(key="regime", title="regime"),
             Column(key="setting", title="β-lasso chosen"),
+            Column(key="weights", title="weights", kind="count"),
             Column(key="sgd", title="SGD (%)", kind="percent"),
             Column(key="sgd_train", title="training (%)", kind="percent"),
             Column(key="beta_lasso", title="β-lasso (%)", kind="percent"),
@@ -175,6 +176,7 @@ def _cells(cell: _Cell) -> dict[str, Cell]:
     chosen, sgd, local = cell.beta_lasso, cell.sgd, cell.local
     return {
         "regime": _name(cell.regime),
+        "weights": None if sgd is None else sgd.total_weights,
         "setting": None if chosen is None else settings_text(chosen.config),
         "sgd": None if sgd is None else sgd.test.accuracy,
         "sgd_train": None if sgd is None else sgd.train.accuracy,

@@ -303,6 +303,7 @@ def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
     row = table.rows[0]
     assert row["beta_lasso"] == best.test.accuracy
     assert row["sgd"] == sgd.test.accuracy
+    assert row["weights"] == sgd.total_weights == best.total_weights
     gain = 100 * (best.test.accuracy - sgd.test.accuracy)
     assert row["gain"].startswith(f"{gain:+.2f} (".replace("-", "−"))
     assert row["closed"] == pytest.approx(
