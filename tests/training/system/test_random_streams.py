@@ -67,6 +67,9 @@ def test_purposes_are_never_renumbered():
         "LEAVES_TRAIN_NOISE": 16,
         "LEAVES_TEST_NOISE": 17,
         "LEAVES_FRESH_NOISE": 18,
+        "HANDWRITING_TRAIN": 19,
+        "HANDWRITING_TEST": 20,
+        "HANDWRITING_FRESH": 21,
     }
 
 

@@ -118,7 +118,7 @@ def changed(run: Path, to: Path, name: str, change) -> Path:
             lambda text: text.replace('"num_test": 64', '"num_test": 65'),
             r"differ in data\.num_test;",
         ),
-        ("config.json", lambda text: text.replace('"cpu": "', '"cpu": "other '), "the cpu is"),
+        ("config.json", lambda text: text.replace('"cpu": "', '"cpu": "other '), "with cpu "),
         ("config.json", lambda text: text[:40], r"config\.json: not the settings of a run"),
         ("metrics.jsonl", lambda text: text.splitlines()[0] + "\n", "must hold every epoch"),
         (
