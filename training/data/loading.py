@@ -13,7 +13,7 @@ from training.data.cifar_source import find_cifar, read_cifar
 from training.data.decoding import LOSSY_FORMATS, Seen, decode_split
 from training.data.encoded import EncodedDataset, check_labels
 from training.data.folder_source import HELD_OUT, NoImageFolderError, find_images
-from training.data.generated import class_names, generator
+from training.data.generators.generated import class_names, generator
 from training.data.hub_source import SHORT_NAMES, is_within_reach, parse_hub_name, read_hub
 from training.data.idx_source import find_idx, read_idx
 from training.data.image_set import Dataset, ImageSet, compute_fingerprint

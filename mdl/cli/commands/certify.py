@@ -150,7 +150,7 @@ def certify(
         refuse_options(
             drawn, f"{network} is a checkpoint, which says itself what data it was trained on"
         )
-    choose_format(bits, number_format)
+    choose_format(bits, number_format)  # refuses a bad pair by the options' names
     with CountProgress() as progress:
         certificate = make_certificate(
             network,

@@ -123,7 +123,7 @@ def _write_predictions(
 def _count_fresh_errors(
     checkpoint: "Checkpoint", network: "torch.nn.Module", total: int, device: "torch.device"
 ) -> int:
-    from training.data.generated import generator
+    from training.data.generators.generated import generator
     from training.data.loading import ImageSet
     from training.run.evaluate import count_errors
     from training.spec.config import GENERATED

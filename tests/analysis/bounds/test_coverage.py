@@ -20,7 +20,7 @@ from analysis.bounds.bounds import (
     occam_hoeffding,
     theorem_1,
 )
-from training.data.glyphs import draw_glyphs
+from training.data.generators.glyphs import draw_glyphs
 
 FUNCTIONS = (theorem_1, occam_hoeffding, maurer, chernoff_kl, binomial_tail)
 DELTA = 0.1

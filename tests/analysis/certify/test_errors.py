@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analysis.certify.errors import count_certified_errors, decide
-from training.data.glyphs import draw_glyphs
+from training.data.generators.glyphs import draw_glyphs
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.networks.models import Network, build_network, fold_batch_norm, network_from_state

@@ -18,7 +18,7 @@ from analysis.certify.verify import verify
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.network_code import Codeword
 from tests.analysis.certify.test_certificate import make_codeword
-from training.data.glyphs import CLASS_NAMES
+from training.data.generators.glyphs import CLASS_NAMES
 from training.data.loading import load_dataset
 from training.errors import CheckpointError, DataError
 from training.spec.config import DataConfig

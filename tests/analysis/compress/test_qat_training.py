@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import QATEpoch, QATSettings, QATTraining, evaluate_quantized
 from tests.analysis.compress.whole_training import train_quantized
-from training.data.glyphs import draw_glyphs
+from training.data.generators.glyphs import draw_glyphs
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.errors import TrainingError

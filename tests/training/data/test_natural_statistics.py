@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.data.natural_statistics import measure, power_slope
-from training.data.leaves import draw_leaves
+from training.data.generators.leaves import draw_leaves
 from training.data.loading import load_dataset
 from training.spec.config import DataConfig
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.data.made_sets import load, picture, write_classes, write_pair
-from training.data.glyphs import draw_glyphs
+from training.data.generators.glyphs import draw_glyphs
 from training.data.image_set import Dataset, ImageSet, Reading
 from training.data.telling import (
     NEARLY_CONSTANT,

@@ -13,7 +13,7 @@ from analysis.codes.bit_file import load_codeword
 from analysis.compress.compression import Compression, CurvePoint
 from mdl.terminal.compression_progress import CompressionProgress
 from training.checkpoint.checkpoint import load_checkpoint
-from training.data.glyphs import draw_glyphs
+from training.data.generators.glyphs import draw_glyphs
 
 QUICK = ("--epochs", "3", "--batch-size", "20", "--lr", "0.05", "--trials", "5", "--threads", "1")
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import beta
 
 from training.checkpoint.checkpoint import load_checkpoint, restore_network
+from training.data.generators.leaves import draw_leaves
 from training.data.image_set import ImageSet
-from training.data.leaves import draw_leaves
 from training.run.evaluate import count_errors
 
 

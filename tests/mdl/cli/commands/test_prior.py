@@ -8,7 +8,7 @@ from PIL import Image
 
 from analysis.codes.bit_file import load_codeword
 from training.checkpoint.checkpoint import load_checkpoint
-from training.data.glyphs import draw_glyphs
+from training.data.generators.glyphs import draw_glyphs
 
 QUICK = ("--epochs", "2", "--batch-size", "20", "--trials", "4", "--threads", "1")
 DATA = ("--data", "handwriting", "--image-size", "8", "--num-train", "150")

@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
 from tests.examples import examples
-from training.data.handwriting import (
+from training.data.generators.handwriting import (
     CLASS_NAMES,
     SCENE_WORDS,
     _square_distance,
     draw_handwriting,
     paint,
 )
-from training.data.pen_strokes import NUM_POINTS, NUM_SEGMENTS, STYLES, _curves, skeletons
-from training.data.scene import Scene
+from training.data.generators.pen_strokes import (
+    NUM_POINTS,
+    NUM_SEGMENTS,
+    STYLES,
+    _curves,
+    skeletons,
+)
+from training.data.generators.scene import Scene
 
 
 def digest(images: torch.Tensor, labels: torch.Tensor) -> str:

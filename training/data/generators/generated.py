@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from training.data import glyphs, handwriting, leaves
+from training.data.generators import glyphs, handwriting, leaves
 
 Draw = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.leaf_shapes import CLASS_NAMES, ShapeAxes, draw_shapes
-from training.data.scene import FloatArray, Scene, axes, mix, to_bytes, wave
+from training.data.generators.leaf_shapes import CLASS_NAMES, ShapeAxes, draw_shapes
+from training.data.generators.scene import FloatArray, Scene, axes, mix, to_bytes, wave
 
 SCENE_WORDS = 216  # random numbers set aside for one image's scene, a multiple of 4
 GRAIN_WORDS = 608  # words set aside for its textures and litter, four numbers each

@@ -6,8 +6,8 @@ Units, axes and shapes are those of `scene`.
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.glyph_masks import CANVAS_SIDE, FONTS, NUM_DIGITS
-from training.data.scene import FloatArray, Scene, axes, blend, mix, to_bytes, wave
+from training.data.generators.glyph_masks import CANVAS_SIDE, FONTS, NUM_DIGITS
+from training.data.generators.scene import FloatArray, Scene, axes, blend, mix, to_bytes, wave
 
 SCENE_WORDS = 96  # random numbers set aside for one image's scene, a multiple of 4
 MAX_TILT = 0.2217  # tan(25°/2): rotations lie within ±25°, so that 6 and 9 stay apart

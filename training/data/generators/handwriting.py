@@ -17,9 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data.drawing import Stream, check_arguments, draw_in_blocks, uniform_numbers
-from training.data.pen_strokes import NUM_POINTS, NUM_SEGMENTS, STYLES, skeletons
-from training.data.scene import FloatArray, Scene, axes, wave
+from training.data.generators.drawing import (
+    Stream,
+    check_arguments,
+    draw_in_blocks,
+    uniform_numbers,
+)
+from training.data.generators.pen_strokes import NUM_POINTS, NUM_SEGMENTS, STYLES, skeletons
+from training.data.generators.scene import FloatArray, Scene, axes, wave
 from training.system.random_streams import Purpose
 
 CLASS_NAMES = tuple(str(digit) for digit in range(len(STYLES)))
@@ -46,7 +51,7 @@ def draw_handwriting(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images start, ..., start + num_images - 1 of a stream, with their labels.
 
-    Arguments, result and errors as `training.data.glyphs.draw_glyphs` has them, always grey.
+    Arguments, result and errors as `glyphs.draw_glyphs` has them, always grey.
     """
     check_arguments(num_images, image_size, start, stream, "handwriting")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tests.examples import examples
-from training.data.leaf_scene import (
+from training.data.generators.leaf_scene import (
     GRAIN_WORDS,
     SCENE_WORDS,
     _interpolate,
@@ -18,8 +18,8 @@ from training.data.leaf_scene import (
     _soften,
     paint,
 )
-from training.data.leaves import CLASS_NAMES, draw_leaves
-from training.data.scene import Scene
+from training.data.generators.leaves import CLASS_NAMES, draw_leaves
+from training.data.generators.scene import Scene
 from training.data.telling import NEARLY_CONSTANT, deviations
 
 STREAMS = ("train", "test", "fresh")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
 from tests.examples import examples
-from training.data.leaf_shapes import CLASS_NAMES, ShapeAxes, draw_shapes
+from training.data.generators.leaf_shapes import CLASS_NAMES, ShapeAxes, draw_shapes
 
 GRID = 81
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from training.data import glyphs, handwriting, leaves
-from training.data.drawing import STREAMS
-from training.data.generated import class_names, generator
+from training.data.generators import glyphs, handwriting, leaves
+from training.data.generators.drawing import STREAMS
+from training.data.generators.generated import class_names, generator
 from training.data.loading import load_dataset
 from training.data.telling import tell_dataset
 from training.spec.config import GENERATED, DataConfig

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.scene import Scene, axes, blend, mix, to_bytes, wave
+from training.data.generators.scene import Scene, axes, blend, mix, to_bytes, wave
 
 
 def test_pixel_arithmetic_is_in_single_precision():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.glyph_scene import SCENE_WORDS
-from training.data.glyphs import draw_glyphs
-from training.data.scene import Scene
+from training.data.generators.glyph_scene import SCENE_WORDS
+from training.data.generators.glyphs import draw_glyphs
+from training.data.generators.scene import Scene
 
 STREAMS = ("train", "test", "fresh")
 
@@ -100,7 +100,7 @@ def test_wrong_arguments_are_named(arguments, message):
 @pytest.mark.process
 def test_drawing_needs_no_display_and_no_pyplot():
     code = (
-        "import sys; from training.data.glyphs import draw_glyphs; draw_glyphs(2);"
+        "import sys; from training.data.generators.glyphs import draw_glyphs; draw_glyphs(2);"
         "sys.exit(any(name in sys.modules for name in"
         " ('matplotlib.pyplot', 'matplotlib.font_manager', 'PIL.ImageFont')))"
     )

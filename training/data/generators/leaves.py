@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data.drawing import (
+from training.data.generators.drawing import (
     Stream,
     check_arguments,
     draw_in_blocks,
@@ -23,9 +23,9 @@ from training.data.drawing import (
     symmetric_numbers,
     uniform_numbers,
 )
-from training.data.leaf_scene import GRAIN_WORDS, SCENE_WORDS, paint
-from training.data.leaf_shapes import CLASS_NAMES
-from training.data.scene import Scene
+from training.data.generators.leaf_scene import GRAIN_WORDS, SCENE_WORDS, paint
+from training.data.generators.leaf_shapes import CLASS_NAMES
+from training.data.generators.scene import Scene
 from training.system.random_streams import Purpose
 
 __all__ = ["CLASS_NAMES", "draw_leaves"]
@@ -47,7 +47,7 @@ def draw_leaves(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images start, ..., start + num_images - 1 of a stream, with their labels.
 
-    Arguments, result and errors as `training.data.glyphs.draw_glyphs` has them, always in colour.
+    Arguments, result and errors as `glyphs.draw_glyphs` has them, always in colour.
     """
     check_arguments(num_images, image_size, start, stream, "leaves")
     scene_purpose, grain_purpose, noise_purpose = _PURPOSES[stream]

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.data.drawing import (
+from training.data.generators.drawing import (
     Stream,
     check_arguments,
     draw_in_blocks,
     pixel_noise,
     uniform_numbers,
 )
-from training.data.glyph_masks import NUM_DIGITS, digit_masks
-from training.data.glyph_scene import SCENE_WORDS, paint
-from training.data.scene import Scene
+from training.data.generators.glyph_masks import NUM_DIGITS, digit_masks
+from training.data.generators.glyph_scene import SCENE_WORDS, paint
+from training.data.generators.scene import Scene
 from training.system.random_streams import Purpose
 
 CLASS_NAMES = tuple(str(digit) for digit in range(NUM_DIGITS))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from training.data import glyph_masks
-from training.data.glyph_masks import CANVAS_SIDE, FONTS, digit_masks
+from training.data.generators import glyph_masks
+from training.data.generators.glyph_masks import CANVAS_SIDE, FONTS, digit_masks
 from training.errors import DataError
 
 

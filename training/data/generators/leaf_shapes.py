@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.scene import FloatArray, wave
+from training.data.generators.scene import FloatArray, wave
 
 CLASS_NAMES = (
     "disc",
