@@ -96,15 +96,21 @@ class Certificate:
         The binomial tail; with fresh images, the better of it and the hold-out bound, or the sum of
         it and the disagreement with a target, each at δ/2.
         """
-        return self._bound_at(self.description_bits)
+        return self._bound_at(self.counted_bits)
+
+    @property
+    def counted_bits(self) -> float:
+        """B as the bounds count it, which for a split prior is `split_bits` of it."""
+        bits = self.description_bits
+        return bits if self.prior is None else self.prior.counted_bits(bits)
 
     @property
     def bound_with_prior(self) -> float:
         """The same with the prior's own bits counted in: no prior is taken as fixed."""
         own = 0 if self.prior is None else self.prior.description_bits
-        return self._bound_at(self.description_bits + own)
+        return self._bound_at(self.counted_bits + own)
 
-    def _bound_at(self, bits: int) -> float:
+    def _bound_at(self, bits: float) -> float:
         errors = self.errors
         if self.fresh is not None:
             return self.fresh.bound(errors, bits, self.delta)
@@ -117,7 +123,7 @@ class Certificate:
         found = {
             each.name: each.value
             for each in compare_bounds(
-                errors.num_errors, errors.num_samples, self.description_bits, self.delta
+                errors.num_errors, errors.num_samples, self.counted_bits, self.delta
             )
         }
         proof = theorem_2_length(counts.num_weights, counts.num_nonzeros, counts.num_distinct, bits)
@@ -140,11 +146,13 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON. Errors and bounds are fractions, lengths are bits."""
-        fresh, bits = self.fresh, self.description_bits
+        fresh, bits = self.fresh, self.counted_bits
         counted = {} if fresh is None else {"fresh": fresh.to_dict(self.errors, bits, self.delta)}
         version = FORMAT_VERSION if fresh is None else FRESH_VERSION
         if self.prior is not None:
-            counted["prior"] = self.prior.to_dict(self.bound_with_prior, self.delta)
+            counted["prior"] = self.prior.to_dict(
+                self.description_bits, self.bound_with_prior, self.delta
+            )
             version = PRIOR_VERSION
         return {
             "format": FORMAT,

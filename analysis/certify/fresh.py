@@ -103,7 +103,7 @@ class FreshCount:
         """What the bound takes for true, in one line."""
         return SURROGATE_ASSUMPTION if self.has_target else HOLD_OUT_ASSUMPTION
 
-    def parts(self, samples: ErrorCount, bits: int, delta: float) -> tuple[float, float]:
+    def parts(self, samples: ErrorCount, bits: float, delta: float) -> tuple[float, float]:
         """The bound by bits and the one by fresh images, each at δ/2."""
         e, m, fresh = samples.num_errors, samples.num_samples, self.count
         return (
@@ -111,7 +111,7 @@ class FreshCount:
             hold_out(fresh.num_errors, fresh.num_samples, 0, delta / 2),
         )
 
-    def bound(self, samples: ErrorCount, bits: int, delta: float) -> float:
+    def bound(self, samples: ErrorCount, bits: float, delta: float) -> float:
         """The sum of the parts, on the target's error; or the better one, on the network's."""
         e, m, fresh = samples.num_errors, samples.num_samples, self.count
         if self.has_target:
@@ -127,7 +127,7 @@ class FreshCount:
             num_held_out_samples=fresh.num_samples,
         )
 
-    def to_dict(self, samples: ErrorCount, bits: int, delta: float) -> dict[str, Any]:
+    def to_dict(self, samples: ErrorCount, bits: float, delta: float) -> dict[str, Any]:
         """Plain values, for JSON."""
         described, counted = self.parts(samples, bits, delta)
         return {

@@ -9,6 +9,7 @@ counted, so a prior must be fixed before them too. Three kinds of reasons are to
 """
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,10 @@ Kind = Literal["independent", "split", "trusted"]
 INDEPENDENT, SPLIT, TRUSTED = "independent", "split", "trusted"
 NETWORK_FILE = "network.mdl"
 _MAX_SETTINGS = 1 << 16
+_ITSELF = 3
+"""Bits of the prior itself in its language; no other network has so few."""
+_OTHERS, _CHANGED = 2**-6, 7
+"""Of a split prior: the weight that is left for all others, and what a changed network pays."""
 _ASSUMPTIONS = {
     INDEPENDENT: "The prior was trained on generated images alone, as prior.origin says. "
     "mdl verify checks its bits and recomputes every number; it does not train the prior again, "
@@ -162,14 +167,20 @@ class PriorStatement:
         """What the bound takes for true, and what a check shows of it."""
         return _ASSUMPTIONS[self.kind]
 
+    def counted_bits(self, description_bits: int) -> float:
+        """What bits that are relative to it count as in a bound."""
+        return split_bits(description_bits) if self.kind == SPLIT else description_bits
+
     def hold_out_bound(self, delta: float) -> float | None:
         """The bound of a split prior itself on the images that it has not seen: no bits."""
         if self.errors is None:
             return None
         return hold_out(self.errors.num_errors, self.errors.num_samples, 0, delta)
 
-    def to_dict(self, bound_with_bits: float, delta: float) -> dict[str, Any]:
-        """Plain values, for JSON."""
+    def to_dict(
+        self, description_bits: int, bound_with_bits: float, delta: float
+    ) -> dict[str, Any]:
+        """Plain values, for JSON, of B bits that are relative to it."""
         found: dict[str, Any] = {
             "kind": self.kind,
             "sha256": self.sha256,
@@ -182,9 +193,28 @@ class PriorStatement:
             found |= {
                 "num_errors": self.errors.num_errors,
                 "num_samples": self.errors.num_samples,
+                "counted_bits": self.counted_bits(description_bits),
                 "hold_out_bound": self.hold_out_bound(delta),
             }
         return found
+
+
+def split_bits(description_bits: int) -> float:
+    """What a bound counts for B bits that are relative to a split prior: -log2 of a weight.
+
+    The prior itself is the network that training chose, and most often none beside it pays for its
+    bits. So it has the weight 1 - 2^-6, and a network that differs has 2^-(B + 7). These and the
+    weights 2^-B of networks without the prior sum to less than 1. Relative codewords begin with
+    one bit, so those that differ have at most 2^-8. The others' begin with another bit, and the
+    image size, channels and classes in their heads, which the data fix, take at least 6 bits more:
+    at most 2^-7.
+
+    >>> round(split_bits(3), 3), split_bits(500)
+    (0.023, 507)
+    """
+    if description_bits <= _ITSELF:
+        return -math.log2(1 - _OTHERS)
+    return description_bits + _CHANGED
 
 
 def load_prior(path: Path | str, number_format: NumberFormat) -> Prior:

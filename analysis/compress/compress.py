@@ -6,6 +6,7 @@ measured along the way, and the network of the lowest one is kept.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from analysis.bounds.bounds import binomial_tail
 from analysis.certify.errors import count_certified_errors
+from analysis.certify.prior import split_bits
 from analysis.codes import RELATIVE
 from analysis.codes.bit_file import decoded_codeword
 from analysis.codes.canonical_form import canonical_form
@@ -170,6 +172,7 @@ def compress_from_prior(
     prior: Codeword,
     images: ImageSet,
     *,
+    is_split: bool = False,
     number_format: NumberFormat,
     settings: CompressionSettings,
     progress: Progress | None = None,
@@ -181,6 +184,7 @@ def compress_from_prior(
         spec: The network: the prior's, but for its number of classes.
         prior: A network in levels, fixed before the images; its inputs are taken too.
         images: The m images, which the prior has not seen.
+        is_split: Whether the prior is a split one, whose bits count by `split_bits`.
         number_format: R_b.
         settings: How; the first of the levels, or what the prior has if that is more.
         progress: Told of every step.
@@ -195,6 +199,8 @@ def compress_from_prior(
     network = prior_network(spec, state, number_format, max_level=settings.levels[0])
     inputs = prior.message.known_inputs
     run = _Run(images, inputs, number_format, settings, progress=progress, file=file, prior=prior)
+    if is_split:
+        run.counted = split_bits
     return run.finish(network)
 
 
@@ -224,6 +230,8 @@ class _Run:
         prior: Codeword | None = None,
     ) -> None:
         self.prior = prior
+        self.counted: Callable[[int], float] = float
+        """What bits that are relative to the prior count as in a bound."""
         self.images, self.inputs, self.number_format = images, inputs, number_format
         self.settings, self.progress = settings, progress or Progress()
         self.file = file
@@ -245,7 +253,7 @@ class _Run:
             network.load_state_dict(self.best)
         if self.file is not None:
             self.file.save(self._state())
-        codeword = self._describe(network)
+        codeword, counted_bits = self._describe(network)
         decoded = codeword.message
 
         def on_count(done: int, total: int) -> None:
@@ -255,11 +263,13 @@ class _Run:
         errors = count_certified_errors(
             message_network(decoded), images, decoded.known_inputs, progress=on_count
         )
-        self._add("certified", settings.training.epochs, codeword.num_bits, errors.num_errors)
+        bits = codeword.num_bits
+        self._add("certified", settings.training.epochs, bits, counted_bits, errors.num_errors)
         return Compression(
             codeword=codeword,
             errors=errors,
             delta=settings.delta,
+            counted_bits=counted_bits,
             curve=self.curve,
             seconds=time.monotonic() - self.start,
             starts=self.starts,
@@ -323,7 +333,7 @@ class _Run:
             network,
             self.images,
             self.inputs,
-            count_bits=self._count_bits,
+            count_bits=lambda network: self.counted(self._count_bits(network)),
             num_trials=self.settings.num_trials,
             delta=self.settings.delta,
             on_trial=self.progress.on_trial,
@@ -340,14 +350,14 @@ class _Run:
         logits = evaluate_quantized(network, images, self.inputs, on_batch=self.pause)
         errors = count_wrong(logits, images.labels)
         bits = self._count_bits(network)
-        value = score(errors, len(images), bits, self.settings.delta)
+        value = score(errors, len(images), self.counted(bits), self.settings.delta)
         if value <= self.best_score:
             self.best_score = value
             self.best = {key: each.clone() for key, each in network.state_dict().items()}
-        self._add(stage, epoch, bits, errors)
+        self._add(stage, epoch, bits, self.counted(bits), errors)
 
-    def _add(self, stage: str, epoch: int, bits: int, errors: int) -> None:
-        bound = binomial_tail(errors, len(self.images), bits, self.settings.delta)
+    def _add(self, stage: str, epoch: int, bits: int, counted: float, errors: int) -> None:
+        bound = binomial_tail(errors, len(self.images), counted, self.settings.delta)
         point = CurvePoint(
             stage=stage, epoch=epoch, description_bits=bits, num_errors=errors, bound=bound
         )
@@ -358,14 +368,15 @@ class _Run:
         code = "context" if self.prior is None else RELATIVE
         return encode_network(self._message(network), code, prior=self.prior).num_bits
 
-    def _describe(self, network: QATNetwork) -> Codeword:
-        """The bits, decoded; with a prior those relative to it, if they are fewer."""
+    def _describe(self, network: QATNetwork) -> tuple[Codeword, float]:
+        """The bits, decoded, and what they count as; relative to the prior if that is fewer."""
         message = self._message(network)
         plain = decoded_codeword(canonical_form(message))
-        if self.prior is None:
-            return plain
-        relative = decoded_codeword(message, RELATIVE, prior=self.prior)
-        return min(relative, plain, key=lambda codeword: codeword.num_bits)
+        forms = [(plain, float(plain.num_bits))]
+        if self.prior is not None:
+            relative = decoded_codeword(message, RELATIVE, prior=self.prior)
+            forms.append((relative, self.counted(relative.num_bits)))
+        return min(forms, key=lambda form: form[1])
 
     def _message(self, network: QATNetwork) -> NetworkMessage:
         state = network.folded_state()

@@ -99,6 +99,7 @@ class Compression:
         codeword: Its bits, as decoded.
         errors: Of the decoded network on the m images, by the stated evaluation.
         delta: δ.
+        counted_bits: What its bits count as in the bound: B, but relative to a split prior.
         curve: How it came about.
         seconds: All of it.
         starts: Candidates of the start, as plain values; empty from scratch.
@@ -107,6 +108,7 @@ class Compression:
     codeword: Codeword
     errors: CertifiedErrors
     delta: float
+    counted_bits: float
     curve: list[CurvePoint]
     seconds: float
     starts: list[dict[str, Any]] = field(default_factory=list)
@@ -115,9 +117,7 @@ class Compression:
     def bound(self) -> float:
         """The binomial tail of the decoded network."""
         errors = self.errors
-        return binomial_tail(
-            errors.num_errors, errors.num_samples, self.codeword.num_bits, self.delta
-        )
+        return binomial_tail(errors.num_errors, errors.num_samples, self.counted_bits, self.delta)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

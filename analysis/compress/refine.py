@@ -24,7 +24,7 @@ from training.data.input_map import InputMap
 _GRADIENT_BATCH = 2048
 _RECOUNT = 25  # changes kept
 
-CountBits = Callable[[QATNetwork], int]
+CountBits = Callable[[QATNetwork], float]
 
 
 class Refinement:
@@ -36,7 +36,7 @@ class Refinement:
         network: Its latents become integers.
         images: All m training images.
         inputs: What they are put through.
-        count_bits: B of a network, by the real code.
+        count_bits: B of a network, by the real code, as the bound counts it.
         num_trials: Changes to try at most, >= 0.
         delta: δ.
         on_trial: Told of the trials done and all of them.
@@ -64,7 +64,7 @@ class Refinement:
         self._network, self._images, self._inputs = network, images, inputs
         self._count_bits, self._num_trials, self._delta = count_bits, num_trials, delta
         self._on_trial, self._on_batch = on_trial, on_batch
-        self.num_tried, self.num_kept, self.num_errors, self.bits = 0, 0, 0, 0
+        self.num_tried, self.num_kept, self.num_errors, self.bits = 0, 0, 0, 0.0
         tops = network.tops
         self._kept = network.values.detach().round().clamp(-tops, tops)
         # What the round began with, by which changes are ranked, and how many of them it has seen.
@@ -156,7 +156,7 @@ class Refinement:
             self._network, self._images, self._inputs, on_batch=self._on_batch
         )
 
-    def _score(self, errors: int, bits: int) -> float:
+    def _score(self, errors: int, bits: float) -> float:
         return score(errors, len(self._images), bits, self._delta)
 
     def _rank_changes(self, close: CloseImages, num_errors: int) -> list[tuple[int, int]]:

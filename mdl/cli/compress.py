@@ -258,7 +258,7 @@ def _prior_line(job: Job, compression: Compression) -> str:
         return "The bits are fewer without the prior, and are relative to none."
     errors = compression.errors
     counted = binomial_tail(
-        errors.num_errors, errors.num_samples, codeword.num_bits + own, compression.delta
+        errors.num_errors, errors.num_samples, compression.counted_bits + own, compression.delta
     )
     return (
         f"Relative to a prior ({job.kind}) of {own:,} bits; with these counted in, the bound is "

@@ -105,7 +105,10 @@ class Job:
             "file": file,
         }
         if self.prior is not None:
-            return compress_from_prior(self.spec, self.prior.codeword, self.images, **given)
+            is_split = self.kind == SPLIT
+            return compress_from_prior(
+                self.spec, self.prior.codeword, self.images, is_split=is_split, **given
+            )
         if self.state is None:
             return compress_from_scratch(self.spec, self.images, self.inputs, **given)
         return compress_state(self.spec, self.state, self.images, self.inputs, **given)

@@ -152,6 +152,11 @@ def prior_lines(certificate: "Certificate") -> list[str]:
         f"{told}) of {prior.description_bits:,} bits; with these counted in, the bound is "
         f"{bound_value(certificate.bound_with_prior)}."
     ]
+    if prior.kind == "split":
+        lines.append(
+            f"With a split prior, the {certificate.description_bits:,} bits count as "
+            f"{certificate.counted_bits:.4g}: the prior itself has nearly all of the weight."
+        )
     held_out = prior.hold_out_bound(certificate.delta)
     if held_out is not None and prior.errors is not None:
         lines.append(

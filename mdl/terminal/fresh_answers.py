@@ -31,7 +31,7 @@ def answer_fresh(
         proved = f"the bound on the true {subject} is vacuous, {percent_up(made.bound)}"
     remark = guessing_remark(made.bound, made.spec.num_classes)
     network, bits = made.spec.name, f"{made.description_bits:,} bits"
-    described, counted = fresh.parts(made.errors, made.description_bits, made.delta)
+    described, counted = fresh.parts(made.errors, made.counted_bits, made.delta)
     place = fresh.split if fresh.data is None else f"{fresh.data.title}, {fresh.split}"
     rows = [
         (f"{network}, by its {bits}", made.data.samples, made.errors, described),

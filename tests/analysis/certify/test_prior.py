@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,21 +11,27 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.bounds.bounds import binomial_tail
+from analysis.bounds.bounds import binomial_tail, hold_out
 from analysis.certify.certify import certify
 from analysis.certify.folder import BITS_FILE, JSON_FILE, json_checksum
 from analysis.certify.images import load_images
-from analysis.certify.prior import Origin, kind_of, load_prior
+from analysis.certify.prior import Origin, kind_of, load_prior, split_bits
 from analysis.certify.verify import verify
+from analysis.codes import CODES, RELATIVE
+from analysis.codes.arithmetic_coder import ArithmeticCoder, delta_bits
 from analysis.codes.bit_file import PRIOR_FILE, load_codeword, save_codeword
 from analysis.codes.checkpoint_message import described_codeword
-from analysis.quantize.formats import find_format
+from analysis.codes.header import Header, code_header
+from analysis.codes.message import NetworkMessage, TensorListSpec
+from analysis.codes.network_code import encode_network
+from analysis.quantize.formats import FORMATS, find_format
 from training.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from training.checkpoint.record import DataRecord
+from training.data.input_map import InputMap
 from training.data.loading import load_dataset
 from training.errors import CheckpointError, ConfigError, DataError
 from training.networks.models import build_network
-from training.spec.architectures import NetworkSpec
+from training.spec.architectures import NETWORKS, NetworkSpec
 from training.spec.config import DataConfig
 from training.spec.normalization import fixed_normalization
 
@@ -112,8 +119,10 @@ def test_each_kind_is_stated_and_verified(kind: str, certificates: dict[str, Pat
     m, e, bits = says["num_samples"], says["num_errors"], says["description_bits"]
     assert m == (50 if kind == "split" else 120)
     assert bits < 250 < own.num_bits
-    assert says["bound"] == binomial_tail(e, m, bits, 0.05) == says["bounds"]["binomial_tail"]
-    assert prior["bound_with_its_bits"] == binomial_tail(e, m, bits + own.num_bits, 0.05)
+    counted = bits + 7 if kind == "split" else bits
+    assert prior.get("counted_bits", bits) == counted
+    assert says["bound"] == binomial_tail(e, m, counted, 0.05) == says["bounds"]["binomial_tail"]
+    assert prior["bound_with_its_bits"] == binomial_tail(e, m, counted + own.num_bits, 0.05)
     assert (prior["origin"] is None) == (kind == "trusted")
     if kind == "independent":
         assert (prior["origin"]["data"], prior["origin"]["seed"]) == ("glyphs", 4)
@@ -136,6 +145,68 @@ def test_a_split_counts_the_images_that_the_prior_left_out(
 def test_the_prior_itself_costs_three_bits(priors: dict[str, Path], tmp_path: Path) -> None:
     made = certify(make_checkpoint(DATA), bits=8, prior=priors["independent"])
     assert made.description_bits == 3
+
+
+def test_a_split_prior_itself_is_a_hold_out(priors: dict[str, Path], tmp_path: Path) -> None:
+    """But for the 0.023 bits that the weight of all others costs."""
+    made = certify(make_checkpoint(DATA), bits=8, prior=priors["split"], folder=tmp_path / "split")
+    assert made.prior is not None
+    plain = made.prior.hold_out_bound(0.05)
+    assert plain is not None
+    assert (made.description_bits, made.counted_bits) == (3, -math.log2(1 - 2**-6))
+    assert plain < made.bound < plain + 4e-4
+    assert made.bound == hold_out(made.errors.num_errors, 50, made.counted_bits, 0.05)
+    assert verify(tmp_path / "split").ok
+
+
+def test_weights_of_a_split_prior_sum_to_less_than_one() -> None:
+    """All networks of a small language; without what a change pays they would sum to more."""
+    spec = TensorListSpec((("weight", (1,)),))
+    numbers = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn).float()
+    messages = [
+        NetworkMessage(spec=spec, number_format=E4M3, state={"weight": number[None]})
+        for number in numbers[numbers.isfinite()].unique()
+    ]
+    prior = encode_network(messages[7])
+    bits = [encode_network(each, RELATIVE, prior=prior).num_bits for each in messages]
+    assert (bits[7], bits.count(3), min(bits)) == (3, 1, 3)
+    # Heads that are not the prior's own, 01..., take up the rest of the half that begins with 0.
+    others = 2**-2 + sum(2.0**-each for each in bits if each > 3)
+    itself, plain = 2 ** -split_bits(3), 2**-7
+    assert others <= 2**-1
+    assert itself + others * 2 ** -(split_bits(100) - 100) + plain < 1
+    assert itself + others + plain > 1
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1), (28, 10, 1), (32, 10, 3)])
+def test_heads_of_networks_for_given_images_have_little_weight(shape: tuple[int, int, int]) -> None:
+    """All formats, codes and kinds of network, and widths up to 60, by the bits of their heads."""
+    size, classes, channels = shape
+    total = 0.0
+    for name in NETWORKS:
+        width = "hidden_units" if name == "3-fc" else "base_channels"
+        for units in range(1, 61):
+            spec = NetworkSpec(
+                name=name,
+                image_size=size,
+                num_classes=classes,
+                in_channels=channels,
+                **{width: units},
+            )
+            coder = ArithmeticCoder()
+            head = Header(
+                spec=spec,
+                number_format=E4M3,
+                code="context",
+                inputs=InputMap(fixed_normalization(channels)),
+            )
+            code_header(coder, head)
+            total += 2.0**-coder.information
+    formats_and_codes = 2.0 ** sum(
+        len(delta_bits(1 + list(names).index(own)))
+        for names, own in ((FORMATS, E4M3.name), (CODES, "context"))
+    )
+    assert 0 < total * formats_and_codes <= 2**-7
 
 
 def test_without_a_prior_where_that_is_better(priors: dict[str, Path], tmp_path: Path) -> None:
