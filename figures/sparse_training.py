@@ -80,7 +80,7 @@ def draw_run_costs(
     for axes, values, name, number in panels:
         ends[axes] = _plot_runs(axes, runs, values)
         known = [value for each in values for value in each if value is not None]
-        axes.set_ylim(0, 1.12 * max(known, default=1.0) or 1.0)
+        axes.set_ylim(0, 1.35 * max(known, default=1.0) or 1.0)  # room for the layers' names
         axes.yaxis.set_major_formatter(number)
         axes.set_xlabel("epoch")
         axes.set_title(name[0].upper() + name[1:], loc="left")
@@ -136,13 +136,13 @@ def _mark_handovers(axes: Axes, handovers: Mapping[str, int]) -> None:
         )
         axes.annotate(
             ", ".join(layers),
-            (epoch, 0),
-            (2, 3),
+            (epoch, 1),
+            (2, -1),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             rotation=90,
             ha="left",
-            va="bottom",
+            va="top",
             fontsize=6,
             color=MUTED,
         )

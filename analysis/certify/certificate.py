@@ -105,6 +105,12 @@ class Certificate:
         return bits if self.prior is None else self.prior.counted_bits(bits)
 
     @property
+    def bound_by_bits(self) -> float:
+        """The binomial tail of its bits and errors alone, at δ, whatever fresh images say."""
+        errors = self.errors
+        return binomial_tail(errors.num_errors, errors.num_samples, self.counted_bits, self.delta)
+
+    @property
     def bound_with_prior(self) -> float:
         """The same with the prior's own bits counted in: no prior is taken as fixed."""
         own = 0 if self.prior is None else self.prior.description_bits

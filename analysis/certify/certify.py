@@ -62,8 +62,8 @@ def certify(
     its surrogate.
 
     With a prior, a network that was fixed before the data, the bits are the difference from it. Of
-    a checkpoint the certificate is the better one of those with and without the prior, at no cost
-    in δ: both forms are in one prefix-free language.
+    a checkpoint the certificate is the best one of those with and without the prior, at no cost in
+    δ: the weights of all forms sum to at most 1. Held-out images have no part in that choice.
 
     Args:
         network: A checkpoint or a codeword, or the file of one.
@@ -121,10 +121,10 @@ def certify(
         )
     if folder is not None:
         check_folder(Path(folder))
-    form = find_format(bits, number_format)
-    own = None if prior is None else load_prior(prior, form)
+    number_formats = [find_format(bits, number_format)]
+    own = None if prior is None else load_prior(prior, number_formats[0])
     if own is not None and bits is None and number_format is None:
-        form = own.codeword.message.number_format
+        number_formats.append(own.codeword.message.number_format)
     network = _read_network(network, own)
     if isinstance(network, Codeword):
         forms = [(network, own)]
@@ -133,7 +133,7 @@ def certify(
             "data must be a place: a checkpoint says itself what data it was trained on"
         )
     else:
-        forms = _describe(network, form, code, canonical, own)
+        forms = _describe(network, number_formats, code, canonical, own)
     made = []
     for codeword, base in forms:
         record, known = _find_samples(network, data, count_validation, base)
@@ -151,7 +151,7 @@ def certify(
             progress=progress,
         )
         made.append((certificate, codeword, fresh, base))
-    certificate, codeword, fresh, base = min(made, key=lambda each: each[0].bound)
+    certificate, codeword, fresh, base = min(made, key=lambda each: each[0].bound_by_bits)
     if folder is not None:
         write_certificate(certificate, codeword, Path(folder), fresh, base)
     return certificate
@@ -179,26 +179,29 @@ def _read_network(
 
 
 def _describe(
-    checkpoint: Checkpoint, form: NumberFormat, code: str, canonical: bool, prior: Prior | None
+    checkpoint: Checkpoint,
+    number_formats: list[NumberFormat],
+    code: str,
+    canonical: bool,
+    prior: Prior | None,
 ) -> list[tuple[Codeword, Prior | None]]:
-    """The network in bits: without a prior; and, if there is one, relative to it.
+    """The network in bits, in every set of numbers; and in the last relative to the prior.
 
     Raises:
         ConfigError: A code was asked for, and there is a prior.
     """
     if prior is not None and code not in ("auto", RELATIVE):
         raise ConfigError.naming("{prior} goes with {code} auto, which takes the shortest")
-    plain = described_codeword(
-        checkpoint, form, "auto" if code == RELATIVE else code, canonical=canonical
-    )
-    if prior is None:
-        return [(plain, None)]
-    message = checkpoint_message(checkpoint, form, canonical=False)
-    relative = decoded_codeword(message, RELATIVE, prior=prior.codeword)
-    forms: list[tuple[Codeword, Prior | None]] = [(plain, None), (relative, prior)]
-    if prior.split is not None:  # other samples, so bits alone do not say which is better
-        return forms
-    return [min(forms, key=lambda each: each[0].num_bits)]
+    plain = "auto" if code == RELATIVE else code
+    forms: list[tuple[Codeword, Prior | None]] = [
+        (described_codeword(checkpoint, form, plain, canonical=canonical), None)
+        for form in dict.fromkeys(number_formats)
+    ]
+    if prior is not None:
+        message = checkpoint_message(checkpoint, number_formats[-1], canonical=False)
+        relative = decoded_codeword(message, RELATIVE, prior=prior.codeword)
+        forms.append((relative, prior))
+    return forms
 
 
 def _find_samples(

@@ -39,7 +39,7 @@ NETWORK_FILE = "network.mdl"
 _MAX_SETTINGS = 1 << 16
 _ITSELF = 3
 """Bits of the prior itself in its language; no other network has so few."""
-_OTHERS, _CHANGED = 2**-6, 7
+_OTHERS, _CHANGED = 2**-4, 7
 """Of a split prior: the weight that is left for all others, and what a changed network pays."""
 _ASSUMPTIONS = {
     INDEPENDENT: "The prior was trained on generated images alone, as prior.origin says. "
@@ -203,14 +203,13 @@ def split_bits(description_bits: int) -> float:
     """What a bound counts for B bits that are relative to a split prior: -log2 of a weight.
 
     The prior itself is the network that training chose, and most often none beside it pays for its
-    bits. So it has the weight 1 - 2^-6, and a network that differs has 2^-(B + 7). These and the
-    weights 2^-B of networks without the prior sum to less than 1. Relative codewords begin with
-    one bit, so those that differ have at most 2^-8. The others' begin with another bit, and the
-    image size, channels and classes in their heads, which the data fix, take at least 6 bits more:
-    at most 2^-7.
+    bits. So it has the weight 1 - 2^-4, a network that differs from it has 2^-(B + 7), and one that
+    is described without it has 2^-B. Those that differ have at most 2^-8 in all, since their
+    codewords begin with 0. Those without the prior have at most 2^-5, since theirs begin with 1 and
+    spend at least 4 bits on the number of classes, which the labels fix. The sum is below 1.
 
     >>> round(split_bits(3), 3), split_bits(500)
-    (0.023, 507)
+    (0.093, 507)
     """
     if description_bits <= _ITSELF:
         return -math.log2(1 - _OTHERS)
@@ -276,11 +275,19 @@ def load_samples(
 def kind_of(origin: Origin | None, data: CertifiedData) -> Kind:
     """Which kind a prior is, of a certificate about these images.
 
+    One that began at a prior of its own is trusted: nothing says what that one has seen.
+
     Raises:
         DataError: It has seen images that are counted, or may have.
     """
     if origin is None:
         return "trusted"
+    kind = _kind_by_images(origin, data)
+    return "trusted" if origin.settings.get("prior_sha256") else kind
+
+
+def _kind_by_images(origin: Origin, data: CertifiedData) -> Kind:
+    """The same by the images alone that it was trained on last."""
     shares_numbers = data.name == origin.data and data.seed == origin.seed
     if origin.generated and not shares_numbers:
         return "independent"
