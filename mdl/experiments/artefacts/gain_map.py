@@ -1,7 +1,8 @@
 """The gain map: β-lasso over SGD on s-fc, and how much of the gap to s-local it closes."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
@@ -12,10 +13,11 @@ from mdl.experiments.reproduce.artefact import DataSetArtefact, OneDataSet
 from mdl.experiments.reproduce.footnotes import missing_note, settings_text
 from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scale import Scale
-from mdl.experiments.reproduce.tables import Cell, Column, Table
+from mdl.experiments.reproduce.tables import Cell, Column, Table, seed_mean
 from mdl.experiments.store.result_store import Results, ResultStore
 from mdl.experiments.store.run_result import RunResult
 from mdl.experiments.sweep.regimes import Regime
+from training.spec.config import TrainConfig
 
 _ALPHA = 0.05
 _FACTORS = {
@@ -34,20 +36,21 @@ class _Cell:
     Attributes:
         regime: Which.
         trials: Runs of s-fc by β-lasso, one a setting.
-        beta_lasso: That of them which validation chose; None while one is missing.
+        beta_lasso: That of them which validation chose, and those of other seeds with its settings;
+            none while a trial is missing.
         sgd: Likewise of s-fc by SGD.
         local: Likewise of s-local by SGD.
     """
 
     regime: Regime
     trials: list[RunResult]
-    beta_lasso: RunResult | None
-    sgd: RunResult | None
-    local: RunResult | None
+    beta_lasso: Group
+    sgd: Group
+    local: Group
 
     @property
     def gain(self) -> Estimate | None:
-        """β-lasso's test accuracy over SGD's, compared image by image."""
+        """β-lasso's test accuracy over SGD's, image by image; None while one is missing."""
         return _difference(self.beta_lasso, self.sgd)
 
     @property
@@ -66,21 +69,19 @@ class GainMap(DataSetArtefact[list[_Cell]]):
     about = "β-lasso over SGD on s-fc by images, epochs, image side, width and policy."
 
     def gather(self, scale: Scale, runs: RunPlan) -> list[_Cell]:
-        """The settings of each method that validation chooses, in every regime."""
-        design, data, precision = scale.gain, scale.data, scale.gain_precision
+        """The settings of each method that validation chooses; where it pays most, more seeds."""
         cells = []
-        for regime in design.cells:
-            lasso = design.beta_lasso(regime, data, precision)
-            cells.append(
-                _Cell(
-                    regime=regime,
-                    trials=runs.need(lasso),
-                    beta_lasso=runs.best(lasso),
-                    sgd=runs.best(design.by_sgd("s-fc", regime, data, precision)),
-                    local=runs.best(design.by_sgd("s-local", regime, data, precision)),
-                )
-            )
-        return cells
+        for regime in scale.gain.cells:
+            tried = _tried(scale, regime)
+            groups = {name: Group(label=name, runs=_one(runs.best(tried[name]))) for name in tried}
+            cells.append(_Cell(regime=regime, trials=runs.need(tried["beta_lasso"]), **groups))
+        seeds = scale.gain.seeds
+        if any(cell.gain is None for cell in cells):
+            for configs in _tried(scale, scale.gain.usual).values():
+                runs.assume(replace(configs[0], seed=seed) for seed in seeds[1:])
+            return cells
+        largest = max(cells, key=_gain_value)
+        return [_over_seeds(cell, seeds, runs) if cell is largest else cell for cell in cells]
 
     def table(self, one: OneDataSet[list[_Cell]]) -> Table:
         """A row a regime."""
@@ -99,9 +100,7 @@ class GainMap(DataSetArtefact[list[_Cell]]):
         )
         rows = [_cells(cell) for cell in one.shown]
         best = max(
-            (cell for cell in one.shown if cell.gain is not None),
-            key=lambda cell: cell.gain.value if cell.gain else 0.0,
-            default=None,
+            (cell for cell in one.shown if cell.gain is not None), key=_gain_value, default=None
         )
         return one.table(
             "Gain of β-lasso over SGD",
@@ -111,7 +110,7 @@ class GainMap(DataSetArtefact[list[_Cell]]):
                 f"Data: {one.data}. s-fc by β-lasso, β = 50, η = {design.lasso_lr:g}, and by SGD, "
                 f"and s-local by SGD; settings chosen in every regime by {design.num_held_out:,} "
                 f"images held out. Gain: in points, with its interval at 95%, compared on the same "
-                "test images; one seed, so its own spread is not in it. Batch "
+                f"test images. {_seeds_text(one.shown)} Batch "
                 f"{design.batch_size}, flip and crop; a policy comes with cutout. Arithmetic: "
                 f"{one.scale.gain_precision}.",
             ),
@@ -126,7 +125,10 @@ class GainMap(DataSetArtefact[list[_Cell]]):
         for one in self.by_data_set(scale, found):
             runs = [run for cell in one.shown for run in _shortened(cell)]
             if runs:
-                note = f"Data: {one.data}, scale {scale.name}. One seed. {missing_note(one.runs)}"
+                note = (
+                    f"Data: {one.data}, scale {scale.name}. The first seed. "
+                    f"{missing_note(one.runs)}"
+                )
                 drawn[f"{one.stem}-bits"] = draw_shortened(runs, note=note.strip())
         return drawn
 
@@ -139,16 +141,51 @@ class GainMap(DataSetArtefact[list[_Cell]]):
         usual = _name(one.scale.gain.usual)
         note = (
             f"Data: {one.data}, scale {one.scale.name}. Else {usual}. Settings chosen by "
-            f"validation; one seed. {missing_note(one.runs)}"
+            f"validation. {_seeds_text(one.shown)} {missing_note(one.runs)}"
         )
         return draw_gain_map(shown, note=note.strip())
 
 
-def _difference(first: RunResult | None, second: RunResult | None) -> Estimate | None:
-    if first is None or second is None:
+def _tried(scale: Scale, regime: Regime) -> dict[str, list[TrainConfig]]:
+    """The runs among which validation chooses, by field of a cell."""
+    design, images = scale.gain, (regime, scale.data, scale.gain_precision)
+    return {
+        "beta_lasso": design.beta_lasso(*images),
+        "sgd": design.by_sgd("s-fc", *images),
+        "local": design.by_sgd("s-local", *images),
+    }
+
+
+def _one(run: RunResult | None) -> tuple[RunResult, ...]:
+    return () if run is None else (run,)
+
+
+def _over_seeds(cell: _Cell, seeds: Sequence[int], runs: RunPlan) -> _Cell:
+    """The same with a run of each seed, in the settings that validation chose."""
+
+    def more(group: Group) -> Group:
+        wanted = [replace(run.config, seed=seed) for run in group.runs for seed in seeds]
+        return replace(group, runs=tuple(runs.need(wanted)))
+
+    return replace(
+        cell, beta_lasso=more(cell.beta_lasso), sgd=more(cell.sgd), local=more(cell.local)
+    )
+
+
+def _difference(first: Group, second: Group) -> Estimate | None:
+    if not first.runs or not second.runs:
         return None
-    one, other = (Group(label="", runs=(run,)).test for run in (first, second))
-    return contrast([(1, one), (-1, other)])
+    return contrast([(1, first.test), (-1, second.test)])
+
+
+def _gain_value(cell: _Cell) -> float:
+    return -math.inf if cell.gain is None else cell.gain.value
+
+
+def _seeds_text(cells: Sequence[_Cell]) -> str:
+    most = max((len(cell.sgd.runs) for cell in cells), default=1)
+    others = f", and {most} where the gain was largest, in its settings" if most > 1 else ""
+    return f"One seed, so its own spread is not in the intervals{others}."
 
 
 def _name(regime: Regime) -> str:
@@ -173,18 +210,18 @@ def _gain_text(cell: _Cell) -> str:
 
 
 def _cells(cell: _Cell) -> dict[str, Cell]:
-    chosen, sgd, local = cell.beta_lasso, cell.sgd, cell.local
+    chosen, sgd, local = cell.beta_lasso.runs, cell.sgd.runs, cell.local.runs
     return {
         "regime": _name(cell.regime),
-        "weights": None if sgd is None else sgd.total_weights,
-        "setting": None if chosen is None else settings_text(chosen.config),
-        "sgd": None if sgd is None else sgd.test.accuracy,
-        "sgd_train": None if sgd is None else sgd.train.accuracy,
-        "beta_lasso": None if chosen is None else chosen.test.accuracy,
-        "local": None if local is None else local.test.accuracy,
+        "weights": sgd[0].total_weights if sgd else None,
+        "setting": settings_text(chosen[0].config) if chosen else None,
+        "sgd": seed_mean(run.test.accuracy for run in sgd),
+        "sgd_train": seed_mean(run.train.accuracy for run in sgd),
+        "beta_lasso": seed_mean(run.test.accuracy for run in chosen),
+        "local": seed_mean(run.test.accuracy for run in local),
         "gain": _gain_text(cell) or None,
         "closed": cell.closed,
-        "kept": None if chosen is None else chosen.total_nonzeros / chosen.total_weights,
+        "kept": seed_mean(run.total_nonzeros / run.total_weights for run in chosen),
     }
 
 
@@ -199,15 +236,15 @@ def _panel(usual: Regime, factor: str, cells: Sequence[_Cell]) -> FactorPanel:
 
 
 def _point(usual: Regime, factor: str, cell: _Cell) -> GainPoint | None:
-    if cell.beta_lasso is None or cell.sgd is None or cell.local is None or cell.gain is None:
+    if cell.gain is None or not cell.local.runs:
         return None
     value = getattr(cell.regime, factor)
     low, high = cell.gain.interval(_ALPHA)
     return GainPoint(
         value={True: "with", False: "none"}[value] if factor == "has_policy" else f"{value:,}",
-        sgd=cell.sgd.test.accuracy,
-        beta_lasso=cell.beta_lasso.test.accuracy,
-        local=cell.local.test.accuracy,
+        sgd=cell.sgd.test.mean,
+        beta_lasso=cell.beta_lasso.test.mean,
+        local=cell.local.test.mean,
         error=(high - low) / 2,
         is_usual=cell.regime == usual,
     )
@@ -215,7 +252,7 @@ def _point(usual: Regime, factor: str, cell: _Cell) -> GainPoint | None:
 
 def _shortened(cell: _Cell) -> list[ShortenedRun]:
     """Every setting of β-lasso beside the chosen one of SGD."""
-    sgd = cell.sgd
+    sgd = next(iter(cell.sgd.runs), None)
     if sgd is None or sgd.description is None:
         return []
     return [

@@ -55,6 +55,11 @@ class RunPlan:
         self._configs |= dict.fromkeys(wanted)
         return self._found.of(wanted)
 
+    def assume(self, configs: Iterable[TrainConfig]) -> None:
+        """Add runs in the place of those that cannot be named yet, in a preview alone."""
+        if self._assumes:
+            self.need(configs)
+
     def best(self, trials: Sequence[TrainConfig]) -> RunResult | None:
         """Need some runs; the one that validation chooses once all are there."""
         results = self.need(trials)

@@ -148,6 +148,7 @@ _LAPTOP = Scale(
         num_held_out=5000,
         batch_size=128,
         policy={"policy": "autoaugment-cifar10"},
+        seeds=(0, 1, 2),
         precision="fp32",
     ),
     carry_over=CarryOverDesign(

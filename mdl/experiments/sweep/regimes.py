@@ -59,6 +59,7 @@ class GainDesign:
         batch_size: Images per step.
         policy: That of `Regime.has_policy`: `policy` of `recipe_config`, and of a file
             `policy_table`.
+        seeds: Of the chosen settings in the cell of the largest gain; the first is that of all.
         precision: Arithmetic of the matrix products; None for that of the scale. Networks this
             small gain little from bf16, and much of the time goes where a processor emulates it.
     """
@@ -72,6 +73,7 @@ class GainDesign:
     num_held_out: int
     batch_size: int
     policy: Mapping[str, Any]
+    seeds: tuple[int, ...] = (0,)
     precision: Precision | None = None
 
     @property

@@ -2,11 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
 from mdl.cli.commands.reproduce import NAMES, chosen_names
 from mdl.experiments.artefacts.catalogue import ARTEFACTS
+from mdl.experiments.reproduce.run_plan import RunPlan
 from mdl.experiments.reproduce.scales import SCALES, scale_on
 from mdl.experiments.store.result_store import Results
 from mdl.experiments.store.run_result import run_key
@@ -293,7 +295,7 @@ def test_results_of_other_images_are_refused(made_up, made_up_store, tmp_path) -
 
 def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
     design = LAPTOP.gain
-    store = made_up_store()
+    store = made_up_store(lacks=lambda config: config.seed > 0)
     (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(store))
     assert len(table.rows) == len(design.cells)
     of = (design.usual, LAPTOP.data, LAPTOP.gain_precision)
@@ -301,19 +303,49 @@ def test_the_gain_map_compares_what_validation_chose(made_up_store) -> None:
     best = best_by_validation([store.find(trial) for trial in trials])
     sgd = best_by_validation([store.find(each) for each in design.by_sgd("s-fc", *of)])
     row = table.rows[0]
-    assert row["beta_lasso"] == best.test.accuracy
-    assert row["sgd"] == sgd.test.accuracy
+    assert row["beta_lasso"].mean == best.test.accuracy
+    assert row["sgd"].mean == sgd.test.accuracy
     assert row["weights"] == sgd.total_weights == best.total_weights
     gain = 100 * (best.test.accuracy - sgd.test.accuracy)
     assert row["gain"].startswith(f"{gain:+.2f} (".replace("-", "−"))
     assert row["closed"] == pytest.approx(
-        (row["beta_lasso"] - row["sgd"]) / (row["local"] - row["sgd"])
+        (row["beta_lasso"].mean - row["sgd"].mean) / (row["local"].mean - row["sgd"].mean)
     )
     assert best.config.data.num_train == design.usual.num_images + design.num_held_out
     lacking = made_up_store(lacks=lambda config: config.network == "s-local")
     (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(lacking))
     assert table.rows[0]["gain"] and table.rows[0]["closed"] is None
     assert any("Missing" in note for note in table.notes)
+
+
+def test_the_gain_map_has_more_seeds_where_the_gain_is_largest(made_up_store) -> None:
+    def gains(table) -> list[float]:
+        return [row["beta_lasso"].mean - row["sgd"].mean for row in table.rows]
+
+    one_seed = made_up_store(lacks=lambda config: config.seed > 0)
+    (first,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(one_seed))
+    largest = max(range(len(first.rows)), key=lambda at: gains(first)[at])
+    store = made_up_store()
+    (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(store))
+    assert [row["sgd"].num_seeds for row in table.rows] == [
+        3 if at == largest else 1 for at in range(len(table.rows))
+    ]
+    regime = LAPTOP.gain.cells[largest]
+    trials = LAPTOP.gain.by_sgd("s-fc", regime, LAPTOP.data, LAPTOP.gain_precision)
+    chosen = best_by_validation([store.find(trial) for trial in trials]).config
+    seeds = [store.find(replace(chosen, seed=seed)).test.accuracy for seed in (0, 1, 2)]
+    assert table.rows[largest]["sgd"].mean == pytest.approx(sum(seeds) / 3)
+    assert table.rows[largest]["gain"].startswith(
+        f"{100 * gains(table)[largest]:+.2f} (".replace("-", "−")
+    )
+    assert any("3 where the gain was largest" in note for note in table.notes)
+    missing = RunPlan(Results(one_seed))
+    ARTEFACTS["gain-map"].gather(LAPTOP, missing)
+    assert sorted((run.network, run.method, run.seed) for run in missing.missing) == [
+        (network, method, seed)
+        for network, method in (("s-fc", "beta-lasso"), ("s-fc", "sgd"), ("s-local", "sgd"))
+        for seed in (1, 2)
+    ]
 
 
 def test_carry_over_names_the_best_shrinkage_of_every_whole_line(made_up_store) -> None:
