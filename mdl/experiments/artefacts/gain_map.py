@@ -115,8 +115,8 @@ class GainMap(DataSetArtefact[list[_Cell]]):
                 f"{one.scale.gain_precision}.",
             ),
             answer=""
-            if best is None
-            else f"largest gain {_gain_text(best)} at {_name(best.regime)}",
+            if best is None or best.gain is None
+            else f"largest gain {best.gain.in_points(_ALPHA)} at {_name(best.regime)}",
         )
 
     def figures(self, scale: Scale, found: Results, store: ResultStore) -> dict[str, Figure]:
@@ -201,14 +201,6 @@ def _name(regime: Regime) -> str:
     )
 
 
-def _gain_text(cell: _Cell) -> str:
-    gain = cell.gain
-    if gain is None:
-        return ""
-    low, high = gain.interval(_ALPHA)
-    return f"{100 * gain.value:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})".replace("-", "−")
-
-
 def _cells(cell: _Cell) -> dict[str, Cell]:
     chosen, sgd, local = cell.beta_lasso.runs, cell.sgd.runs, cell.local.runs
     return {
@@ -219,7 +211,7 @@ def _cells(cell: _Cell) -> dict[str, Cell]:
         "sgd_train": seed_mean(run.train.accuracy for run in sgd),
         "beta_lasso": seed_mean(run.test.accuracy for run in chosen),
         "local": seed_mean(run.test.accuracy for run in local),
-        "gain": _gain_text(cell) or None,
+        "gain": None if cell.gain is None else cell.gain.in_points(_ALPHA),
         "closed": cell.closed,
         "kept": seed_mean(run.total_nonzeros / run.total_weights for run in chosen),
     }

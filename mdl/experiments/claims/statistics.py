@@ -123,6 +123,16 @@ class Estimate:
         )
         return self.value - math.sqrt(squared), self.value + math.sqrt(squared)
 
+    def in_points(self, alpha: float = 0.05) -> str:
+        """A difference of accuracies with its interval at level 1 − α, in points.
+
+        >>> Estimate(value=-0.005, sources=(), basis=Basis.NOTHING).in_points()
+        '−0.50 (−0.50 to −0.50)'
+        """
+        low, high = self.interval(alpha)
+        text = f"{100 * self.value:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+        return text.replace("-", "−")
+
     def p_value(self, null: float) -> float:
         """The least α whose interval leaves out `null`."""
         return least_level(self.interval, null)
