@@ -117,7 +117,7 @@ _LAPTOP = Scale(
         "s-conv": (2, 5, 12, 34),
         "3-fc": (64, 256, 680, 1520),
     },
-    kernel_sizes=(3, 5, 7, 9),
+    kernel_sizes=(3, 5, 7),  # 7 of 16 pixels, as 15 of the paper's 32
     short_epochs=30,
     long_epochs=60,
     ladder_epochs=60,
