@@ -161,15 +161,15 @@ def _one(run: RunResult | None) -> tuple[RunResult, ...]:
 
 
 def _over_seeds(cell: _Cell, seeds: Sequence[int], runs: RunPlan) -> _Cell:
-    """The same with a run of each seed, in the settings that validation chose."""
-
-    def more(group: Group) -> Group:
+    """The same with a run of each seed, in the settings that validation chose, once all exist."""
+    groups = {}
+    for name in ("beta_lasso", "sgd", "local"):
+        group: Group = getattr(cell, name)
         wanted = [replace(run.config, seed=seed) for run in group.runs for seed in seeds]
-        return replace(group, runs=tuple(runs.need(wanted)))
-
-    return replace(
-        cell, beta_lasso=more(cell.beta_lasso), sgd=more(cell.sgd), local=more(cell.local)
-    )
+        groups[name] = replace(group, runs=tuple(runs.need(wanted)))
+    if any(len(group.runs) < len(seeds) for group in groups.values()):
+        return cell
+    return _Cell(regime=cell.regime, trials=cell.trials, **groups)
 
 
 def _difference(first: Group, second: Group) -> Estimate | None:

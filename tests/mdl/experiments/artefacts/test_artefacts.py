@@ -339,6 +339,9 @@ def test_the_gain_map_has_more_seeds_where_the_gain_is_largest(made_up_store) ->
         f"{100 * gains(table)[largest]:+.2f} (".replace("-", "−")
     )
     assert any("3 where the gain was largest" in note for note in table.notes)
+    some = made_up_store(lacks=lambda config: config.seed > 1)
+    (table,) = ARTEFACTS["gain-map"].tables(LAPTOP, Results(some))
+    assert table.rows == first.rows
     missing = RunPlan(Results(one_seed))
     ARTEFACTS["gain-map"].gather(LAPTOP, missing)
     assert sorted((run.network, run.method, run.seed) for run in missing.missing) == [
