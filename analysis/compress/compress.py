@@ -198,9 +198,16 @@ def compress_from_prior(
     state = adapt_prior(prior.message, spec, number_format)
     network = prior_network(spec, state, number_format, max_level=settings.levels[0])
     inputs = prior.message.known_inputs
-    run = _Run(images, inputs, number_format, settings, progress=progress, file=file, prior=prior)
-    if is_split:
-        run.counted = split_bits
+    run = _Run(
+        images,
+        inputs,
+        number_format,
+        settings,
+        progress=progress,
+        file=file,
+        prior=prior,
+        counted=split_bits if is_split else float,
+    )
     return run.finish(network)
 
 
@@ -228,10 +235,10 @@ class _Run:
         progress: Progress | None,
         file: RunFile | None,
         prior: Codeword | None = None,
+        counted: Callable[[int], float] = float,
     ) -> None:
-        self.prior = prior
-        self.counted: Callable[[int], float] = float
-        """What bits that are relative to the prior count as in a bound."""
+        # What bits that are relative to the prior count as in a bound is `counted` of them.
+        self.prior, self.counted = prior, counted
         self.images, self.inputs, self.number_format = images, inputs, number_format
         self.settings, self.progress = settings, progress or Progress()
         self.file = file
