@@ -151,7 +151,9 @@ def certify(
             progress=progress,
         )
         made.append((certificate, codeword, fresh, base))
-    certificate, codeword, fresh, base = min(made, key=lambda each: each[0].bound_by_bits)
+    certificate, codeword, fresh, base = min(
+        made, key=lambda each: (each[0].bound_by_bits, each[0].counted_bits)
+    )
     if folder is not None:
         write_certificate(certificate, codeword, Path(folder), fresh, base)
     return certificate

@@ -245,6 +245,18 @@ def test_without_a_prior_where_that_is_better(priors: dict[str, Path], tmp_path:
         assert verify(tmp_path / kind).ok
 
 
+def test_of_forms_that_prove_nothing_the_shortest(priors: dict[str, Path]) -> None:
+    """A network that is always wrong: every form's bound is 1."""
+    few = replace(DATA, num_train=1)
+    wrong = [make_checkpoint(few, seed=seed, share=0.02) for seed in range(4)]
+    made = [certify(network, bits=8, prior=priors["independent"]) for network in wrong]
+    useless = [each for each in made if each.bound_by_bits == 1]
+    assert useless
+    for each, network in zip(made, wrong, strict=True):
+        assert each.counted_bits <= certify(network, bits=8).counted_bits
+    assert any(each.prior is not None for each in useless)
+
+
 def test_bits_and_their_prior_go_together(
     priors: dict[str, Path], certificates: dict[str, Path]
 ) -> None:
