@@ -13,7 +13,7 @@ from training.data.cifar_source import find_cifar, read_cifar
 from training.data.decoding import LOSSY_FORMATS, Seen, decode_split
 from training.data.encoded import EncodedDataset, check_labels
 from training.data.folder_source import HELD_OUT, NoImageFolderError, find_images
-from training.data.generators.generated import class_names, generator
+from training.data.generators.generated import generator
 from training.data.hub_source import SHORT_NAMES, is_within_reach, parse_hub_name, read_hub
 from training.data.idx_source import find_idx, read_idx
 from training.data.image_set import Dataset, ImageSet, compute_fingerprint
@@ -144,12 +144,11 @@ def _draw(config: DataConfig) -> Dataset:
     num_test = config.num_test or GENERATED_NUM_TEST
     total = num_train + num_test
     check_memory(total * (3 * size**2 + 8), f"drawing {total:,} {source} of {size}x{size}")
-    draw = partial(generator(source), image_size=size, seed=config.seed)
-    train, test = (
-        ImageSet(*draw(number, stream=stream))
-        for number, stream in ((num_train, "train"), (num_test, "test"))
-    )
-    return Dataset(source, train, test, class_names(source), compute_fingerprint(train, test))
+    generated = generator(source)
+    draw = partial(generated.draw, image_size=size, seed=config.seed)
+    train = ImageSet(*draw(num_train, stream="train"))
+    test = ImageSet(*draw(num_test, stream="test"))
+    return Dataset(source, train, test, generated.class_names, compute_fingerprint(train, test))
 
 
 def _decode(source: Source, config: DataConfig) -> DecodedDataset:

@@ -134,7 +134,7 @@ def _count_fresh_errors(
             f"--fresh draws new images of {', '.join(GENERATED)}; this checkpoint was trained on "
             "other images"
         )
-    draw = generator(record.config["source"])
+    draw = generator(record.config["source"]).draw
     errors = 0
     for start in range(0, total, FRESH_BLOCK):
         number = min(FRESH_BLOCK, total - start)

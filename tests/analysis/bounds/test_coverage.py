@@ -20,7 +20,7 @@ from analysis.bounds.bounds import (
     occam_hoeffding,
     theorem_1,
 )
-from training.data.generators.glyphs import draw_glyphs
+from training.data.generators.glyphs import GLYPHS
 
 FUNCTIONS = (theorem_1, occam_hoeffding, maurer, chernoff_kl, binomial_tail)
 DELTA = 0.1
@@ -103,7 +103,7 @@ def test_codewords_of_many_lengths() -> None:
 def linear_rules(num_rules: int, size: int) -> Callable[[np.ndarray], np.ndarray]:
     """Rules fixed before the data: least squares on some pixels, from glyphs of another seed."""
     rng = np.random.default_rng(1)
-    images, labels = draw_glyphs(1500, image_size=size, seed=99)
+    images, labels = GLYPHS.draw(1500, image_size=size, seed=99)
     inputs = images.flatten(1).numpy() / 127.5 - 1
     targets = np.eye(10)[labels.numpy()]
     rules = np.zeros((num_rules, inputs.shape[1] + 1, 10))
@@ -126,7 +126,7 @@ def test_a_language_of_rules_on_endless_glyphs() -> None:
     decide = linear_rules(2**bits, size)
 
     def find_errors(num: int, stream: str) -> np.ndarray:
-        images, labels = draw_glyphs(num, image_size=size, seed=5, stream=stream)
+        images, labels = GLYPHS.draw(num, image_size=size, seed=5, stream=stream)
         return decide(images.flatten(1).numpy()) != labels.numpy()[:, None]
 
     true_errors = find_errors(num_fresh, "fresh").mean(axis=0)

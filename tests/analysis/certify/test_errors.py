@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analysis.certify.errors import count_certified_errors, decide
-from training.data.generators.glyphs import draw_glyphs
+from training.data.generators.glyphs import GLYPHS
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.networks.models import Network, build_network, fold_batch_norm, network_from_state
@@ -93,7 +93,7 @@ def trained_like_network(name: str = "s-local", image_size: int = 8) -> Network:
 @pytest.mark.parametrize("permuted", [False, True])
 def test_it_agrees_with_float32_where_no_margin_is_tiny(name: str, permuted: bool) -> None:
     network = trained_like_network(name)
-    images = ImageSet(*draw_glyphs(200, image_size=8))
+    images = ImageSet(*GLYPHS.draw(200, image_size=8))
     normalization = Normalization(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), source="data")
     inputs = InputMap(normalization, 3 if permuted else None)
     assert decide(network, images.images, inputs).margins.min() > 0
@@ -105,7 +105,7 @@ def test_it_agrees_with_float32_where_no_margin_is_tiny(name: str, permuted: boo
 
 def test_batches_change_nothing_and_progress_is_told() -> None:
     network = trained_like_network()
-    images = ImageSet(*draw_glyphs(100, image_size=8))
+    images = ImageSet(*GLYPHS.draw(100, image_size=8))
     told: list[tuple[int, int]] = []
     counts = {
         count_certified_errors(
@@ -124,7 +124,7 @@ def test_batches_change_nothing_and_progress_is_told() -> None:
 
 def test_decisions_of_equal_functions_are_equal() -> None:
     network = trained_like_network()
-    images = draw_glyphs(150, image_size=8)[0]
+    images = GLYPHS.draw(150, image_size=8)[0]
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     factors = torch.rand(len(state["fc1_norm.scale"])) + 0.5
     state["fc1_norm.scale"] *= factors

@@ -18,7 +18,7 @@ from analysis.certify.verify import verify
 from analysis.codes.checkpoint_message import message_network
 from analysis.codes.network_code import Codeword
 from tests.analysis.certify.test_certificate import make_codeword
-from training.data.generators.glyphs import CLASS_NAMES
+from training.data.generators.glyphs import GLYPHS
 from training.data.loading import load_dataset
 from training.errors import CheckpointError, DataError
 from training.spec.config import DataConfig
@@ -139,7 +139,7 @@ def test_disagreements_by_another_route(
 
 
 def test_names_do_as_well_as_numbers(codeword: Codeword, answers: np.ndarray, folder: Path) -> None:
-    named = [CLASS_NAMES[each] for each in answers]
+    named = [GLYPHS.class_names[each] for each in answers]
     made = certify(codeword, data=DATA, held_out="test", target=named, delta=DELTA)
     assert made == verify(folder).certificate
 

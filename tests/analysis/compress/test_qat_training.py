@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import QATEpoch, QATSettings, QATTraining, evaluate_quantized
 from tests.analysis.compress.whole_training import train_quantized
-from training.data.generators.glyphs import draw_glyphs
+from training.data.generators.glyphs import GLYPHS
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.errors import TrainingError
@@ -26,7 +26,7 @@ def to_e4m3fn(values: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def images() -> ImageSet:
-    return ImageSet(*draw_glyphs(200, image_size=8))
+    return ImageSet(*GLYPHS.draw(200, image_size=8))
 
 
 def new_network(name: str = "tiny-conv") -> QATNetwork:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.data.natural_statistics import measure, power_slope
-from training.data.generators.leaves import draw_leaves
+from training.data.generators.leaves import LEAVES
 from training.data.loading import load_dataset
 from training.spec.config import DataConfig
 
@@ -25,7 +25,7 @@ def test_the_slope_is_that_of_noise_with_a_known_spectrum() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_leaves_are_like_natural_images(seed: int) -> None:
     """Power falls about as f^-3 at 32 pixels, and colours are more light than hue."""
-    found = measure(draw_leaves(1500, seed=seed, stream="test")[0])
+    found = measure(LEAVES.draw(1500, seed=seed, stream="test")[0])
     assert -3.4 < found.slope < -3.0
     assert 38 < found.deviation < 52
     for correlation, natural in zip(found.correlation, (0.92, 0.80, 0.91), strict=True):
@@ -37,7 +37,7 @@ def test_leaves_are_like_natural_images(seed: int) -> None:
 def test_leaves_are_like_cifar10(shared_data: Path) -> None:
     data = DataConfig(source=str(shared_data / "cifar10"), num_train=100, num_test=2000)
     natural = measure(load_dataset(data).test.images)
-    found = measure(draw_leaves(2000)[0])
+    found = measure(LEAVES.draw(2000)[0])
     assert found.slope == pytest.approx(natural.slope, abs=0.2)
     assert found.deviation == pytest.approx(natural.deviation, rel=0.2)
     assert found.correlation == pytest.approx(natural.correlation, abs=0.06)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.data.made_sets import load, picture, write_classes, write_pair
-from training.data.generators.glyphs import draw_glyphs
+from training.data.generators.glyphs import GLYPHS
 from training.data.image_set import Dataset, ImageSet, Reading
 from training.data.telling import (
     NEARLY_CONSTANT,
@@ -49,7 +49,7 @@ def test_repeats_with_other_labels_and_in_the_test_images() -> None:
 
 
 def test_glyphs_have_no_repeats_and_nothing_to_complain_of() -> None:
-    sets = [ImageSet(*draw_glyphs(500, image_size=16, stream=name)) for name in ("train", "test")]
+    sets = [ImageSet(*GLYPHS.draw(500, image_size=16, stream=name)) for name in ("train", "test")]
     lines = tell_dataset(Dataset("glyphs", *sets, tuple("0123456789"), "f" * 64))
     assert lines[0] == "glyphs: 500 training and 500 test images, 3x16x16."
     assert lines[1] == "10 classes: 0, 1, 2, 3, 4 and 5 more."

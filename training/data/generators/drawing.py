@@ -8,6 +8,7 @@ is there to estimate the true error of a network to any precision.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -27,51 +28,61 @@ FloatArray = NDArray[np.float32]
 DrawBlock = Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
-def draw_in_blocks(
-    draw_block: DrawBlock, num_images: int, num_channels: int, size: int, *, start: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images start, ..., start + num_images - 1 of a stream, with their labels.
+@dataclass(frozen=True)
+class Generator:
+    """A data set that is drawn from a seed, without end.
 
-    Args:
-        draw_block: Makes the images (B, channels, s, s) and labels (B,) from the index of the
-            first and the number B.
-        num_images: How many, >= 0.
+    Attributes:
+        name: Of the data set.
+        class_names: In the order of the labels.
         num_channels: 1 or 3.
-        size: s.
-        start: Index of the first image.
-
-    Returns:
-        Images, uint8 (num_images, channels, s, s), and labels, int64 (num_images,).
+        block_drawer: From the image size s, the seed and the stream, what makes images
+            (B, channels, s, s) and labels (B,) from the index of the first and the number B.
     """
-    images = np.empty((num_images, num_channels, size, size), dtype=np.uint8)
-    labels = np.empty(num_images, dtype=np.int64)
-    block = max(1, _BLOCK_PIXELS // size**2)
 
-    def draw(first: int) -> None:
-        part = slice(first, min(first + block, num_images))
-        images[part], labels[part] = draw_block(start + first, part.stop - first)
+    name: str
+    class_names: tuple[str, ...]
+    num_channels: int
+    block_drawer: Callable[[int, int, Stream], DrawBlock]
 
-    with ThreadPoolExecutor(_num_threads()) as pool:
-        list(pool.map(draw, range(0, num_images, block)))
-    return torch.from_numpy(images), torch.from_numpy(labels)
+    def draw(
+        self,
+        num_images: int,
+        *,
+        image_size: int = 32,
+        seed: int = 0,
+        start: int = 0,
+        stream: Stream = "train",
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images start, ..., start + num_images - 1 of a stream, with their labels.
 
+        Args:
+            num_images: How many, >= 0.
+            image_size: Side in pixels, >= 8. The scenes and labels of a stream do not depend on it.
+            seed: In [0, 2^64).
+            start: Index of the first image, >= 0.
+            stream: "train", "test" or "fresh".
 
-def check_arguments(num_images: int, size: int, start: int, stream: str, source: str) -> None:
-    """Refuse what no generator draws.
+        Returns:
+            Images, uint8 (num_images, channels, s, s), and labels, int64 (num_images,).
 
-    Raises:
-        ValueError: A number below its range, or no such stream.
-    """
-    if num_images < 0:
-        raise ValueError(f"num_images must be >= 0, not {num_images}")
-    if size < MIN_IMAGE_SIZE:
-        raise ConfigError.naming(
-            f"{{image_size}} must be >= {MIN_IMAGE_SIZE} for {source}, not {{}}", size
-        )
-    if start < 0:
-        raise ValueError(f"start must be >= 0, not {start}")
-    if stream not in STREAMS:
-        raise ValueError(f"stream must be one of {', '.join(STREAMS)}, not {stream!r}")
+        Raises:
+            ValueError: An argument outside its range.
+            DataError: The installed Matplotlib lacks one of the fonts of glyphs.
+        """
+        _check_arguments(num_images, image_size, start, stream, self.name)
+        draw_block = self.block_drawer(image_size, seed, stream)
+        images = np.empty((num_images, self.num_channels, image_size, image_size), dtype=np.uint8)
+        labels = np.empty(num_images, dtype=np.int64)
+        block = max(1, _BLOCK_PIXELS // image_size**2)
+
+        def draw(first: int) -> None:
+            part = slice(first, min(first + block, num_images))
+            images[part], labels[part] = draw_block(start + first, part.stop - first)
+
+        with ThreadPoolExecutor(_num_threads()) as pool:
+            list(pool.map(draw, range(0, num_images, block)))
+        return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 def uniform_numbers(
@@ -104,6 +115,24 @@ def pixel_noise(seed: int, purpose: Purpose, start: int, count: int, size: int) 
     for channel in range(3):
         noise[:, channel] = (words >> np.uint64(16 * channel)).astype(np.uint16)
     return _symmetric(noise)
+
+
+def _check_arguments(num_images: int, size: int, start: int, stream: str, source: str) -> None:
+    """Refuse what no generator draws.
+
+    Raises:
+        ValueError: A number below its range, or no such stream.
+    """
+    if num_images < 0:
+        raise ValueError(f"num_images must be >= 0, not {num_images}")
+    if size < MIN_IMAGE_SIZE:
+        raise ConfigError.naming(
+            f"{{image_size}} must be >= {MIN_IMAGE_SIZE} for {source}, not {{}}", size
+        )
+    if start < 0:
+        raise ValueError(f"start must be >= 0, not {start}")
+    if stream not in STREAMS:
+        raise ValueError(f"stream must be one of {', '.join(STREAMS)}, not {stream!r}")
 
 
 def _symmetric(numbers: NDArray[Any]) -> NDArray[Any]:

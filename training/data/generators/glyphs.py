@@ -12,13 +12,12 @@ Matplotlib (the digits of these fonts have not changed for years; a test pins th
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from training.data.generators.drawing import (
+    DrawBlock,
+    Generator,
     Stream,
-    check_arguments,
-    draw_in_blocks,
     pixel_noise,
     uniform_numbers,
 )
@@ -36,31 +35,7 @@ _PURPOSES = {
 }
 
 
-def draw_glyphs(
-    num_images: int,
-    *,
-    image_size: int = 32,
-    seed: int = 0,
-    start: int = 0,
-    stream: Stream = "train",
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images start, ..., start + num_images - 1 of a stream, with their labels.
-
-    Args:
-        num_images: How many, >= 0.
-        image_size: Side in pixels, >= 8. The scenes and labels of a stream do not depend on it.
-        seed: In [0, 2^64).
-        start: Index of the first image, >= 0.
-        stream: "train", "test" or "fresh".
-
-    Returns:
-        Images, uint8 (num_images, 3, s, s), and labels, int64 (num_images,) in 0..9.
-
-    Raises:
-        ValueError: An argument outside its range.
-        DataError: The installed Matplotlib lacks one of the fonts.
-    """
-    check_arguments(num_images, image_size, start, stream, "glyphs")
+def _block_drawer(image_size: int, seed: int, stream: Stream) -> DrawBlock:
     masks = digit_masks(min(max(image_size, 16), 96))
     scene_purpose, noise_purpose = _PURPOSES[stream]
 
@@ -69,4 +44,7 @@ def draw_glyphs(
         noise = pixel_noise(seed, noise_purpose, first, count, image_size)
         return paint(scene, noise, masks, image_size)
 
-    return draw_in_blocks(draw_block, num_images, 3, image_size, start=start)
+    return draw_block
+
+
+GLYPHS = Generator("glyphs", CLASS_NAMES, 3, _block_drawer)

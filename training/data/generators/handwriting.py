@@ -14,15 +14,9 @@ Streams, pieces and blocks are those of `drawing`. Reproducible across machines 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from training.data.generators.drawing import (
-    Stream,
-    check_arguments,
-    draw_in_blocks,
-    uniform_numbers,
-)
+from training.data.generators.drawing import DrawBlock, Generator, Stream, uniform_numbers
 from training.data.generators.pen_strokes import NUM_POINTS, NUM_SEGMENTS, STYLES, skeletons
 from training.data.generators.scene import FloatArray, Scene, axes, wave
 from training.system.random_streams import Purpose
@@ -41,25 +35,15 @@ _PURPOSES = {
 }
 
 
-def draw_handwriting(
-    num_images: int,
-    *,
-    image_size: int = 32,
-    seed: int = 0,
-    start: int = 0,
-    stream: Stream = "train",
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images start, ..., start + num_images - 1 of a stream, with their labels.
-
-    Arguments, result and errors as `glyphs.draw_glyphs` has them, always grey.
-    """
-    check_arguments(num_images, image_size, start, stream, "handwriting")
-
+def _block_drawer(image_size: int, seed: int, stream: Stream) -> DrawBlock:
     def draw_block(first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         numbers = uniform_numbers(seed, _PURPOSES[stream], first, count, width=SCENE_WORDS)
         return paint(Scene(numbers), image_size)
 
-    return draw_in_blocks(draw_block, num_images, 1, image_size, start=start)
+    return draw_block
+
+
+HANDWRITING = Generator("handwriting", CLASS_NAMES, 1, _block_drawer)
 
 
 def paint(scene: Scene, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

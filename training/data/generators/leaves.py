@@ -12,13 +12,12 @@ IEEE 754 rounds exactly, and no file of fonts.
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from training.data.generators.drawing import (
+    DrawBlock,
+    Generator,
     Stream,
-    check_arguments,
-    draw_in_blocks,
     pixel_noise,
     symmetric_numbers,
     uniform_numbers,
@@ -28,8 +27,6 @@ from training.data.generators.leaf_shapes import CLASS_NAMES
 from training.data.generators.scene import Scene
 from training.system.random_streams import Purpose
 
-__all__ = ["CLASS_NAMES", "draw_leaves"]
-
 _PURPOSES = {
     "train": (Purpose.LEAVES_TRAIN, Purpose.LEAVES_TRAIN_GRAIN, Purpose.LEAVES_TRAIN_NOISE),
     "test": (Purpose.LEAVES_TEST, Purpose.LEAVES_TEST_GRAIN, Purpose.LEAVES_TEST_NOISE),
@@ -37,19 +34,7 @@ _PURPOSES = {
 }
 
 
-def draw_leaves(
-    num_images: int,
-    *,
-    image_size: int = 32,
-    seed: int = 0,
-    start: int = 0,
-    stream: Stream = "train",
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images start, ..., start + num_images - 1 of a stream, with their labels.
-
-    Arguments, result and errors as `glyphs.draw_glyphs` has them, always in colour.
-    """
-    check_arguments(num_images, image_size, start, stream, "leaves")
+def _block_drawer(image_size: int, seed: int, stream: Stream) -> DrawBlock:
     scene_purpose, grain_purpose, noise_purpose = _PURPOSES[stream]
 
     def draw_block(first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -58,4 +43,7 @@ def draw_leaves(
         noise = pixel_noise(seed, noise_purpose, first, count, image_size)
         return paint(scene, grain, noise, image_size)
 
-    return draw_in_blocks(draw_block, num_images, 3, image_size, start=start)
+    return draw_block
+
+
+LEAVES = Generator("leaves", CLASS_NAMES, 3, _block_drawer)

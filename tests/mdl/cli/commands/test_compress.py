@@ -13,7 +13,7 @@ from analysis.codes.bit_file import load_codeword
 from analysis.compress.compression import Compression, CurvePoint
 from mdl.terminal.compression_progress import CompressionProgress
 from training.checkpoint.checkpoint import load_checkpoint
-from training.data.generators.glyphs import draw_glyphs
+from training.data.generators.glyphs import GLYPHS
 
 QUICK = ("--epochs", "3", "--batch-size", "20", "--lr", "0.05", "--trials", "5", "--threads", "1")
 
@@ -174,7 +174,7 @@ def folder_of_images(tmp_path_factory) -> Path:
     """8x8 glyphs as PNG files: 120 to train on and 20 to test."""
     folder = tmp_path_factory.mktemp("images") / "glyphs8"
     for split, count in (("train", 12), ("test", 2)):
-        pixels, labels = draw_glyphs(40 * count, image_size=8, seed=0, stream=split)
+        pixels, labels = GLYPHS.draw(40 * count, image_size=8, seed=0, stream=split)
         for label in range(10):
             place = folder / split / str(label)
             place.mkdir(parents=True)

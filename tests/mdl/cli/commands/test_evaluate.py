@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta
 
 from training.checkpoint.checkpoint import load_checkpoint, restore_network
-from training.data.generators.leaves import draw_leaves
+from training.data.generators.leaves import LEAVES
 from training.data.image_set import ImageSet
 from training.run.evaluate import count_errors
 
@@ -35,7 +35,7 @@ def test_fresh_leaves_are_drawn_from_their_own_stream(mdl, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     checkpoint = load_checkpoint(tmp_path / "run")
-    images = ImageSet(*draw_leaves(300, image_size=8, stream="fresh"))
+    images = ImageSet(*LEAVES.draw(300, image_size=8, stream="fresh"))
     errors = count_errors(restore_network(checkpoint), images, checkpoint.inputs)
     assert (found["data"], found["splits"]["fresh"]["num_errors"]) == ("leaves", errors)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from analysis.codes.bit_file import load_codeword
 from training.checkpoint.checkpoint import load_checkpoint
-from training.data.generators.glyphs import draw_glyphs
+from training.data.generators.glyphs import GLYPHS
 
 QUICK = ("--epochs", "2", "--batch-size", "20", "--trials", "4", "--threads", "1")
 DATA = ("--data", "handwriting", "--image-size", "8", "--num-train", "150")
@@ -123,7 +123,7 @@ def test_a_prior_of_leaves_for_images_in_a_folder(mdl, tmp_path: Path) -> None:
     """It is independent of them: its folder says that it was trained on leaves, from a seed."""
     folder = tmp_path / "images"
     for split, count in (("train", 60), ("test", 10)):
-        for number, image in enumerate(draw_glyphs(count, image_size=8, stream=split)[0]):
+        for number, image in enumerate(GLYPHS.draw(count, image_size=8, stream=split)[0]):
             place = folder / split / "ab"[number % 2]
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{number}.png")
