@@ -261,6 +261,7 @@ def make_certificate(
     if prior is not None:
         own = None
         if kind_of(prior.origin, data) == SPLIT:
+            check_network(data, prior.codeword.message.network)
             (own,) = count_sets(prior.codeword.message, [images.samples], device=device)
         stated = make_statement(prior, data, own)
     return Certificate(

@@ -10,6 +10,7 @@ counted, so a prior must be fixed before them too. Three kinds of reasons are to
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -42,9 +43,9 @@ _ITSELF = 3
 _OTHERS, _CHANGED = 2**-4, 7
 """Of a split prior: the weight that is left for all others, and what a changed network pays."""
 _ASSUMPTIONS = {
-    INDEPENDENT: "The prior was trained on generated images alone, as prior.origin says. "
-    "mdl verify checks its bits and recomputes every number; it does not train the prior again, "
-    "which the settings there allow.",
+    INDEPENDENT: "The prior was trained on generated images alone, as prior.origin says, and was "
+    "not chosen by the images that are counted. mdl verify checks its bits and recomputes every "
+    "number; it does not train the prior again.",
     SPLIT: "The prior was trained and chosen without the images that are counted, those that the "
     "seed of the split leaves out. mdl verify draws the split and counts again; it does not train "
     "the prior again.",
@@ -136,12 +137,12 @@ class Prior:
     Attributes:
         codeword: Its own bits, decoded.
         origin: How it came to be; None if nothing says so.
-        split: What its images were loaded by, `DataConfig` as plain values, if it held some out.
+        split: What its images were loaded by, if it held some out.
     """
 
     codeword: Codeword
     origin: Origin | None = None
-    split: dict[str, Any] | None = None
+    split: DataConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +248,7 @@ def load_prior(path: Path | str, number_format: NumberFormat) -> Prior:
     else:
         codeword = described_codeword(checkpoint, number_format)
     config = None if checkpoint.data is None else checkpoint.data.config
-    split = config if config is not None and config["validation"] else None
+    split = DataConfig(**config) if config is not None and config["validation"] else None
     return Prior(codeword=codeword, origin=Origin.of(checkpoint), split=split)
 
 
@@ -265,10 +266,11 @@ def load_samples(
         DataError: They cannot be loaded.
     """
     if prior is not None and prior.origin is not None and prior.split is not None:
-        own = replace(DataConfig(**prior.split), source=config.source)
-        data, images = load_images(own, samples=VALIDATION_ALONE)
-        if data.fingerprint == prior.origin.fingerprint:
-            return data, images
+        own = replace(prior.split, source=config.source)
+        with suppress(DataError, ValueError):  # so it is another data set, which is loaded below
+            data, images = load_images(own, samples=VALIDATION_ALONE)
+            if data.fingerprint == prior.origin.fingerprint:
+                return data, images
     return load_images(config, samples=samples)
 
 
@@ -288,9 +290,6 @@ def kind_of(origin: Origin | None, data: CertifiedData) -> Kind:
 
 def _kind_by_images(origin: Origin, data: CertifiedData) -> Kind:
     """The same by the images alone that it was trained on last."""
-    shares_numbers = data.name == origin.data and data.seed == origin.seed
-    if origin.generated and not shares_numbers:
-        return "independent"
     if origin.fingerprint == data.fingerprint:
         if not origin.validation:
             raise DataError(
@@ -307,6 +306,8 @@ def _kind_by_images(origin: Origin, data: CertifiedData) -> Kind:
                 "validation and seed of the prior's training"
             )
         return "split"
+    if origin.generated and (data.name, data.seed) != (origin.data, origin.seed):
+        return "independent"
     if origin.generated or origin.data == data.name:
         raise DataError(
             f"the prior was trained on images of {origin.data}, and some of those that are counted "

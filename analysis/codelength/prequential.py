@@ -119,7 +119,7 @@ def code_prequentially(
         config: How each network is trained; its seed fixes the order of the images, too.
         dataset: The images.
         folder: Where blocks are kept: one file each. Blocks that are there are not coded again.
-        first: Images of the first block, >= 1.
+        first: Images of the first block, >= 2.
         options: Where the networks are trained.
         progress: Told of each training's steps.
         stop: Asked whether to stop; a block that is cut short is coded anew the next time.
@@ -130,12 +130,15 @@ def code_prequentially(
 
     Raises:
         CheckpointError: A file of the folder cannot be used.
-        ConfigError: The folder is of other settings, or the settings hold images out.
+        ConfigError: The folder is of other settings, the settings hold images out, or `first` is 1,
+            for no network trains on one image.
         RunBusyError: Another process works in the folder.
         TrainingError: A loss or weight is not finite.
     """
     if config.data.validation:
         raise ConfigError("validation must be 0: every label is coded, none is held out")
+    if first < 2:
+        raise ConfigError.naming("{first} must be >= 2, not {}", first)
     train = _in_order(config, dataset)
     ends = block_ends(len(train), first)
     with run_lock(folder / _LOCK):

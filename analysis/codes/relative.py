@@ -23,6 +23,7 @@ from torch import Tensor
 
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError, counted_table
 from analysis.codes.bodies import Body, State, code_in_contexts
+from analysis.codes.kernels.range_kernel import MAX_TOTAL
 from analysis.codes.kernels.relative_kernel import (
     NUM_CHANGE_CONTEXTS,
     NUM_SIZE_CONTEXTS,
@@ -212,7 +213,7 @@ class _Tensor:
         known = np.union1d(before, 0)
         new = np.setdiff1d(now, known) if self.body.state is not None else known[:0]
         count = self.coder.integer(len(new) + 1) - 1
-        if count > 1 << bits:
+        if count > min(1 << bits, MAX_TOTAL - 1):
             raise CodecError(f"damaged: {count} new values of {bits} bits")
         own = [int(pattern) for pattern in _to_patterns(new, bits)]
         read = code_multiset(self.coder, own, count, bits, distinct=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.codes.arithmetic_coder import ArithmeticCoder, CodecError, counted_table
 from analysis.codes.grid import Grid
+from analysis.codes.kernels.range_kernel import MAX_TOTAL
 from analysis.codes.kernels.value_kernel import NUM_SIGN_CONTEXTS
 from analysis.codes.matrix import Ints, Numbers, make_values
 from analysis.codes.support import plane_marks
@@ -81,7 +82,7 @@ def code_codebook(
     """
     bits = number_format.bits_per_weight
     num_values = coder.integer(1 if codebook is None else codebook.num_values)
-    if num_values > 1 << bits:
+    if num_values > min(1 << bits, MAX_TOTAL - 1):
         raise CodecError(f"damaged: {num_values} values of {bits} bits")
     own = [] if codebook is None else [int(pattern) for pattern in codebook.patterns]
     found = code_multiset(coder, own, num_values, bits, distinct=True)

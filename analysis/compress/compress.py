@@ -7,6 +7,7 @@ measured along the way, and the network of the lowest one is kept.
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -34,7 +35,7 @@ from analysis.compress.qat_training import (
 from analysis.compress.rate_penalty import BoundPenalty, score
 from analysis.compress.refine import Refinement
 from analysis.compress.run_file import RunFile, put_under, take_from
-from analysis.compress.start import choose_start, prior_network, qat_network
+from analysis.compress.start import prior_network, qat_network, try_starts
 from analysis.quantize.formats import NumberFormat, find_format
 from training.checkpoint.checkpoint import Checkpoint, restore_network
 from training.data.image_set import ImageSet
@@ -124,25 +125,22 @@ def compress_state(
     """
     _check_memory(spec, len(images))
     run = _Run(images, inputs, number_format, settings, progress=progress, file=file)
-    if run.starts:
-        best = min(run.starts, key=lambda start: float(start["score"]))
-        chosen = {name: best[name] for name in ("max_level", "threshold")}
-        return run.finish(qat_network(spec, state, number_format, **chosen))
-    sample = ImageSet(images.images[:_START_IMAGES], images.labels[:_START_IMAGES])
-    network, starts = choose_start(
-        spec,
-        state,
-        number_format,
-        sample,
-        inputs,
-        num_samples=len(images),
-        delta=settings.delta,
-        levels=settings.levels,
-        thresholds=settings.thresholds,
-        on_batch=run.pause,
-    )
-    run.starts = [asdict(start) for start in starts]
-    return run.finish(network)
+    if not run.starts:
+        starts = try_starts(
+            spec,
+            state,
+            number_format,
+            ImageSet(images.images[:_START_IMAGES], images.labels[:_START_IMAGES]),
+            inputs,
+            num_samples=len(images),
+            delta=settings.delta,
+            levels=settings.levels,
+            on_batch=run.pause,
+        )
+        run.starts = [asdict(start) for start in starts]
+    best = min(run.starts, key=lambda start: float(start["score"]))
+    chosen = {name: best[name] for name in ("max_level", "threshold")}
+    return run.finish(qat_network(spec, state, number_format, **chosen))
 
 
 def compress_from_scratch(
@@ -243,13 +241,17 @@ class _Run:
         self.settings, self.progress = settings, progress or Progress()
         self.file = file
         saved = self.saved = {} if file is None else file.read()
-        self.curve = [CurvePoint(**point) for point in saved.get("curve", [])]
-        self.starts: list[dict[str, Any]] = saved.get("starts", [])
-        self.best: dict[str, Tensor] = take_from("best", saved)
-        self.best_score = float(saved.get("best_score", "inf"))
+        with self._taking_up():
+            self.curve = [CurvePoint(**point) for point in saved.get("curve", [])]
+            self.starts: list[dict[str, Any]] = saved.get("starts", [])
+            self.best: dict[str, Tensor] = take_from("best", saved)
+            self.best_score = float(saved.get("best_score", "inf"))
+            self.start = time.monotonic() - float(saved.get("seconds", 0.0))
         self.training: QATTraining | None = None
         self.refinement: Refinement | None = None
-        self.start = time.monotonic() - float(saved.get("seconds", 0.0))
+
+    def _taking_up(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.file is None else self.file.refusing_damage()
 
     def finish(self, network: QATNetwork) -> Compression:
         images, settings = self.images, self.settings
@@ -317,7 +319,8 @@ class _Run:
             penalty=BoundPenalty(len(self.images), settings.delta, settings.penalty_factor),
         )
         if saved := take_from("training", self.saved):
-            training.restore(saved)
+            with self._taking_up():
+                training.restore(saved)
         self.training, is_epoch_end = training, True
         while True:
             epoch = training.epoch
@@ -347,7 +350,8 @@ class _Run:
             on_batch=self.pause,
         )
         if saved := take_from("refinement", self.saved):
-            refinement.restore(saved)
+            with self._taking_up():
+                refinement.restore(saved)
         self.refinement = refinement
         refinement.run()
         self._measure(network, "refined", self.settings.training.epochs)

@@ -1,14 +1,17 @@
 """What a compression is asked for, what it tells on its way, and what comes of it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from analysis.bounds.bounds import binomial_tail
+from analysis.bounds.bounds import binomial_tail, check_delta
 from analysis.certify.errors import CertifiedErrors
 from analysis.codes.network_code import Codeword
+from analysis.compress.qat_network import MAX_SHIFT_LEVEL
 from analysis.compress.qat_training import QATEpoch, QATSettings
-from analysis.compress.start import LEVELS, THRESHOLDS
+from analysis.compress.start import LEVELS
+from training.errors import ConfigError
 from training.spec.config import Precision
 
 
@@ -19,18 +22,30 @@ class CompressionSettings:
     Attributes:
         training: Epochs, batch size, learning rate and seed of quantization-aware training.
         levels: L to choose from; the first one where a network is trained from scratch.
-        thresholds: Thresholds to choose from; of no use from scratch.
         num_trials: Single changes to try at the end, >= 0.
         penalty_factor: On the rate penalty that follows from the bound, > 0.
-        delta: δ.
+        delta: δ, in (0, 1).
+
+    Raises:
+        ValueError: A value outside its range.
     """
 
     training: QATSettings
     levels: Sequence[int] = LEVELS
-    thresholds: Sequence[float] = THRESHOLDS
     num_trials: int = 0
     penalty_factor: float = 3.0
     delta: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_delta(self.delta)
+        if not self.levels or not all(1 <= level <= MAX_SHIFT_LEVEL for level in self.levels):
+            raise ConfigError.naming(
+                "{levels} must lie in 1..{}, not {}", MAX_SHIFT_LEVEL, list(self.levels)
+            )
+        if self.num_trials < 0:
+            raise ConfigError.naming("{trials} must be >= 0, not {}", self.num_trials)
+        if not (math.isfinite(self.penalty_factor) and self.penalty_factor > 0):
+            raise ConfigError.naming("{penalty} must be > 0, not {}", self.penalty_factor)
 
     @classmethod
     def continued(

@@ -8,7 +8,8 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +24,16 @@ from training.system.files import read_bytes, remove_leftovers, write_atomically
 _VERSION = 1
 _PLAIN = "plain"
 _MAX_BYTES = 1 << 36
-_DAMAGE = (ValueError, KeyError, OSError, EOFError, RecursionError)
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,  # of torch, where shapes differ
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+)
 _SECONDS_BETWEEN = 120.0
 _MOST_OF_THE_TIME = 50.0
 """Times as long as a write took at least pass before the next, so that saving takes 2% at most."""
@@ -71,15 +81,11 @@ class RunFile:
         if not self.path.exists():
             return {}
         data = read_bytes(self.path, what="the state of a compression", cap=_MAX_BYTES)
-        try:
+        with self.refusing_damage():
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
             plain = json.loads(tensors.pop(_PLAIN).numpy().tobytes())
-            settings = plain.pop("settings")
-        except (*_DAMAGE, zipfile.BadZipFile) as error:
-            raise CheckpointError(
-                f"{self.path}: not the state of a compression, or damaged; take another folder"
-            ) from error
+            settings = dict(plain.pop("settings"))
         for name in self._settings | settings:
             ours, theirs = self._settings.get(name), settings.get(name)
             if ours != theirs:
@@ -92,6 +98,20 @@ class RunFile:
                     json.dumps(ours),
                 )
         return {**plain, **tensors}
+
+    @contextmanager
+    def refusing_damage(self) -> Iterator[None]:
+        """Around what takes up a state that was read.
+
+        Raises:
+            CheckpointError: It is not the state of such a compression.
+        """
+        try:
+            yield
+        except _DAMAGE as error:
+            raise CheckpointError(
+                f"{self.path}: not the state of a compression, or damaged; take another folder"
+            ) from error
 
     def pause(self, collect: Callable[[], State]) -> None:
         """Save if that is due; asked between any two pieces of work.

@@ -10,6 +10,7 @@ levels' frequencies, is where fine-tuning starts.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class Start:
     score: float
 
 
-def choose_start(
+def try_starts(
     spec: NetworkSpec,
     state: dict[str, Tensor],
     number_format: NumberFormat,
@@ -67,10 +68,9 @@ def choose_start(
     num_samples: int,
     delta: float,
     levels: Sequence[int] = LEVELS,
-    thresholds: Sequence[float] = THRESHOLDS,
     on_batch: Callable[[], None] = lambda: None,
-) -> tuple[QATNetwork, list[Start]]:
-    """The candidate with the best bound, and all that were tried.
+) -> list[Start]:
+    """All candidates, by number of levels and `THRESHOLDS`.
 
     Args:
         spec: The network.
@@ -81,37 +81,27 @@ def choose_start(
         num_samples: m of the bound.
         delta: δ.
         levels: Numbers of levels to try, each in 1..16.
-        thresholds: Thresholds to try, each >= 0.
         on_batch: Called often; what it raises ends the search.
 
     Raises:
-        ValueError: Nothing to try, or a value outside its range.
+        ValueError: A number of levels outside its range.
     """
-    if not levels or not thresholds:
-        raise ValueError("levels and thresholds must each hold a candidate")
-    best: QATNetwork | None = None
-    tried: list[Start] = []
-    for max_level in levels:
-        for threshold in thresholds:
-            network = qat_network(
-                spec, state, number_format, max_level=max_level, threshold=threshold
-            )
-            logits = evaluate_quantized(network, images, inputs, on_batch=on_batch)
-            share = count_wrong(logits, images.labels) / len(images)
-            errors, bits = round(share * num_samples), float(network.rate().detach())
-            found = Start(
+    tried = []
+    for max_level, threshold in product(levels, THRESHOLDS):
+        network = qat_network(spec, state, number_format, max_level=max_level, threshold=threshold)
+        logits = evaluate_quantized(network, images, inputs, on_batch=on_batch)
+        share = count_wrong(logits, images.labels) / len(images)
+        errors, bits = round(share * num_samples), float(network.rate().detach())
+        tried.append(
+            Start(
                 max_level=max_level,
                 threshold=threshold,
                 num_errors=errors,
                 bits=bits,
                 score=score(errors, num_samples, bits, delta),
             )
-            if best is None or found.score < min(each.score for each in tried):
-                best = network
-            tried.append(found)
-    if best is None:
-        raise ValueError("nothing was tried")
-    return best, tried
+        )
+    return tried
 
 
 def qat_network(
@@ -217,7 +207,7 @@ def prior_network(
         if not is_one or shift_step is None or top > MAX_SHIFT_LEVEL or bool((weight % 1).any()):
             raise ValueError(
                 f"the prior's {layer.name} is not in levels (integers, one scale, steps of a power "
-                "of two), so training cannot start at it; take what mdl compress wrote"
+                "of two), so training cannot start at it; take what mdl compress --levels 1 wrote"
             )
         plans[layer.name] = QATPlan(max_level=top, step=step, shift_step=shift_step)
         latents[f"{layer.name}.weight"] = weight

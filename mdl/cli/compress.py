@@ -67,6 +67,7 @@ def carry_out(
 
     Raises:
         ConfigError: The folder holds a compression by other settings.
+        FileExistsError: Another process has finished the folder meanwhile.
         RunBusyError: Another process works in the folder.
         TrainingError: The loss is not finite, or the folder cannot be written.
     """
@@ -74,6 +75,8 @@ def carry_out(
     words = f"continue what was saved last with: {again}"
     with _nothing_left(out), run_lock(out / _LOCK), StopRequest(words) as stop:
         file = RunFile(out / STATE_FILE, job.identity(), stop=stop, tell=progress.on_note)
+        if (out / BITS_FILE).exists() and not file.path.exists():
+            raise FileExistsError(f"{out} has been written by another process; give a new folder")
         try:
             compression = job.run(progress, file)
             report = compression_report(job, compression) | dict(more)

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from analysis.certify.prior import SPLIT, Prior, kind_of, load_prior, load_samples
@@ -21,7 +22,7 @@ from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
 from training.data.loading import load_dataset, split_validation
 from training.data.telling import tell_dataset
-from training.errors import DataError
+from training.errors import ConfigError, DataError
 from training.networks.models import fold_batch_norm
 from training.run.evaluate import evaluation_data
 from training.spec.architectures import NetworkSpec
@@ -75,7 +76,8 @@ class Job:
         record: The data set, for the compressed checkpoint.
         number_format: R_b.
         settings: How.
-        made_by: Settings that the compressed checkpoint is to name, plain values.
+        recipe: The name of the recipe; None for a checkpoint.
+        origin: What is known of the network that it continues, plain values.
         prior: What training starts at and the bits are relative to, or None.
         kind: Which kind the prior is, as a certificate has it; "" without one.
     """
@@ -88,7 +90,8 @@ class Job:
     record: DataRecord
     number_format: NumberFormat
     settings: CompressionSettings
-    made_by: dict[str, Any]
+    recipe: str | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
     prior: Prior | None = None
     kind: str = ""
 
@@ -113,6 +116,29 @@ class Job:
             return compress_from_scratch(self.spec, self.images, self.inputs, **given)
         return compress_state(self.spec, self.state, self.images, self.inputs, **given)
 
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What the compressed checkpoint says of its making, to be asked for again."""
+        training = self.settings.training
+        return {
+            "command": "mdl compress",
+            "recipe": self.recipe,
+            "width": self.spec.base_channels,
+            "format": self.number_format.name,
+            "levels": list(self.settings.levels),
+            "epochs": training.epochs,
+            "batch_size": training.batch_size,
+            "lr": training.lr,
+            "penalty": self.settings.penalty_factor,
+            "crop": training.augmentation.crop,
+            "flip": training.augmentation.flip,
+            "precision": training.precision,
+            "trials": self.settings.num_trials,
+            "seed": training.seed,
+            "delta": self.settings.delta,
+            **self.origin,
+        }
+
     def identity(self) -> dict[str, Any]:
         """All that decides the result, as plain values by name; where the images lie does not."""
         digest = hashlib.sha256()
@@ -127,6 +153,7 @@ class Job:
             "num_samples": len(self.images),
             "held_out": [self.record.num_validation, self.record.config.get("seed")],
             "format": self.number_format.name,
+            "threads": torch.get_num_threads(),
             **settings.pop("training"),
             **settings,
         }
@@ -145,7 +172,10 @@ def plan_checkpoint(
     checkpoint = load_checkpoint(path)
     images = evaluation_data(checkpoint, source=data)
     chosen = {name: value for name, value in asdict(wishes).items() if value is not None}
-    trained = {name: value for name, value in checkpoint.config.items() if name != "data"}
+    origin = {"trained": {k: value for k, value in checkpoint.config.items() if k != "data"}}
+    before = checkpoint.metrics.get("compress")
+    if isinstance(before, dict) and "prior_sha256" in before:
+        origin["prior_sha256"] = before["prior_sha256"]
     return Job(
         spec=checkpoint.network,
         state=dict(fold_batch_norm(restore_network(checkpoint)).state_dict()),
@@ -155,7 +185,7 @@ def plan_checkpoint(
         record=checkpoint.known_data,
         number_format=number_format,
         settings=CompressionSettings.continued(**chosen),
-        made_by={"command": "mdl compress", **chosen, "trained": trained},
+        origin=origin,
     )
 
 
@@ -189,7 +219,7 @@ def plan_recipe(name: str, config: DataConfig, number_format: NumberFormat, wish
         ),
         number_format=number_format,
         settings=_recipe_settings(recipe, wishes),
-        made_by=_made_by(recipe, spec, wishes),
+        recipe=recipe.name,
     )
 
 
@@ -202,6 +232,7 @@ def plan_prior(
 
     Raises:
         CheckpointError: The prior cannot be read.
+        ConfigError: Images are asked for that are not those of a split prior.
         DataError: The data cannot be loaded, are not for the prior's network, or are images that
             the prior may have seen.
         ValueError: An unknown recipe, or a setting outside its range.
@@ -219,10 +250,16 @@ def plan_prior(
             f"{data.name} has images of {ours[0]}x{ours[1]}x{ours[1]}, but the prior takes "
             f"{theirs[0]}x{theirs[1]}x{theirs[1]}; train a prior on images of that kind"
         )
-    # Training sees all images: those of the samples, and the rest by way of a split prior.
-    num_train = data.num_train if kind == SPLIT else len(images.samples)
+    num_train = len(images.samples)
+    if kind == SPLIT and prior.split is not None:
+        if config.num_train not in (None, prior.split.num_train):
+            raise ConfigError.naming("leave out {num_train}: the split prior has its own")
+        if config.seed not in (0, prior.split.seed):
+            raise ConfigError.naming("leave out {data_seed}: the split prior has its own")
+        # Training sees all images: those of the samples, and the rest by way of the prior.
+        config, num_train = replace(prior.split, source=config.source), data.num_train
     record = DataRecord(
-        config=asdict(replace(config, validation=0, seed=data.seed)),
+        config=asdict(replace(config, validation=0)),
         name=data.name,
         fingerprint=data.fingerprint,
         num_samples=num_train,
@@ -242,7 +279,8 @@ def plan_prior(
         record=record,
         number_format=number_format,
         settings=_recipe_settings(recipe, wishes),
-        made_by=_made_by(recipe, spec, wishes) | {"prior_sha256": prior.codeword.sha256},
+        recipe=recipe.name,
+        origin={"prior_sha256": prior.codeword.sha256},
         prior=prior,
         kind=kind,
     )
@@ -266,25 +304,3 @@ def _recipe_settings(recipe: CompressionRecipe, wishes: Wishes) -> CompressionSe
         penalty_factor=wishes.penalty or recipe.penalty_factor,
         delta=wishes.delta,
     )
-
-
-def _made_by(recipe: CompressionRecipe, spec: NetworkSpec, wishes: Wishes) -> dict[str, Any]:
-    """What `mdl compress` was asked for, to be asked for again."""
-    settings = _recipe_settings(recipe, wishes)
-    training = settings.training
-    return {
-        "command": "mdl compress",
-        "recipe": recipe.name,
-        "width": spec.base_channels,
-        "levels": list(settings.levels),
-        "epochs": training.epochs,
-        "batch_size": training.batch_size,
-        "lr": training.lr,
-        "penalty": settings.penalty_factor,
-        "crop": training.augmentation.crop,
-        "flip": training.augmentation.flip,
-        "precision": training.precision,
-        "trials": settings.num_trials,
-        "seed": training.seed,
-        "delta": settings.delta,
-    }

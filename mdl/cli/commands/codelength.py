@@ -82,7 +82,7 @@ def codelength(
     first: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            min=2,
             help="Labels of the first block; the others double (default: 128).",
             rich_help_panel=PREQUENTIAL,
         ),

@@ -13,15 +13,16 @@ import pytest
 import torch
 
 from analysis.bounds.bounds import binomial_tail, hold_out
+from analysis.certify.certificate import make_certificate
 from analysis.certify.certify import certify
-from analysis.certify.folder import BITS_FILE, JSON_FILE, json_checksum
+from analysis.certify.folder import BITS_FILE, JSON_FILE, json_checksum, write_certificate
 from analysis.certify.images import load_images
-from analysis.certify.prior import Origin, kind_of, load_prior, split_bits
+from analysis.certify.prior import Origin, Prior, kind_of, load_prior, split_bits
 from analysis.certify.verify import verify
 from analysis.codes import CODES, RELATIVE
 from analysis.codes.arithmetic_coder import ArithmeticCoder, delta_bits
-from analysis.codes.bit_file import PRIOR_FILE, load_codeword, save_codeword
-from analysis.codes.checkpoint_message import described_codeword
+from analysis.codes.bit_file import PRIOR_FILE, decoded_codeword, load_codeword, save_codeword
+from analysis.codes.checkpoint_message import checkpoint_message, described_codeword
 from analysis.codes.header import Header, code_header
 from analysis.codes.message import NetworkMessage, TensorListSpec
 from analysis.codes.network_code import encode_network
@@ -227,6 +228,59 @@ def test_a_prior_of_a_prior_is_trusted(tmp_path: Path) -> None:
     made = certify(make_checkpoint(DATA, share=0.02), bits=8, prior=prior)
     assert made.prior is not None
     assert (made.prior.kind, made.prior.origin) == ("trusted", None)
+
+
+def test_the_very_images_of_training_make_no_independent_prior() -> None:
+    """Whatever the folder is called that they lie in."""
+    drawn = load_images(DATA)[0]
+    origin = Origin(
+        data="glyphs",
+        fingerprint=drawn.fingerprint,
+        generated=True,
+        num_train=drawn.num_train,
+        seed=DATA.seed,
+        validation=0,
+        settings={},
+    )
+    with pytest.raises(DataError, match="was trained on all of the images that are counted"):
+        kind_of(origin, replace(drawn, name="exported"))
+
+
+def test_a_split_prior_that_cannot_be_counted_is_a_difference(tmp_path: Path) -> None:
+    """A forged one, of fewer classes than the images have."""
+    spec = replace(SPEC, num_classes=2)
+    state = {
+        name: torch.zeros_like(tensor)
+        for name, tensor in build_network(spec, folded=True).state_dict().items()
+    }
+    inputs = InputMap(fixed_normalization(3))
+    small = decoded_codeword(
+        NetworkMessage(spec=spec, number_format=E4M3, state=state, inputs=inputs)
+    )
+    message = checkpoint_message(make_checkpoint(DATA), E4M3, canonical=False)
+    relative = decoded_codeword(message, RELATIVE, prior=small)
+    data, images = load_images(SPLIT, samples="validation")
+    own = Prior(codeword=small)
+    made = make_certificate(relative, data, images, prior=own)
+    write_certificate(made, relative, tmp_path / "forged", None, own)
+    says = stated(tmp_path / "forged")
+    says["prior"] |= {
+        "kind": "split",
+        "origin": {
+            "data": "glyphs",
+            "fingerprint": data.fingerprint,
+            "generated": True,
+            "num_train": 120,
+            "seed": SPLIT.seed,
+            "validation": 50,
+            "settings": {},
+        },
+    }
+    says["seal"] = json_checksum(says)
+    (tmp_path / "forged" / JSON_FILE).write_text(json.dumps(says))
+    found = verify(tmp_path / "forged")
+    assert not found.ok
+    assert any("classes" in line for line in found.differences)
 
 
 def test_without_a_prior_where_that_is_better(priors: dict[str, Path], tmp_path: Path) -> None:

@@ -285,6 +285,13 @@ def test_refuses_more_values_than_there_are(number: int) -> None:
         code_codebook(ArithmeticCoder(coder.finish()[0] + bytes(100)), None, E4M3)
 
 
+def test_refuses_as_many_values_as_the_coder_cannot_tell_apart() -> None:
+    coder = ArithmeticCoder()
+    coder.integer(2**32)
+    with pytest.raises(CodecError, match=f"{2**32} values of 32 bits"):
+        code_codebook(ArithmeticCoder(coder.finish()[0] + bytes(100)), None, FORMATS["float32"])
+
+
 def test_a_huge_codebook_of_few_bits_is_refused_without_listing_it() -> None:
     coder = ArithmeticCoder()
     coder.integer(2**32 - 1)

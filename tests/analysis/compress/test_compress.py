@@ -1,7 +1,10 @@
 """Compression from end to end on a few small images: what it reports is what the bits are."""
 
+import io
 from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +17,7 @@ from analysis.compress.compression import Compression, CompressionSettings, Curv
 from analysis.compress.qat_training import QATEpoch, QATSettings
 from analysis.compress.recipes import RECIPES, find_recipe
 from analysis.compress.run_file import RunFile, StoppedError
+from analysis.compress.start import THRESHOLDS
 from analysis.quantize.formats import find_format
 from training.data.image_set import ImageSet
 from training.data.input_map import InputMap
@@ -135,18 +139,16 @@ def test_from_scratch(images, name):
 @pytest.mark.slow
 def test_from_a_network(images, name):
     spec = make_spec(name)
-    settings = make_settings(levels=(1, 2), thresholds=(0.0, 1.0), num_trials=0, delta=0.01)
+    settings = make_settings(levels=(1, 2), num_trials=0, delta=0.01)
     result = compress_state(
         spec, make_state(spec), images, FIXED, number_format=FORMAT, settings=settings
     )
     check_result(result, images, spec)
     assert result.delta == 0.01
-    assert [(each["max_level"], each["threshold"]) for each in result.starts] == [
-        (1, 0.0),
-        (1, 1.0),
-        (2, 0.0),
-        (2, 1.0),
-    ]
+    tried = [(each["max_level"], each["threshold"]) for each in result.starts]
+    assert tried == list(product((1, 2), THRESHOLDS))
+    best = min(result.starts, key=lambda each: each["score"])
+    assert (result.curve[0].stage, result.curve[0].num_errors) == ("start", best["num_errors"])
     assert "refined" not in {point.stage for point in result.curve}
 
 
@@ -200,7 +202,7 @@ def test_a_compression_that_is_stopped_again_and_again_gives_the_same_bits(
     images, tmp_path, every, from_state
 ):
     """After every single piece of work, and after some: training, measuring, trials, counting."""
-    spec, settings = make_spec("s-conv"), make_settings(num_trials=4, thresholds=(0.0, 1.0))
+    spec, settings = make_spec("s-conv"), make_settings(num_trials=4)
 
     def run(file: RunFile | None) -> Compression:
         given = {"number_format": FORMAT, "settings": settings, "file": file}
@@ -232,10 +234,50 @@ def test_a_file_of_other_settings_or_none_of_ours_is_refused(tmp_path):
     assert found["step"] == 3 and found["values"].tolist() == [0, 1, 2]
     with pytest.raises(ConfigError, match="with seed 0 and not 1; give the command that began it"):
         RunFile(path, {"seed": 1, "levels": (1, 2)}).read()
-    for damaged in (b"", b"no archive", path.read_bytes()[:-40]):
+    archives = []
+    for plain in ("[]", '{"settings": [1]}', '{"settings": 3}', "3"):
+        buffer = io.BytesIO()
+        np.savez(buffer, plain=np.frombuffer(plain.encode(), dtype=np.uint8))
+        archives.append(buffer.getvalue())
+    for damaged in (b"", b"no archive", path.read_bytes()[:-40], *archives):
         path.write_bytes(damaged)
         with pytest.raises(CheckpointError, match="not the state of a compression, or damaged"):
             RunFile(path, {"seed": 0}).read()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"curve": [1]},
+        {"best_score": "low"},
+        {"training/step": 1},
+        {"training/step": "one", "training/values": torch.zeros(2)},
+    ],
+)
+def test_a_state_that_cannot_be_taken_up_is_refused(images, tmp_path, state):
+    spec, settings = make_spec("tiny-conv"), make_settings(num_trials=0)
+    file = RunFile(tmp_path / "state", {})
+    file.save(state)
+    with pytest.raises(CheckpointError, match="not the state of a compression, or damaged"):
+        compress_from_scratch(
+            spec, images, FIXED, number_format=FORMAT, settings=settings, file=file
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"penalty_factor": float("nan")}, "penalty must be > 0, not nan"),
+        ({"penalty_factor": -1.0}, "penalty must be > 0"),
+        ({"num_trials": -5}, "trials must be >= 0, not -5"),
+        ({"levels": (1, 17)}, "levels must lie in 1..16"),
+        ({"levels": ()}, "levels must lie in 1..16"),
+        ({"delta": 1.0}, "delta must lie in"),
+    ],
+)
+def test_settings_outside_their_range_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_settings(**changes)
 
 
 def test_a_full_disk_does_not_end_the_work(tmp_path):

@@ -3,16 +3,24 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from analysis.certify.images import load_images
+from analysis.certify.prior import kind_of, load_prior
 from analysis.codes.bit_file import load_codeword
+from analysis.quantize.formats import find_format
 from training.checkpoint.checkpoint import load_checkpoint
 from training.data.generators.glyphs import GLYPHS
+from training.data.generators.handwriting import HANDWRITING
+from training.run.evaluate import evaluation_data
+from training.spec.config import DataConfig
 
 QUICK = ("--epochs", "2", "--batch-size", "20", "--trials", "4", "--threads", "1")
 DATA = ("--data", "handwriting", "--image-size", "8", "--num-train", "150")
 RECIPE = ("compress", "--recipe", "mnist-tight", *DATA, *QUICK)
+GLYPHS_RECIPE = ("compress", "--recipe", "mnist-tight", "--data", "glyphs", *QUICK)
 
 
 def text(done) -> str:
@@ -67,6 +75,45 @@ def test_a_split_prior_leaves_its_images_to_be_counted(work: Path) -> None:
     part = load_checkpoint(work / "part")
     assert (part.known_data.num_samples, part.known_data.num_validation) == (90, 60)
     assert load_checkpoint(work / "rest").known_data.num_samples == 150  # with the prior's
+
+
+def test_images_of_a_split_prior_are_its_own(mdl, work: Path, tmp_path: Path) -> None:
+    """Whatever is left out, the checkpoint says what it was made of; what differs is refused."""
+    prior = ("--prior", str(work / "part"), "--data", "handwriting")
+    command = ("compress", "--recipe", "mnist-tight", *prior, *QUICK)
+    done = mdl(*command, "-o", str(tmp_path / "short"))
+    assert done.returncode == 0, done.stderr
+    assert len(evaluation_data(load_checkpoint(tmp_path / "short")).train) == 150
+    for option in ("--num-train", "--data-seed"):
+        done = mdl(*command, option, "70", "-o", str(tmp_path / "other"))
+        assert done.returncode != 0
+        assert f"leave out {option}: the split prior has its own" in done.stderr
+        assert not (tmp_path / "other").exists()
+
+
+def test_a_split_prior_of_more_images_serves_a_smaller_data_set(
+    mdl, work: Path, tmp_path: Path
+) -> None:
+    data = HANDWRITING.draw(40, image_size=8, seed=9)
+    images, labels = data[0][:, 0].numpy(), data[1].numpy()
+    few = tmp_path / "few.npz"
+    np.savez(few, x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
+    prior = ("--prior", str(work / "part"), "--data", str(few))
+    done = mdl("compress", "--recipe", "mnist-tight", *prior, *QUICK, "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "Relative to a prior (independent)" in text(done)
+
+
+def test_compressing_again_does_not_make_a_prior_independent(
+    mdl, work: Path, tmp_path: Path
+) -> None:
+    """What `short` began at may have seen any images, so what comes from `short` is trusted."""
+    quick = ("--epochs", "1", "--levels", "1", "--batch-size", "50", "--threads", "1")
+    done = mdl("compress", str(work / "short"), *quick, "-o", str(tmp_path / "again"))
+    assert done.returncode == 0, done.stderr
+    for made in (work / "short" / "checkpoint.pt", tmp_path / "again"):
+        data = load_images(DataConfig(source="glyphs", image_size=8, num_train=20))[0]
+        assert kind_of(load_prior(made, find_format(8)).origin, data) == "trusted"
 
 
 def test_encoded_and_decoded(mdl, work: Path, tmp_path: Path) -> None:
@@ -178,7 +225,7 @@ def test_mistakes_get_one_line(mdl, work: Path, trained: Path, tmp_path: Path) -
         (1, "bits of its own", (*RECIPE, "--prior", str(work / "short"), *out)),
         (1, "images that are counted", (*RECIPE, *own, "--data-seed", "5", *out)),
         (1, "the prior takes 1x8x8", (*RECIPE, "--data", "glyphs", *own, *out)),
-        (1, "not in levels", (*RECIPE, "--prior", str(trained), "--data", "glyphs", *out)),
+        (1, "not in levels", (*GLYPHS_RECIPE, "--prior", str(trained), *out)),
         (2, "takes the settings of a --recipe", ("compress", str(trained), *own, *out)),
         (2, "the prior has its own", (*RECIPE, "--width", "2", *own, *out)),
         (2, "with a prior it is auto", ("encode", str(trained), "--code", "plain", *own, *out)),
