@@ -163,7 +163,7 @@ _LAPTOP = Scale(
     grid=_LAPTOP_GRID,
     low_beta=replace(_LAPTOP_GRID, l1=((1e-6, 1e-6), (4e-6, 4e-6), (1.6e-5, 1.6e-5))),
     other_grid=replace(
-        _LAPTOP_GRID, l1=((2e-6, 2e-6), (1e-5, 1e-5)), lasso_lr=(0.1, 0.5), sgd=((0.9, 5e-4),)
+        _LAPTOP_GRID, l1=((2e-6, 2e-6), (1e-5, 1e-5)), lasso_lr=(0.1, 0.5, 2.0), sgd=((0.9, 5e-4),)
     ),
     train_target=0.5,
 )
