@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_smaller_penalty_leaves_more_bits(mdl, tmp_path):
         made_by = load_checkpoint(out / "checkpoint.pt").metrics["compress"]
         assert made_by["penalty"] == float(penalty)
     assert lengths[0] < 0.8 * lengths[1]
+
+
+def test_what_another_process_wrote_meanwhile_stays(
+    mdl, compressed, trained, tmp_path, monkeypatch
+):
+    """Two equal commands on one new folder: both find it new, and one is done first."""
+    out = shutil.copytree(compressed[0], tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr("mdl.cli.compress.check_place", lambda out: None)
+    done = mdl("compress", trained, "--epochs", "1", "--levels", "1", "--threads", "1", "-o", out)
+    assert done.returncode == 1
+    assert "has been written by another process; give a new folder" in done.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_what_it_prints(compressed):
