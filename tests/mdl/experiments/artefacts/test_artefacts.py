@@ -214,7 +214,7 @@ def test_resnet18_has_settings_of_its_own_chosen_with_a_larger_kernel(made_up_st
     trials = [config for config in plan if config.data.validation]
     assert {(config.kernel_size, config.epochs) for config in trials} == {(5, 60)}
     assert [config.method for config in trials].count("sgd") == 2
-    assert len({(config.lr, config.l1_conv) for config in trials}) == 2 + 4
+    assert len({(config.lr, config.l1_conv) for config in trials}) == 2 + 3 * 2
     finals = [config for config in plan if not config.data.validation]
     assert {config.kernel_size for config in finals} == set(LAPTOP.kernel_sizes)
     sizes = ARTEFACTS["figure2"].plan(LAPTOP, Results(made_up_store()))
