@@ -122,7 +122,8 @@ def test_table_1_stands_beside_the_paper(made_up_store) -> None:
     (table,) = ARTEFACTS["table1"].tables(LAPTOP, Results(made_up_store()))
     row = rows_of(table, "network")["s-fc"]
     assert (row["short_paper"], row["long_paper"]) == (0.7277, 0.7863)
-    assert row["short"].num_seeds == 3 and row["long"].num_seeds == 3
+    assert row["short"].num_seeds == len(LAPTOP.short_seeds)
+    assert row["long"].num_seeds == len(LAPTOP.long_seeds)
     assert row["short_difference"].mean == pytest.approx(row["short"].mean - 0.7277)
     assert (
         row["weights"] == row["fc_embedding"] == 34 * (3 * 16**4 // 4 + 24 * 10) + 6 * 16**2 * 34**2
@@ -143,10 +144,13 @@ def test_table_1_names_what_is_missing(made_up_store) -> None:
     store = made_up_store(lacks=lambda config: config.network == "d-fc" or config.seed == 2)
     (table,) = ARTEFACTS["table1"].tables(LAPTOP, Results(store))
     rows = rows_of(table, "network")
-    assert rows["d-fc"]["short"] is None and rows["d-conv"]["short"].num_seeds == 2
+    seeds = len(LAPTOP.short_seeds)
+    assert seeds == len(LAPTOP.long_seeds)
+    assert rows["d-fc"]["short"] is None and rows["d-conv"]["short"].num_seeds == seeds - 1
     assert table.texts()[2][5] == "–"
-    assert "Missing: 14 of 52 runs" in table.notes[-1]  # of d-fc the two trials alone are known
-    assert any(note.startswith("Means over at most 3 seeds;") for note in table.notes)
+    others = 6  # networks with a seed less, of each length
+    assert f"Missing: {2 * others + 2} of " in table.notes[-1]  # of d-fc two trials alone are known
+    assert any(note.startswith(f"Means over at most {seeds} seeds;") for note in table.notes)
 
 
 def test_other_data_has_no_column_of_the_paper(made_up_store) -> None:
