@@ -1,4 +1,4 @@
-"""Which layers may be sparse, and what a step costs: measured here once, or typical."""
+"""Which layers may be sparse, and what a step costs: measured here, or typical."""
 
 import time
 from collections.abc import Callable
@@ -53,6 +53,11 @@ class LayerCosts:
     def sparse(self, num_entries: int, screened: float) -> float:
         """Seconds of a sparse step, with the share of rows that are screened."""
         return self.fixed + (1 - screened) * self.open_rows + self.entry * num_entries
+
+    @property
+    def total(self) -> float:
+        """Seconds that tell a quiet measurement from one that other programs have disturbed."""
+        return self.dense + self.sparse(0, screened=0.0)
 
     def pays(self, num_entries: int, screened: float = 0.0) -> bool:
         """Whether to hand the layer over."""

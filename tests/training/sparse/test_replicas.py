@@ -24,6 +24,8 @@ from training.spec.normalization import fixed_normalization
 
 ALWAYS = LayerCosts(dense=1.0, fixed=0.0, open_rows=0.0, entry=0.0)
 NEVER = LayerCosts(dense=1.0, fixed=2.0, open_rows=0.0, entry=0.0)
+DISTURBED = LayerCosts(dense=9.0, fixed=2.0, open_rows=0.0, entry=0.0)
+"""As `NEVER`, but another program took the processor while the dense step was timed."""
 STEPS_PER_EPOCH = 4
 DENSE_AGAIN = range(24, 32)
 
@@ -131,7 +133,9 @@ def test_memory_is_twelve_bytes_an_entry_at_most() -> None:
     assert weights.weight_bytes < dense + first_bytes + second_bytes
 
 
-def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
+def test_hand_overs_there_and_back_change_no_weight_but_by_rounding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     settings = {
         "precision": "fp64",
         "epochs": 12,
@@ -147,6 +151,9 @@ def test_hand_overs_there_and_back_change_no_weight_but_by_rounding() -> None:
         for state in (dense, mixed):
             if state.step % STEPS_PER_EPOCH == 0:
                 costs = NEVER if state.step in DENSE_AGAIN else ALWAYS
+                monkeypatch.setattr(
+                    replicas, "measure_costs", lambda *args, costs=costs, **more: costs
+                )
                 weights._costs = dict.fromkeys(("conv1", "fc1"), costs)
                 state.begin_epoch()
             state.take_step()
@@ -254,6 +261,42 @@ def test_a_layer_that_fills_up_goes_back_at_once() -> None:
     state.take_step()
     assert set(weights.screened) == {"fc1"}
     assert state.network.get_parameter("conv1.weight").numel() == num_weights
+
+
+def sparse_by_epoch(measured: list[LayerCosts], monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether conv1, the one candidate, is sparse in each of nine epochs. The last costs stay."""
+    rest = iter(measured[:-1])
+    monkeypatch.setattr(
+        replicas, "measure_costs", lambda *args, **settings: next(rest, measured[-1])
+    )
+    state = make_state("auto", l1_fc=0.0, epochs=9)
+    weights = sparse_weights(state)
+    assert list(weights._candidates) == ["conv1"]
+    seen = []
+    for _ in range(9):
+        state.begin_epoch()
+        seen.append("conv1" in weights.sparse_layers)
+        for _ in range(STEPS_PER_EPOCH):
+            state.take_step()
+    return seen
+
+
+def test_one_disturbed_measurement_hands_no_layer_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sparse_by_epoch([DISTURBED, NEVER], monkeypatch) == [False] * 9
+    assert sparse_by_epoch([NEVER, DISTURBED], monkeypatch) == [False] * 9
+
+
+def test_a_layer_handed_over_while_others_ran_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the epochs 1, 2, 4 and 8 its costs are measured anew."""
+    found = sparse_by_epoch([*[DISTURBED] * 2, NEVER], monkeypatch)
+    assert found == [True] + [False] * 8
+    found = sparse_by_epoch([*[DISTURBED] * 4, NEVER], monkeypatch)
+    assert found == [True] * 7 + [False] * 2
+
+
+def test_a_layer_kept_dense_by_mistake_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = LayerCosts(dense=1.0, fixed=9.0, open_rows=0.0, entry=0.0)
+    assert sparse_by_epoch([slow, slow, ALWAYS], monkeypatch) == [False] * 3 + [True] * 6
 
 
 def test_only_layers_with_a_threshold_may_be_sparse() -> None:
