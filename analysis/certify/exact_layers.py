@@ -131,6 +131,7 @@ class WindowLayer(nn.Module):
         self.margin = 0
         if isinstance(module, SymmetricConv2d):
             weight = turn_kernels(weight, module.input_symmetries)
+            weight = _spread_groups(weight, module.num_groups)
             self.margin = module.margin
         self.out_channels, self.out_size = layer.out_channels, layer.out_size
         self.stride, self.padding = layer.stride, layer.padding - self.margin
@@ -186,6 +187,16 @@ def _take_bias(module: Linear, device: torch.device) -> Tensor | None:
         return None
     module.register_parameter("bias", None)
     return bias.detach().to(device, torch.float64)
+
+
+def _spread_groups(weight: Tensor, num_groups: int) -> Tensor:
+    """The weight (rows, channels of one group, k, k) with zeros for the channels of the others."""
+    if num_groups == 1:
+        return weight
+    spread = weight.new_zeros(num_groups, len(weight) // num_groups, num_groups, *weight.shape[1:])
+    groups = torch.arange(num_groups)
+    spread[groups, :, groups] = weight.view(num_groups, -1, *weight.shape[1:])
+    return spread.flatten(0, 1).flatten(1, 2)
 
 
 def _spread_nan(lifts: Tensor, sums: Tensor) -> Tensor:

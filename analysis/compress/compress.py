@@ -25,6 +25,7 @@ from analysis.codes.network_code import Codeword, encode_network
 from analysis.codes.prior import adapt_prior
 from analysis.compress.close_images import kept_bytes
 from analysis.compress.compression import Compression, CompressionSettings, CurvePoint, Progress
+from analysis.compress.normalized_qat import new_normalized_network
 from analysis.compress.qat_network import QATNetwork, new_qat_network
 from analysis.compress.qat_training import (
     EVALUATION_BATCH,
@@ -155,7 +156,8 @@ def compress_from_scratch(
 ) -> Compression:
     """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
     _check_memory(spec, len(images))
-    network = new_qat_network(
+    new_network = new_normalized_network if settings.normalized else new_qat_network
+    network = new_network(
         spec,
         max_level=settings.levels[0],
         seed=settings.training.seed,
@@ -256,6 +258,7 @@ class _Run:
     def finish(self, network: QATNetwork) -> Compression:
         images, settings = self.images, self.settings
         self._train(network)
+        network = network.folded()
         network.load_state_dict(self.best)
         if settings.num_trials and network.spec.num_weights <= _MAX_REFINED:
             self._refine(network)
@@ -327,7 +330,7 @@ class _Run:
             last = max((point.epoch for point in self.curve), default=-1)
             is_due = epoch % every == 0 or training.is_done
             if is_epoch_end and is_due and last < epoch:
-                self._measure(network, "training" if epoch else "start", epoch)
+                self._measure(network.folded(), "training" if epoch else "start", epoch)
             if training.is_done:
                 return
             metrics = training.take_step()

@@ -25,6 +25,7 @@ class CompressionSettings:
         num_trials: Single changes to try at the end, >= 0.
         penalty_factor: On the rate penalty that follows from the bound, > 0.
         delta: δ, in (0, 1).
+        normalized: Whether a network that is trained from scratch is normalised while it learns.
 
     Raises:
         ValueError: A value outside its range.
@@ -35,6 +36,7 @@ class CompressionSettings:
     num_trials: int = 0
     penalty_factor: float = 3.0
     delta: float = 0.05
+    normalized: bool = False
 
     def __post_init__(self) -> None:
         check_delta(self.delta)

@@ -8,7 +8,8 @@ the gradient passes as if they had not been rounded (straight-through estimator)
 With a prior, levels are described relative to the prior's at the same place, and so are the lengths
 that the rate is made of: a level that the prior has is short where most are as the prior has them.
 
-A unit's own scale s goes into its weights: s (w · x) + b = c ((s/c) w · x) + b, with c the layer's.
+A unit's own scale s goes into its weights: s (w · x) + b = c ((s/c) w · x) + b, with c the layer's;
+or, where it was normalised while it learned (`analysis.compress.normalized_qat`), it stays its own.
 The last layer has no scale: all logits by the same factor are the same decisions, so its weights
 are levels as they are, and its bias goes with them.
 """
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from analysis.codes.canonical_form import from_unit_rows, unit_rows
 from training.networks.models import build_network
 from training.spec.architectures import LayerSpec, NetworkSpec
 
@@ -38,12 +40,13 @@ class QATPlan:
 
     Attributes:
         max_level: L >= 1, the weights' largest level.
-        step: Of the weights, > 0: what a weight of level 1 was. It becomes the layer's scale.
+        step: Of the weights, > 0: what a weight of level 1 was. It becomes the layer's scale; (u,)
+            where each unit has its own.
         shift_step: Of shifts or biases, a power of two.
     """
 
     max_level: int
-    step: float
+    step: float | Tensor
     shift_step: float
 
 
@@ -64,15 +67,17 @@ class QATNetwork(nn.Module):
     Attributes:
         plans: As given.
         values: All latents, (n,).
-        log_scales: ln of each layer's scale, (layers,); of the last layer, of the temperature of
-            its logits, which changes the loss but no decision.
+        log_scales: ln of each layer's scale or scales, layer after layer; of the last layer, of the
+            temperature of its logits, which changes the loss but no decision.
         tops: The largest level of each latent, (n,).
         lengths: Bits of each level of a tensor, -max..max, at present, one tensor's after the
             other's; with a prior such a row for each level that the prior may have. See
             `update_lengths`.
+        statistics: What it keeps of the images that it learns from: nothing here.
     """
 
     tops: Tensor
+    statistics: Tensor
     _origins: Tensor
     _row_of_cell: Tensor
 
@@ -93,8 +98,9 @@ class QATNetwork(nn.Module):
             self._template = [build_network(spec, biased=True).eval()]  # hidden from parameters()
         self._shapes = {name: tensor.shape for name, tensor in latents.items()}
         self.values = nn.Parameter(torch.cat([each.flatten() for each in latents.values()]))
-        steps = torch.tensor([plans[layer.name].step for layer in spec.layers])
-        self.log_scales = nn.Parameter(steps.log())
+        steps = [torch.as_tensor(plans[layer.name].step).flatten() for layer in spec.layers]
+        self._num_scales = [len(each) for each in steps]
+        self.log_scales = nn.Parameter(torch.cat(steps).log())
         tops, origins, sizes, num_cells = [], [], [], 0
         for name, latent in latents.items():
             top = self.max_level(name)
@@ -111,6 +117,7 @@ class QATNetwork(nn.Module):
         self.register_buffer("_origins", torch.cat(origins), persistent=False)
         rows = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
         self.register_buffer("_row_of_cell", rows, persistent=False)
+        self.register_buffer("statistics", torch.empty(0), persistent=False)
         self.lengths = torch.empty(0)
         self.update_lengths()
 
@@ -124,6 +131,10 @@ class QATNetwork(nn.Module):
         """Tensor name to its latents, which share memory with `values`, without gradients."""
         return self._split(self.values.detach())
 
+    def folded(self) -> "QATNetwork":
+        """What is described and counted while it learns: itself here."""
+        return self
+
     def levels(self) -> dict[str, Tensor]:
         """Tensor name to its levels, integers in float32, without gradients."""
         with torch.no_grad():
@@ -131,13 +142,14 @@ class QATNetwork(nn.Module):
 
     def folded_state(self) -> dict[str, Tensor]:
         """The tensors of the folded network that this computes, but for the temperature."""
-        levels, scales = self.levels(), self._scales().detach()
+        levels, scales = self.levels(), self._scales()
         state = {}
         for layer, scale in zip(self.spec.layers, scales, strict=True):
             name, shift = layer.name, shift_name(layer)
             state[f"{name}.weight"] = levels[f"{name}.weight"].clone()
             if layer.normalized:
-                state[f"{name}_norm.scale"] = scale.repeat(layer.num_norm_features)
+                all_units = scale.detach().expand(layer.num_norm_features)
+                state[f"{name}_norm.scale"] = all_units.clone()
             state[shift] = levels[shift] * self.plans[name].shift_step
         return state
 
@@ -146,7 +158,8 @@ class QATNetwork(nn.Module):
         levels, state = self._split(self._round()), {}
         for layer, scale in zip(self.spec.layers, self._scales(), strict=True):
             weight, bias = levels[f"{layer.name}.weight"], levels[shift_name(layer)]
-            weight = weight * scale if layer.normalized else weight
+            if layer.normalized:
+                weight = from_unit_rows(layer, unit_rows(layer, weight) * scale[:, None])
             state[f"{layer.name}.weight"] = weight.to(dtype)
             state[f"{layer.name}.bias"] = (bias * self.plans[layer.name].shift_step).to(dtype)
         return state
@@ -204,11 +217,12 @@ class QATNetwork(nn.Module):
         rounded: Tensor = _RoundThrough.apply(self.values, self.tops)  # type: ignore[no-untyped-call]
         return rounded
 
-    def _scales(self) -> Tensor:
+    def _scales(self) -> tuple[Tensor, ...]:
+        """Of each layer its scale, (1,), or its units' scales, (u,)."""
         scales: Tensor = self.log_scales.exp()
-        if self._round_scale is None:
-            return scales
-        return scales + (self._round_scale(scales.detach()) - scales.detach())
+        if self._round_scale is not None:
+            scales = scales + (self._round_scale(scales.detach()) - scales.detach())
+        return torch.split(scales, self._num_scales)
 
 
 class _RoundThrough(torch.autograd.Function):

@@ -188,6 +188,7 @@ class QATTraining:
             "values": self.network.values.detach(),
             "log_scales": self.network.log_scales.detach(),
             "lengths": self.network.lengths,
+            "statistics": self.network.statistics,
             **{f"adam.{i}.{name}": value for i in adam for name, value in adam[i].items()},
             "augment_generator": self._augment_generator.get_state(),
             "step": self.step,
@@ -207,6 +208,7 @@ class QATTraining:
         with torch.no_grad():
             network.values.copy_(saved["values"])
             network.log_scales.copy_(saved["log_scales"])
+            network.statistics.copy_(saved["statistics"])
         network.lengths = saved["lengths"].to(network.lengths.device)
         adam: dict[int, dict[str, Any]] = {}
         for key, value in saved.items():

@@ -179,9 +179,9 @@ def prior_network(
 ) -> QATNetwork:
     """A prior that is in levels already, as the network in levels that it is.
 
-    Its weights are integers, one scale goes for all units of a layer, and shifts are up to 16 times
-    a step, a power of two: as a compressed network is. Nothing is rounded, so what training
-    leaves alone stays as the prior has it.
+    Its weights are integers, the units of a layer have one scale or each its own, and shifts are up
+    to 16 times a step, a power of two: as a compressed network is. Nothing is rounded, so what
+    training leaves alone stays as the prior has it.
 
     Args:
         spec: The network.
@@ -197,19 +197,18 @@ def prior_network(
         weight, shift = state[f"{layer.name}.weight"], state[shift_name(layer)]
         top = max(max_level, int(weight.abs().max()))
         shift_step = _common_step(shift, _FINEST_SHIFT_STEP if layer.normalized else 1.0)
-        step = 1 / math.sqrt(layer.fan_in)  # of the last layer: the temperature to begin with
+        steps = torch.tensor([1 / math.sqrt(layer.fan_in)])  # the last layer's first temperature
         if layer.normalized:
             scales = state[f"{layer.name}_norm.scale"]
-            step = float(scales[0])
-            is_one = bool((scales == step).all()) and step > 0
-        else:
-            is_one = True
-        if not is_one or shift_step is None or top > MAX_SHIFT_LEVEL or bool((weight % 1).any()):
+            steps = scales[:1] if bool((scales == scales[0]).all()) else scales
+        in_range = bool((steps > 0).all()) and top <= MAX_SHIFT_LEVEL
+        if not in_range or shift_step is None or bool((weight % 1).any()):
             raise ValueError(
-                f"the prior's {layer.name} is not in levels (integers, one scale, steps of a power "
-                "of two), so training cannot start at it; take what mdl compress --levels 1 wrote"
+                f"the prior's {layer.name} is not in levels (integers, scales > 0, steps of a "
+                "power of two), so training cannot start at it; take what mdl compress --levels 1 "
+                "wrote"
             )
-        plans[layer.name] = QATPlan(max_level=top, step=step, shift_step=shift_step)
+        plans[layer.name] = QATPlan(max_level=top, step=steps, shift_step=shift_step)
         latents[f"{layer.name}.weight"] = weight
         latents[shift_name(layer)] = shift / shift_step
     return QATNetwork(spec, plans, latents, round_scale=number_format.round, prior_levels=latents)

@@ -164,25 +164,28 @@ def exact_layers(
     9*alpha**2*s**2
     """
     is_3fc = name == "3-fc"
-    probe = NetworkSpec(
-        name=name,
-        image_size=_PROBE_SIZE,
-        num_classes=2,
-        in_channels=in_channels,
-        base_channels=None if is_3fc else 1,
-        hidden_units=1 if is_3fc else None,
-        kernel_size=kernel_size,
+    probe, wider = (
+        NetworkSpec(
+            name=name,
+            image_size=_PROBE_SIZE,
+            num_classes=2,
+            in_channels=in_channels,
+            base_channels=None if is_3fc else width,
+            hidden_units=width if is_3fc else None,
+            kernel_size=kernel_size,
+        )
+        for width in (1, 2)
     )
     first, last = probe.layers[0].name, probe.layers[-1].name
     return {
         layer.name: _layer_formula(
             layer,
-            width_symbol(name),
+            width_symbol(name) ** _num_widths(layer, twice_as_wide),
             is_first=layer.name == first,
             is_last=layer.name == last,
             image_size=image_size,
         )
-        for layer in probe.layers
+        for layer, twice_as_wide in zip(probe.layers, wider.layers, strict=True)
     }
 
 
@@ -220,11 +223,14 @@ def substitute(
 
 
 def _layer_formula(
-    layer: LayerSpec, width: sympy.Symbol, *, is_first: bool, is_last: bool, image_size: int | None
+    layer: LayerSpec, widths: sympy.Expr, *, is_first: bool, is_last: bool, image_size: int | None
 ) -> sympy.Expr:
-    """One layer of a probe of width 1, so that its channels are the multiples of the width."""
+    """One layer of a probe of width 1, so that its channels are the multiples of the width.
+
+    `widths` is the power of the width that they come with.
+    """
     factors: list[sympy.Expr] = []
-    coefficient = sympy.Integer(layer.in_channels)
+    coefficient = sympy.Integer(layer.channels_seen)
     has_kernel = layer.kind != "dense" and layer.kernel not in (None, 1)
     if has_kernel:
         factors.append(sympy.Integer(layer.kernel) ** 2)
@@ -246,8 +252,12 @@ def _layer_formula(
     factors += [base**exponent for base, exponent in bases.items()]
     if is_last:
         factors.append(CLASSES)
-    num_widths = (not is_first) + (not is_last)
-    return product(*factors, width**num_widths)
+    return product(*factors, widths)
+
+
+def _num_widths(layer: LayerSpec, twice_as_wide: LayerSpec) -> int:
+    """The power of the width that a layer's number of weights grows with."""
+    return (twice_as_wide.num_weights // layer.num_weights).bit_length() - 1
 
 
 def _sides(layer: LayerSpec) -> list[int]:

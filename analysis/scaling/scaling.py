@@ -222,7 +222,7 @@ def num_padding_weights(layer: LayerSpec) -> int:
     else:
         num_acting = sum(map(any, zip(*meets, strict=True)))
     num_kernels = layer.out_channels // layer.symmetries
-    return layer.num_weights - num_acting**2 * layer.in_channels * num_kernels
+    return layer.num_weights - num_acting**2 * layer.channels_seen * num_kernels
 
 
 def _compare_totals(spec: NetworkSpec, rows: list[Comparison]) -> Comparison:

@@ -50,10 +50,10 @@ def build_naive(spec: NetworkSpec) -> nn.Module:
     """A network from its table of layers; its weights are drawn as torch draws them.
 
     Raises:
-        ValueError: tiny-conv, which plain modules do not make.
+        ValueError: A tiny network, which plain modules do not make.
     """
-    if spec.name == "tiny-conv":
-        raise ValueError("tiny-conv has no naive form: its kernels turn")
+    if spec.layers[0].symmetries > 1:
+        raise ValueError(f"{spec.name} has no naive form: its kernels turn")
     if spec.name == "resnet18":
         return _build_resnet(spec)
     modules: list[nn.Module] = []

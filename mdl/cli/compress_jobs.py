@@ -293,6 +293,7 @@ def _recipe_settings(recipe: CompressionRecipe, wishes: Wishes) -> CompressionSe
         epochs=wishes.epochs or recipe.epochs,
         batch_size=wishes.batch_size or recipe.batch_size,
         lr=wishes.lr or recipe.lr,
+        ramp=recipe.ramp,
         seed=wishes.seed,
         augmentation=replace(recipe.augmentation, **changed),
         precision=wishes.precision,
@@ -303,4 +304,5 @@ def _recipe_settings(recipe: CompressionRecipe, wishes: Wishes) -> CompressionSe
         num_trials=recipe.num_trials if wishes.trials is None else wishes.trials,
         penalty_factor=wishes.penalty or recipe.penalty_factor,
         delta=wishes.delta,
+        normalized=recipe.normalized,
     )

@@ -14,6 +14,7 @@ _WIDTHS = {
     "3-fc": (1, 7, 1000),
     "resnet18": (1, 2, 3, 6, 8, 20),
     "tiny-conv": (1, 3, 8),
+    "tiny-separable": (1, 3, 8),
 }
 _KERNELS = (1, 5, 9)  # beside 3, of the narrow ResNet18s
 _WIDEST_FOR_KERNELS = 6

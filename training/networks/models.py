@@ -27,9 +27,9 @@ class Network(nn.Module):
     form every layer has a bias and nothing stands behind it: the folded one with the scales in the
     weights.
 
-    BatchNorm goes per channel behind "conv" layers (per kernel in tiny-conv) and per unit behind
-    "local" and "dense" ones.
-    It computes in the type of its own parameters, so under autocast it stays in float32.
+    BatchNorm goes per channel behind "conv" layers (per kernel in tiny networks) and per unit
+    behind "local" and "dense" ones. It computes in the type of its own parameters, so under
+    autocast it stays in float32.
     Weights and the last bias start from U(-1/√fan_in, 1/√fan_in), BatchNorm from 1 and 0.
 
     Args:
@@ -186,11 +186,11 @@ class ResNet18(Network):
         return self.apply_layer(f"{block}_conv2", values, residual=shortcut, relu=True)
 
 
-class TinyConv(LayeredNetwork):
-    """Four convolutions whose kernels act in all eight positions of a square, and a dense layer.
+class TinyNetwork(LayeredNetwork):
+    """Convolutions whose kernels act in all eight positions of a square, and a dense layer.
 
     Layer, BatchNorm, ReLU in a row. Where the next layer's input is smaller than what a layer
-    gives, 2x2 max-pooling stands between: behind the third and the fourth convolution.
+    gives, 2x2 max-pooling stands between.
     """
 
     def step(self, name: str, values: Tensor) -> Tensor:
@@ -238,7 +238,11 @@ def build_network(
     >>> [name for name, _ in build_network(spec).named_parameters()][:3]
     ['conv1.weight', 'conv1_norm.weight', 'conv1_norm.bias']
     """
-    kinds: dict[str, type[Network]] = {"resnet18": ResNet18, "tiny-conv": TinyConv}
+    kinds: dict[str, type[Network]] = {
+        "resnet18": ResNet18,
+        "tiny-conv": TinyNetwork,
+        "tiny-separable": TinyNetwork,
+    }
     kind = kinds.get(spec.name, LayeredNetwork)
     return kind(spec, dropout=dropout, folded=folded, biased=biased)
 
@@ -261,8 +265,8 @@ def build_model(
         image_size: s, side of the square images in pixels.
         num_classes: c, >= 2.
         in_channels: Channels of the images.
-        base_channels: α, channels of the first convolution (tiny-conv: kernels of each); every
-            network but 3-fc needs it.
+        base_channels: α, channels of the first convolution (tiny networks: kernels of each);
+            every network but 3-fc needs it.
         hidden_units: Units of each hidden layer of 3-fc, which alone takes it.
         kernel_size: Side of ResNet18's kernels, odd; ResNet18 alone takes it (3 if not given).
         dropout: Probability of dropping an input of the last two fc layers, in [0, 1).

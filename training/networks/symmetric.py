@@ -20,27 +20,29 @@ from training.spec.architectures import NUM_SYMMETRIES, LayerSpec
 class SymmetricConv2d(nn.Conv2d):
     """A convolution with `NUM_SYMMETRIES` channels of output for each kernel.
 
-    Channel 8b + g of the output uses kernel b in position g.
+    Channel 8b + g of the output uses kernel b in position g; if the layer is depthwise, on channel
+    8b + g of the input.
 
     Args:
         layer: A "conv" layer whose `symmetries` is 8.
         bias: Whether there is a bias; BatchNorm needs none.
 
     Attributes:
-        weight: Shape (out_channels / 8, in_channels, kernel, kernel).
+        weight: Shape (out_channels / 8, channels seen, kernel, kernel).
         bias: Shape (out_channels / 8,), or None.
     """
 
     def __init__(self, layer: LayerSpec, *, bias: bool = False) -> None:
         super().__init__(
-            layer.in_channels,
+            layer.channels_seen,
             layer.out_channels // layer.symmetries,
             layer.kernel or 1,
             layer.stride,
             layer.padding,
             bias=bias,
         )
-        self.input_symmetries = layer.input_symmetries
+        self.input_symmetries = 1 if layer.depthwise else layer.input_symmetries
+        self.num_groups = layer.in_channels // layer.channels_seen
         self.margin = layer.padding if layer.edge_padding else 0
 
     def forward(self, images: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ class SymmetricConv2d(nn.Conv2d):
         if self.margin:  # of channels last torch pads slowly, so that they become so afterwards
             images = F.pad(images, (self.margin,) * 4, "replicate")
             images, padding = images.contiguous(memory_format=torch.channels_last), (0, 0)
-        return F.conv2d(images, kernels, bias, self.stride, padding)
+        return F.conv2d(images, kernels, bias, self.stride, padding, groups=self.num_groups)
 
 
 class SymmetricBatchNorm2d(nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""The networks as tables of layers (the paper's Tables 3 and 4, and tiny-conv), without torch.
+"""The networks as tables of layers (the paper's Tables 3 and 4, and two tiny ones), without torch.
 
 Every other module reads the shape of a network from here: models are built from these layers,
 weight counts and scaling formulas are summed over them, and nonzeros are reported by them.
@@ -25,13 +25,14 @@ NETWORKS = (
     "3-fc",
     "resnet18",
     "tiny-conv",
+    "tiny-separable",
 )
 """The codes number networks by their place here: new ones come last."""
 PAPER_NETWORKS = NETWORKS[:8]
 MAX_UNITS = 2**40
 """Most pixels a side, channels, units or classes that a network may be asked for."""
 NUM_SYMMETRIES = 8
-"""Symmetries of a square: each kernel of tiny-conv is used in all of its positions."""
+"""Symmetries of a square: each kernel of the tiny networks is used in all of its positions."""
 # (kernel, channels as a multiple of α, stride) of each convolution, and the head's fc(multiple·α).
 # fmt: off
 _CONVOLUTIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -45,8 +46,13 @@ _HEAD_MULTIPLE = {"d": 64, "s": 24}
 # (channels as a multiple of α, stride of its first convolution) of ResNet18's four stages.
 _RESNET_STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))
 _RESNET_BLOCKS_PER_STAGE = 2
-# (kernel, stride, side of the max-pooling behind it) of tiny-conv's convolutions.
-_TINY_CONVOLUTIONS = ((5, 2, 1), (3, 2, 1), (3, 1, 2), (3, 1, 2))
+# (kernel, stride, side of the max-pooling behind it) of the tiny networks' convolutions. Behind the
+# first, those of tiny-separable look at one channel, or at one pixel, by turns; the last is narrow.
+_TINY_CONVOLUTIONS = {
+    "tiny-conv": ((5, 2, 1), (3, 2, 1), (3, 1, 2), (3, 1, 2)),
+    "tiny-separable": ((5, 2, 1), *((3, 1, 1), (1, 1, 2)) * 3),
+}
+_LAST_SEPARABLE_KERNELS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +72,10 @@ class LayerSpec:
         stride: Stride of the (corresponding) convolution.
         normalized: Whether BatchNorm follows (ReLU or a residual sum comes after it).
         symmetries: Channels of the output that share one kernel, each with it turned or mirrored
-            in another way, and one scale and one shift: 1, or 8 in a "conv" layer of tiny-conv.
+            in another way, and one scale and one shift: 1, or 8 in a tiny network's "conv" layer.
         input_symmetries: The same of the layer that the input comes from.
         edge_padding: Whether the border is padded with its own pixels, not with zeros.
+        depthwise: Whether each channel of the output looks at the same one of the input alone.
     """
 
     name: str
@@ -84,6 +91,7 @@ class LayerSpec:
     symmetries: int = 1
     input_symmetries: int = 1
     edge_padding: bool = False
+    depthwise: bool = False
 
     @property
     def in_features(self) -> int:
@@ -105,13 +113,18 @@ class LayerSpec:
         """Weights that feed one output unit."""
         if self.kind == "dense" or self.kernel is None:
             return self.in_features
-        return self.in_channels * self.kernel**2
+        return self.channels_seen * self.kernel**2
+
+    @property
+    def channels_seen(self) -> int:
+        """Channels of the input that a channel of the output looks at."""
+        return 1 if self.depthwise else self.in_channels
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
         """Shape of the weight tensor.
 
-        conv: (out_channels / symmetries, in_channels, kernel, kernel), as torch has it.
+        conv: (out_channels / symmetries, channels_seen, kernel, kernel), as torch has it.
         local: (positions, out_channels, in_channels·kernel²), positions row by row.
         dense: (out_features, in_features), units in (channel, row, column) order.
         """
@@ -120,7 +133,7 @@ class LayerSpec:
         if self.kind == "local":
             return (self.out_size**2, self.out_channels, self.fan_in)
         num_kernels = self.out_channels // self.symmetries
-        return (num_kernels, self.in_channels, self.kernel, self.kernel)
+        return (num_kernels, self.channels_seen, self.kernel, self.kernel)
 
     @property
     def num_weights(self) -> int:
@@ -149,7 +162,7 @@ class NetworkSpec:
         image_size: s, side of the square input in pixels, >= 1; all sizes are at most 2^40.
         num_classes: c, >= 2.
         in_channels: Channels of the input, >= 1 (the paper's formulas assume 3).
-        base_channels: α, channels of the first convolution (tiny-conv: kernels of each), >= 1;
+        base_channels: α, channels of the first convolution (tiny networks: kernels of each), >= 1;
             every network but 3-fc needs it.
         hidden_units: Units of each hidden layer of 3-fc, >= 1; only 3-fc takes it.
         kernel_size: Side of ResNet18's kernels (all but its 1x1 shortcuts), odd; only ResNet18
@@ -217,7 +230,7 @@ class NetworkSpec:
             return _fully_connected_layers(self)
         if self.name == "resnet18":
             return _resnet_layers(self)
-        if self.name == "tiny-conv":
+        if self.name in _TINY_CONVOLUTIONS:
             return _tiny_layers(self)
         return _family_layers(self)
 
@@ -332,8 +345,11 @@ def _resnet_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
 def _tiny_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
     channels, size, symmetries = spec.in_channels, spec.image_size, 1
     width = (spec.base_channels or 0) * NUM_SYMMETRIES
+    convolutions, is_separable = _TINY_CONVOLUTIONS[spec.name], spec.name == "tiny-separable"
     layers = []
-    for index, (kernel, stride, pool) in enumerate(_TINY_CONVOLUTIONS, start=1):
+    for index, (kernel, stride, pool) in enumerate(convolutions, start=1):
+        if is_separable and index == len(convolutions):
+            width = _LAST_SEPARABLE_KERNELS * NUM_SYMMETRIES
         layers.append(
             LayerSpec(
                 name=f"conv{index}",
@@ -348,6 +364,7 @@ def _tiny_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
                 symmetries=NUM_SYMMETRIES,
                 input_symmetries=symmetries,
                 edge_padding=index == 1,
+                depthwise=is_separable and index > 1 and kernel > 1,
             )
         )
         channels, size, symmetries = width, _ceil_div(layers[-1].out_size, pool), NUM_SYMMETRIES

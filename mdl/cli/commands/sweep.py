@@ -38,7 +38,8 @@ def sweep(
     network: Annotated[
         str,
         typer.Argument(
-            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18 or tiny-conv."
+            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18, tiny-conv or "
+            "tiny-separable."
         ),
     ],
     grid: Annotated[

@@ -47,7 +47,8 @@ def train(
     network: Annotated[
         str | None,
         typer.Argument(
-            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18 or tiny-conv.",
+            help="d-conv, d-local, d-fc, s-conv, s-local, s-fc, 3-fc, resnet18, tiny-conv or "
+            "tiny-separable.",
             autocompletion=complete_network,
         ),
     ] = None,

@@ -27,6 +27,7 @@ EFFICIENCIES = {
         "3-fc": 0.55,
         "resnet18": 0.17,
         "tiny-conv": 0.05,
+        "tiny-separable": 0.02,
     },
     "fp32": {
         "s-fc": 1.1,
@@ -38,12 +39,13 @@ EFFICIENCIES = {
         "3-fc": 0.86,
         "resnet18": 0.64,
         "tiny-conv": 0.05,
+        "tiny-separable": 0.02,
     },
 }
 """Operations of a step at the peak's rate, over its time, by arithmetic and network.
 
-Believed until finished runs say more. All but tiny-conv, a guess, are those of `mdl bench` on two
-cores: bf16 with AMX (results/bench-cpu.json), fp32 with AVX2 (results/bench-avx2.json).
+Believed until finished runs say more. All but the tiny ones, a guess, are those of `mdl bench` on
+two cores: bf16 with AMX (results/bench-cpu.json), fp32 with AVX2 (results/bench-avx2.json).
 """
 
 _DTYPES = {

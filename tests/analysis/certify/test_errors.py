@@ -89,7 +89,9 @@ def trained_like_network(name: str = "s-local", image_size: int = 8) -> Network:
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize("name", ["s-conv", "s-fc", "d-conv", "d-fc", "resnet18", "tiny-conv"])
+@pytest.mark.parametrize(
+    "name", ["s-conv", "s-fc", "d-conv", "d-fc", "resnet18", "tiny-conv", "tiny-separable"]
+)
 @pytest.mark.parametrize("permuted", [False, True])
 def test_it_agrees_with_float32_where_no_margin_is_tiny(name: str, permuted: bool) -> None:
     network = trained_like_network(name)

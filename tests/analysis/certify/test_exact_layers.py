@@ -72,7 +72,7 @@ def test_networks_have_the_logits_of_the_dense_evaluation(name: str, density: fl
     assert (SparseLayer in kinds) == (density < 0.25)
 
 
-@pytest.mark.parametrize("name", ["s-fc", "s-local", "d-conv", "tiny-conv"])
+@pytest.mark.parametrize("name", ["s-fc", "s-local", "d-conv", "tiny-conv", "tiny-separable"])
 def test_without_numba_the_logits_are_the_same(name: str, monkeypatch) -> None:
     spec = make_spec(name)
     network, images = random_network(spec, seed=2, density=0.1), random_images(spec, 9)

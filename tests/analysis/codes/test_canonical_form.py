@@ -81,7 +81,7 @@ def test_canonical_network_decides_the_same_in_fewer_bits(name, density):
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize("name", [*FAMILIES, "tiny-conv"])
+@pytest.mark.parametrize("name", [*FAMILIES, "tiny-conv", "tiny-separable"])
 @pytest.mark.parametrize("step", ["idle", "dead", "signs", "scales", "order", "spatial order"])
 def test_each_step_keeps_every_decision(name, step):
     message = make_message(name, density=0.3, seed=3)

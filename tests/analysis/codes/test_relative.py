@@ -113,7 +113,9 @@ def test_plain_python_writes_and_reads_the_same(prior: Codeword) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 3])
-@pytest.mark.parametrize("name", ["s-conv", "s-local", "s-fc", "d-conv", "tiny-conv", "resnet18"])
+@pytest.mark.parametrize(
+    "name", ["s-conv", "s-local", "s-fc", "d-conv", "tiny-conv", "tiny-separable", "resnet18"]
+)
 def test_a_prior_of_another_width(name: str, width: int) -> None:
     spec = _small_spec(name, in_channels=1)
     own = decoded_codeword(_random_message(spec, num_levels=2), "plain")

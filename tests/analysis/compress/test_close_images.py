@@ -14,7 +14,7 @@ from training.spec.config import DataConfig
 from training.spec.normalization import fixed_normalization
 
 INPUTS = InputMap(fixed_normalization(3))
-NETWORKS = ["s-fc", "s-local", "d-conv", "3-fc", "resnet18", "tiny-conv"]
+NETWORKS = ["s-fc", "s-local", "d-conv", "3-fc", "resnet18", "tiny-conv", "tiny-separable"]
 
 
 @pytest.fixture(scope="module")

@@ -197,16 +197,17 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("every", [1, 7, 20])
-@pytest.mark.parametrize("from_state", [False, True])
+@pytest.mark.parametrize("kind", ["from scratch", "normalized", "from a network"])
 def test_a_compression_that_is_stopped_again_and_again_gives_the_same_bits(
-    images, tmp_path, every, from_state
+    images, tmp_path, every, kind
 ):
     """After every single piece of work, and after some: training, measuring, trials, counting."""
-    spec, settings = make_spec("s-conv"), make_settings(num_trials=4)
+    settings = make_settings(num_trials=4, normalized=kind == "normalized")
+    spec = make_spec("s-conv")
 
     def run(file: RunFile | None) -> Compression:
         given = {"number_format": FORMAT, "settings": settings, "file": file}
-        if from_state:
+        if kind == "from a network":
             return compress_state(spec, make_state(spec), images, FIXED, **given)
         return compress_from_scratch(spec, images, FIXED, **given)
 

@@ -12,6 +12,7 @@ from analysis.codes.checkpoint_message import message_network
 from analysis.codes.network_code import Codeword, decode_network
 from analysis.compress.compress import compress_from_prior
 from analysis.compress.compression import CompressionSettings
+from analysis.compress.normalized_qat import new_normalized_network
 from analysis.compress.qat_network import QATNetwork
 from analysis.compress.qat_training import QATSettings
 from analysis.compress.start import prior_network
@@ -55,6 +56,18 @@ def test_training_starts_at_the_prior_itself(prior: Codeword, levels: int) -> No
     network = prior_network(SPEC, prior.message.state, FORMAT, max_level=levels)
     for name, tensor in network.folded_state().items():
         assert torch.equal(tensor, prior.message.state[name]), name
+
+
+def test_units_of_a_prior_may_have_scales_of_their_own() -> None:
+    spec = NetworkSpec(name="tiny-separable", image_size=8, num_classes=10, base_channels=2)
+    network = new_normalized_network(spec, max_level=1, seed=0, round_scale=FORMAT.round)
+    with torch.no_grad():
+        network.log_scales[1] = 0.7
+    state = network.folded().folded_state()
+    assert len(state["conv1_norm.scale"].unique()) == 2
+    found = prior_network(spec, state, FORMAT).folded_state()
+    for name, tensor in state.items():
+        assert torch.equal(found[name], tensor), name
 
 
 def by_hand(network: QATNetwork, prior: dict[str, torch.Tensor]) -> float:

@@ -53,7 +53,7 @@ def count_exactly(network: QATNetwork, images) -> CertifiedErrors:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv"])
+@pytest.mark.parametrize("name", ["s-fc", "s-conv", "tiny-conv", "tiny-separable"])
 def test_score_falls_and_is_true(images, name):
     network = make_network(name)
     before = score(

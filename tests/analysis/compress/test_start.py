@@ -40,7 +40,7 @@ def images():
     return load_dataset(DataConfig(image_size=8, num_train=200, num_test=10)).train
 
 
-@pytest.mark.parametrize("name", ["s-fc", "s-conv", "s-local", "tiny-conv"])
+@pytest.mark.parametrize("name", ["s-fc", "s-conv", "s-local", "tiny-conv", "tiny-separable"])
 def test_weights_are_the_nearest_levels_and_small_ones_0(name):
     spec = make_spec(name)
     state = make_state(spec)

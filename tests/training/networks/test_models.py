@@ -19,7 +19,7 @@ from training.checkpoint.checkpoint import (
 )
 from training.networks.models import (
     Network,
-    TinyConv,
+    TinyNetwork,
     build_model,
     build_network,
     fold_batch_norm,
@@ -303,9 +303,11 @@ def test_cuda_gives_the_same_logits_and_autocasts(name):
         logits.float().sum().backward()
 
 
-def tiny_spec(image_size: int, *, in_channels: int = 3, kernels: int = 2) -> NetworkSpec:
+def tiny_spec(
+    image_size: int, *, in_channels: int = 3, kernels: int = 2, name: str = "tiny-conv"
+) -> NetworkSpec:
     return NetworkSpec(
-        name="tiny-conv",
+        name=name,
         image_size=image_size,
         num_classes=10,
         in_channels=in_channels,
@@ -334,7 +336,7 @@ SIZES = [(28, [14, 7, 7, 4], 2), (32, [16, 8, 8, 4], 2), (8, [4, 2, 2, 1], 1), (
 def test_sizes_from_layer_to_layer(size: int, sides: list[int], last: int, folded: bool) -> None:
     spec = tiny_spec(size)
     network = build_network(spec, folded=folded)
-    assert isinstance(network, TinyConv)
+    assert isinstance(network, TinyNetwork)
     seen = {}
     for name in ("conv1", "conv2", "conv3", "conv4"):
         network.get_submodule(name).register_forward_hook(
@@ -366,6 +368,29 @@ def test_weights_are_those_of_the_table(
     assert all(len(parameters[f"conv{index}_norm.weight"]) == kernels for index in (1, 2, 3, 4))
     for layer in spec.layers:
         assert tuple(parameters[f"{layer.name}.weight"].shape) == layer.weight_shape
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"), [(32, [16, 8, 4, 2]), (28, [14, 7, 4, 2]), (1, [1] * 4)]
+)
+def test_the_separable_network_looks_at_one_channel_or_one_pixel_by_turns(
+    size: int, sides: list[int]
+) -> None:
+    spec = tiny_spec(size, in_channels=1, kernels=3, name="tiny-separable")
+    first, *pairs, last = spec.layers
+    assert (first.out_size, last.in_size) == (sides[0], sides[-1])
+    kernels = [3, 3, 4]
+    for side, num, depthwise, pointwise in zip(
+        sides, kernels, pairs[::2], pairs[1::2], strict=False
+    ):
+        assert [depthwise.in_size, pointwise.in_size] == [side, side]
+        assert depthwise.weight_shape == (3, 1, 3, 3)
+        assert pointwise.weight_shape == (num, 24, 1, 1)
+    assert spec.num_weights == 75 + 3 * 27 + (3 + 3 + 4) * 24 + 10 * 32 * sides[-1] ** 2
+    network = build_network(spec)
+    assert network(torch.randn(2, 1, size, size)).shape == (2, 10)
+    for layer in spec.layers:
+        assert tuple(network.get_submodule(layer.name).weight.shape) == layer.weight_shape
 
 
 @given(size=st.integers(1, 9), channels=st.integers(1, 3), seed=st.integers(0, 1000))
@@ -413,7 +438,7 @@ def test_codes_number_networks_by_their_place() -> None:
         "3-fc",
         "resnet18",
     )
-    assert NETWORKS[8] == "tiny-conv"
+    assert NETWORKS[8:] == ("tiny-conv", "tiny-separable")
     with pytest.raises(ValueError, match="no conv, local and fc twins"):
         tiny_spec(8).twin("fc")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from training.networks.models import build_network
+from training.networks.models import LayeredNetwork, build_network
 from training.networks.symmetric import SymmetricBatchNorm2d, SymmetricConv2d, compose, turn_kernels
 from training.spec.architectures import NetworkSpec
 
@@ -59,6 +59,38 @@ def test_a_bias_is_shared_by_the_positions_of_a_kernel() -> None:
         layer.bias.copy_(torch.tensor([1.0, -2.0]))
     outputs = layer(torch.ones(1, 2, 13, 13))
     assert outputs[0, :, 3, 3].tolist() == [1.0] * 8 + [-2.0] * 8
+
+
+def test_a_depthwise_layer_turns_each_kernel_over_its_own_channel() -> None:
+    spec = NetworkSpec(name="tiny-separable", image_size=7, num_classes=3, base_channels=2)
+    layer = SymmetricConv2d(spec.layers[1])
+    images = torch.randn(2, 16, 4, 4)
+    outputs = layer(images)
+    for kernel, position in itertools.product(range(2), range(8)):
+        channel = 8 * kernel + position
+        turned = turn(layer.weight[kernel], position)[None]
+        expected = F.conv2d(images[:, channel : channel + 1], turned, padding=1)
+        torch.testing.assert_close(outputs[:, channel : channel + 1], expected)
+
+
+@pytest.mark.parametrize("element", range(8))
+def test_turning_an_image_permutes_what_the_separable_network_sees(element: int) -> None:
+    """Up to the first pooling, on a side that the stride leaves symmetric."""
+    torch.manual_seed(0)
+    spec = NetworkSpec(name="tiny-separable", image_size=17, num_classes=3, base_channels=2)
+    network = build_network(spec).eval().double()
+    images = torch.randn(2, 3, 17, 17, dtype=torch.float64)
+
+    def units(inputs: torch.Tensor) -> torch.Tensor:
+        values = inputs
+        for name in ("conv1", "conv2", "conv3"):
+            values = LayeredNetwork.step(network, name, values)
+        return values.unflatten(1, (2, 8))
+
+    plain, moved = units(images), units(turn(images, element))
+    for channel in range(8):
+        target = moved[:, :, compose(element, channel)]
+        torch.testing.assert_close(target, turn(plain[:, :, channel], element))
 
 
 def test_only_kernels_are_parameters_and_the_network_is_small() -> None:

@@ -258,7 +258,7 @@ def test_specs_that_cannot_work_are_refused_with_the_reason(values, word):
 def test_twins_and_families(name):
     width = {"hidden_units": 3} if name == "3-fc" else {"base_channels": 3}
     spec = NetworkSpec(name=name, image_size=9, num_classes=4, **width)
-    if name in ("3-fc", "resnet18", "tiny-conv"):
+    if name in ("3-fc", "resnet18", "tiny-conv", "tiny-separable"):
         assert spec.family is None
         with pytest.raises(ValueError, match="no conv, local and fc twins"):
             spec.twin("fc")
