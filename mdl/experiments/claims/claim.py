@@ -102,6 +102,8 @@ class Effect:
         within: The margin of an equivalence test; None for the others.
         outcome: How it came out.
         basis: What the interval takes into account.
+        images_alone: Half its width if there were no error by seeds, which more of them could not
+            lower; None where it is not over both seeds and test images.
         published: The paper's figure, or None.
         source: Where the paper has it.
     """
@@ -117,6 +119,7 @@ class Effect:
     within: float | None
     outcome: Outcome
     basis: str
+    images_alone: float | None
     published: float | None
     source: str
 

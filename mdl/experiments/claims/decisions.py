@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from mdl.experiments.claims.claim import Comparison, Effect, Judgement, Outcome, Unit
+from mdl.experiments.claims.statistics import Estimate
 
 ALPHA = 0.05
 """The chance of a false "holds" or "reversed" in one claim, over all of its comparisons."""
@@ -85,12 +86,13 @@ def _effect(one: Comparison, p_value: float, level: float) -> Effect:
     if p_value <= level:
         outcome = Outcome.HOLDS if favours else Outcome.REVERSED
     alpha = 2 * level if _is_inside(one) else level
-    low, high = one.measured.interval(alpha)
+    measured = one.measured
+    low, high = measured.interval(alpha)
     outer = _outer(one.unit)
     return Effect(
         label=one.label,
         unit=one.unit,
-        estimate=outer(one.measured.value),
+        estimate=outer(measured.value),
         low=outer(low),
         high=outer(high),
         confidence=1 - alpha,
@@ -98,7 +100,8 @@ def _effect(one: Comparison, p_value: float, level: float) -> Effect:
         above=one.above,
         within=one.within,
         outcome=outcome,
-        basis=str(one.measured.basis),
+        basis=str(measured.basis),
+        images_alone=measured.images_alone(alpha) if isinstance(measured, Estimate) else None,
         published=one.published,
         source=one.source,
     )

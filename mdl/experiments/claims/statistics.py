@@ -15,7 +15,7 @@ although the spread of two or three seeds may come out small by chance.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -122,6 +122,17 @@ class Estimate:
             _quantile(alpha, source.degrees) ** 2 * source.variance for source in self.sources
         )
         return self.value - math.sqrt(squared), self.value + math.sqrt(squared)
+
+    def images_alone(self, alpha: float) -> float | None:
+        """The half-width at level 1 − α that more seeds could not lower: that of the test images.
+
+        None where the interval is not over seeds and test images.
+        """
+        if self.basis != Basis.SEEDS_AND_IMAGES:
+            return None
+        known = [source for source in self.sources if math.isinf(source.degrees)]
+        low, high = replace(self, sources=tuple(known)).interval(alpha)
+        return (high - low) / 2
 
     def in_points(self, alpha: float = 0.05) -> str:
         """A difference of accuracies with its interval at level 1 − α, in points.

@@ -196,13 +196,15 @@ def verdict_tables(verdicts: Sequence[Verdict], *, notes: Sequence[str] = ()) ->
                 Column(key="effect", title="effect", kind="as printed"),
                 Column(key="interval", title="interval", kind="as printed"),
                 Column(key="confidence", title="at", kind="as printed"),
+                Column(key="images_alone", title="images alone", kind="as printed"),
                 Column(key="published", title="paper's", kind="as printed"),
                 Column(key="source", title="from", kind="as printed"),
             ),
             rows=tuple(_effect_row(one, effect) for one in verdicts for effect in one.effects),
             notes=(
                 "Effects are positive in the paper's direction. Differences of accuracies are in "
-                "points; × marks a ratio; τ is Kendall's.",
+                "points; × marks a ratio; τ is Kendall's. Images alone: what would be left of an "
+                "interval over seeds and test images, however many seeds there were.",
                 *_KEY,
                 *notes,
             ),
@@ -258,6 +260,9 @@ def _effect_row(verdict: Verdict, effect: Effect) -> dict[str, Cell]:
         "effect": value_text(effect.estimate, effect.unit),
         "interval": " to ".join(ends),
         "confidence": f"{100 * effect.confidence:.2f}%",
+        "images_alone": None
+        if effect.images_alone is None
+        else f"±{100 * effect.images_alone:.2f}",
         "published": published,
         "source": effect.source or None,
     }

@@ -121,6 +121,21 @@ def test_seeds_and_images_add_up_in_squares() -> None:
     assert both.basis is Basis.SEEDS_AND_IMAGES
 
 
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_what_more_seeds_could_not_lower_is_the_error_of_the_images(alpha: float) -> None:
+    """By the normal approximation of a share of 400 images, one right and one wrong added."""
+    few, many = ([0.5 + 0.1 * (-1) ** seed for seed in range(num)] for num in (2, 400))
+    share = (0.5 * 400 + 1) / 402
+    expected = stats.norm.ppf(1 - alpha / 2) * math.sqrt(2 * share * (1 - share) / 400)
+    for values in (few, many):
+        terms = [(1, sample_of(values, num_images=400)), (-1, sample_of(values, num_images=400))]
+        assert contrast(terms).images_alone(alpha) == pytest.approx(expected, rel=1e-9)
+    low, high = contrast(terms).interval(alpha)
+    assert expected <= (high - low) / 2 < 1.1 * expected
+    for values, num_images in ((few, None), ([0.5], 400)):
+        assert contrast([(1, sample_of(values, num_images=num_images))]).images_alone(alpha) is None
+
+
 def test_a_count_with_one_seed_is_exact() -> None:
     estimate = contrast([(1, sample_of([0.3]))])
     assert estimate.basis is Basis.NOTHING

@@ -324,6 +324,7 @@ def effect(**changes: Any) -> Effect:
         "within": None,
         "outcome": Outcome.OPEN,
         "basis": "seeds",
+        "images_alone": None,
         "published": None,
         "source": "",
     }
