@@ -109,8 +109,8 @@ NETWORK, DATA, TRAINING = "Network", "Data", "Training"
 BaseChannelsOption = Annotated[
     int | None,
     typer.Option(
-        help="α, channels of the first convolution (quick: 8; d-local 4, d-fc and tiny-conv 2; "
-        "paper: 150 for s- networks, 15 for d-, 64 for resnet18).",
+        help="α, channels of the first convolution (quick: 8; tiny-separable 5, d-local 4, d-fc "
+        "and tiny-conv 2; paper: 150 for s- networks, 15 for d-, 64 for resnet18).",
         rich_help_panel=NETWORK,
     ),
 ]

@@ -265,8 +265,8 @@ def build_model(
         image_size: s, side of the square images in pixels.
         num_classes: c, >= 2.
         in_channels: Channels of the images.
-        base_channels: α, channels of the first convolution (tiny networks: kernels of each);
-            every network but 3-fc needs it.
+        base_channels: α, channels of the first convolution (tiny networks: its kernels); every
+            network but 3-fc needs it.
         hidden_units: Units of each hidden layer of 3-fc, which alone takes it.
         kernel_size: Side of ResNet18's kernels, odd; ResNet18 alone takes it (3 if not given).
         dropout: Probability of dropping an input of the last two fc layers, in [0, 1).

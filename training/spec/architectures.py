@@ -46,13 +46,22 @@ _HEAD_MULTIPLE = {"d": 64, "s": 24}
 # (channels as a multiple of α, stride of its first convolution) of ResNet18's four stages.
 _RESNET_STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))
 _RESNET_BLOCKS_PER_STAGE = 2
-# (kernel, stride, side of the max-pooling behind it) of the tiny networks' convolutions. Behind the
-# first, those of tiny-separable look at one channel, or at one pixel, by turns; the last is narrow.
+# (kernel, kernels as a multiple of α, stride, side of the max-pooling behind it) of the tiny
+# networks' convolutions. Behind the first, those of tiny-separable look at one channel, or at one
+# pixel, by turns, and the last has few kernels whatever α is.
 _TINY_CONVOLUTIONS = {
-    "tiny-conv": ((5, 2, 1), (3, 2, 1), (3, 1, 2), (3, 1, 2)),
-    "tiny-separable": ((5, 2, 1), *((3, 1, 1), (1, 1, 2)) * 3),
+    "tiny-conv": ((5, 1, 2, 1), (3, 1, 2, 1), (3, 1, 1, 2), (3, 1, 1, 2)),
+    "tiny-separable": (
+        (5, 1, 2, 1),
+        (3, 1, 1, 1),
+        (1, 2, 1, 2),
+        (3, 2, 1, 1),
+        (1, 3, 1, 2),
+        (3, 3, 1, 1),
+        (1, 0, 1, 2),
+    ),
 }
-_LAST_SEPARABLE_KERNELS = 4
+_FEW_KERNELS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +171,7 @@ class NetworkSpec:
         image_size: s, side of the square input in pixels, >= 1; all sizes are at most 2^40.
         num_classes: c, >= 2.
         in_channels: Channels of the input, >= 1 (the paper's formulas assume 3).
-        base_channels: α, channels of the first convolution (tiny networks: kernels of each), >= 1;
+        base_channels: α, channels of the first convolution (tiny networks: its kernels), >= 1;
             every network but 3-fc needs it.
         hidden_units: Units of each hidden layer of 3-fc, >= 1; only 3-fc takes it.
         kernel_size: Side of ResNet18's kernels (all but its 1x1 shortcuts), odd; only ResNet18
@@ -344,12 +353,10 @@ def _resnet_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
 
 def _tiny_layers(spec: NetworkSpec) -> tuple[LayerSpec, ...]:
     channels, size, symmetries = spec.in_channels, spec.image_size, 1
-    width = (spec.base_channels or 0) * NUM_SYMMETRIES
     convolutions, is_separable = _TINY_CONVOLUTIONS[spec.name], spec.name == "tiny-separable"
     layers = []
-    for index, (kernel, stride, pool) in enumerate(convolutions, start=1):
-        if is_separable and index == len(convolutions):
-            width = _LAST_SEPARABLE_KERNELS * NUM_SYMMETRIES
+    for index, (kernel, multiple, stride, pool) in enumerate(convolutions, start=1):
+        width = (multiple * (spec.base_channels or 0) or _FEW_KERNELS) * NUM_SYMMETRIES
         layers.append(
             LayerSpec(
                 name=f"conv{index}",

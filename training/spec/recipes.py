@@ -64,7 +64,7 @@ _QUICK_WIDTHS = {
     "3-fc": 512,
     "resnet18": 8,
     "tiny-conv": 2,
-    "tiny-separable": 8,
+    "tiny-separable": 5,
 }
 _PAPER_WIDTHS = {
     "d-conv": 15,
@@ -76,7 +76,7 @@ _PAPER_WIDTHS = {
     "3-fc": 14_533,
     "resnet18": 64,
     "tiny-conv": 2,
-    "tiny-separable": 8,
+    "tiny-separable": 5,
 }
 _PAPER_TABLE = "the policy table that the paper used (Lim et al. 2019, Fast AutoAugment)"
 

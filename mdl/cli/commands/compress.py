@@ -99,7 +99,7 @@ def compress(
         int | None,
         typer.Option(
             min=1,
-            help="Base channels α of a recipe's network (mnist-tight: 2; cifar10-tight: 10); a "
+            help="Base channels α of a recipe's network (mnist-tight: 2; cifar10-tight: 5); a "
             "prior has its own.",
         ),
     ] = None,

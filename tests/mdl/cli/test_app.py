@@ -154,8 +154,9 @@ def test_the_help_has_the_numbers_of_the_recipes(mdl) -> None:
     quick, paper = RECIPES["quick"], RECIPES["paper-4000"]
     for told in (
         f"(quick: {quick.epochs}; paper-400: 400; paper-4000: {paper.epochs})",
-        f"(quick: {quick.widths['s-fc']}; d-local {quick.widths['d-local']}, d-fc and tiny-conv "
-        f"{quick.widths['d-fc']}; paper: {paper.widths['s-fc']} for s- networks, "
+        f"(quick: {quick.widths['s-fc']}; tiny-separable {quick.widths['tiny-separable']}, "
+        f"d-local {quick.widths['d-local']}, d-fc and tiny-conv {quick.widths['d-fc']}; "
+        f"paper: {paper.widths['s-fc']} for s- networks, "
         f"{paper.widths['d-fc']} for d-, {paper.widths['resnet18']} for resnet18)",
         f"(quick: {quick.widths['3-fc']}; paper: {paper.widths['3-fc']:,})",
         f"(default: {quick.sgd['momentum']})",

@@ -379,14 +379,14 @@ def test_the_separable_network_looks_at_one_channel_or_one_pixel_by_turns(
     spec = tiny_spec(size, in_channels=1, kernels=3, name="tiny-separable")
     first, *pairs, last = spec.layers
     assert (first.out_size, last.in_size) == (sides[0], sides[-1])
-    kernels = [3, 3, 4]
-    for side, num, depthwise, pointwise in zip(
-        sides, kernels, pairs[::2], pairs[1::2], strict=False
-    ):
+    kernels = [3, 6, 9, 4]
+    for index, side in enumerate(sides[:3]):
+        depthwise, pointwise = pairs[2 * index : 2 * index + 2]
         assert [depthwise.in_size, pointwise.in_size] == [side, side]
-        assert depthwise.weight_shape == (3, 1, 3, 3)
-        assert pointwise.weight_shape == (num, 24, 1, 1)
-    assert spec.num_weights == 75 + 3 * 27 + (3 + 3 + 4) * 24 + 10 * 32 * sides[-1] ** 2
+        assert depthwise.weight_shape == (kernels[index], 1, 3, 3)
+        assert pointwise.weight_shape == (kernels[index + 1], 8 * kernels[index], 1, 1)
+    num_pairs = 9 * (3 + 6 + 9) + 8 * (3 * 6 + 6 * 9 + 9 * 4)
+    assert spec.num_weights == 75 + num_pairs + 10 * 32 * sides[-1] ** 2
     network = build_network(spec)
     assert network(torch.randn(2, 1, size, size)).shape == (2, 10)
     for layer in spec.layers:
