@@ -66,6 +66,9 @@ def turn(plane: np.ndarray, element: int) -> np.ndarray:
 def turned_kernel(layer: LayerSpec, weight: np.ndarray, channel: int) -> np.ndarray:
     """The kernel of an output channel; input channels are found by what turning does to a plane."""
     kernel, element = weight[channel // layer.symmetries], channel % layer.symmetries
+    if layer.depthwise:
+        own = turn(kernel[0], element)
+        return np.stack([own * (plane == channel) for plane in range(layer.in_channels)])
     probe = np.arange(9).reshape(3, 3)
     planes = []
     for plane in range(layer.in_channels):
