@@ -102,8 +102,8 @@ class Effect:
         within: The margin of an equivalence test; None for the others.
         outcome: How it came out.
         basis: What the interval takes into account.
-        images_alone: Half its width if there were no error by seeds, which more of them could not
-            lower; None where it is not over both seeds and test images.
+        images_alone: Half its width with any number of seeds, by the test images alone; None where
+            that is not known.
         published: The paper's figure, or None.
         source: Where the paper has it.
     """

@@ -15,7 +15,7 @@ although the spread of two or three seeds may come out small by chance.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -102,11 +102,14 @@ class Estimate:
         value: The point estimate.
         sources: Independent of each other.
         basis: What they stand for.
+        image_limit: Variance that the test images would leave with any number of seeds; None where
+            that is not known.
     """
 
     value: float
     sources: tuple[Source, ...]
     basis: Basis
+    image_limit: float | None = None
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """The two-sided interval at level 1 − α.
@@ -124,15 +127,13 @@ class Estimate:
         return self.value - math.sqrt(squared), self.value + math.sqrt(squared)
 
     def images_alone(self, alpha: float) -> float | None:
-        """The half-width at level 1 − α that more seeds could not lower: that of the test images.
+        """The half-width at level 1 − α that the test images would leave with any number of seeds.
 
-        None where the interval is not over seeds and test images.
+        None where that is not known, as of one seed.
         """
-        if self.basis != Basis.SEEDS_AND_IMAGES:
+        if self.image_limit is None:
             return None
-        known = [source for source in self.sources if math.isinf(source.degrees)]
-        low, high = replace(self, sources=tuple(known)).interval(alpha)
-        return (high - low) / 2
+        return _quantile(alpha, math.inf) * math.sqrt(self.image_limit)
 
     def in_points(self, alpha: float = 0.05) -> str:
         """A difference of accuracies with its interval at level 1 − α, in points.
@@ -198,7 +199,10 @@ def contrast(terms: Sequence[tuple[float, Sample]]) -> Estimate:
     if image_variance > 0:
         sources.append(Source(variance=image_variance, degrees=math.inf))
     return Estimate(
-        value=value, sources=tuple(sources), basis=_basis(seeds is not None, image_variance > 0)
+        value=value,
+        sources=tuple(sources),
+        basis=_basis(seeds is not None, image_variance > 0),
+        image_limit=_image_limit(terms, image_variance),
     )
 
 
@@ -211,6 +215,22 @@ def _image_variance(terms: Sequence[tuple[float, Sample]]) -> float:
     # One more wrong answer of each sample, so that no difference counts as certain.
     squares = float(((by_image - by_image.mean()) ** 2).sum() + (coefficients**2).sum())
     return squares / by_image.size**2
+
+
+def _image_limit(terms: Sequence[tuple[float, Sample]], image_variance: float) -> float | None:
+    """The image variance without what seeds answer differently on one and the same image.
+
+    Of k seeds a share p is right on an image; the mean of others would differ from it by a variance
+    that p (1 − p) / (k − 1) estimates without bias.
+    """
+    by_seeds = 0.0
+    for coefficient, sample in terms:
+        if sample.answers is None or len(sample.values) == 1:
+            return None
+        shares = sample.answers * (1 - sample.answers) / (len(sample.values) - 1)
+        by_seeds += coefficient**2 * float(shares.mean())
+    (num_images,) = {len(sample.answers) for _, sample in terms if sample.answers is not None}
+    return max(0.0, image_variance - by_seeds / num_images)
 
 
 def _basis(has_seeds: bool, has_images: bool) -> Basis:

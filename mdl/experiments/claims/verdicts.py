@@ -203,8 +203,8 @@ def verdict_tables(verdicts: Sequence[Verdict], *, notes: Sequence[str] = ()) ->
             rows=tuple(_effect_row(one, effect) for one in verdicts for effect in one.effects),
             notes=(
                 "Effects are positive in the paper's direction. Differences of accuracies are in "
-                "points; × marks a ratio; τ is Kendall's. Images alone: what would be left of an "
-                "interval over seeds and test images, however many seeds there were.",
+                "points; × marks a ratio; τ is Kendall's. Images alone: what "
+                "the test images would leave of the interval with any number of seeds, estimated.",
                 *_KEY,
                 *notes,
             ),

@@ -121,19 +121,39 @@ def test_seeds_and_images_add_up_in_squares() -> None:
     assert both.basis is Basis.SEEDS_AND_IMAGES
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.01])
-def test_what_more_seeds_could_not_lower_is_the_error_of_the_images(alpha: float) -> None:
-    """By the normal approximation of a share of 400 images, one right and one wrong added."""
-    few, many = ([0.5 + 0.1 * (-1) ** seed for seed in range(num)] for num in (2, 400))
-    share = (0.5 * 400 + 1) / 402
-    expected = stats.norm.ppf(1 - alpha / 2) * math.sqrt(2 * share * (1 - share) / 400)
-    for values in (few, many):
-        terms = [(1, sample_of(values, num_images=400)), (-1, sample_of(values, num_images=400))]
-        assert contrast(terms).images_alone(alpha) == pytest.approx(expected, rel=1e-9)
-    low, high = contrast(terms).interval(alpha)
-    assert expected <= (high - low) / 2 < 1.1 * expected
-    for values, num_images in ((few, None), ([0.5], 400)):
-        assert contrast([(1, sample_of(values, num_images=num_images))]).images_alone(alpha) is None
+def simulated(chances: np.ndarray, num_seeds: int, generator: np.random.Generator) -> Sample:
+    """Seeds that are right on each image with a chance of its own."""
+    right = generator.random((num_seeds, len(chances))) < chances
+    return Sample(
+        values=dict(enumerate(right.mean(axis=1))),
+        num_images=len(chances),
+        answers=right.mean(axis=0),
+    )
+
+
+def test_three_seeds_tell_what_the_images_leave_with_any_number_of_them() -> None:
+    """The error by the choice of images from a population of them, of endlessly many seeds."""
+    generator = np.random.default_rng(0)
+    num_images, found = 4000, []
+    spread = generator.beta(0.6, 0.4, size=(2, 200_000))
+    limit = stats.norm.ppf(0.975) * math.sqrt(float(np.var(spread[0] - spread[1])) / num_images)
+    for num_seeds in (3, 3, 3, 3, 300):
+        chances = generator.beta(0.6, 0.4, size=(2, num_images))
+        first, second = (simulated(each, num_seeds, generator) for each in chances)
+        estimate = contrast([(1, first), (-1, second)])
+        found.append(estimate.images_alone(0.05))
+        low, high = estimate.interval(0.05)
+        assert found[-1] < (high - low) / 2
+    assert found == pytest.approx([limit] * 5, rel=0.06)
+
+
+def test_what_the_images_leave_is_not_known_of_one_seed_or_without_answers() -> None:
+    answers = np.array([1.0, 0.0, 1.0, 1.0])
+    one = Sample(values={0: 0.75}, num_images=4, answers=answers)
+    many = Sample(values={0: 0.75, 1: 0.75}, num_images=4, answers=answers)
+    assert contrast([(1, many)]).images_alone(0.05) is not None
+    for other in (one, sample_of([0.5, 0.6], num_images=4), sample_of([0.5, 0.6])):
+        assert contrast([(1, many), (-1, other)]).images_alone(0.05) is None
 
 
 def test_a_count_with_one_seed_is_exact() -> None:
