@@ -63,7 +63,8 @@ class NormalizedQATNetwork(QATNetwork):
         super().__init__(spec, plans, latents, round_scale=round_scale)
         ones = torch.cat(list(units.values()))
         self.statistics = torch.cat([torch.zeros_like(ones), ones])
-        template = self._template[0] = build_network(spec).to("meta")
+        with torch.device("meta"):
+            template = self._template[0] = build_network(spec)
         for layer in self._normalized:
             norm = _Norm(layer, round_scale, plans[layer.name].shift_step)
             setattr(template, f"{layer.name}_norm", norm)

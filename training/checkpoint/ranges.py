@@ -248,8 +248,10 @@ def _check_optimizer(name: str, value: Any) -> None:
 def _check_sparse(name: str, value: Any) -> None:
     """What a run with sparse layers has beside it."""
     check_type(name, value, dict)
-    check_keys(name, value, {"layers", "costs", "dense_shares"})
-    for part in value:
+    parts = {"layers", "costs", "dense_shares"}
+    check_keys(name, value, parts | value.keys() & {"costs_of"})
+    check_text(f"{name}['costs_of']", value.get("costs_of", ""))
+    for part in parts:
         check_type(f"{name}[{part!r}]", value[part], dict)
         for layer in value[part]:
             check_type("the name of a layer", layer, str)

@@ -50,10 +50,11 @@ class Weights(ABC):
     def weight_bytes(self) -> int:
         """Bytes of the layers' weights, with copies and supports, on this rank."""
 
-    def begin_epoch(self, *, batch_size: int) -> None:  # noqa: B027
+    def begin_epoch(self, epoch: int, *, batch_size: int) -> None:  # noqa: B027
         """Choose the layers that are sparse from now on.
 
         Args:
+            epoch: Its number, from 1.
             batch_size: Images per step.
         """
 

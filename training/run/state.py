@@ -136,7 +136,7 @@ class TrainingState:
             self._loss_sum.zero_()
             self._num_right.zero_()
             with self._products:
-                self.weights.begin_epoch(batch_size=self.batch_size)
+                self.weights.begin_epoch(self.epoch + 1, batch_size=self.batch_size)
 
     def take_step(self) -> None:
         """One step of the optimizer on the next batch. Nothing here waits for the device."""

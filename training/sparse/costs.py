@@ -54,10 +54,9 @@ class LayerCosts:
         """Seconds of a sparse step, with the share of rows that are screened."""
         return self.fixed + (1 - screened) * self.open_rows + self.entry * num_entries
 
-    @property
-    def total(self) -> float:
+    def total(self, num_weights: int) -> float:
         """Seconds that tell a quiet measurement from one that other programs have disturbed."""
-        return self.dense + self.sparse(0, screened=0.0)
+        return self.dense + self.sparse(round(_PROBE_DENSITY * num_weights), screened=0.0)
 
     def pays(self, num_entries: int, screened: float = 0.0) -> bool:
         """Whether to hand the layer over."""

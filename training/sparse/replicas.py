@@ -2,8 +2,9 @@
 
 The iterates are those of dense β-lasso. A layer is handed over at the start of an epoch, by its
 costs on this machine; or, so that the run repeats exactly, by typical costs or by the memory it
-takes. Costs are saved with the run. Other programs may have disturbed a measurement, so it is made
-again before a layer is handed over and in the epochs 1, 2, 4, 8 ..., and the quietest one counts.
+takes. Other programs may disturb a measurement, so it is made again before a layer is handed over
+and in the epochs 1, 2, 4, 8 ..., and the quietest one counts. It is saved with the run, and counts
+on after a stop where it was made on such a processor.
 """
 
 from collections.abc import Mapping
@@ -68,7 +69,6 @@ class SparseReplicas(Replicas):
         }
         self._sparse: dict[str, _SparseLayer] = {}
         self._costs: dict[str, LayerCosts] = {}
-        self._num_epochs = 0
         self._dense_shares: dict[str, float] = {}
         self._probe: DenseProbe | None = None
 
@@ -101,21 +101,22 @@ class SparseReplicas(Replicas):
         sparse = sum(layer.sparse.sparse_weight.num_bytes for layer in self._sparse.values())
         return super().weight_bytes + sparse
 
-    def begin_epoch(self, *, batch_size: int) -> None:
+    def begin_epoch(self, epoch: int, *, batch_size: int) -> None:
         """Hand over the layers that pay by now, and hand back those that do not any more.
 
         Args:
+            epoch: Its number, from 1.
             batch_size: Images per step.
         """
         shares, counts = self.screened, self.num_nonzeros()
-        self._num_epochs += 1
-        is_due = self._num_epochs & (self._num_epochs - 1) == 0
+        is_due = epoch & (epoch - 1) == 0
         for name, layer in self._candidates.items():
             if name not in self._sparse:
                 if counts[name] <= LARGEST_DENSITY * layer.num_weights:
                     step = (counts[name], shares.get(name, 0.0))
-                    asked = (self._costs_of(layer, batch_size, again=a) for a in (is_due, True))
-                    if all(costs.pays(*step) for costs in asked):
+                    if self._costs_of(layer, batch_size, again=is_due).pays(
+                        *step
+                    ) and self._costs_of(layer, batch_size, again=True).pays(*step):
                         self.hand_over(name)
             elif name in shares:
                 entries = self._sparse[name].sparse.sparse_weight.support.num_entries
@@ -215,8 +216,12 @@ class SparseReplicas(Replicas):
             }
             for name, layer in self._sparse.items()
         }
-        costs = {name: asdict(each) for name, each in self._costs.items()}
-        own = {"layers": layers, "costs": costs, "dense_shares": dict(self._dense_shares)}
+        own = {
+            "layers": layers,
+            "costs": {name: asdict(each) for name, each in self._costs.items()},
+            "costs_of": self._processor(),
+            "dense_shares": dict(self._dense_shares),
+        }
         return super().whole_optimizer_state() | {"sparse": own}
 
     def load(self, state: dict[str, Tensor], optimizer_state: dict[str, Any]) -> None:
@@ -230,7 +235,9 @@ class SparseReplicas(Replicas):
         super().load(state, optimizer_state)
         saved = optimizer_state.get("sparse", {"layers": {}, "costs": {}, "dense_shares": {}})
         self._dense_shares = {name: float(each) for name, each in saved["dense_shares"].items()}
-        self._costs = {name: LayerCosts(**saved["costs"][name]) for name in saved["costs"]}
+        self._costs = {}
+        if saved.get("costs_of") == self._processor():
+            self._costs = {name: LayerCosts(**saved["costs"][name]) for name in saved["costs"]}
         for name in saved["layers"]:
             if name not in self._candidates:
                 raise ValueError(f"layer {name} cannot be sparse in this run")
@@ -238,6 +245,11 @@ class SparseReplicas(Replicas):
             layer, own = self._sparse[name], saved["layers"][name]
             layer.sparse.sparse_weight.store_zeros(own["zeros"])
             layer.share_sum, layer.num_steps = float(own["share_sum"]), int(own["num_steps"])
+
+    def _processor(self) -> str:
+        """What costs depend on, as far as it can be told apart."""
+        instructions = torch.backends.cpu.get_cpu_capability()
+        return f"{self._device.type}, {torch.get_num_threads()} threads, {instructions}"
 
     def _costs_of(self, layer: LayerSpec, batch_size: int, *, again: bool) -> LayerCosts:
         shape = (layer.out_features, layer.in_features)
@@ -258,7 +270,9 @@ class SparseReplicas(Replicas):
                 device=self._device,
             )
             before = self._costs.get(layer.name, measured)
-            self._costs[layer.name] = min(before, measured, key=lambda costs: costs.total)
+            self._costs[layer.name] = min(
+                before, measured, key=lambda costs: costs.total(layer.num_weights)
+            )
         return self._costs[layer.name]
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,7 +177,7 @@ def test_hand_overs_there_and_back_change_no_weight_but_by_rounding(
 def test_a_stopped_sparse_run_goes_on_to_bit_identical_weights(
     precision: str, stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the costs, measured anew, would decide otherwise."""
+    """Also when the costs, measured anew while others run, would decide otherwise."""
     settings = {"precision": precision, "l1_conv": 2e-3, "beta": 12.0}
     whole, watch = run(tmp_path / "whole", **settings)
     assert all(set(epoch.screened) == {"conv1", "fc1"} for epoch in watch.epochs)
@@ -297,6 +298,30 @@ def test_a_layer_handed_over_while_others_ran_comes_back(monkeypatch: pytest.Mon
 def test_a_layer_kept_dense_by_mistake_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = LayerCosts(dense=1.0, fixed=9.0, open_rows=0.0, entry=0.0)
     assert sparse_by_epoch([slow, slow, ALWAYS], monkeypatch) == [False] * 3 + [True] * 6
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_costs_of_another_processor_do_not_count(
+    moved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the same one they do, though what is measured after the stop is slower."""
+    run(tmp_path, stop_after=STEPS_PER_EPOCH)
+    if moved:
+        monkeypatch.setattr(SparseReplicas, "_processor", lambda self: "another one")
+    monkeypatch.setattr(replicas, "measure_costs", lambda *args, **settings: NEVER)
+    state = make_state("auto")
+    state.restore(load_checkpoint(tmp_path))
+    state.begin_epoch()
+    assert sparse_weights(state)._costs == dict.fromkeys(
+        ("conv1", "fc1"), NEVER if moved else ALWAYS
+    )
+
+
+def test_the_quietest_measurement_has_all_of_its_parts_quiet() -> None:
+    quiet = LayerCosts(dense=4.0, fixed=1.0, open_rows=1.0, entry=0.01)
+    for part in ("dense", "fixed", "open_rows", "entry"):
+        disturbed = replace(quiet, **{part: 3 * getattr(quiet, part)})
+        assert quiet.total(1000) < disturbed.total(1000)
 
 
 def test_only_layers_with_a_threshold_may_be_sparse() -> None:
