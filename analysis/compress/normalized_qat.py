@@ -6,6 +6,7 @@ folded into a scale and a shift of each unit. Both are rounded to the descriptio
 step, so that training meets what folding costs.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ from training.spec.architectures import LayerSpec, NetworkSpec
 
 _MOMENTUM = 0.1
 _SHIFT_STEP = 0.125
+_LARGEST_SCALE = 4.0
 
 Round = Callable[[Tensor], Tensor]
 
@@ -35,7 +37,8 @@ class NormalizedQATNetwork(QATNetwork):
 
     A unit's scale is that of its normalised sums, and its shift what is added to them, a latent in
     their unit and not in steps, so that it learns as fast as a weight. `folded` makes those of the
-    description of them.
+    description of them. Scales stay in 1/4..4: what a layer that normalises does with its input
+    hardly depends on them, so they would drift away in a long training.
 
     Args:
         spec: The network.
@@ -46,6 +49,8 @@ class NormalizedQATNetwork(QATNetwork):
     Attributes:
         statistics: Running moments: every unit's mean, then every unit's variance.
     """
+
+    _counted: Tensor
 
     def __init__(
         self,
@@ -61,6 +66,11 @@ class NormalizedQATNetwork(QATNetwork):
             name: replace(plan, step=units.get(name, plan.step)) for name, plan in plans.items()
         }
         super().__init__(spec, plans, latents, round_scale=round_scale)
+        shifts = {shift_name(layer) for layer in self._normalized}
+        counted = [
+            torch.full((each.numel(),), name not in shifts) for name, each in latents.items()
+        ]
+        self.register_buffer("_counted", torch.cat(counted), persistent=False)
         ones = torch.cat(list(units.values()))
         self.statistics = torch.cat([torch.zeros_like(ones), ones])
         with torch.device("meta"):
@@ -83,8 +93,8 @@ class NormalizedQATNetwork(QATNetwork):
             state[f"{layer.name}.weight"] = levels[f"{layer.name}.weight"].to(dtype)
         for layer, scale, mean, variance in self._norms():
             name = f"{layer.name}_norm"
-            state[f"{name}.shift"] = latents[shift_name(layer)].to(dtype)
-            state[f"{name}.scale"] = scale.to(dtype)
+            state[f"{name}.computes_in"] = images.new_empty(len(scale))
+            state[f"{name}.shift"], state[f"{name}.scale"] = latents[shift_name(layer)], scale
             state[f"{name}.mean"], state[f"{name}.variance"] = mean, variance
         logits: Tensor = functional_call(self._template[0], state, (images,))
         return logits.float() * self.log_scales[-1].exp()
@@ -92,23 +102,37 @@ class NormalizedQATNetwork(QATNetwork):
     @torch.no_grad()
     def folded(self) -> QATNetwork:
         """The network in levels with the running moments in its scales and shifts."""
-        latents = {name: tensor.clone() for name, tensor in self.latents.items()}
+        latents, log_scales = self.latents, self.log_scales.detach().clone()
         scales = []
         for layer, scale, mean, variance in self._norms():
             scales.append(scale * (variance + BATCH_NORM_EPS).rsqrt())
             rounded = _round_with(self._round_scale, scales[-1])
             step = self.plans[layer.name].shift_step
             latents[shift_name(layer)] = (latents[shift_name(layer)] - mean * rounded) / step
-        network = QATNetwork(self.spec, self.plans, latents, round_scale=self._round_scale)
-        network.log_scales[:-1] = torch.cat(scales).log()
-        network.log_scales[-1] = self.log_scales[-1]
+        log_scales[:-1] = torch.cat(scales).log()
+        on_cpu = {name: latent.cpu() for name, latent in latents.items()}
+        network = QATNetwork(self.spec, self.plans, on_cpu, round_scale=self._round_scale)
+        network.log_scales.copy_(log_scales)
         return network.to(self.values.device)
+
+    def folded_state(self) -> dict[str, Tensor]:
+        """Those of `folded`."""
+        return self.folded().folded_state()
+
+    def biased_state(self, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """Those of `folded`."""
+        return self.folded().biased_state(dtype)
+
+    def rate(self) -> Tensor:
+        """Bits of weights and the last bias; what the shifts take depends on the moments, too."""
+        return (self._rates() * self._counted).sum()
 
     def _norms(self) -> list[tuple[LayerSpec, Tensor, Tensor, Tensor]]:
         """Each normalised layer with its units' scales, running means and variances."""
         sizes = self._num_scales[:-1]
         means, variances = self.statistics.chunk(2)
-        vectors = (self.log_scales[:-1].exp(), means, variances)
+        limit = math.log(_LARGEST_SCALE)
+        vectors = (self.log_scales[:-1].clamp(-limit, limit).exp(), means, variances)
         parts = (torch.split(vector, sizes) for vector in vectors)
         return list(zip(self._normalized, *parts, strict=True))
 
@@ -133,7 +157,8 @@ class _Norm(nn.Module):
 
     def __init__(self, layer: LayerSpec, round_scale: Round | None, shift_step: float) -> None:
         super().__init__()
-        for name in ("shift", "scale"):
+        # The first parameter's type is what the norm computes in; the others stay in float32.
+        for name in ("computes_in", "shift", "scale"):
             vector = torch.empty(layer.num_norm_features, device="meta")
             self.register_parameter(name, nn.Parameter(vector))
         for name in ("mean", "variance"):
@@ -155,7 +180,8 @@ class _Normalize(torch.autograd.Function):
     """scale (x - mean) / sqrt(variance + ε) + shift, rounded as a description would have it.
 
     A unit's moments are those of all its positions, and of all eight channels of a kernel that
-    turns; they are taken in float32 at least. Gradients pass the rounding as if it were not there.
+    turns; they are taken in float32 at least. Gradients pass the rounding as if it were not there,
+    and a shift out of range as far as they would bring it back.
     """
 
     @staticmethod
@@ -178,13 +204,13 @@ class _Normalize(torch.autograd.Function):
             _of_columns(rounded, columns),
             out=_columns(outputs),
         )
-        ctx.save_for_backward(values, mean, spread, scale, rounded)
+        ctx.save_for_backward(values, mean, spread, scale, rounded, levels)
         ctx.mark_non_differentiable(mean, variance)
         return outputs, mean, variance
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        values, mean, spread, scale, rounded = ctx.saved_tensors
+        values, mean, spread, scale, rounded, levels = ctx.saved_tensors
         columns, own = _columns(values), _columns(gradients[0])
         number = len(mean)
         count = columns.numel() // number
@@ -196,7 +222,8 @@ class _Normalize(torch.autograd.Function):
             _of_columns(constant, columns), own, _of_columns(rounded, columns)
         )
         to_values.addcmul_(columns, _of_columns(by_value, columns))
-        return _as_values(to_values, values), to_product * spread, to_shift, None
+        passes = (levels.abs() < MAX_SHIFT_LEVEL + 0.5) | (to_shift * levels > 0)
+        return _as_values(to_values, values), to_product * spread, to_shift * passes, None
 
 
 def _columns(values: Tensor) -> Tensor:

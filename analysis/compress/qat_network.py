@@ -202,11 +202,15 @@ class QATNetwork(nn.Module):
 
     def rate(self) -> Tensor:
         """Bits of all tensors, interpolated between levels so that it has a gradient."""
+        return self._rates().sum()
+
+    def _rates(self) -> Tensor:
+        """Of each latent, (n,)."""
         latents = self.values.clamp(-self.tops, self.tops)
         below = torch.minimum(latents.detach().floor(), self.tops - 1)
         cells = self._origins + below.long()
         shorter, longer = self.lengths[cells], self.lengths[cells + 1]
-        return torch.lerp(shorter, longer, latents - below).sum()
+        return torch.lerp(shorter, longer, latents - below)
 
     def _split(self, flat: Tensor) -> dict[str, Tensor]:
         parts = torch.split(flat, [shape.numel() for shape in self._shapes.values()])

@@ -225,9 +225,9 @@ def substitute(
 def _layer_formula(
     layer: LayerSpec, widths: sympy.Expr, *, is_first: bool, is_last: bool, image_size: int | None
 ) -> sympy.Expr:
-    """One layer of a probe of width 1, so that its channels are the multiples of the width.
+    """One layer of a probe of width 1, so that its channels are their multiples of the width.
 
-    `widths` is the power of the width that they come with.
+    `widths` is the width to the power that the layer's number of weights grows with.
     """
     factors: list[sympy.Expr] = []
     coefficient = sympy.Integer(layer.channels_seen)
