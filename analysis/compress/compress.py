@@ -32,6 +32,7 @@ from analysis.compress.qat_training import (
     QATTraining,
     count_wrong,
     evaluate_quantized,
+    input_batches,
 )
 from analysis.compress.rate_penalty import BoundPenalty, score
 from analysis.compress.refine import Refinement
@@ -156,13 +157,9 @@ def compress_from_scratch(
 ) -> Compression:
     """Train a network in levels from the beginning. Arguments as `compress_state` has them."""
     _check_memory(spec, len(images))
-    new_network = new_normalized_network if settings.normalized else new_qat_network
-    network = new_network(
-        spec,
-        max_level=settings.levels[0],
-        seed=settings.training.seed,
-        round_scale=number_format.round,
-    )
+    begin = new_normalized_network if settings.normalized else new_qat_network
+    level, seed = settings.levels[0], settings.training.seed
+    network = begin(spec, max_level=level, seed=seed, round_scale=number_format.round)
     run = _Run(images, inputs, number_format, settings, progress=progress, file=file)
     return run.finish(network)
 
@@ -266,16 +263,15 @@ class _Run:
         if self.file is not None:
             self.file.save(self._state())
         codeword, counted_bits = self._describe(network)
-        decoded = codeword.message
+        message, bits = codeword.message, codeword.num_bits
 
         def on_count(done: int, total: int) -> None:
             self.pause()
             self.progress.on_count(done, total)
 
         errors = count_certified_errors(
-            message_network(decoded), images, decoded.known_inputs, progress=on_count
+            message_network(message), images, message.known_inputs, progress=on_count
         )
-        bits = codeword.num_bits
         self._add("certified", settings.training.epochs, bits, counted_bits, errors.num_errors)
         return Compression(
             codeword=codeword,
@@ -330,7 +326,9 @@ class _Run:
             last = max((point.epoch for point in self.curve), default=-1)
             is_due = epoch % every == 0 or training.is_done
             if is_epoch_end and is_due and last < epoch:
-                self._measure(network.folded(), "training" if epoch else "start", epoch)
+                some = self.images.images[:_START_IMAGES]
+                folded = network.folded(input_batches(some, self.inputs, self.pause))
+                self._measure(folded, "training" if epoch else "start", epoch)
             if training.is_done:
                 return
             metrics = training.take_step()

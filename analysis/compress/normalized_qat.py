@@ -7,7 +7,7 @@ step, so that training meets what folding costs.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -100,8 +100,16 @@ class NormalizedQATNetwork(QATNetwork):
         return logits.float() * self.log_scales[-1].exp()
 
     @torch.no_grad()
-    def folded(self) -> QATNetwork:
-        """The network in levels with the running moments in its scales and shifts."""
+    def folded(self, batches: Iterable[Tensor] = ()) -> QATNetwork:
+        """The network in levels with moments in its scales and shifts.
+
+        Args:
+            batches: Normalised images whose moments they are; with none, the running ones, which
+                lag behind the levels while these still change.
+        """
+        running = self.statistics
+        moments = [self._moments_of(batch) for batch in batches] or [running]
+        self.statistics = torch.stack(moments).mean(dim=0)
         latents, log_scales = self.latents, self.log_scales.detach().clone()
         scales = []
         for layer, scale, mean, variance in self._norms():
@@ -109,6 +117,7 @@ class NormalizedQATNetwork(QATNetwork):
             rounded = _round_with(self._round_scale, scales[-1])
             step = self.plans[layer.name].shift_step
             latents[shift_name(layer)] = (latents[shift_name(layer)] - mean * rounded) / step
+        self.statistics = running
         log_scales[:-1] = torch.cat(scales).log()
         on_cpu = {name: latent.cpu() for name, latent in latents.items()}
         network = QATNetwork(self.spec, self.plans, on_cpu, round_scale=self._round_scale)
@@ -126,6 +135,14 @@ class NormalizedQATNetwork(QATNetwork):
     def rate(self) -> Tensor:
         """Bits of weights and the last bias; what the shifts take depends on the moments, too."""
         return (self._rates() * self._counted).sum()
+
+    def _moments_of(self, images: Tensor) -> Tensor:
+        running = self.statistics
+        self.statistics = torch.zeros_like(running)
+        self(images)
+        # From 0 they have moved by their momentum.
+        found, self.statistics = self.statistics / _MOMENTUM, running
+        return found
 
     def _norms(self) -> list[tuple[LayerSpec, Tensor, Tensor, Tensor]]:
         """Each normalised layer with its units' scales, running means and variances."""

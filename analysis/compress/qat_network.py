@@ -15,7 +15,7 @@ are levels as they are, and its bias goes with them.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -131,8 +131,12 @@ class QATNetwork(nn.Module):
         """Tensor name to its latents, which share memory with `values`, without gradients."""
         return self._split(self.values.detach())
 
-    def folded(self) -> "QATNetwork":
-        """What is described and counted while it learns: itself here."""
+    def folded(self, batches: Iterable[Tensor] = ()) -> "QATNetwork":
+        """What is described and counted while it learns: itself here.
+
+        Args:
+            batches: Normalised images whose moments are to count.
+        """
         return self
 
     def levels(self) -> dict[str, Tensor]:

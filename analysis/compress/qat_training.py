@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -276,11 +276,16 @@ def evaluate_quantized(
         inputs: What they are put through.
         on_batch: Called before each batch; what it raises ends the evaluation.
     """
-    parts = []
-    for batch in torch.split(images.images, EVALUATION_BATCH):
+    return torch.cat([network(batch) for batch in input_batches(images.images, inputs, on_batch)])
+
+
+def input_batches(
+    images: Tensor, inputs: InputMap, on_batch: Callable[[], None]
+) -> Iterator[Tensor]:
+    """The images batch by batch, put through the inputs; `on_batch` is called before each."""
+    for batch in torch.split(images, EVALUATION_BATCH):
         on_batch()
-        parts.append(network(inputs(batch)))
-    return torch.cat(parts)
+        yield inputs(batch)
 
 
 def count_wrong(logits: Tensor, labels: Tensor) -> int:

@@ -1,5 +1,7 @@
 """Networks in levels that are normalised while they learn."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -48,6 +50,32 @@ def test_folded_with_the_moments_of_a_batch_it_gives_the_same_on_that_batch(
             scale = state[f"{layer.name}_norm.scale"]
             assert torch.equal(FORMAT.round(scale), scale)
     assert folded.folded() is folded
+
+
+def test_the_moments_of_some_images_take_the_place_of_the_running_ones() -> None:
+    network, images = make_network("tiny-separable"), some_images()
+    running = network.statistics.clone()
+    folded = network.folded(iter([images]))
+    assert torch.equal(network.statistics, running)
+    torch.testing.assert_close(folded(images), network(images), rtol=1e-3, atol=1e-3)
+    halves = [network._moments_of(half) for half in images.split(6)]
+    both = network.folded(images.split(6))
+    network.statistics = torch.stack(halves).mean(dim=0)
+    for name, tensor in network.folded().folded_state().items():
+        assert torch.equal(both.folded_state()[name], tensor), name
+
+
+def test_images_that_cannot_be_had_leave_the_running_moments() -> None:
+    network, images = make_network("tiny-separable"), some_images()
+    running = network.statistics.clone()
+
+    def stopped() -> Iterator[Tensor]:
+        yield images
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        network.folded(stopped())
+    assert torch.equal(network.statistics, running)
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 4, 4), (5, 6)])
