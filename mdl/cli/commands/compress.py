@@ -75,7 +75,7 @@ def compress(
         typer.Option(
             min=1,
             help="Epochs of quantization-aware training (default: 10; mnist-tight: 100; "
-            "cifar10-tight: 60).",
+            "cifar10-tight: 45).",
         ),
     ] = None,
     levels: Annotated[
@@ -110,7 +110,7 @@ def compress(
         float | None,
         typer.Option(
             help="Learning rate of the training (default: 0.01; mnist-tight: 0.02; "
-            "cifar10-tight: 0.01)."
+            "cifar10-tight: 0.007)."
         ),
     ] = None,
     penalty: Annotated[
