@@ -35,7 +35,11 @@ def layer_outputs(layer: nn.Module, images: Tensor, weight: Tensor) -> Tensor:
             padding, mode = layer.margin, "replicate"
     windows = _windows(F.pad(images, (padding,) * 4, mode), kernel, stride)
     side = (images.shape[2] + 2 * padding - kernel) // stride + 1
-    return torch.einsum("nkp,ok->nop", windows, weight.flatten(1)).unflatten(2, (side, side))
+    kernels = weight.flatten(1)
+    if isinstance(layer, SymmetricConv2d) and layer.num_groups > 1:  # a channel each
+        windows = windows.unflatten(1, (layer.num_groups, -1))
+        return torch.einsum("nokp,ok->nop", windows, kernels).unflatten(2, (side, side))
+    return torch.einsum("nkp,ok->nop", windows, kernels).unflatten(2, (side, side))
 
 
 def standardized(values: Tensor, norm: nn.Module, *, in_size: bool = False) -> Tensor:

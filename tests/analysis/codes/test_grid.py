@@ -28,7 +28,7 @@ def test_every_weight_has_one_place(layer: LayerSpec) -> None:
     if layer.kernel is None and layer.in_size == 1:
         assert grid == plain_grid(layer.out_features, layer.in_features)
         return
-    assert grid.num_planes == layer.in_channels
+    assert grid.num_planes == layer.channels_seen
     side = layer.in_size if layer.kind == "dense" else layer.kernel
     assert (grid.num_lines, grid.width) == (side, side)
     assert grid.num_planes * grid.num_lines * grid.width == grid.num_columns

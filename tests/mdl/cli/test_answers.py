@@ -37,7 +37,7 @@ CALLS = {
     "filters-external": (("filters", "image.pt"), r"Picture: image-filters.png$"),
     "bound-external-bits": (("bound", "other.mdl", *GIVEN), r"other.mdl: true error <= "),
     "filters": (("filters", "run", "--min-nonzeros", "1"), r"Picture: run/filters.png$"),
-    "scaling": (("scaling",), r"Weights of 9 networks at s = 32"),
+    "scaling": (("scaling",), r"Weights of 10 networks at s = 32"),
     "codelength": (
         ("codelength", "run", "--bits", "8", "-o", "labels.bits"),
         r"s-fc on glyphs: the 280 training labels take [\d,]+ bits",
