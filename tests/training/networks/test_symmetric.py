@@ -85,7 +85,7 @@ def test_turning_an_image_permutes_what_the_separable_network_sees(element: int)
         values = inputs
         for name in ("conv1", "conv2", "conv3"):
             values = LayeredNetwork.step(network, name, values)
-        return values.unflatten(1, (2, 8))
+        return values.unflatten(1, (-1, 8))
 
     plain, moved = units(images), units(turn(images, element))
     for channel in range(8):
