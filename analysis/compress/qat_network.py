@@ -162,7 +162,9 @@ class QATNetwork(nn.Module):
         levels, state = self._split(self._round()), {}
         for layer, scale in zip(self.spec.layers, self._scales(), strict=True):
             weight, bias = levels[f"{layer.name}.weight"], levels[shift_name(layer)]
-            if layer.normalized:
+            if layer.normalized and len(scale) == 1:
+                weight = weight * scale
+            elif layer.normalized:
                 weight = from_unit_rows(layer, unit_rows(layer, weight) * scale[:, None])
             state[f"{layer.name}.weight"] = weight.to(dtype)
             state[f"{layer.name}.bias"] = (bias * self.plans[layer.name].shift_step).to(dtype)

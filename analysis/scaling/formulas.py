@@ -11,7 +11,7 @@ out; ours keep the numbers as written, put s before c before α, and divide by a
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
@@ -164,18 +164,16 @@ def exact_layers(
     9*alpha**2*s**2
     """
     is_3fc = name == "3-fc"
-    probe, wider = (
-        NetworkSpec(
-            name=name,
-            image_size=_PROBE_SIZE,
-            num_classes=2,
-            in_channels=in_channels,
-            base_channels=None if is_3fc else width,
-            hidden_units=width if is_3fc else None,
-            kernel_size=kernel_size,
-        )
-        for width in (1, 2)
+    probe = NetworkSpec(
+        name=name,
+        image_size=_PROBE_SIZE,
+        num_classes=2,
+        in_channels=in_channels,
+        base_channels=None if is_3fc else 1,
+        hidden_units=1 if is_3fc else None,
+        kernel_size=kernel_size,
     )
+    wider = replace(probe, hidden_units=2) if is_3fc else replace(probe, base_channels=2)
     first, last = probe.layers[0].name, probe.layers[-1].name
     return {
         layer.name: _layer_formula(
@@ -225,10 +223,7 @@ def substitute(
 def _layer_formula(
     layer: LayerSpec, widths: sympy.Expr, *, is_first: bool, is_last: bool, image_size: int | None
 ) -> sympy.Expr:
-    """One layer of a probe of width 1, so that its channels are their multiples of the width.
-
-    `widths` is the width to the power that the layer's number of weights grows with.
-    """
+    """One layer of a probe of width 1, times the power of the width that it grows with."""
     factors: list[sympy.Expr] = []
     coefficient = sympy.Integer(layer.channels_seen)
     has_kernel = layer.kind != "dense" and layer.kernel not in (None, 1)

@@ -114,9 +114,8 @@ class SparseReplicas(Replicas):
             if name not in self._sparse:
                 if counts[name] <= LARGEST_DENSITY * layer.num_weights:
                     step = (counts[name], shares.get(name, 0.0))
-                    if self._costs_of(layer, batch_size, again=is_due).pays(
-                        *step
-                    ) and self._costs_of(layer, batch_size, again=True).pays(*step):
+                    pays = self._costs_of(layer, batch_size, again=is_due).pays(*step)
+                    if pays and self._costs_of(layer, batch_size, again=True).pays(*step):
                         self.hand_over(name)
             elif name in shares:
                 entries = self._sparse[name].sparse.sparse_weight.support.num_entries
